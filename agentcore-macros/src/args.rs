@@ -1,0 +1,277 @@
+//! The arguments of the attributes.
+//!
+//! Not `syn::meta`: it stops at the first mistake, and speaks of "nested attributes".
+
+use std::mem;
+use std::time::Duration;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Ident, Lit, LitBool, LitStr, Path, Token};
+
+use crate::errors::Errors;
+
+/// What an attribute says, over and above being there.
+///
+/// One type for all attributes: each `parse` names the keys it knows, and the others stay at their defaults.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) name: Option<String>,
+    pub(crate) main: Option<bool>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) krate: Option<Path>,
+}
+
+/// What becomes of an invocation whose client has gone.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OnDisconnect {
+    #[default]
+    Finish,
+    Cancel,
+}
+
+/// A key that an attribute understands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Name,
+    Main,
+    Timeout,
+    OnDisconnect,
+    Crate,
+}
+
+impl Key {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Main => "main",
+            Self::Timeout => "timeout",
+            Self::OnDisconnect => "on_disconnect",
+            Self::Crate => "crate",
+        }
+    }
+
+    /// What the value is, and how it is written.
+    const fn expects(self) -> &'static str {
+        match self {
+            Self::Name => "a string literal, for example `name = \"chat\"`",
+            Self::Main => "`true` or `false`",
+            Self::Timeout => "a duration in a string literal, for example `timeout = \"90s\"`",
+            Self::OnDisconnect => "`\"finish\"` or `\"cancel\"`",
+            Self::Crate => "a path, for example `crate = ::agentcore`",
+        }
+    }
+
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Name => "name = \"chat\"",
+            Self::Main => "main = false",
+            Self::Timeout => "timeout = \"90s\"",
+            Self::OnDisconnect => "on_disconnect = \"cancel\"",
+            Self::Crate => "crate = ::agentcore",
+        }
+    }
+}
+
+impl Args {
+    /// Reads `tokens`, the inside of an attribute's parentheses, and reports everything that is wrong with them.
+    pub(crate) fn parse(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        let mut seen = Vec::new();
+        for argument in split_at_commas(tokens, keys, errors) {
+            let Some(argument) = Argument::parse(argument, keys, errors) else { continue };
+            if seen.contains(&argument.key) {
+                errors.push(&argument.ident, format_args!("duplicate `{}` argument", argument.key.as_str()));
+                continue;
+            }
+            seen.push(argument.key);
+            args.set(&argument, errors);
+        }
+        args
+    }
+
+    fn set(&mut self, argument: &Argument, errors: &mut Errors) {
+        match argument.key {
+            Key::Name => self.name = argument.name(errors),
+            Key::Main => self.main = argument.boolean(errors),
+            Key::Timeout => self.timeout = argument.duration(errors),
+            Key::OnDisconnect => self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default(),
+            Key::Crate => self.krate = argument.path(errors),
+        }
+    }
+}
+
+/// One `key = value` with a known key.
+struct Argument {
+    key: Key,
+    ident: Ident,
+    value: TokenStream,
+}
+
+impl Argument {
+    fn parse(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Option<Self> {
+        // `crate` and other keywords are keys as well.
+        let parts = |input: ParseStream<'_>| Ok((input.call(Ident::parse_any)?, input.parse::<TokenStream>()?));
+        let Ok((ident, rest)) = parts.parse2(tokens.clone()) else {
+            errors.push(tokens, expected_pair(keys[0]));
+            return None;
+        };
+        let Some(&key) = keys.iter().find(|key| ident == key.as_str()) else {
+            errors.push(&ident, unknown(&ident.to_string(), keys));
+            return None;
+        };
+        let value = |input: ParseStream<'_>| {
+            input.parse::<Token![=]>()?;
+            input.parse::<TokenStream>()
+        };
+        let Ok(value) = value.parse2(rest) else {
+            errors.push(tokens, expected_pair(key));
+            return None;
+        };
+        Some(Self { key, ident, value })
+    }
+
+    fn name(&self, errors: &mut Errors) -> Option<String> {
+        let name = self.string(errors)?;
+        if name.value().trim().is_empty() {
+            errors.push(&name, "`name` cannot be empty");
+            return None;
+        }
+        Some(name.value())
+    }
+
+    fn boolean(&self, errors: &mut Errors) -> Option<bool> {
+        self.value_as(errors).map(|literal: LitBool| literal.value)
+    }
+
+    fn duration(&self, errors: &mut Errors) -> Option<Duration> {
+        if let Ok(Lit::Int(number)) = syn::parse2(self.value.clone()) {
+            let message = format!("`{0}` needs a unit; write `{0} = \"{number}s\"` for seconds", self.key.as_str());
+            errors.push(number, message);
+            return None;
+        }
+        let literal = self.string(errors)?;
+        match humantime::parse_duration(&literal.value()) {
+            Ok(limit) if limit.is_zero() => {
+                errors.push(literal, format_args!("`{}` cannot be zero", self.key.as_str()));
+                None
+            }
+            Ok(limit) => Some(limit),
+            Err(error) => {
+                errors.push(literal, format_args!("`{}` is not a duration: {error}", self.key.as_str()));
+                None
+            }
+        }
+    }
+
+    fn on_disconnect(&self, errors: &mut Errors) -> Option<OnDisconnect> {
+        match self.string(errors)?.value().as_str() {
+            "finish" => Some(OnDisconnect::Finish),
+            "cancel" => Some(OnDisconnect::Cancel),
+            _ => {
+                self.mismatch(errors);
+                None
+            }
+        }
+    }
+
+    /// A bare path, or the same as a string.
+    fn path(&self, errors: &mut Errors) -> Option<Path> {
+        let path = match syn::parse2::<LitStr>(self.value.clone()) {
+            Ok(literal) => literal.parse_with(Path::parse_mod_style),
+            Err(_) => Path::parse_mod_style.parse2(self.value.clone()),
+        };
+        path.map_err(|_| self.mismatch(errors)).ok()
+    }
+
+    fn string(&self, errors: &mut Errors) -> Option<LitStr> {
+        self.value_as(errors)
+    }
+
+    fn value_as<T: syn::parse::Parse>(&self, errors: &mut Errors) -> Option<T> {
+        syn::parse2(self.value.clone()).map_err(|_| self.mismatch(errors)).ok()
+    }
+
+    fn mismatch(&self, errors: &mut Errors) {
+        let message = format!("`{}` takes {}", self.key.as_str(), self.key.expects());
+        if self.value.is_empty() {
+            errors.push(&self.ident, message);
+        } else {
+            errors.push(&self.value, message);
+        }
+    }
+}
+
+/// The arguments between the commas. A comma with nothing before it is a mistake; one at the end is not.
+fn split_at_commas(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Vec<TokenStream> {
+    let mut arguments = Vec::new();
+    let mut current = TokenStream::new();
+    for token in tokens {
+        match token {
+            TokenTree::Punct(comma) if comma.as_char() == ',' => {
+                if current.is_empty() {
+                    errors.push(comma, expected_pair(keys[0]));
+                } else {
+                    arguments.push(mem::take(&mut current));
+                }
+            }
+            other => current.extend([other]),
+        }
+    }
+    if !current.is_empty() {
+        arguments.push(current);
+    }
+    arguments
+}
+
+fn expected_pair(key: Key) -> String {
+    format!("expected `key = value`, for example `{}`", key.example())
+}
+
+fn unknown(key: &str, keys: &[Key]) -> String {
+    let mut message = format!("unknown argument `{key}`; expected ");
+    match keys {
+        [only] => message.push_str(&quoted(*only)),
+        several => {
+            let names: Vec<_> = several.iter().copied().map(quoted).collect();
+            message.push_str("one of: ");
+            message.push_str(&names.join(", "));
+        }
+    }
+    if let Some(near) = nearest(key, keys) {
+        message.push_str(&format!("\n\nhelp: did you mean {}?", quoted(near)));
+    }
+    message
+}
+
+fn quoted(key: Key) -> String {
+    format!("`{}`", key.as_str())
+}
+
+/// The key that a typing error may have been about.
+fn nearest(typed: &str, keys: &[Key]) -> Option<Key> {
+    keys.iter()
+        .map(|&key| (distance(typed, key.as_str()), key))
+        .min_by_key(|&(distance, _)| distance)
+        .filter(|&(distance, _)| distance <= 2)
+        .map(|(_, key)| key)
+}
+
+/// How many letters have to be added, removed or replaced to make `a` of `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    // The distances from the part of `a` read so far to each beginning of `b`.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,123 @@
+//! From annotated item to expansion: parse, validate, emit.
+//!
+//! A rejected item is emitted as it stands beside the errors, so that whatever uses it still resolves and one mistake
+//! makes one error. What is emitted otherwise has passed validation and cannot fail.
+
+mod async_task;
+mod entrypoint;
+mod hook;
+mod ping;
+mod register;
+mod reply;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Abi, Attribute, Token, Visibility};
+
+use crate::args::{Args, Key};
+use crate::errors::Errors;
+use crate::item::AnnotatedFn;
+use crate::role::{self, Role};
+use crate::validate;
+
+pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
+    let role = &role::ENTRYPOINT;
+    let mut errors = Errors::new(role.shape);
+    let keys = [Key::Name, Key::Main, Key::Timeout, Key::OnDisconnect, Key::Crate];
+    let args = Args::parse(args, &keys, &mut errors);
+    let main = args.main.unwrap_or(true);
+    let mut function = match parse(role, item, &mut errors) {
+        Ok(function) => function,
+        Err(item) => return rejected(item, errors, main),
+    };
+    if let Some(model) = validate::entrypoint(args, &function, &mut errors) {
+        return entrypoint::expand(&model, &function);
+    }
+    // In an `impl` a `main` of ours would only be another mistake.
+    let main = main && function.sig.receiver().is_none();
+    if main && function.sig.ident == "main" {
+        function = function.renamed("__agentcore_main");
+    }
+    rejected(function, errors, main)
+}
+
+pub(crate) fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
+    let keys = [Key::Name, Key::Timeout, Key::Crate];
+    expand(&role::ASYNC_TASK, &keys, args, item, |args, function, errors| {
+        validate::async_task(args, function, errors).map(|model| async_task::expand(&model))
+    })
+}
+
+pub(crate) fn ping(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::PING, &[Key::Crate], args, item, |args, function, errors| {
+        validate::ping(args, function, errors).map(|model| ping::expand(&model, function))
+    })
+}
+
+pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::ON_START, &[Key::Timeout, Key::Crate], args, item, |args, function, errors| {
+        validate::on_start(args, function, errors).map(|model| hook::on_start(&model, function))
+    })
+}
+
+pub(crate) fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::ON_SHUTDOWN, &[Key::Crate], args, item, |args, function, errors| {
+        validate::on_shutdown(args, function, errors).map(|model| hook::on_shutdown(&model, function))
+    })
+}
+
+fn expand(
+    role: &Role,
+    keys: &[Key],
+    args: TokenStream,
+    item: TokenStream,
+    emit: impl FnOnce(Args, &AnnotatedFn, &mut Errors) -> Option<TokenStream>,
+) -> TokenStream {
+    let mut errors = Errors::new(role.shape);
+    let args = Args::parse(args, keys, &mut errors);
+    match parse(role, item, &mut errors) {
+        Ok(function) => emit(args, &function, &mut errors).unwrap_or_else(|| rejected(function, errors, false)),
+        Err(item) => rejected(item, errors, false),
+    }
+}
+
+/// The annotated function, without the attributes that cannot stand beside `role`'s; or the item as it came.
+fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<AnnotatedFn, TokenStream> {
+    match syn::parse2::<AnnotatedFn>(item.clone()) {
+        Ok(mut function) => {
+            validate::reject_conflicts(role, &mut function, errors);
+            Ok(function)
+        }
+        Err(error) => {
+            if begins_a_function.parse2(item.clone()).is_ok() {
+                errors.absorb(error);
+            } else {
+                let message =
+                    format_args!("`#[agentcore::{}]` can only be applied to {}", role.attribute, role.target);
+                errors.push_shape_at(Span::call_site(), message);
+            }
+            Err(item)
+        }
+    }
+}
+
+/// Whether a signature that does not parse is at least one of a function.
+fn begins_a_function(input: ParseStream<'_>) -> syn::Result<()> {
+    input.call(Attribute::parse_outer)?;
+    input.parse::<Visibility>()?;
+    input.parse::<Option<Token![const]>>()?;
+    input.parse::<Option<Token![async]>>()?;
+    input.parse::<Option<Token![unsafe]>>()?;
+    input.parse::<Option<Abi>>()?;
+    input.parse::<Token![fn]>()?;
+    input.parse::<TokenStream>()?;
+    Ok(())
+}
+
+/// The item and its errors. With `main`, also a `main`, so that nobody hears that it is missing.
+fn rejected(item: impl ToTokens, errors: Errors, main: bool) -> TokenStream {
+    let errors = errors.into_compile_errors();
+    let main = main.then(|| quote_spanned!(Span::mixed_site()=> fn main() {}));
+    quote!(#item #errors #main)
+}

@@ -1,0 +1,155 @@
+//! `#[async_task]`: the same function, with a guard that is taken when it is called.
+//!
+//! ```text
+//! async fn job(mut a: A, (b, _): B) -> T { body }
+//! ```
+//! becomes
+//! ```text
+//! fn job(a: A, __agentcore_arg1: B) -> impl Future<Output = T> {
+//!     const _: () = { /* registration */ };
+//!     let guard = track("job");
+//!     async move {
+//!         let mut a = a;
+//!         let __agentcore_arg1 = __agentcore_arg1;
+//!         let (b, _) = __agentcore_arg1;
+//!         let _ = &guard;
+//!         { if false { return never::<T>(); }; body }
+//!     }
+//! }
+//! ```
+//!
+//! which equals the `async fn` in everything but the guard:
+//! - The future borrows whatever the arguments borrow: these tokens are of edition 2024, where `impl Future` captures
+//!   all lifetimes, also in a crate of an older edition.
+//! - Arguments live in the block, unused ones too. They are dropped in the order in which an `async fn` drops them, and
+//!   the guard, captured last, after them all.
+//! - The body keeps its braces, and with them the rules of the user's edition for temporaries in the last expression.
+//!   The `return` that is never reached keeps them from being superfluous, and tells inference the type.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{FnArg, Pat, PatIdent, ReturnType, Signature, Type};
+
+use super::register::{duration, meta, submit};
+use crate::model::{AsyncTask, Parameter, Range};
+
+pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
+    let AsyncTask { private, name, item, body, .. } = model;
+    let site = Span::mixed_site();
+
+    // What stood at the top of the body cannot stay there: the body is not at the top any more.
+    let (attrs, vis, sig) = (&item.attrs, &item.vis, signature(model));
+    let inner_attrs = body.attrs.iter().map(|attr| {
+        let (pound, meta) = (&attr.pound_token, &attr.meta);
+        quote!(#pound [#meta])
+    });
+    let meta = meta(private, name, &sig.ident);
+    let registration = submit(private, &quote_spanned!(site=> #private::TaskDef::new(#meta)));
+    let guard = Ident::new("__agentcore_guard", site);
+    let future = future(model, &guard);
+
+    quote_spanned! {site=>
+        #(#attrs)*
+        #(#inner_attrs)*
+        #vis #sig {
+            const _: () = {
+                #registration
+            };
+            let #guard = #private::track(#name);
+            #future
+        }
+    }
+}
+
+/// `fn job(a: A) -> impl Future<Output = T>`, every parameter under a name.
+fn signature(model: &AsyncTask<'_>) -> Signature {
+    let AsyncTask { private, item, output, .. } = model;
+    let mut sig = item.sig.clone();
+    sig.asyncness = None;
+    let arrow = match &sig.output {
+        ReturnType::Default => <syn::Token![->]>::default(),
+        ReturnType::Type(arrow, _) => *arrow,
+    };
+    let future = quote_spanned!(Span::mixed_site()=> impl #private::Future<Output = #output>);
+    sig.output = ReturnType::Type(arrow, Box::new(Type::Verbatim(future)));
+
+    let typed = sig.inputs.iter_mut().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed),
+        FnArg::Receiver(_) => None,
+    });
+    for (typed, parameter) in typed.zip(&model.parameters) {
+        typed.attrs = parameter.signature_attrs.iter().copied().cloned().collect();
+        *typed.pat = Pat::Ident(PatIdent {
+            attrs: Vec::new(),
+            by_ref: None,
+            mutability: None,
+            ident: parameter.ident.clone(),
+            subpat: None,
+        });
+    }
+    sig
+}
+
+/// The `async` block that owns the arguments and the guard, with its time limit if it has one.
+fn future(model: &AsyncTask<'_>, guard: &Ident) -> TokenStream {
+    let AsyncTask { private, body, erased_output, .. } = model;
+    // The hints that rustc adds to a type mismatch in the last expression then point into the body.
+    let site = Span::mixed_site().located_at(body.brace.span.join());
+
+    let receiver = model.receiver.map(|this| quote_spanned!(site=> let _ = &#this;));
+    let bindings = model.parameters.iter().map(binding);
+    let type_hint = type_hint(model);
+    let statements = &body.statements;
+    let mut block = TokenStream::new();
+    body.brace.surround(&mut block, |tokens| tokens.extend(quote!(#type_hint #statements)));
+
+    let future = quote_spanned! {site=>
+        async move {
+            #receiver
+            #(#bindings)*
+            let _ = &#guard;
+            #block
+        }
+    };
+    match model.timeout {
+        None => future,
+        Some(limit) => {
+            let limit = duration(private, limit);
+            quote_spanned! {Span::mixed_site()=>
+                #private::time_limited(#limit, #private::timed_out::<#erased_output>, #future)
+            }
+        }
+    }
+}
+
+/// Tells the type of the result before the body is looked at. `async` blocks have no syntax for it.
+fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
+    let AsyncTask { private, item, erased_output, .. } = model;
+    // rustc quotes this expression as the place where the type was fixed. That is the return type, or where it would be.
+    let Range { start, end } = match &item.sig.output {
+        ReturnType::Default => Range::of(&item.sig.ident),
+        ReturnType::Type(_, ty) => Range::of(ty),
+    };
+    let private = private.at(start);
+    let callee = quote_spanned!(start=> #private::never::<#erased_output>);
+    let value = quote_spanned!(end=> #callee());
+    quote_spanned! {Span::mixed_site()=>
+        if false {
+            return #value;
+        };
+    }
+}
+
+/// Takes a parameter into the block, as an `async fn` does: a name is taken by that name, and any other pattern from a
+/// variable that keeps what the pattern does not take.
+fn binding(parameter: &Parameter<'_>) -> TokenStream {
+    let Parameter { cfgs, lints, ident, pat, is_name, .. } = parameter;
+    let site = Span::mixed_site();
+    let whole = (!is_name).then(|| quote_spanned!(site=> #(#cfgs)* let #ident = #ident;));
+    quote_spanned! {site=>
+        #whole
+        #(#cfgs)*
+        #(#lints)*
+        let #pat = #ident;
+    }
+}

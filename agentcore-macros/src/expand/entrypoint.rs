@@ -1,0 +1,165 @@
+//! `#[entrypoint]`: the function as it is, an adapter, a registration, and `main`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+
+use super::register::{duration, meta, submit};
+use super::reply::{called, outcome};
+use crate::item::AnnotatedFn;
+use crate::model::{Argument, Entrypoint, Range};
+use crate::paths::Private;
+
+pub(super) fn expand(model: &Entrypoint<'_>, item: &AnnotatedFn) -> TokenStream {
+    let adapter = adapter(model);
+    let main = model.main.then(|| main(model));
+    quote!(#item #adapter #main)
+}
+
+fn adapter(model: &Entrypoint<'_>) -> TokenStream {
+    let Entrypoint { function, arguments, .. } = model;
+    let private = &function.private;
+    let site = Span::mixed_site();
+
+    let requirements = Ident::new("__agentcore_requirements", site);
+    let invocation = Ident::new("__agentcore_invocation", site);
+    let names: Vec<_> = (0..arguments.len()).map(|i| format_ident!("__agentcore_arg{i}", span = site)).collect();
+
+    let requires = arguments.iter().map(|Argument { cfgs, ty, .. }| {
+        quote_spanned! {site=>
+            #(#cfgs)*
+            (&#private::Probe::<#ty>::NEW).__agentcore_argument().__agentcore_requires::<#ty>(#requirements);
+        }
+    });
+    let decode = names.iter().zip(arguments).map(|(name, Argument { cfgs, ty, .. })| {
+        quote_spanned! {site=>
+            #(#cfgs)*
+            let #name = match (&#private::Probe::<#ty>::NEW)
+                .__agentcore_argument()
+                .__agentcore_extract::<#ty>(&mut #invocation)
+            {
+                #private::Ok(value) => value,
+                #private::Err(rejection) => return rejection,
+            };
+        }
+    });
+    let pass = names.iter().zip(arguments).map(|(name, Argument { cfgs, .. })| quote!(#(#cfgs)* #name));
+    let call = called(function, &quote!(#(#pass),*), "entrypoint");
+    let respond = outcome(
+        function,
+        &call,
+        |value| {
+            quote_spanned! {site=>
+                (&#private::Probe::of(&#value)).__agentcore_reply().__agentcore_respond(#value)
+            }
+        },
+        |error| {
+            quote_spanned! {site=>
+                (&#private::Probe::of(&#error)).__agentcore_failure().__agentcore_respond(#error)
+            }
+        },
+    );
+
+    let one_payload = one_payload(model);
+    let meta = meta(private, &function.name, function.ident);
+    let timeout = model.timeout.map(|limit| {
+        let limit = duration(private, limit);
+        quote_spanned!(site=> .timeout(#limit))
+    });
+    let cancel = model.cancel_on_disconnect.then(|| quote_spanned!(site=> .cancel_on_disconnect()));
+    let registration = submit(
+        private,
+        &quote_spanned!(site=> #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta) #timeout #cancel),
+    );
+
+    quote_spanned! {site=>
+        const _: () = {
+            use #private::probes::*;
+
+            enum __AgentcoreEntrypoint {}
+
+            impl #private::Entrypoint for __AgentcoreEntrypoint {
+                fn requires(#requirements: &mut #private::Requirements) {
+                    #(#requires)*
+                }
+
+                fn call(
+                    mut #invocation: #private::Invocation,
+                ) -> impl #private::Future<Output = #private::Response> + #private::Send + 'static {
+                    async move {
+                        #(#decode)*
+                        // The body need not wait in memory for the handler to finish.
+                        #private::drop(#invocation);
+                        #respond
+                    }
+                }
+            }
+
+            #one_payload
+
+            #registration
+        };
+    }
+}
+
+/// A compile-time check that at most one argument is the payload.
+///
+/// Whether one is, only its type knows. All of them are counted in one constant, because the arguments before may be
+/// subject to `#[cfg]`.
+fn one_payload(model: &Entrypoint<'_>) -> Option<TokenStream> {
+    let private = &model.function.private;
+    let site = Span::mixed_site();
+    if model.arguments.len() < 2 {
+        return None;
+    }
+    let payloads = Ident::new("__agentcore_payloads", site);
+    let counted = model.arguments.iter().enumerate().map(|(i, argument)| {
+        let Argument { cfgs, ty, .. } = argument;
+        // The first cannot be a second one.
+        let limit = (i > 0).then(|| {
+            let panic = second_payload(private, argument);
+            quote_spanned!(site=> if #payloads > 1 { #panic })
+        });
+        quote_spanned! {site=>
+            #(#cfgs)*
+            if #private::Probe::<#ty>::__AGENTCORE_IS_PAYLOAD {
+                #payloads += 1;
+                #limit
+            }
+        }
+    });
+    Some(quote_spanned! {site=>
+        const _: () = {
+            let mut #payloads = 0;
+            #(#counted)*
+        };
+    })
+}
+
+/// The end of a compilation, all of it at the type of the argument.
+fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
+    let Argument { ty, text, .. } = argument;
+    let message = format!(
+        "only one argument may be the JSON payload; `{text}` is a second one\n\n\
+         help: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
+    );
+    let Range { start, end } = Range::of(ty);
+    let here = private.at(start);
+    let panic = quote_spanned!(start=> #here::core::panic!);
+    // Not as the format string: a type may have braces.
+    let arguments = quote_spanned!(end=> ("{}", #message));
+    quote!(#panic #arguments)
+}
+
+/// `main`, all of it at the function's name: two entrypoints in one file, or one that is not at the crate's root, make
+/// rustc complain about `main`, and this is what it then underlines.
+///
+/// Without `#[allow(dead_code)]`, on purpose: a `main` that is never called belongs to an entrypoint that nobody starts.
+fn main(model: &Entrypoint<'_>) -> TokenStream {
+    let here = model.function.ident.span();
+    let private = model.function.private.at(here);
+    quote_spanned! {here=>
+        fn main() -> #private::ExitCode {
+            #private::main()
+        }
+    }
+}

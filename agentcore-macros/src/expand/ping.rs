@@ -1,0 +1,43 @@
+//! `#[ping]`: the function as it is, an adapter and a registration.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+
+use super::register::{meta, submit};
+use super::reply::{called, outcome};
+use crate::item::AnnotatedFn;
+use crate::model::Ping;
+
+pub(super) fn expand(model: &Ping<'_>, item: &AnnotatedFn) -> TokenStream {
+    let Ping { function } = model;
+    let private = &function.private;
+    let site = Span::mixed_site();
+    let answer = outcome(
+        function,
+        &called(function, &TokenStream::new(), "ping"),
+        |value| quote_spanned!(site=> #private::Ok(#private::PingReply::__agentcore_status(#value))),
+        |error| quote_spanned!(site=> #private::Err(#private::HookError::__agentcore_boxed(#error))),
+    );
+    let meta = meta(private, &function.name, function.ident);
+    let registration = submit(private, &quote_spanned!(site=> #private::PingDef::new::<__AgentcorePing>(#meta)));
+    let adapter = quote_spanned! {site=>
+        const _: () = {
+            use #private::probes::*;
+
+            enum __AgentcorePing {}
+
+            impl #private::PingHandler for __AgentcorePing {
+                fn call() -> impl #private::Future<
+                    Output = #private::Result<#private::PingStatus, #private::BoxError>,
+                > + #private::Send + 'static {
+                    async move {
+                        #answer
+                    }
+                }
+            }
+
+            #registration
+        };
+    };
+    quote!(#item #adapter)
+}

@@ -1,0 +1,33 @@
+//! The registration that every expansion ends with.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::quote_spanned;
+
+use crate::paths::Private;
+
+/// Submits `descriptor`, an expression, to the registry.
+///
+/// Goes into a `const _`: inside one, `submit!` also works in the body of a function.
+pub(super) fn submit(private: &Private, descriptor: &TokenStream) -> TokenStream {
+    quote_spanned!(Span::mixed_site()=> #private::inventory::submit! { #descriptor })
+}
+
+/// An expression for the name and the place of the function `ident`.
+pub(super) fn meta(private: &Private, name: &str, ident: &Ident) -> TokenStream {
+    // `line!()` answers with the place where it is written. At the function's name that is the line that people look
+    // for; elsewhere in the expansion it would be the attribute's.
+    let here = private.at(ident.span());
+    let line = quote_spanned!(ident.span()=> #here::core::line!());
+    quote_spanned! {Span::mixed_site()=>
+        #private::Meta::new(#name, #private::core::module_path!(), #private::core::file!(), #line)
+    }
+}
+
+/// An expression for `limit`.
+pub(super) fn duration(private: &Private, limit: Duration) -> TokenStream {
+    let seconds = Literal::u64_unsuffixed(limit.as_secs());
+    let nanoseconds = Literal::u32_unsuffixed(limit.subsec_nanos());
+    quote_spanned!(Span::mixed_site()=> #private::Duration::new(#seconds, #nanoseconds))
+}

@@ -1,0 +1,48 @@
+//! The attribute macros of `agentcore`; use them through that crate.
+//!
+//! Each attribute goes the same way: [`args`] and [`item`] parse, [`validate`] checks and makes a [`model`], [`expand`]
+//! emits it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
+
+mod args;
+mod errors;
+mod expand;
+mod item;
+mod model;
+mod paths;
+mod role;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+
+/// e
+#[proc_macro_attribute]
+pub fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::entrypoint(args.into(), item.into()).into()
+}
+
+/// t
+#[proc_macro_attribute]
+pub fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::async_task(args.into(), item.into()).into()
+}
+
+/// p
+#[proc_macro_attribute]
+pub fn ping(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::ping(args.into(), item.into()).into()
+}
+
+/// s
+#[proc_macro_attribute]
+pub fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::on_start(args.into(), item.into()).into()
+}
+
+/// s
+#[proc_macro_attribute]
+pub fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::on_shutdown(args.into(), item.into()).into()
+}

@@ -1,0 +1,75 @@
+//! What the attributes are called in messages.
+
+/// One attribute of the crate.
+pub(crate) struct Role {
+    /// `entrypoint`, as in `#[entrypoint]`.
+    pub(crate) attribute: &'static str,
+    /// `an entrypoint`, as in "an entrypoint cannot be generic".
+    pub(crate) noun: &'static str,
+    /// What the attribute goes on.
+    pub(crate) target: &'static str,
+    /// What to return rather than `!`.
+    pub(crate) instead_of_never: &'static str,
+    /// The smallest complete example of its use.
+    pub(crate) shape: &'static str,
+}
+
+pub(crate) const ENTRYPOINT: Role = Role {
+    attribute: "entrypoint",
+    noun: "an entrypoint",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "every invocation needs a reply",
+    shape: "    \
+    #[agentcore::entrypoint]
+    async fn handler(event: Event, context: RequestContext) -> Reply {
+        // ..
+    }",
+};
+
+pub(crate) const ASYNC_TASK: Role = Role {
+    attribute: "async_task",
+    noun: "a tracked task",
+    target: "an `async fn`",
+    instead_of_never: "return `()` or `Infallible`",
+    shape: "    \
+    #[agentcore::async_task]
+    async fn task(input: Input) -> Output {
+        // ..
+    }",
+};
+
+pub(crate) const PING: Role = Role {
+    attribute: "ping",
+    noun: "a ping handler",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "return `agentcore::PingStatus`",
+    shape: "    \
+    #[agentcore::ping]
+    fn health() -> PingStatus {
+        // ..
+    }",
+};
+
+pub(crate) const ON_START: Role = Role {
+    attribute: "on_start",
+    noun: "a start hook",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "the server starts when it has returned",
+    shape: "    \
+    #[agentcore::on_start]
+    async fn connect() -> Result<Database, BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const ON_SHUTDOWN: Role = Role {
+    attribute: "on_shutdown",
+    noun: "a shutdown hook",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "the server stops when it has returned",
+    shape: "    \
+    #[agentcore::on_shutdown]
+    async fn flush() -> Result<(), BoxError> {
+        // ..
+    }",
+};

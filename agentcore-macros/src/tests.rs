@@ -1,0 +1,49 @@
+//! The expansions, as `proc_macro2` sees them: no compiler around, so these run in no time and under any version.
+//!
+//! What the compiler makes of the same, `tests/ui` of the workspace records. After a change, have these files and strings
+//! rewritten, and look through them as through any other code:
+//!
+//! ```text
+//! UPDATE_EXPECT=1 cargo test -p agentcore-macros
+//! ```
+
+mod errors;
+mod expansion;
+
+use proc_macro2::{TokenStream, TokenTree};
+
+use crate::expand;
+
+/// Expands `source`: one of our attributes on an item, spelled as in a program.
+fn expand(source: &str) -> TokenStream {
+    let mut tokens = source.parse::<TokenStream>().expect("tokens").into_iter();
+    let (Some(_), Some(TokenTree::Group(attribute))) = (tokens.next(), tokens.next()) else {
+        panic!("`{source}` does not begin with an attribute")
+    };
+    let mut attribute = attribute.stream().into_iter();
+    let name = attribute.next().expect("a name").to_string();
+    let args = match attribute.next() {
+        Some(TokenTree::Group(args)) => args.stream(),
+        _ => TokenStream::new(),
+    };
+    let expand = match name.as_str() {
+        "entrypoint" => expand::entrypoint,
+        "async_task" => expand::async_task,
+        "ping" => expand::ping,
+        "on_start" => expand::on_start,
+        "on_shutdown" => expand::on_shutdown,
+        _ => panic!("`{name}` is none of our attributes"),
+    };
+    expand(args, tokens.collect())
+}
+
+/// All tokens, those in groups too.
+fn flatten(tokens: TokenStream) -> Vec<TokenTree> {
+    tokens
+        .into_iter()
+        .flat_map(|token| match token {
+            TokenTree::Group(group) => flatten(group.stream()),
+            token => vec![token],
+        })
+        .collect()
+}

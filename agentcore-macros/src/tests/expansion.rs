@@ -1,0 +1,158 @@
+//! What correct items become.
+
+use expect_test::{ExpectFile, expect_file};
+use proc_macro2::{TokenStream, TokenTree};
+
+use super::{expand, flatten};
+
+/// Compares the expansion with a file, and makes sure that it names this crate only as `crate = ..` says.
+fn check(source: &str, expected: ExpectFile) {
+    let expansion = expand(source);
+    let file = syn::parse2(expansion).expect("items");
+    expected.assert_eq(&prettyplease::unparse(&file));
+
+    let renamed = match source.split_once(['(', ']']) {
+        Some((attribute, rest)) if source[attribute.len()..].starts_with('(') => {
+            format!("{attribute}(crate = other::path, {rest}")
+        }
+        Some((attribute, rest)) => format!("{attribute}(crate = other::path)]{rest}"),
+        None => panic!("`{source}` does not begin with an attribute"),
+    };
+    let expansion = expand(&renamed);
+    assert_eq!(names(expansion.clone(), "agentcore"), 0, "{expansion}");
+    assert_ne!(names(expansion, "other"), 0);
+}
+
+fn names(tokens: TokenStream, name: &str) -> usize {
+    let is_name = |token: &&TokenTree| matches!(token, TokenTree::Ident(ident) if ident == name);
+    flatten(tokens).iter().filter(is_name).count()
+}
+
+#[test]
+fn entrypoint() {
+    check(
+        "#[entrypoint]
+        async fn handler(event: Value) -> Value {
+            event
+        }",
+        expect_file!["../../tests/expand/entrypoint.rs"],
+    );
+}
+
+#[test]
+fn entrypoint_with_everything() {
+    check(
+        r#"#[entrypoint(main = false, name = "chat", timeout = "1m 30s", on_disconnect = "cancel")]
+        /// Documented.
+        pub(crate) async fn handler(
+            Tenant(tenant): Tenant,
+            #[cfg(feature = "payload")] mut event: Event,
+            _: HeaderMap,
+        ) -> Result<Reply, Failure> {
+            body(tenant, event)
+        }"#,
+        expect_file!["../../tests/expand/entrypoint_with_everything.rs"],
+    );
+}
+
+#[test]
+fn sync_entrypoint() {
+    check(
+        "#[entrypoint()]
+        fn handler() {}",
+        expect_file!["../../tests/expand/sync_entrypoint.rs"],
+    );
+}
+
+#[test]
+fn async_task() {
+    check(
+        "#[async_task]
+        async fn index(path: &Path) {
+            body(path)
+        }",
+        expect_file!["../../tests/expand/async_task.rs"],
+    );
+}
+
+#[test]
+fn async_task_with_everything() {
+    check(
+        r#"#[async_task(name = "the task", timeout = "2h")]
+        #[inline]
+        pub async unsafe fn task<'a, T: Clone, const N: usize>(
+            &'a mut self,
+            mut name: T,
+            #[cfg(unix)] #[expect(unused_variables)] (left, _): ([u8; N], u8),
+            _: impl Into<String>,
+        ) -> Result<impl Iterator<Item = &'a T>, BoxError>
+        where
+            T: Send,
+        {
+            #![allow(clippy::all)]
+            body(name)
+        }"#,
+        expect_file!["../../tests/expand/async_task_with_everything.rs"],
+    );
+}
+
+#[test]
+fn ping() {
+    check(
+        "#[ping]
+        async fn health() -> PingStatus {
+            PingStatus::Healthy
+        }",
+        expect_file!["../../tests/expand/ping.rs"],
+    );
+}
+
+#[test]
+fn on_start() {
+    check(
+        r#"#[on_start(timeout = "1500ms")]
+        async fn connect() -> Result<Database, Failure> {
+            Database::connect().await
+        }"#,
+        expect_file!["../../tests/expand/on_start.rs"],
+    );
+}
+
+#[test]
+fn on_shutdown() {
+    check(
+        "#[on_shutdown]
+        fn flush() {}",
+        expect_file!["../../tests/expand/on_shutdown.rs"],
+    );
+}
+
+/// Only rustc knows whether a body is valid, and only rustc says so.
+#[test]
+fn bodies_are_not_parsed() {
+    for attribute in ["entrypoint", "async_task"] {
+        let expansion = expand(&format!("#[{attribute}] async fn name() {{ let = ; yield ** }}")).to_string();
+        assert!(!expansion.contains("compile_error"), "{expansion}");
+        assert!(expansion.contains("let = ; yield **"), "{expansion}");
+    }
+}
+
+/// A function that a macro wrote may come with its body, or its types, in invisible delimiters.
+#[test]
+fn invisible_delimiters_are_looked_through() {
+    use proc_macro2::{Delimiter, Group};
+    use quote::quote;
+
+    let body = Group::new(Delimiter::None, quote!({ event }));
+    let ty = Group::new(Delimiter::None, quote!(String));
+    let expansion = crate::expand::entrypoint(quote!(), quote!(async fn handler(event: #ty) -> #ty #body)).to_string();
+    assert!(!expansion.contains("compile_error"), "{expansion}");
+    let expansion = crate::expand::async_task(quote!(), quote!(async fn task(event: #ty) -> #ty #body)).to_string();
+    assert!(!expansion.contains("compile_error"), "{expansion}");
+}
+
+#[test]
+fn raw_names_are_registered_without_their_prefix() {
+    let expansion = expand("#[async_task] async fn r#move() {}").to_string();
+    assert!(expansion.contains(r#"track ("move")"#), "{expansion}");
+}

@@ -1,0 +1,192 @@
+//! From syntax to model. Every check runs, whatever the others have found; nothing here makes tokens.
+
+mod attributes;
+mod signature;
+mod types;
+
+use proc_macro2::Span;
+use syn::ext::IdentExt as _;
+use syn::{Attribute, FnArg, Ident, Pat, ReturnType, Type, parse_quote};
+
+use crate::args::{Args, OnDisconnect};
+use crate::errors::Errors;
+use crate::item::AnnotatedFn;
+use crate::model::{
+    Argument, AsyncTask, Entrypoint, Function, OnShutdown, OnStart, Output, Parameter, Ping, Range,
+};
+use crate::paths::Private;
+use crate::role::{self, Role};
+
+pub(crate) use attributes::reject_conflicts;
+
+pub(crate) fn entrypoint<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<Entrypoint<'a>> {
+    let role = &role::ENTRYPOINT;
+    let sig = &item.sig;
+    let main = args.main.unwrap_or(true);
+    signature::callable(role, item, errors);
+    signature::not_generic(role, sig, errors);
+    if main && sig.ident == "main" {
+        errors.push_shape(
+            &sig.ident,
+            "the entrypoint generates `main`; give this function another name, such as `handler`, or set \
+             `main = false` and start the server yourself",
+        );
+    }
+    let mut arguments = Vec::new();
+    for input in &sig.inputs {
+        // A receiver has been reported by `callable`.
+        let FnArg::Typed(input) = input else { continue };
+        types::owned(&input.ty, errors);
+        arguments.push(Argument {
+            cfgs: input.attrs.iter().filter(|attr| is_cfg(attr)).collect(),
+            ty: &input.ty,
+            text: types::text(&input.ty),
+        });
+    }
+    signature::returns(role, sig, errors);
+    errors.is_empty().then(|| Entrypoint {
+        timeout: args.timeout,
+        cancel_on_disconnect: args.on_disconnect == OnDisconnect::Cancel,
+        function: function(args, item),
+        arguments,
+        main,
+    })
+}
+
+pub(crate) fn async_task<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<AsyncTask<'a>> {
+    let role = &role::ASYNC_TASK;
+    let sig = &item.sig;
+    if item.body.is_none() {
+        errors.push_at(
+            sig.ident.span(),
+            "put `#[agentcore::async_task]` on the implementation, not on the declaration",
+        );
+    }
+    if sig.asyncness.is_none() {
+        errors.push_shape(
+            sig.fn_token,
+            "`#[agentcore::async_task]` tracks a future, so the function must be `async`",
+        );
+    }
+    signature::returns(role, sig, errors);
+    if let (Some(_), ReturnType::Default) = (&args.timeout, &sig.output) {
+        errors.push_at(
+            sig.ident.span(),
+            "a task with a `timeout` returns a `Result`, whose error tells that the time was up; for example \
+             `Result<(), agentcore::TimedOut>`",
+        );
+    }
+    let body = item.body.as_ref()?;
+    errors.is_empty().then(|| AsyncTask {
+        timeout: args.timeout,
+        name: args.name.unwrap_or_else(|| plain(&sig.ident)),
+        private: Private::new(args.krate),
+        item,
+        body,
+        receiver: sig.receiver().map(|receiver| &receiver.self_token),
+        parameters: sig.inputs.iter().enumerate().filter_map(|(i, input)| parameter(i, input)).collect(),
+        erased_output: types::erase_impl_trait(&declared(&sig.output)),
+        output: declared(&sig.output),
+    })
+}
+
+pub(crate) fn ping<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<Ping<'a>> {
+    let role = &role::PING;
+    hook_shape(role, item, errors);
+    if let ReturnType::Default = item.sig.output {
+        errors.push_shape_at(item.sig.ident.span(), "a ping handler must return `agentcore::PingStatus`");
+    }
+    errors.is_empty().then(|| Ping { function: function(args, item) })
+}
+
+pub(crate) fn on_start<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<OnStart<'a>> {
+    let role = &role::ON_START;
+    hook_shape(role, item, errors);
+    if let ReturnType::Type(_, ty) = &item.sig.output {
+        types::nameable(ty, errors);
+    }
+    errors.is_empty().then(|| OnStart {
+        output: declared(&item.sig.output),
+        timeout: args.timeout,
+        function: function(args, item),
+    })
+}
+
+pub(crate) fn on_shutdown<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<OnShutdown<'a>> {
+    let role = &role::ON_SHUTDOWN;
+    hook_shape(role, item, errors);
+    errors.is_empty().then(|| OnShutdown { function: function(args, item) })
+}
+
+/// What functions without arguments have in common.
+fn hook_shape(role: &Role, item: &AnnotatedFn, errors: &mut Errors) {
+    signature::callable(role, item, errors);
+    signature::not_generic(role, &item.sig, errors);
+    signature::no_arguments(role, &item.sig, errors);
+    signature::returns(role, &item.sig, errors);
+}
+
+fn function(args: Args, item: &AnnotatedFn) -> Function<'_> {
+    let sig = &item.sig;
+    Function {
+        private: Private::new(args.krate),
+        ident: &sig.ident,
+        is_async: sig.asyncness.is_some(),
+        name: args.name.unwrap_or_else(|| plain(&sig.ident)),
+        output: output(&sig.ident, &sig.output),
+    }
+}
+
+/// The return type, spelled out.
+fn declared(output: &ReturnType) -> Type {
+    match output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, ty) => (**ty).clone(),
+    }
+}
+
+fn output(ident: &Ident, output: &ReturnType) -> Output {
+    match output {
+        ReturnType::Default => Output { value: Range::of(ident), error: Range::of(ident) },
+        ReturnType::Type(_, ty) => {
+            let (value, error) = types::result_arguments(ty);
+            let range = |part: Option<&Type>| part.map_or_else(|| Range::of(ty), Range::of);
+            Output { value: range(value), error: range(error) }
+        }
+    }
+}
+
+fn parameter(index: usize, input: &FnArg) -> Option<Parameter<'_>> {
+    let FnArg::Typed(input) = input else { return None };
+    let (lints, others): (Vec<_>, Vec<_>) = input.attrs.iter().partition(|attr| is_lint(attr));
+    let name = match &*input.pat {
+        Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => Some(&name.ident),
+        _ => None,
+    };
+    Some(Parameter {
+        cfgs: others.iter().copied().filter(|attr| is_cfg(attr)).collect(),
+        signature_attrs: others,
+        lints,
+        // A name is kept: documentation and editors show it.
+        ident: name.cloned().unwrap_or_else(|| hidden(&format!("arg{index}"))),
+        pat: &input.pat,
+        is_name: name.is_some(),
+    })
+}
+
+fn is_cfg(attr: &Attribute) -> bool {
+    attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr")
+}
+
+fn is_lint(attr: &Attribute) -> bool {
+    ["allow", "expect", "warn", "deny", "forbid"].iter().any(|level| attr.path().is_ident(level))
+}
+
+/// A name that the user's code can neither see nor collide with.
+fn hidden(name: &str) -> Ident {
+    Ident::new(&format!("__agentcore_{name}"), Span::mixed_site())
+}
+
+fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}

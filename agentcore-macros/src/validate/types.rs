@@ -1,0 +1,166 @@
+//! Checks of types, as far as their syntax shows anything.
+
+use quote::ToTokens;
+use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeReference, parse_quote};
+
+use crate::errors::Errors;
+
+/// A handler's argument is made from the request: it has to be a concrete type that owns what it holds.
+pub(super) fn owned(ty: &Type, errors: &mut Errors) {
+    for part in parts(ty) {
+        match part {
+            Part::Type(Type::Reference(reference)) if !is_static(reference.lifetime.as_ref()) => {
+                let owned = owned_form(reference);
+                errors.push_shape(
+                    reference,
+                    format_args!("handler arguments are owned: take {owned} instead of a reference"),
+                );
+            }
+            Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
+            Part::Type(Type::ImplTrait(ty)) => errors.push_shape(
+                ty,
+                "handler arguments need a concrete type; name the type that the JSON body decodes to",
+            ),
+            Part::Lifetime(lifetime) if !is_static(Some(lifetime)) => {
+                errors.push_shape(ty, "handler arguments are owned: take a type without lifetimes");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// State is found by its type, so the type needs a name.
+pub(super) fn nameable(ty: &Type, errors: &mut Errors) {
+    for part in parts(ty) {
+        match part {
+            Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
+            Part::Type(Type::ImplTrait(ty)) => {
+                errors.push_shape(ty, "what a start hook returns is shared by its type, so it needs a concrete type");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The type, with `_` in place of every `impl Trait`.
+pub(super) fn erase_impl_trait(ty: &Type) -> Type {
+    let mut erased = ty.clone();
+    erase(&mut erased);
+    erased
+}
+
+/// `T` and `E` of what is written as a `Result`.
+///
+/// Good enough for pointing at things, and for nothing else: any type may go by that name.
+pub(super) fn result_arguments(ty: &Type) -> (Option<&Type>, Option<&Type>) {
+    let Type::Path(path) = ty else { return (None, None) };
+    match path.path.segments.last() {
+        Some(last) if last.ident == "Result" => {
+            let mut types = generic_arguments(&last.arguments).filter_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            });
+            (types.next(), types.next())
+        }
+        _ => (None, None),
+    }
+}
+
+/// Source text as a person would space it.
+pub(super) fn text(tokens: &impl ToTokens) -> String {
+    // Compilers print token streams with more or with fewer spaces in different versions.
+    let spaced = tokens.to_token_stream().to_string();
+    let mut text = String::with_capacity(spaced.len());
+    let mut chars = spaced.chars().peekable();
+    let mut before = ' ';
+    while let Some(char) = chars.next() {
+        let after = chars.peek().copied().unwrap_or(' ');
+        let is_word = |char: char| char.is_alphanumeric() || char == '_';
+        let wanted = (is_word(before) || before == '>') && is_word(after)
+            || matches!(before, ',' | ';' | '+' | '=')
+            || matches!(after, '+' | '=' | '-');
+        if char != ' ' || wanted {
+            text.push(char);
+            before = char;
+        }
+    }
+    text
+}
+
+/// A piece of a type.
+enum Part<'a> {
+    Type(&'a Type),
+    Lifetime(&'a Lifetime),
+}
+
+/// The type itself and everything it names, except behind references and in bounds.
+fn parts(ty: &Type) -> Vec<Part<'_>> {
+    let mut found = Vec::new();
+    collect(ty, &mut found);
+    found
+}
+
+fn collect<'a>(ty: &'a Type, found: &mut Vec<Part<'a>>) {
+    found.push(Part::Type(ty));
+    match ty {
+        Type::Path(path) => {
+            let segments = path.path.segments.iter();
+            for argument in segments.flat_map(|segment| generic_arguments(&segment.arguments)) {
+                match argument {
+                    GenericArgument::Type(ty) => collect(ty, found),
+                    GenericArgument::Lifetime(lifetime) => found.push(Part::Lifetime(lifetime)),
+                    _ => {}
+                }
+            }
+        }
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|elem| collect(elem, found)),
+        Type::Array(array) => collect(&array.elem, found),
+        Type::Group(group) => collect(&group.elem, found),
+        Type::Paren(paren) => collect(&paren.elem, found),
+        _ => {}
+    }
+}
+
+fn erase(ty: &mut Type) {
+    match ty {
+        Type::ImplTrait(_) => *ty = parse_quote!(_),
+        Type::Path(path) => {
+            for segment in &mut path.path.segments {
+                let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { continue };
+                for argument in &mut arguments.args {
+                    if let GenericArgument::Type(ty) = argument {
+                        erase(ty);
+                    }
+                }
+            }
+        }
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(erase),
+        Type::Array(array) => erase(&mut array.elem),
+        Type::Group(group) => erase(&mut group.elem),
+        Type::Paren(paren) => erase(&mut paren.elem),
+        Type::Reference(reference) => erase(&mut reference.elem),
+        _ => {}
+    }
+}
+
+fn generic_arguments(arguments: &PathArguments) -> impl Iterator<Item = &GenericArgument> {
+    let arguments = match arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    };
+    arguments.into_iter().flatten()
+}
+
+fn is_static(lifetime: Option<&Lifetime>) -> bool {
+    lifetime.is_some_and(|lifetime| lifetime.ident == "static")
+}
+
+/// What to take instead of `&T`.
+fn owned_form(reference: &TypeReference) -> String {
+    match &*reference.elem {
+        Type::Path(path) if path.path.is_ident("str") => "`String`".to_owned(),
+        Type::Slice(slice) => format!("`Vec<{}>`", text(&slice.elem)),
+        Type::TraitObject(_) | Type::ImplTrait(_) => "a value of a concrete type".to_owned(),
+        elem => format!("`{}`", text(elem)),
+    }
+}

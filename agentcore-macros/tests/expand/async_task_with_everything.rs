@@ -1,0 +1,47 @@
+#[inline]
+#[allow(clippy::all)]
+pub unsafe fn task<'a, T: Clone, const N: usize>(
+    &'a mut self,
+    name: T,
+    #[cfg(unix)]
+    __agentcore_arg2: ([u8; N], u8),
+    __agentcore_arg3: impl Into<String>,
+) -> impl ::agentcore::__private::Future<
+    Output = Result<impl Iterator<Item = &'a T>, BoxError>,
+>
+where
+    T: Send,
+{
+    const _: () = {
+        ::agentcore::__private::inventory::submit! {
+            ::agentcore::__private::TaskDef::new(::agentcore::__private::Meta::new("the task",
+            ::agentcore::__private::core::module_path!(),
+            ::agentcore::__private::core::file!(),
+            ::agentcore::__private::core::line!()))
+        }
+    };
+    let __agentcore_guard = ::agentcore::__private::track("the task");
+    ::agentcore::__private::time_limited(
+        ::agentcore::__private::Duration::new(7200u64, 0u32),
+        ::agentcore::__private::timed_out::<Result<_, BoxError>>,
+        async move {
+            let _ = &self;
+            let mut name = name;
+            #[cfg(unix)]
+            #[expect(unused_variables)]
+            let __agentcore_arg2 = __agentcore_arg2;
+            #[cfg(unix)]
+            #[expect(unused_variables)]
+            let (left, _) = __agentcore_arg2;
+            let __agentcore_arg3 = __agentcore_arg3;
+            let _ = __agentcore_arg3;
+            let _ = &__agentcore_guard;
+            {
+                if false {
+                    return ::agentcore::__private::never::<Result<_, BoxError>>();
+                }
+                body(name)
+            }
+        },
+    )
+}

@@ -1,0 +1,66 @@
+async fn handler(event: Value) -> Value {
+    event
+}
+const _: () = {
+    use ::agentcore::__private::probes::*;
+    enum __AgentcoreEntrypoint {}
+    impl ::agentcore::__private::Entrypoint for __AgentcoreEntrypoint {
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {
+            (&::agentcore::__private::Probe::<Value>::NEW)
+                .__agentcore_argument()
+                .__agentcore_requires::<Value>(__agentcore_requirements);
+        }
+        fn call(
+            mut __agentcore_invocation: ::agentcore::__private::Invocation,
+        ) -> impl ::agentcore::__private::Future<
+            Output = ::agentcore::__private::Response,
+        > + ::agentcore::__private::Send + 'static {
+            async move {
+                let __agentcore_arg0 = match (&::agentcore::__private::Probe::<
+                    Value,
+                >::NEW)
+                    .__agentcore_argument()
+                    .__agentcore_extract::<Value>(&mut __agentcore_invocation)
+                {
+                    ::agentcore::__private::Ok(value) => value,
+                    ::agentcore::__private::Err(rejection) => return rejection,
+                };
+                ::agentcore::__private::drop(__agentcore_invocation);
+                let __agentcore_returned = (
+                    ::agentcore::__private::entrypoint_future_must_be_send(
+                            handler(__agentcore_arg0),
+                        )
+                        .await,
+                );
+                match (&::agentcore::__private::Probe::of(&__agentcore_returned.0))
+                    .__agentcore_outcome()
+                    .__agentcore_result(__agentcore_returned.0)
+                {
+                    ::agentcore::__private::Ok(value) => {
+                        let __agentcore_value = (value,);
+                        (&::agentcore::__private::Probe::of(&__agentcore_value.0))
+                            .__agentcore_reply()
+                            .__agentcore_respond(__agentcore_value.0)
+                    }
+                    ::agentcore::__private::Err(error) => {
+                        let __agentcore_error = (error,);
+                        (&::agentcore::__private::Probe::of(&__agentcore_error.0))
+                            .__agentcore_failure()
+                            .__agentcore_respond(__agentcore_error.0)
+                    }
+                }
+            }
+        }
+    }
+    ::agentcore::__private::inventory::submit! {
+        ::agentcore::__private::EntrypointDef::new:: < __AgentcoreEntrypoint >
+        (::agentcore::__private::Meta::new("handler",
+        ::agentcore::__private::core::module_path!(),
+        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
+    }
+};
+fn main() -> ::agentcore::__private::ExitCode {
+    ::agentcore::__private::main()
+}

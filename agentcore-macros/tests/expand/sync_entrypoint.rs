@@ -1,0 +1,49 @@
+fn handler() {}
+const _: () = {
+    use ::agentcore::__private::probes::*;
+    enum __AgentcoreEntrypoint {}
+    impl ::agentcore::__private::Entrypoint for __AgentcoreEntrypoint {
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {}
+        fn call(
+            mut __agentcore_invocation: ::agentcore::__private::Invocation,
+        ) -> impl ::agentcore::__private::Future<
+            Output = ::agentcore::__private::Response,
+        > + ::agentcore::__private::Send + 'static {
+            async move {
+                ::agentcore::__private::drop(__agentcore_invocation);
+                let __agentcore_returned = (
+                    ::agentcore::__private::sync_function_runs_on_another_thread(move || handler())
+                        .await,
+                );
+                match (&::agentcore::__private::Probe::of(&__agentcore_returned.0))
+                    .__agentcore_outcome()
+                    .__agentcore_result(__agentcore_returned.0)
+                {
+                    ::agentcore::__private::Ok(value) => {
+                        let __agentcore_value = (value,);
+                        (&::agentcore::__private::Probe::of(&__agentcore_value.0))
+                            .__agentcore_reply()
+                            .__agentcore_respond(__agentcore_value.0)
+                    }
+                    ::agentcore::__private::Err(error) => {
+                        let __agentcore_error = (error,);
+                        (&::agentcore::__private::Probe::of(&__agentcore_error.0))
+                            .__agentcore_failure()
+                            .__agentcore_respond(__agentcore_error.0)
+                    }
+                }
+            }
+        }
+    }
+    ::agentcore::__private::inventory::submit! {
+        ::agentcore::__private::EntrypointDef::new:: < __AgentcoreEntrypoint >
+        (::agentcore::__private::Meta::new("handler",
+        ::agentcore::__private::core::module_path!(),
+        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
+    }
+};
+fn main() -> ::agentcore::__private::ExitCode {
+    ::agentcore::__private::main()
+}

@@ -1,0 +1,209 @@
+//! [`App`]: an agent put together by hand, or from what the macros registered.
+
+use std::any::{TypeId, type_name};
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agent::{Callback, Entrypoint, Parts, StartHook};
+use crate::config::{Config, Environment};
+use crate::error::{BoxError, Error};
+use crate::handler::Handler;
+use crate::invoke::{self, Options};
+use crate::ping::PingReply;
+use crate::registry::Meta;
+use crate::server::Server;
+use crate::state::StateSlot;
+
+/// An agent: its entrypoint, hooks, shared state and configuration.
+///
+/// The macros are sugar over this. [`from_registry`](Self::from_registry) takes what they registered,
+/// [`new`](Self::new) starts empty; both can be added to.
+///
+/// ```no_run
+/// use agentcore::{App, Json};
+/// use serde_json::{Value, json};
+///
+/// async fn handler(Json(event): Json<Value>) -> Json<Value> {
+///     Json(json!({ "echo": event }))
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), agentcore::Error> {
+///     App::new().entrypoint("handler", handler).serve().await
+/// }
+/// ```
+#[derive(Default)]
+#[must_use = "an app does nothing until it is served"]
+pub struct App {
+    parts: Parts,
+    config: Config,
+    timeout: Option<Duration>,
+    cancel_on_disconnect: bool,
+}
+
+impl App {
+    /// An app without any part.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An app made of everything that is annotated in this binary.
+    ///
+    /// Annotated functions of a library crate count only if the binary names that crate somewhere; `use library as _;`
+    /// is enough. Otherwise the linker leaves the crate out.
+    pub fn from_registry() -> Self {
+        Self { parts: Parts::of_registry(), ..Self::default() }
+    }
+
+    /// Sets the function that answers `POST /invocations`, as `#[entrypoint]` does. `name` is for messages.
+    #[track_caller]
+    pub fn entrypoint<H, Args>(mut self, name: &'static str, handler: H) -> Self
+    where
+        H: Handler<Args>,
+    {
+        self.parts.entrypoints.push(Entrypoint {
+            meta: here(name),
+            options: Options::new(name),
+            requires: H::requires,
+            start: Arc::new(move |workers, job| {
+                let handler = handler.clone();
+                invoke::start(workers, job, |invocation| handler.call(invocation))
+            }),
+        });
+        self
+    }
+
+    /// Answers 504 when the entrypoint takes longer, as `#[entrypoint(timeout = "..")]` does; unlimited by default.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Drops the handler when its client goes away, as `#[entrypoint(on_disconnect = "cancel")]` does. By default
+    /// work that has been accepted is finished.
+    pub fn cancel_on_disconnect(mut self) -> Self {
+        self.cancel_on_disconnect = true;
+        self
+    }
+
+    /// Sets the custom ping handler, as `#[ping]` does: its answer replaces the automatic status.
+    #[track_caller]
+    pub fn ping<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: PingReply> + Send + 'static,
+    {
+        let call = move || -> crate::registry::BoxFuture<_> {
+            let reply = handler();
+            Box::pin(async move { reply.await.into_ping() })
+        };
+        self.parts.pings.push(Callback { meta: here("ping"), call: Arc::new(call) });
+        self
+    }
+
+    /// Names a task, for the start line; `#[async_task]` does it by itself.
+    #[track_caller]
+    pub fn task(mut self, name: &'static str) -> Self {
+        self.parts.tasks.push(here(name));
+        self
+    }
+
+    /// Shares `value` with handlers that take [`State<S>`](crate::State).
+    pub fn state<S: Send + Sync + 'static>(mut self, value: S) -> Self {
+        self.parts.states.push((StateSlot::new(value), TypeId::of::<S>()));
+        self
+    }
+
+    /// Adds a start hook whose result is shared state, as `#[on_start]` does. Hooks run in the order in which they were
+    /// added, before `/ping` answers 200.
+    #[track_caller]
+    pub fn on_start<F, Fut, S, E>(mut self, hook: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, E>> + Send + 'static,
+        S: Send + Sync + 'static,
+        E: Into<BoxError>,
+    {
+        let call = move || -> crate::registry::BoxFuture<_> {
+            let made = hook();
+            Box::pin(async move { made.await.map(StateSlot::new).map_err(Into::into) })
+        };
+        self.parts.start_hooks.push(StartHook {
+            callback: Callback { meta: here("on_start"), call: Arc::new(call) },
+            timeout: None,
+            // Sharing a `()` is harmless, but two hooks that do would be reported as a conflict.
+            provides: || (TypeId::of::<S>() != TypeId::of::<()>()).then(|| (TypeId::of::<S>(), type_name::<S>())),
+        });
+        self
+    }
+
+    /// Adds a shutdown hook, as `#[on_shutdown]` does. Hooks run when the work in progress has ended, or its grace has.
+    #[track_caller]
+    pub fn on_shutdown<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let call = move || -> crate::registry::BoxFuture<_> {
+            let done = hook();
+            Box::pin(async move { done.await.map_err(Into::into) })
+        };
+        self.parts.shutdown_hooks.push(Callback { meta: here("on_shutdown"), call: Arc::new(call) });
+        self
+    }
+
+    /// Sets the configuration; what it leaves open, the environment and the defaults decide.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Checks the parts and the configuration, and binds the port. Nothing is served yet.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
+    /// be bound.
+    pub async fn bind(self) -> Result<Server, Error> {
+        let settings = self.config.resolve(&Environment::of_process())?;
+        self.bind_with(settings).await
+    }
+
+    /// Binds and serves; see [`Server::serve`].
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Server::serve`].
+    pub async fn serve(self) -> Result<(), Error> {
+        self.bind().await?.serve().await
+    }
+
+    pub(crate) async fn bind_with(self, settings: crate::config::Settings) -> Result<Server, Error> {
+        let mut agent = self.parts.check()?;
+        let options = &mut agent.entrypoint.options;
+        options.timeout = self.timeout.or(options.timeout);
+        options.cancel_on_disconnect |= self.cancel_on_disconnect;
+        Server::bind(agent, settings).await
+    }
+}
+
+/// The caller's caller, as a place.
+#[track_caller]
+fn here(name: &'static str) -> Meta {
+    let place = Location::caller();
+    Meta::new(name, "", place.file(), place.line())
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("entrypoints", &self.parts.entrypoints.iter().map(|part| part.meta).collect::<Vec<_>>())
+            .field("tasks", &self.parts.tasks)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

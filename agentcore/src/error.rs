@@ -1,0 +1,272 @@
+//! Errors: what stops a start ([`Error`]) and what a handler answers with ([`HttpError`]).
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::response::{IntoResponse, Response};
+
+/// Any error that a handler, a hook or a task may end with.
+///
+/// ```
+/// fn parse(text: &str) -> Result<u32, agentcore::BoxError> {
+///     Ok(text.trim().parse()?)
+/// }
+/// assert!(parse("seven").is_err());
+/// ```
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// An error that chooses the HTTP status of the reply.
+///
+/// The answer is `{"error": "<message>"}` with that status; [`with_body`](Self::with_body) replaces the JSON. The
+/// status survives `?` into [`BoxError`], so a helper deep below a handler can pick it.
+///
+/// On Amazon Bedrock AgentCore Runtime the *caller* sees 424 for every non-2xx answer, and no body: the platform
+/// drops both.
+///
+/// ```
+/// use agentcore::HttpError;
+/// use serde_json::{Value, json};
+///
+/// # mod private {
+/// # use super::*;
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: Value) -> Result<Value, HttpError> {
+///     let city = event["city"].as_str().ok_or_else(|| HttpError::new(422, "`city` is missing"))?;
+///     Ok(json!({ "forecast": format!("{city}: sunny") }))
+/// }
+/// # }
+/// ```
+pub struct HttpError {
+    status: StatusCode,
+    message: String,
+    body: Option<Value>,
+    source: Option<BoxError>,
+}
+
+impl HttpError {
+    /// An error answered with `status` and `{"error": message}`.
+    ///
+    /// `status` is a [`StatusCode`] or a number; a number outside 100–999 becomes 500.
+    pub fn new(status: impl TryInto<StatusCode>, message: impl Into<String>) -> Self {
+        Self {
+            status: status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            message: message.into(),
+            body: None,
+            source: None,
+        }
+    }
+
+    /// Replaces the JSON of the answer.
+    #[must_use]
+    pub fn with_body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Names the cause, for the log; the caller does not see it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpError")
+            .field("status", &self.status)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for HttpError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        self.to_response()
+    }
+}
+
+impl HttpError {
+    fn to_response(&self) -> Response {
+        let response = match &self.body {
+            Some(body) => Response::json(body),
+            None => Response::error(&self.message),
+        };
+        response.with_status(self.status).with_failure(self)
+    }
+}
+
+/// The reply for an error that a handler returned: its own status where it, or a cause of it, is an [`HttpError`];
+/// 500 otherwise.
+pub(crate) fn error_response(error: &BoxError) -> Response {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
+    while let Some(current) = cause {
+        if let Some(http) = current.downcast_ref::<HttpError>() {
+            return http.to_response();
+        }
+        cause = current.source();
+    }
+    Response::error(error.to_string())
+        .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+        .with_failure(&**error)
+}
+
+/// `error: cause: deeper cause`, for one log line.
+pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let more = current.to_string();
+        // Many libraries repeat their cause's text in their own.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = current.source();
+    }
+    text
+}
+
+/// The JSON of every error that the server itself answers with; a struct, so that its keys keep this order.
+#[derive(Serialize)]
+pub(crate) struct ErrorBody<'a> {
+    pub(crate) error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<&'a str>,
+}
+
+/// Why an agent could not start, or did not stop cleanly.
+///
+/// The text (`Display`) is meant for the person who started the program and may change between versions; ask the
+/// `is_*` methods to decide something in code.
+///
+/// ```no_run
+/// # async fn example() {
+/// match agentcore::App::from_registry().serve().await {
+///     Ok(()) => println!("stopped, everything finished"),
+///     Err(error) if error.is_address_in_use() => eprintln!("already running? {error}"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
+pub struct Error {
+    kind: Kind,
+    problems: Vec<String>,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The registry or the `App` names no entrypoint, too many, or handlers that do not fit together.
+    Registration,
+    /// A configuration value does not parse.
+    Config,
+    /// The address cannot be bound, or the runtime cannot be built.
+    Io,
+    /// A start hook failed.
+    Start,
+    /// Work was still running when the shutdown grace ended.
+    CutOff,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, problem: impl Into<String>) -> Self {
+        Self::several(kind, vec![problem.into()])
+    }
+
+    pub(crate) fn several(kind: Kind, problems: Vec<String>) -> Self {
+        debug_assert!(!problems.is_empty());
+        Self { kind, problems, source: None }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The registered functions do not make an agent: no entrypoint, two of them, two ping handlers, ….
+    #[must_use]
+    pub fn is_registration(&self) -> bool {
+        self.kind == Kind::Registration
+    }
+
+    /// An environment variable or a builder value is not valid.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        self.kind == Kind::Config
+    }
+
+    /// A start hook failed or took too long.
+    #[must_use]
+    pub fn is_start_hook(&self) -> bool {
+        self.kind == Kind::Start
+    }
+
+    /// The address is taken by another process.
+    #[must_use]
+    pub fn is_address_in_use(&self) -> bool {
+        self.source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    }
+
+    /// The server stopped, and cut off work that did not finish within the shutdown grace.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.kind == Kind::CutOff
+    }
+
+    /// Each problem on its own; at least one.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("; "))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("problems", &self.problems)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}

@@ -1,0 +1,149 @@
+//! One invocation on the workers: call the handler, bound it in time, catch its panic, log its failure.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::body::Body;
+use crate::config::ErrorMode;
+use crate::context::{self, Activity};
+use crate::extract::Invocation;
+use crate::panics;
+use crate::response::Response;
+use crate::tasks::timeout;
+
+/// What the entrypoint's attribute, or the `App`, asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) name: &'static str,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) cancel_on_disconnect: bool,
+}
+
+impl Options {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self { name, timeout: None, cancel_on_disconnect: false }
+    }
+}
+
+/// Everything that one invocation needs to run.
+pub(crate) struct Job {
+    pub(crate) invocation: Invocation,
+    pub(crate) options: Options,
+    pub(crate) errors: ErrorMode,
+    pub(crate) activity: Activity,
+}
+
+/// A finished reply. The invocation is in flight until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) response: Response,
+    pub(crate) activity: Activity,
+}
+
+/// Starts `job` on the workers. Generic, so that the handler's future needs no box of its own: it lives in the task.
+pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, call: F) -> JoinHandle<Outgoing>
+where
+    F: FnOnce(Invocation) -> Fut + Send + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    let scope = job.activity.scope().clone();
+    workers.spawn(context::within(scope, run(job, call)))
+}
+
+async fn run<F, Fut>(job: Job, call: F) -> Outgoing
+where
+    F: FnOnce(Invocation) -> Fut,
+    Fut: Future<Output = Response>,
+{
+    let Job { invocation, options, errors, activity } = job;
+    let reply = async {
+        let response = call(invocation).await;
+        // Still inside the limits: a foreign body's first poll is the user's code too.
+        let (parts, body) = response.into_parts();
+        Response::from_parts(parts, body.settle(context::hold()).await)
+    };
+    let response = match options.timeout {
+        None => panics::catch(reply).await,
+        Some(limit) => match timeout(limit, panics::catch(reply)).await {
+            Ok(response) => response,
+            Err(late) => Ok(Response::error(late.to_string()).with_status(504).with_failure(&late)),
+        },
+    };
+    let response = response.unwrap_or_else(|panic| {
+        panic.log(&format!("entrypoint `{}`", options.name));
+        internal_error()
+    });
+    if let Some(failure) = response.failure() {
+        let status = response.status().as_u16();
+        if response.status().is_server_error() {
+            tracing::error!(status, errorMessage = failure, "entrypoint `{}` failed: {failure}", options.name);
+        } else {
+            tracing::warn!(status, "entrypoint `{}` answered {status}: {failure}", options.name);
+        }
+    }
+    Outgoing { response: errors.apply(response), activity }
+}
+
+/// What the caller may know of a panic.
+pub(crate) fn internal_error() -> Response {
+    Response::error("Internal server error").with_status(500)
+}
+
+impl ErrorMode {
+    /// Under [`InBand`](Self::InBand), error replies become 200s that carry their status in the body: the platform
+    /// destroys the body of every other.
+    pub(crate) fn apply(self, response: Response) -> Response {
+        let status = response.status();
+        if self == Self::Http || !(status.is_client_error() || status.is_server_error()) {
+            return response;
+        }
+        let body = response.body().and_then(|bytes| {
+            serde_json::from_slice(bytes).ok().or_else(|| std::str::from_utf8(bytes).ok().map(|text| json!(text)))
+        });
+        let mut body = match body {
+            Some(Value::Object(object)) => object,
+            Some(other) => serde_json::Map::from_iter([("error".to_owned(), other)]),
+            // A stream with an error status; there is no body yet to put anything into.
+            None => return response.with_status(200),
+        };
+        body.insert("status".to_owned(), status.as_u16().into());
+        Response::json(&body)
+    }
+}
+
+impl Outgoing {
+    /// The parts that go to the socket.
+    pub(crate) fn into_parts(self) -> (http::response::Parts, Body, Activity) {
+        let (parts, body) = self.response.into_parts();
+        (parts, body, self.activity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_band_errors_are_200_with_their_status_in_the_body() {
+        let response = ErrorMode::InBand.apply(Response::error("no such city").with_status(404));
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.body(), Some(&br#"{"error":"no such city","status":404}"#[..]));
+    }
+
+    #[test]
+    fn in_band_keeps_a_text_body_as_the_error() {
+        let response = ErrorMode::InBand.apply(Response::text("later").with_status(503));
+        assert_eq!(response.body(), Some(&br#"{"error":"later","status":503}"#[..]));
+    }
+
+    #[test]
+    fn good_replies_are_left_alone_in_both_modes() {
+        for mode in [ErrorMode::Http, ErrorMode::InBand] {
+            assert_eq!(mode.apply(Response::text("x").with_status(201)).status(), 201);
+        }
+    }
+}

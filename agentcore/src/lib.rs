@@ -1,0 +1,96 @@
+//! Annotate functions, `cargo run`, and have an agent server whose health status is always right.
+//!
+//! ```no_run
+//! use agentcore::{async_task, entrypoint};
+//! use serde_json::{Value, json};
+//!
+//! #[async_task]
+//! async fn summarise(document: String) -> String {
+//!     format!("{} words", document.split_whitespace().count())
+//! }
+//!
+//! #[entrypoint]
+//! async fn handler(event: Value) -> Value {
+//!     let document = event["document"].as_str().unwrap_or_default().to_owned();
+//!     json!({ "summary": summarise(document).await })
+//! }
+//! ```
+//!
+//! That is a whole program. `POST /invocations` calls the entrypoint; `GET /ping` answers `Healthy` when nothing runs
+//! and `HealthyBusy` while work does, so that a managed platform (Amazon Bedrock AgentCore Runtime), or Kubernetes,
+//! neither kills a working agent nor pays for an idle one.
+//!
+//! # How it maps to HTTP
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /ping` | 200 `{"status":"Healthy"\|"HealthyBusy","time_of_last_update":<unix seconds>}`; 503 while start hooks run |
+//! | `POST /invocations` | what the entrypoint returns |
+//! | … with no body, or bad JSON | 400 `{"error":"Invalid JSON","details":..}`, unless the entrypoint takes no payload |
+//! | … that is not UTF-8 | 400 `{"error":"Invalid encoding","details":..}` |
+//! | … with JSON of another shape | 422 `{"error":"Invalid payload","details":..,"path":"items[3].price"}` |
+//! | … over the size limit | 413 |
+//! | handler error | its own status ([`HttpError`], [`IntoResponse`]), else 500 `{"error":"<its text>"}` |
+//! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
+//! | handler over its `timeout` | 504 |
+//! | other method, other path | 405 with `Allow`, 404 |
+//! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
+//!
+//! # The status
+//!
+//! Busy is held by guards: an invocation from the moment its head is read until its reply has been handed to the
+//! socket, a task from the moment its function is *called* until its future has finished, failed, panicked, been
+//! aborted or dropped. There is nothing to reset by hand and no way to forget it.
+//!
+//! `time_of_last_update` is the second in which the status last changed. It never moves between changes: platforms
+//! read a stamp that moves on every ping as activity, and keep idle sessions for hours.
+//!
+//! # Without macros
+//!
+//! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.
+
+#![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod agent;
+mod app;
+mod body;
+mod config;
+mod context;
+mod error;
+mod extract;
+mod handler;
+mod invoke;
+mod log;
+mod panics;
+mod ping;
+mod registry;
+mod response;
+mod rt;
+mod server;
+mod state;
+mod tasks;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+#[doc(inline)]
+pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
+pub use bytes::Bytes;
+pub use http::{HeaderMap, StatusCode};
+
+pub use app::App;
+pub use config::{BusyWhile, Config, ErrorMode, StampWhileBusy};
+pub use error::{BoxError, Error, HttpError};
+pub use extract::{FromInvocation, Invocation, Requirements};
+pub use handler::{Handler, HandlerReply};
+pub use ping::{PingReply, PingStatus};
+pub use response::{IntoResponse, Json, Response};
+pub use rt::run;
+pub use server::Server;
+pub use state::State;
+pub use tasks::{
+    AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
+    clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
+};

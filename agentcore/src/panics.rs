@@ -1,0 +1,126 @@
+//! Panics in user code: caught at the edge, logged once, with place and backtrace.
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+thread_local! {
+    /// Whether a panic on this thread would be caught, and so logged, here.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// What the hook saw of the panic that is being caught.
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+struct Place {
+    location: String,
+    backtrace: String,
+}
+
+/// A panic that was caught.
+#[derive(Debug)]
+pub(crate) struct Panic {
+    message: String,
+    location: Option<String>,
+    backtrace: Option<String>,
+}
+
+impl Panic {
+    fn caught(payload: &(dyn Any + Send)) -> Self {
+        let (location, backtrace) = match PLACE.take() {
+            Some(place) => (Some(place.location), Some(place.backtrace)),
+            None => (None, None),
+        };
+        Self { message: message(payload), location, backtrace }
+    }
+
+    /// One log line for the panic; `what` names the code that panicked.
+    pub(crate) fn log(&self, what: &str) {
+        tracing::error!(
+            errorType = "panic",
+            errorMessage = %self.message,
+            location = self.location.as_deref(),
+            stackTrace = self.backtrace.as_deref(),
+            "{what} panicked: {}",
+            self.message,
+        );
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is not text").to_owned()
+}
+
+/// Replaces the process's panic hook by one that logs, so that a panic is one structured line and not two loose ones.
+/// Only [`run`](crate::run) does this: it owns the process.
+pub(crate) fn install_hook() {
+    panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        let place = Place {
+            location: info.location().map(ToString::to_string).unwrap_or_default(),
+            backtrace: Backtrace::force_capture().to_string(),
+        };
+        if CATCHING.get() {
+            PLACE.set(Some(place));
+        } else {
+            let thread = std::thread::current();
+            let panic = Panic {
+                message: message(info.payload()),
+                location: Some(place.location),
+                backtrace: Some(place.backtrace),
+            };
+            panic.log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
+        }
+    }));
+}
+
+/// `future`, with a panic turned into an error.
+pub(crate) fn catch<F: Future>(future: F) -> Catch<F> {
+    Catch { future }
+}
+
+pin_project! {
+    pub(crate) struct Catch<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Catch<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        let outer = CATCHING.replace(true);
+        // What the future leaves behind broken is its own; nothing of ours is behind the same reference.
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+        CATCHING.set(outer);
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(Panic::caught(&*payload))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_its_message() {
+        let panic = catch(async { panic!("no {}", "luck") }).await.map(|(): ()| ()).unwrap_err();
+        assert_eq!(panic.message, "no luck");
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_is_not_text_is_survived() {
+        let panic = catch(async { panic::panic_any(7_u8) }).await.map(|(): ()| ()).unwrap_err();
+        assert_eq!(panic.message, "a value that is not text");
+    }
+}

@@ -1,0 +1,84 @@
+//! [`PingStatus`]: the two answers that the platform knows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::BoxError;
+
+/// What `GET /ping` reports.
+///
+/// There is no third value in the platform's contract: an agent that is unhealthy does not answer 200.
+///
+/// ```
+/// use agentcore::PingStatus;
+///
+/// assert_eq!(PingStatus::HealthyBusy.to_string(), "HealthyBusy");
+/// assert_eq!(serde_json::to_string(&PingStatus::Healthy).unwrap(), r#""Healthy""#);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PingStatus {
+    /// Nothing is running: the platform may end the session once it has been idle long enough.
+    #[default]
+    Healthy,
+    /// Work is running: the platform keeps the session, and bills it.
+    HealthyBusy,
+}
+
+impl PingStatus {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::HealthyBusy => "HealthyBusy",
+        }
+    }
+
+    /// Whether this is [`HealthyBusy`](Self::HealthyBusy).
+    #[must_use]
+    pub const fn is_busy(self) -> bool {
+        matches!(self, Self::HealthyBusy)
+    }
+
+    pub(crate) const fn busy_if(busy: bool) -> Self {
+        if busy { Self::HealthyBusy } else { Self::Healthy }
+    }
+}
+
+impl fmt::Display for PingStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a custom ping handler may return: a [`PingStatus`], or a `Result` of one and any error.
+///
+/// An error, like a panic or an answer that takes longer than 250 ms, leaves the automatic status standing.
+///
+/// ```
+/// use agentcore::{BoxError, PingReply, PingStatus};
+///
+/// assert_eq!(PingStatus::Healthy.into_ping().unwrap(), PingStatus::Healthy);
+/// assert!(Err::<PingStatus, BoxError>("no answer".into()).into_ping().is_err());
+/// ```
+pub trait PingReply {
+    /// The status, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the handler said went wrong.
+    fn into_ping(self) -> Result<PingStatus, BoxError>;
+}
+
+impl PingReply for PingStatus {
+    fn into_ping(self) -> Result<PingStatus, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<BoxError>> PingReply for Result<PingStatus, E> {
+    fn into_ping(self) -> Result<PingStatus, BoxError> {
+        self.map_err(Into::into)
+    }
+}

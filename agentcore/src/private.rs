@@ -1,0 +1,66 @@
+//! What the macros' expansions name. **Not public API**: anything in here may change or vanish in any release.
+//!
+//! `agentcore-macros` is pinned to the exact version of this crate, so both sides change together. Expansions reach
+//! everything through this module by absolute path, the standard library too: a user's own `Result`, `Send` or `core`
+//! cannot get between.
+//!
+//! Which kind of argument or return value a type is, the expansion asks the type ([`Probe`]); see [`args`] and
+//! [`reply`].
+
+#![expect(missing_debug_implementations, reason = "for expansions, not for people")]
+#![expect(clippy::unused_self, reason = "of a tag, only the type matters")]
+#![expect(clippy::result_large_err, reason = "the error is a reply, and made once per invocation at most")]
+
+// `lib.rs` gives this module another name than its file, after which rustc would look for these beside it.
+#[path = "private/args.rs"]
+mod args;
+#[path = "private/bounds.rs"]
+mod bounds;
+#[path = "private/checks.rs"]
+mod checks;
+#[path = "private/probe.rs"]
+mod probe;
+#[path = "private/reply.rs"]
+mod reply;
+#[path = "private/state.rs"]
+mod state;
+
+pub use ::core;
+pub use ::inventory;
+
+pub use core::any::TypeId;
+pub use core::future::Future;
+pub use core::marker::Send;
+pub use core::mem::drop;
+pub use core::option::Option;
+pub use core::primitive::str;
+pub use core::result::Result::{self, Err, Ok};
+pub use core::time::Duration;
+pub use std::process::ExitCode;
+
+pub use crate::error::BoxError;
+pub use crate::extract::{Invocation, Requirements};
+pub use crate::ping::PingStatus;
+pub use crate::registry::{
+    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef, StartHook, TaskDef,
+};
+pub use crate::response::Response;
+pub use crate::rt::run as main;
+pub use crate::state::StateSlot;
+pub use crate::tasks::track;
+
+pub use bounds::{HookError, PingReply, ShutdownReply};
+pub use checks::{
+    entrypoint_future_must_be_send, never, ping_future_must_be_send, shutdown_hook_future_must_be_send,
+    start_hook_future_must_be_send, sync_function_runs_on_another_thread, time_limited, timed_out,
+};
+pub use probe::Probe;
+
+/// The traits whose methods expansions call on a [`Probe`], without their names: a glob import of this brings the
+/// methods into scope, and nothing that a user's type could be mistaken for.
+pub mod probes {
+    pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
+    pub use super::probe::{PlainProbe as _, ResultProbe as _};
+    pub use super::reply::{ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _};
+    pub use super::state::{StateProbe as _, UnitProbe as _};
+}

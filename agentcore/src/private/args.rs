@@ -1,0 +1,59 @@
+//! What an argument of an entrypoint is: an extractor, or else the payload.
+
+use super::bounds::Payload;
+use super::probe::Probe;
+use crate::extract::{FromInvocation, Invocation, Requirements};
+use crate::response::{IntoResponse, Response};
+
+/// First choice: the type says itself how it is made. That settles it for types that could be a payload too, such as
+/// `Bytes`.
+pub trait ExtractorProbe {
+    fn __agentcore_argument(&self) -> ExtractorTag {
+        ExtractorTag
+    }
+}
+
+impl<T: FromInvocation> ExtractorProbe for Probe<T> {}
+
+/// Second choice: it is what the JSON body decodes to.
+pub trait PayloadProbe {
+    fn __agentcore_argument(&self) -> PayloadTag {
+        PayloadTag
+    }
+}
+
+impl<T> PayloadProbe for &Probe<T> {}
+
+pub struct ExtractorTag;
+
+impl ExtractorTag {
+    pub fn __agentcore_requires<T: FromInvocation>(self, requirements: &mut Requirements) {
+        T::requires(requirements);
+    }
+
+    pub fn __agentcore_extract<T: FromInvocation>(self, invocation: &mut Invocation) -> Result<T, Response> {
+        T::from_invocation(invocation).map_err(IntoResponse::into_response)
+    }
+}
+
+pub struct PayloadTag;
+
+impl PayloadTag {
+    /// Nothing; and no bound, so that a type that is no payload is reported once.
+    pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
+
+    pub fn __agentcore_extract<T: Payload>(self, invocation: &mut Invocation) -> Result<T, Response> {
+        T::decode(invocation)
+    }
+}
+
+/// `Probe::<T>::__AGENTCORE_IS_PAYLOAD`, in a constant: the inherent one where there is one, this one otherwise.
+pub trait PayloadCount {
+    const __AGENTCORE_IS_PAYLOAD: bool = true;
+}
+
+impl<T> PayloadCount for Probe<T> {}
+
+impl<T: FromInvocation> Probe<T> {
+    pub const __AGENTCORE_IS_PAYLOAD: bool = false;
+}

@@ -1,0 +1,58 @@
+//! Functions that hold the user's code to a bound, and whose names are what rustc ends its message with.
+//!
+//! What they return is `Send` by declaration. The adapter around them is then `Send` as well, and the message stands
+//! alone. No macro writes them: rustc would quote it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::bounds::TimeLimited;
+use crate::context::blocking;
+use crate::tasks::{TimedOut, timeout};
+
+pub fn entrypoint_future_must_be_send<F: Future + Send + 'static>(
+    future: F,
+) -> impl Future<Output = F::Output> + Send + 'static {
+    future
+}
+
+pub fn ping_future_must_be_send<F: Future + Send + 'static>(
+    future: F,
+) -> impl Future<Output = F::Output> + Send + 'static {
+    future
+}
+
+pub fn start_hook_future_must_be_send<F: Future + Send + 'static>(
+    future: F,
+) -> impl Future<Output = F::Output> + Send + 'static {
+    future
+}
+
+pub fn shutdown_hook_future_must_be_send<F: Future + Send + 'static>(
+    future: F,
+) -> impl Future<Output = F::Output> + Send + 'static {
+    future
+}
+
+/// It may block, and goes where that harms nobody.
+pub fn sync_function_runs_on_another_thread<T: Send + 'static>(
+    call: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> + Send + 'static {
+    blocking(call)
+}
+
+/// The body of a task with a `timeout`.
+///
+/// `late` is [`timed_out`], which has the bound: rustc would report one on this function twice.
+pub async fn time_limited<R>(limit: Duration, late: fn(TimedOut) -> R, task: impl Future<Output = R>) -> R {
+    timeout(limit, task).await.unwrap_or_else(late)
+}
+
+pub fn timed_out<R: TimeLimited>(late: TimedOut) -> R {
+    R::timed_out(late)
+}
+
+/// A value of any type, for a `return` that is never reached and only tells the compiler the type.
+pub fn never<T>() -> T {
+    unreachable!("expansions call this behind `if false`")
+}

@@ -1,0 +1,196 @@
+//! What the macros register.
+//!
+//! Every annotated function submits one descriptor through `inventory`; `App::from_registry` gathers them.
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::error::BoxError;
+use crate::extract::{Invocation, Requirements};
+use crate::invoke::{self, Job, Options, Outgoing};
+use crate::ping::PingStatus;
+use crate::response::Response;
+use crate::state::StateSlot;
+
+/// Where a registered function stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Meta {
+    // This order of fields is the order in which lists are shown.
+    file: &'static str,
+    line: u32,
+    name: &'static str,
+    module: &'static str,
+}
+
+impl Meta {
+    /// The place of a function; the macros fill it in.
+    #[must_use]
+    pub const fn new(name: &'static str, module: &'static str, file: &'static str, line: u32) -> Self {
+        Self { file, line, name, module }
+    }
+
+    /// The name it is known by: the function's, unless its attribute says `name = ".."`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            return write!(f, "`{}`", self.name);
+        }
+        write!(f, "`{}` ({}:{})", self.name, self.file, self.line)
+    }
+}
+
+/// The adapter that `#[entrypoint]` generates.
+pub trait Entrypoint: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments, calls the function and makes the reply.
+    fn call(invocation: Invocation) -> impl Future<Output = Response> + Send + 'static;
+}
+
+/// A registered entrypoint.
+#[derive(Clone, Debug)]
+pub struct EntrypointDef {
+    pub(crate) meta: Meta,
+    pub(crate) options: Options,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) start: fn(&Handle, Job) -> JoinHandle<Outgoing>,
+}
+
+impl EntrypointDef {
+    /// Describes the entrypoint behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: Entrypoint>(meta: Meta) -> Self {
+        Self {
+            meta,
+            options: Options::new(meta.name),
+            requires: A::requires,
+            // The handler's future goes straight into its task: no box in between.
+            start: |workers, job| invoke::start(workers, job, A::call),
+        }
+    }
+
+    /// Answers 504 after `limit`.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// Drops the handler when its client goes away.
+    #[must_use]
+    pub const fn cancel_on_disconnect(mut self) -> Self {
+        self.options.cancel_on_disconnect = true;
+        self
+    }
+}
+
+/// A registered async task.
+#[derive(Clone, Debug)]
+pub struct TaskDef {
+    pub(crate) meta: Meta,
+}
+
+impl TaskDef {
+    /// Describes an async task.
+    #[must_use]
+    pub const fn new(meta: Meta) -> Self {
+        Self { meta }
+    }
+}
+
+/// A future that owns what it needs, boxed.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// The adapter that `#[ping]` generates.
+pub trait PingHandler: 'static {
+    /// Calls the function.
+    fn call() -> impl Future<Output = Result<PingStatus, BoxError>> + Send + 'static;
+}
+
+/// A registered ping handler.
+#[derive(Clone, Debug)]
+pub struct PingDef {
+    pub(crate) meta: Meta,
+    pub(crate) call: fn() -> BoxFuture<Result<PingStatus, BoxError>>,
+}
+
+impl PingDef {
+    /// Describes the ping handler behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: PingHandler>(meta: Meta) -> Self {
+        Self { meta, call: || Box::pin(A::call()) }
+    }
+}
+
+/// The adapter that `#[on_start]` generates.
+pub trait StartHook: 'static {
+    /// The type of the state that it makes, if it makes any.
+    fn provides() -> Option<(TypeId, &'static str)>;
+
+    /// Calls the function.
+    fn call() -> impl Future<Output = Result<StateSlot, BoxError>> + Send + 'static;
+}
+
+/// A registered start hook.
+#[derive(Clone, Debug)]
+pub struct StartDef {
+    pub(crate) meta: Meta,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
+    pub(crate) call: fn() -> BoxFuture<Result<StateSlot, BoxError>>,
+}
+
+impl StartDef {
+    /// Describes the hook behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: StartHook>(meta: Meta) -> Self {
+        Self { meta, timeout: None, provides: A::provides, call: || Box::pin(A::call()) }
+    }
+
+    /// Fails the start when the hook takes longer.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+}
+
+/// The adapter that `#[on_shutdown]` generates.
+pub trait ShutdownHook: 'static {
+    /// Calls the function.
+    fn call() -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
+}
+
+/// A registered shutdown hook.
+#[derive(Clone, Debug)]
+pub struct ShutdownDef {
+    pub(crate) meta: Meta,
+    pub(crate) call: fn() -> BoxFuture<Result<(), BoxError>>,
+}
+
+impl ShutdownDef {
+    /// Describes the hook behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: ShutdownHook>(meta: Meta) -> Self {
+        Self { meta, call: || Box::pin(A::call()) }
+    }
+}
+
+inventory::collect!(EntrypointDef);
+inventory::collect!(TaskDef);
+inventory::collect!(PingDef);
+inventory::collect!(StartDef);
+inventory::collect!(ShutdownDef);

@@ -1,0 +1,241 @@
+//! Replies: [`Response`], what can become one ([`IntoResponse`]), and the JSON wrapper [`Json`].
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::body::Body;
+use crate::error::{BoxError, ErrorBody, with_causes};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A reply that a handler builds at run time.
+///
+/// A handler that always answers with JSON has no need of it: it returns the value. Converts from and into
+/// [`http::Response`].
+///
+/// ```
+/// use agentcore::Response;
+/// use serde_json::{Value, json};
+///
+/// # mod private {
+/// # use super::*;
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: Value) -> Response {
+///     match event["format"].as_str() {
+///         Some("text") => Response::text("hello"),
+///         _ => Response::json(&json!({ "message": "hello" })).with_header("x-cache", "miss"),
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Response(http::Response<Body>);
+
+impl Response {
+    /// 200 with `value` as JSON; 500 if it cannot be serialised.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => Self::full(JSON, bytes.into()),
+            Err(error) => Self::error("the reply cannot be serialised to JSON")
+                .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+                .with_failure(&error),
+        }
+    }
+
+    /// 200 with `text` as `text/plain; charset=utf-8`.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::full(HeaderValue::from_static("text/plain; charset=utf-8"), text.into().into())
+    }
+
+    /// 200 with `bytes` as `application/octet-stream`.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        Self::full(HeaderValue::from_static("application/octet-stream"), bytes.into())
+    }
+
+    /// Sets the status; 500 for a number outside 100–999.
+    pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
+        *self.0.status_mut() = status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self
+    }
+
+    /// Sets a header, replacing what it held.
+    ///
+    /// # Panics
+    ///
+    /// When `name` or `value` is not a valid header, as [`http::HeaderMap`]'s `from_static` constructors do.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Debug>,
+        V: TryInto<HeaderValue, Error: fmt::Debug>,
+    {
+        let name = name.try_into().expect("a valid header name");
+        let value = value.try_into().expect("a valid header value");
+        self.0.headers_mut().insert(name, value);
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &http::HeaderMap {
+        self.0.headers()
+    }
+
+    /// The body's bytes, unless it is produced while it is sent.
+    #[must_use]
+    pub fn body(&self) -> Option<&[u8]> {
+        self.0.body().as_bytes()
+    }
+
+    fn full(content_type: HeaderValue, bytes: Bytes) -> Self {
+        let mut response = http::Response::new(Body::Full(bytes));
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        Self(response)
+    }
+
+    /// `{"error": message}`; the caller sets the status.
+    pub(crate) fn error(message: impl AsRef<str>) -> Self {
+        Self::json(&ErrorBody { error: message.as_ref(), details: None, path: None })
+    }
+
+    /// `{"error": .., "details": ..}` with `status`, and the JSON path where there is one.
+    pub(crate) fn rejection(status: StatusCode, error: &str, details: &str, path: Option<&str>) -> Self {
+        Self::json(&ErrorBody { error, details: Some(details), path }).with_status(status)
+    }
+
+    /// Remembers the error behind the reply, for the log.
+    pub(crate) fn with_failure(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        self.0.extensions_mut().insert(Failure(with_causes(error)));
+        self
+    }
+
+    /// The error behind the reply, with its causes.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.0.extensions().get::<Failure>().map(|failure| failure.0.as_str())
+    }
+
+    pub(crate) fn into_parts(self) -> (http::response::Parts, Body) {
+        self.0.into_parts()
+    }
+
+    pub(crate) fn from_parts(parts: http::response::Parts, body: Body) -> Self {
+        Self(http::Response::from_parts(parts, body))
+    }
+}
+
+/// What stands behind an error reply: the error's text and its causes'.
+#[derive(Clone)]
+struct Failure(String);
+
+impl<B> From<http::Response<B>> for Response
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn from(response: http::Response<B>) -> Self {
+        Self(response.map(Body::foreign))
+    }
+}
+
+impl From<Response> for http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>> {
+    fn from(response: Response) -> Self {
+        use http_body_util::BodyExt as _;
+        response.0.map(|body| match body {
+            Body::Foreign(body) => body,
+            other => other.boxed_unsync(),
+        })
+    }
+}
+
+/// What can be a reply with a status, headers and a body of its own.
+///
+/// A handler may return any `T: IntoResponse`, or a `Result` of one; an error type that implements it chooses its own
+/// status. Types that should simply become JSON implement [`serde::Serialize`] instead.
+///
+/// ```
+/// use agentcore::{IntoResponse, Response};
+///
+/// enum Failure {
+///     NotFound(String),
+///     Overloaded,
+/// }
+///
+/// impl IntoResponse for Failure {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Self::NotFound(what) => Response::text(format!("no {what}")).with_status(404),
+///             Self::Overloaded => Response::text("later").with_status(503).with_header("retry-after", "2"),
+///         }
+///     }
+/// }
+/// assert_eq!(Failure::Overloaded.into_response().status(), 503);
+/// assert_eq!(Failure::NotFound("tea".into()).into_response().body(), Some(&b"no tea"[..]));
+/// ```
+pub trait IntoResponse {
+    /// Makes the reply.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl<B> IntoResponse for http::Response<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn into_response(self) -> Response {
+        self.into()
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for (StatusCode, R) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+impl IntoResponse for std::convert::Infallible {
+    fn into_response(self) -> Response {
+        match self {}
+    }
+}
+
+/// A value as JSON, where a type has to say so: in [`App`](crate::App) handlers, as payload and as reply.
+///
+/// Annotated functions take and return plain values.
+///
+/// ```
+/// use agentcore::{App, Json};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct Question { text: String }
+/// #[derive(Serialize)]
+/// struct Answer { length: usize }
+///
+/// let app = App::new().entrypoint("count", async |Json(question): Json<Question>| {
+///     Json(Answer { length: question.text.len() })
+/// });
+/// # let _ = app;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        Response::json(&self.0)
+    }
+}

@@ -1,0 +1,172 @@
+//! The server: one thread of its own for HTTP and `/ping`, the caller's runtime for everything of the user's.
+//!
+//! ```text
+//! Server ── front thread ─┬─ accept ── connection ── service ─┬─ ping          (answered here, from atomics)
+//!                         │                                   ├─ invocations   (body read here, the rest on workers)
+//!                         │                                   └─ ws            (its place; not there yet)
+//!                         └─ lifecycle: start hooks → serving → draining → stopped
+//! ```
+
+mod accept;
+mod clock;
+mod front;
+mod invocations;
+mod lifecycle;
+mod ping;
+mod request_body;
+mod service;
+mod wake;
+
+use std::fmt;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+
+use tokio::net::TcpSocket;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::agent::Agent;
+use crate::config::Settings;
+use crate::error::{Error, Kind};
+use lifecycle::Control;
+
+/// Connections that the kernel keeps ready while the front is busy with others.
+const BACKLOG: u32 = 4096;
+
+/// A server that is bound to its port, ready to [`serve`](Self::serve).
+///
+/// Made by [`App::bind`](crate::App::bind).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), agentcore::Error> {
+/// use agentcore::{App, Config};
+///
+/// let server = App::from_registry().config(Config::new().port(0)).bind().await?;
+/// println!("curl http://{}/ping", server.local_addr());
+/// server
+///     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.expect("a signal handler") })
+///     .serve()
+///     .await
+/// # }
+/// ```
+#[must_use = "a server does nothing until it is served"]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    agent: Agent,
+    settings: Settings,
+    shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    on_ready: Option<OnReady>,
+    signals: bool,
+}
+
+/// Called once, when `/ping` begins to answer 200.
+pub(crate) type OnReady = Box<dyn FnOnce(&Agent) + Send>;
+
+impl Server {
+    pub(crate) async fn bind(agent: Agent, settings: Settings) -> Result<Self, Error> {
+        let address = settings.address;
+        let cannot_bind = |error: std::io::Error| {
+            let problem = match error.kind() {
+                std::io::ErrorKind::AddrInUse => format!(
+                    "cannot listen on {address}: another process does; stop it, or set AGENTCORE_PORT to another port"
+                ),
+                _ => format!("cannot listen on {address}: {error}"),
+            };
+            Error::new(Kind::Io, problem).with_source(error)
+        };
+        let listener = listen(address).map_err(cannot_bind)?;
+        let address = listener.local_addr().map_err(cannot_bind)?;
+        Ok(Self { listener, address, agent, settings, shutdown: None, on_ready: None, signals: false })
+    }
+
+    /// The address it listens on, with the port that was taken when 0 was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
+    /// work in progress has the shutdown grace to finish.
+    pub fn with_graceful_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.shutdown = Some(Box::pin(signal));
+        self
+    }
+
+    /// Serves until the graceful shutdown is over; for ever if none was asked for.
+    ///
+    /// HTTP and `/ping` run on a thread of their own; handlers, tasks and hooks run on the runtime that this is called
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// A start hook failed, or work was cut off when the shutdown grace ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the server at once; invocations that are running go on, but nobody will read their
+    /// replies.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub async fn serve(self) -> Result<(), Error> {
+        let Self { listener, agent, settings, shutdown, on_ready, signals, .. } = self;
+        let (control, stop) = Control::new();
+        let (sender, stopped) = oneshot::channel();
+        let workers = Handle::current();
+        std::thread::Builder::new()
+            .name("agentcore-front".to_owned())
+            .spawn(move || {
+                // Nobody listens when `serve` was dropped.
+                let _ = sender.send(front::run(listener, agent, settings, workers, stop, on_ready, signals));
+            })
+            .map_err(|error| Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error))?;
+        let stopped = async {
+            stopped.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "the server's own thread panicked")))
+        };
+        let Some(shutdown) = shutdown else { return held(control, stopped).await };
+        tokio::pin!(stopped);
+        tokio::select! {
+            result = &mut stopped => result,
+            () = shutdown => {
+                control.drain();
+                held(control, stopped).await
+            }
+        }
+    }
+
+    pub(crate) fn on_ready(mut self, tell: impl FnOnce(&Agent) + Send + 'static) -> Self {
+        self.on_ready = Some(Box::new(tell));
+        self
+    }
+
+    /// Reacts to SIGTERM and SIGINT; a second one ends the process.
+    pub(crate) fn with_signals(mut self) -> Self {
+        self.signals = true;
+        self
+    }
+}
+
+/// Waits with the control in hand: dropping it stops the server.
+async fn held(control: Control, stopped: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let result = stopped.await;
+    drop(control);
+    result
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the last one's connections to fade.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! Accepting connections and keeping each alive.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+
+use super::front::Front;
+use super::service::{self, Admission};
+
+/// The largest head of a request, in bytes; beyond it hyper answers 431.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Waits between attempts to accept when the process is out of descriptors or memory.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Accepts for ever; survives every error.
+pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, graceful: &GracefulShutdown) -> ! {
+    let protocol = protocol(&front);
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut wait = FIRST_WAIT;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // The client's own doing: it left before it was accepted.
+            Err(error) if is_of_the_connection(&error) => continue,
+            Err(error) => {
+                tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+                continue;
+            }
+        };
+        wait = FIRST_WAIT;
+        let place = Place::take(&open);
+        let admission =
+            if place.number > front.settings.max_connections { Admission::Crowded } else { Admission::Full };
+        // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
+        let _ = stream.set_nodelay(true);
+        let front = Arc::clone(&front);
+        let service = service_fn(move |request| service::answer(Arc::clone(&front), admission, request));
+        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            let _place = place;
+            // An error here is a client that left or spoke something else; hyper has answered what could be answered.
+            if let Err(error) = connection.await {
+                tracing::trace!("connection ended: {error}");
+            }
+        });
+    }
+}
+
+fn protocol(front: &Front) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(front.settings.header_timeout)
+        .max_header_size(MAX_HEADER_BYTES)
+        // A client that has only closed its sending side still gets its reply. It cannot be told from one that left,
+        // so where leaving cancels, it has to count as leaving.
+        .half_close(!front.agent.entrypoint.options.cancel_on_disconnect);
+    protocol
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// One open connection in the count of them.
+struct Place {
+    open: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>) -> Self {
+        Self { number: open.fetch_add(1, Ordering::Relaxed) + 1, open: Arc::clone(open) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,65 @@
+//! Noticing that the machine slept.
+//!
+//! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. A restored
+//! process sees its wall clock jump ahead while the monotonic clock goes on as if nothing had happened; a stamp from
+//! before the snapshot would make a new session look as if it had been idle for hours.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// Corrections of the wall clock (NTP) stay far below this; snapshots are far older.
+const JUMP: Duration = Duration::from_secs(30);
+
+/// Compares the two clocks each time it is asked.
+#[derive(Debug)]
+pub(super) struct RestoreDetector {
+    wall: SystemTime,
+    monotonic: Instant,
+}
+
+impl RestoreDetector {
+    pub(super) fn new() -> Self {
+        Self { wall: SystemTime::now(), monotonic: Instant::now() }
+    }
+
+    /// Whether the machine was restored since the last time this said so.
+    pub(super) fn restored(&mut self) -> bool {
+        self.restored_at(SystemTime::now(), Instant::now())
+    }
+
+    fn restored_at(&mut self, wall: SystemTime, monotonic: Instant) -> bool {
+        let wall_passed = wall.duration_since(self.wall).unwrap_or_default();
+        let passed = monotonic.saturating_duration_since(self.monotonic);
+        if wall_passed.saturating_sub(passed) <= JUMP {
+            return false;
+        }
+        *self = Self { wall, monotonic };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_alone_is_a_restore_and_is_told_once() {
+        let (wall, monotonic) = (SystemTime::now(), Instant::now());
+        let mut detector = RestoreDetector { wall, monotonic };
+        assert!(!detector.restored_at(wall + seconds(7200), monotonic + seconds(7200)));
+        assert!(detector.restored_at(wall + seconds(10_000), monotonic + seconds(7201)));
+        assert!(!detector.restored_at(wall + seconds(10_002), monotonic + seconds(7203)));
+        assert!(detector.restored_at(wall + seconds(20_000), monotonic + seconds(7300)));
+    }
+
+    #[test]
+    fn small_corrections_and_steps_back_are_not() {
+        let (wall, monotonic) = (SystemTime::now(), Instant::now());
+        let mut detector = RestoreDetector { wall, monotonic };
+        assert!(!detector.restored_at(wall + seconds(35), monotonic + seconds(10)));
+        assert!(!detector.restored_at(wall - seconds(500), monotonic + seconds(20)));
+    }
+}

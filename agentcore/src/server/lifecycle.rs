@@ -1,0 +1,121 @@
+//! From start to stop: what may be served when, and who decides.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::watch;
+
+/// Where in its life the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Start hooks run: `/ping` answers 503. The platform takes its snapshot at the first 200.
+    Starting,
+    Serving,
+    /// No new invocations; `/ping` answers, work in progress goes on.
+    Draining,
+}
+
+/// The phase, readable from every connection.
+#[derive(Debug)]
+pub(super) struct PhaseCell(AtomicU8);
+
+impl PhaseCell {
+    pub(super) fn new() -> Self {
+        Self(AtomicU8::new(Phase::Starting as u8))
+    }
+
+    pub(super) fn get(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Phases only go forward.
+    pub(super) fn advance(&self, to: Phase) {
+        self.0.fetch_max(to as u8, Ordering::AcqRel);
+    }
+}
+
+/// What the owner of the server wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Run,
+    Drain,
+}
+
+/// The owner's end: asks for a drain, and for an immediate stop when dropped.
+#[derive(Debug)]
+pub(super) struct Control(watch::Sender<Wish>);
+
+/// The server's end of [`Control`].
+#[derive(Debug)]
+pub(super) struct Stop(watch::Receiver<Wish>);
+
+impl Control {
+    pub(super) fn new() -> (Self, Stop) {
+        let (sender, receiver) = watch::channel(Wish::Run);
+        (Self(sender), Stop(receiver))
+    }
+
+    pub(super) fn drain(&self) {
+        self.0.send_replace(Wish::Drain);
+    }
+}
+
+impl Stop {
+    /// Completes when a drain is asked for; never if the owner leaves first.
+    pub(super) async fn drain_wanted(&self) {
+        if self.0.clone().wait_for(|wish| *wish == Wish::Drain).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Completes when the owner has gone.
+    pub(super) async fn abandoned(&self) {
+        while self.0.clone().changed().await.is_ok() {}
+    }
+}
+
+/// SIGTERM and SIGINT, counted. PID 1 gets no default action for them from the kernel, so they have to be handled.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next signal's name.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(super) struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(super) async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `GET /ping`: the status word as JSON, and the custom handler where there is one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::clock::RestoreDetector;
+use super::front::Front;
+use super::lifecycle::Phase;
+use crate::agent::Callback;
+use crate::config::StampWhileBusy;
+use crate::error::with_causes;
+use crate::panics;
+use crate::ping::PingStatus;
+use crate::response::Response;
+use crate::tasks::{StatusView, unix_now};
+
+/// How long a custom handler may take. The platform polls about every two seconds.
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// A failing custom handler is reported this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Answers pings.
+pub(super) struct Pinger {
+    custom: Option<Custom>,
+    stamp_while_busy: StampWhileBusy,
+    clock: Mutex<RestoreDetector>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    status: PingStatus,
+    time_of_last_update: u32,
+}
+
+impl Pinger {
+    pub(super) fn new(custom: Option<Callback<PingStatus>>, stamp_while_busy: StampWhileBusy) -> Self {
+        Self {
+            custom: custom.map(Custom::new),
+            stamp_while_busy,
+            clock: Mutex::new(RestoreDetector::new()),
+        }
+    }
+
+    pub(super) async fn answer(&self, front: &Front) -> Response {
+        if front.phase.get() == Phase::Starting {
+            return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        if self.clock.lock().unwrap_or_else(PoisonError::into_inner).restored() {
+            tracing::info!("the clock jumped ahead: restored from a snapshot; the idle time starts anew");
+            front.tracker.restart_idle_clock();
+        }
+        if let Some(custom) = &self.custom {
+            match custom.ask(front).await {
+                Ok(status) => front.tracker.set_custom(status),
+                Err(problem) => {
+                    front.tracker.clear_custom();
+                    custom.warn(&problem);
+                }
+            }
+        }
+        self.show(front.tracker.status())
+    }
+
+    fn show(&self, view: StatusView) -> Response {
+        let status = view.effective();
+        let refresh = status.is_busy() && self.stamp_while_busy == StampWhileBusy::Refresh;
+        Response::json(&Answer { status, time_of_last_update: if refresh { unix_now() } else { view.stamp } })
+    }
+}
+
+/// How a run of the custom handler ended.
+type Verdict = Result<PingStatus, String>;
+
+/// The user's ping handler. It runs on the workers, at most once at a time, and nobody waits for it beyond its
+/// deadline.
+struct Custom {
+    handler: Callback<PingStatus>,
+    /// The run in progress, and when it began.
+    run: Mutex<Option<(Instant, watch::Receiver<Option<Verdict>>)>>,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Custom {
+    fn new(handler: Callback<PingStatus>) -> Self {
+        Self { handler, run: Mutex::new(None), warned: Mutex::new(None) }
+    }
+
+    async fn ask(&self, front: &Front) -> Verdict {
+        let (began, mut verdict) = self.join_or_begin(front);
+        let wait = async {
+            match verdict.wait_for(Option::is_some).await {
+                Ok(verdict) => verdict.clone().unwrap_or_else(|| Err("gave no answer".to_owned())),
+                Err(_) => Err("was cancelled".to_owned()),
+            }
+        };
+        match tokio::time::timeout_at(began + DEADLINE, front.wakes.batch(wait)).await {
+            Ok(verdict) => verdict,
+            Err(_) => Err(format!("took longer than {}", humantime::format_duration(DEADLINE))),
+        }
+    }
+
+    /// Joins the run in progress, so that pings at the same time, or a handler that hangs, do not pile up runs.
+    fn join_or_begin(&self, front: &Front) -> (Instant, watch::Receiver<Option<Verdict>>) {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((began, verdict)) = &*run {
+            let over = verdict.borrow().is_some() || verdict.has_changed().is_err();
+            if !over {
+                return (*began, verdict.clone());
+            }
+        }
+        let (sender, receiver) = watch::channel(None);
+        let call = Arc::clone(&self.handler.call);
+        let place = self.handler.meta;
+        front.workers.spawn(async move {
+            let verdict = match panics::catch(async move { call().await }).await {
+                Ok(Ok(status)) => Ok(status),
+                Ok(Err(error)) => Err(format!("failed: {}", with_causes(&*error))),
+                Err(panic) => {
+                    panic.log(&format!("ping handler {place}"));
+                    Err("panicked".to_owned())
+                }
+            };
+            sender.send_replace(Some(verdict));
+        });
+        run.insert((Instant::now(), receiver)).clone()
+    }
+
+    fn warn(&self, problem: &str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!(
+                "ping handler {} {problem}; /ping reports the automatic status (said at most once a minute)",
+                self.handler.meta
+            );
+        }
+    }
+}

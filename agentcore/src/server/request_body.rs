@@ -1,0 +1,100 @@
+//! Reading request bodies: whole, bounded, and not for ever.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::response::Response;
+
+/// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
+const RESERVE_AT_MOST: u64 = 1 << 20;
+
+/// How long, and how much, the server listens to a client that has been refused. A connection that is closed with
+/// unread data in it is reset, and the client may never see why.
+const DISCARD_TIME: Duration = Duration::from_secs(30);
+const DISCARD_BYTES: u64 = 512 << 20;
+
+/// Why a body was not read.
+pub(super) enum Problem {
+    /// Larger than allowed. The rest of it is still to come.
+    TooLarge(Incoming),
+    /// Stood still for too long.
+    Stalled,
+    /// Not HTTP, or not all of it came.
+    Broken(hyper::Error),
+}
+
+/// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`.
+pub(super) async fn read(mut body: Incoming, limit: usize, pause: Duration) -> Result<Bytes, Problem> {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(Problem::TooLarge(body));
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Problem::Stalled)? {
+        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(Problem::TooLarge(body));
+        }
+        // Most bodies arrive in one piece, and stay in the buffer that they arrived in.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(announced.min(RESERVE_AT_MOST) as usize);
+            rest.extend_from_slice(&std::mem::take(&mut first));
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Takes note of a body that nobody wants, in the background.
+pub(super) fn discard(head: &http::request::Parts, body: Incoming) {
+    // A client that waits for `100 Continue` has not sent it, and reading would ask for it.
+    if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
+        discard_rest(body);
+    }
+}
+
+/// As [`discard`], for a body that has been begun.
+fn discard_rest(mut body: Incoming) {
+    let listen = async move {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if discarded > DISCARD_BYTES {
+                return;
+            }
+        }
+    };
+    tokio::spawn(timeout(DISCARD_TIME, listen));
+}
+
+impl Problem {
+    /// The reply for it.
+    pub(super) fn into_response(self, headers: &HeaderMap, limit: usize, pause: Duration) -> Response {
+        let (status, error, details) = match self {
+            Self::TooLarge(body) => {
+                if !headers.contains_key(header::EXPECT) {
+                    discard_rest(body);
+                }
+                let details = format!("the body is larger than {limit} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", details)
+            }
+            Self::Stalled => {
+                let details = format!("the body stood still for {}", humantime::format_duration(pause));
+                (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)
+            }
+            Self::Broken(error) => (StatusCode::BAD_REQUEST, "Invalid body", error.to_string()),
+        };
+        Response::rejection(status, error, &details, None)
+    }
+}

@@ -1,0 +1,112 @@
+//! One connection's requests: which path, which method, whether now.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::front::Front;
+use super::wake::Batched;
+use super::{invocations, request_body};
+use crate::body::Body;
+use crate::context::Activity;
+use crate::error::BoxError;
+use crate::response::Response;
+
+/// What a connection may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Full,
+    /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
+    Crowded,
+}
+
+/// Answers one request.
+pub(super) async fn answer(
+    front: Arc<Front>,
+    admission: Admission,
+    request: Request<Incoming>,
+) -> Result<http::Response<ReplyBody>, Infallible> {
+    let mut reply = match (request.uri().path(), request.method()) {
+        ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(&front).await.into(),
+        ("/invocations", &Method::POST) if admission == Admission::Full => invocations::answer(&front, request).await,
+        ("/invocations", &Method::POST) => refuse(request, front.unavailable("Too many connections")),
+        ("/ping", _) => refuse(request, method_not_allowed("GET, HEAD")),
+        ("/invocations", _) => refuse(request, method_not_allowed("POST")),
+        _ => refuse(request, Response::error("Not Found").with_status(StatusCode::NOT_FOUND)),
+    };
+    if admission == Admission::Crowded {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(reply)
+}
+
+fn method_not_allowed(allow: &'static str) -> Response {
+    Response::error("Method Not Allowed")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+        .with_header(header::ALLOW, HeaderValue::from_static(allow))
+}
+
+/// Answers without having read the body.
+pub(super) fn refuse(request: Request<Incoming>, response: Response) -> http::Response<ReplyBody> {
+    let (head, body) = request.into_parts();
+    request_body::discard(&head, body);
+    response.into()
+}
+
+impl Front {
+    /// 503, with the advice to come back soon.
+    pub(super) fn unavailable(&self, why: &str) -> Response {
+        let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
+        self.settings.errors.apply(response).with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+}
+
+pin_project! {
+    /// A body on its way to the socket. While it lives, the invocation that made it is in flight.
+    pub(super) struct ReplyBody {
+        #[pin]
+        body: Batched<Body>,
+        activity: Option<Activity>,
+    }
+}
+
+impl ReplyBody {
+    pub(super) fn new(body: Batched<Body>, activity: Option<Activity>) -> Self {
+        Self { body, activity }
+    }
+}
+
+impl From<Response> for http::Response<ReplyBody> {
+    /// A reply of the server's own, in memory.
+    fn from(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        Self::from_parts(parts, ReplyBody::new(Batched::direct(body), None))
+    }
+}
+
+impl http_body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.project().body.poll_with(cx, |body, cx| body.poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.get_ref().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.get_ref().size_hint()
+    }
+}

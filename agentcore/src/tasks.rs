@@ -1,0 +1,215 @@
+//! The busy tracker: what runs, since when, and what `/ping` makes of it.
+//!
+//! [`BusyTracker`] joins the [status word](status) with the [table](table) of tasks. It knows nothing of HTTP. Every
+//! activity is ended by the drop of a guard or, for tasks that are kept by hand, by their ticket; nothing else lowers
+//! the count.
+
+mod guard;
+mod info;
+mod status;
+mod sync;
+mod table;
+mod timeout;
+
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::ping::PingStatus;
+use table::Table;
+
+pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
+pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
+pub(crate) use status::{StatusCell, StatusView};
+pub use timeout::TimedOut;
+pub(crate) use timeout::timeout;
+
+/// Everything about one running task.
+struct Task {
+    name: Cow<'static, str>,
+    started: Instant,
+    metadata: Option<Box<Value>>,
+}
+
+/// Counts what runs and lists the tasks among it.
+#[derive(Debug)]
+pub(crate) struct BusyTracker {
+    status: StatusCell,
+    tasks: Table<Task>,
+    /// Invocations in flight that do not count as busy, but that a shutdown has to wait for.
+    uncounted: AtomicUsize,
+    /// Told whenever the last activity ends.
+    idle: Notify,
+}
+
+impl BusyTracker {
+    pub(crate) fn new() -> Self {
+        Self { status: StatusCell::new(unix_now()), tasks: Table::new(), uncounted: AtomicUsize::new(0), idle: Notify::new() }
+    }
+
+    pub(crate) fn status(&self) -> StatusView {
+        self.status.view()
+    }
+
+    fn begin(&self) {
+        self.status.begin(unix_now);
+    }
+
+    fn end(&self) {
+        if self.status.end(unix_now) {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// An invocation; the agent is busy with it if it `counts`.
+    pub(crate) fn begin_invocation(&self, counts: bool) {
+        if counts {
+            self.begin();
+        } else {
+            self.uncounted.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    pub(crate) fn end_invocation(&self, counted: bool) {
+        if counted {
+            self.end();
+        } else if self.uncounted.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// A task. The count rises before the table knows the task, and falls after it has forgotten it: whoever sees the
+    /// task in the list also sees the agent busy.
+    pub(crate) fn begin_task(&self, name: Cow<'static, str>, metadata: Option<Value>) -> u64 {
+        self.begin();
+        self.tasks.insert(Task { name, started: Instant::now(), metadata: metadata.map(Box::new) })
+    }
+
+    /// Ends the task that `ticket` was given for; `false` if it is over already.
+    pub(crate) fn end_task(&self, ticket: u64) -> bool {
+        let Some(task) = self.tasks.remove(ticket) else { return false };
+        self.end();
+        drop(task);
+        true
+    }
+
+    /// Everything that runs: tasks and invocations, whether or not they count as busy.
+    pub(crate) fn in_progress(&self) -> usize {
+        self.status().count as usize + self.uncounted.load(Ordering::Acquire)
+    }
+
+    /// Completes when nothing runs; at once if nothing does.
+    pub(crate) async fn idle(&self) {
+        loop {
+            // Listening starts before the look, so that an end in between is not missed.
+            let ended = self.idle.notified();
+            if self.in_progress() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    pub(crate) fn force(&self, status: Option<PingStatus>) {
+        self.status.force(status, unix_now);
+    }
+
+    pub(crate) fn set_custom(&self, status: PingStatus) {
+        self.status.set_custom(status, unix_now);
+    }
+
+    pub(crate) fn clear_custom(&self) {
+        self.status.clear_custom();
+    }
+
+    pub(crate) fn restart_idle_clock(&self) {
+        self.status.restamp(unix_now());
+    }
+}
+
+/// Whole Unix seconds, as the platform wants them.
+pub(crate) fn unix_now() -> u32 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// The tracker that an activity belongs to.
+///
+/// A process that serves has one status, so it is a static and costs nothing to refer to. Apps that are tested
+/// in-process bring their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum TrackerHandle {
+    #[default]
+    Process,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the in-process test client will use it"))]
+    Own(Arc<BusyTracker>),
+}
+
+static PROCESS: LazyLock<BusyTracker> = LazyLock::new(BusyTracker::new);
+
+impl Deref for TrackerHandle {
+    type Target = BusyTracker;
+
+    fn deref(&self) -> &BusyTracker {
+        match self {
+            Self::Process => &PROCESS,
+            Self::Own(tracker) => tracker,
+        }
+    }
+}
+
+/// The status that `/ping` reports, as far as the caller is concerned: asked from inside an invocation it does not
+/// count that invocation itself.
+///
+/// A custom ping handler is not called for this; its last answer stands in for it.
+///
+/// ```
+/// use agentcore::{PingStatus, current_ping_status, track};
+///
+/// assert_eq!(current_ping_status(), PingStatus::Healthy);
+/// let guard = track("index the archive");
+/// assert_eq!(current_ping_status(), PingStatus::HealthyBusy);
+/// drop(guard);
+/// assert_eq!(current_ping_status(), PingStatus::Healthy);
+/// ```
+#[must_use]
+pub fn current_ping_status() -> PingStatus {
+    crate::context::with_scope(|tracker, scope| {
+        let mut view = tracker.status();
+        if scope.is_some_and(crate::context::Scope::is_counted) {
+            view.count = view.count.saturating_sub(1);
+        }
+        view.effective()
+    })
+}
+
+/// Makes `/ping` report `status` whatever runs, until [`clear_forced_ping_status`].
+///
+/// The stamp moves if this changes what is reported. [`PingStatus::Healthy`] says: end this session when you like,
+/// even in the middle of work. [`PingStatus::HealthyBusy`] keeps it alive, and billed, for up to eight hours.
+///
+/// ```
+/// use agentcore::{PingStatus, clear_forced_ping_status, current_ping_status, force_ping_status};
+///
+/// force_ping_status(PingStatus::HealthyBusy);
+/// assert_eq!(current_ping_status(), PingStatus::HealthyBusy);
+/// clear_forced_ping_status();
+/// assert_eq!(current_ping_status(), PingStatus::Healthy);
+/// ```
+pub fn force_ping_status(status: PingStatus) {
+    crate::context::with_scope(|tracker, _| tracker.force(Some(status)));
+}
+
+/// Ends what [`force_ping_status`] began; nothing happens if nothing is forced.
+///
+/// ```
+/// agentcore::clear_forced_ping_status();
+/// ```
+pub fn clear_forced_ping_status() {
+    crate::context::with_scope(|tracker, _| tracker.force(None));
+}

@@ -1,0 +1,73 @@
+//! The list of running tasks.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::{BusyTracker, TaskId};
+
+/// The tasks that run now, as [`async_task_info`] saw them.
+///
+/// Serialises to the JSON of Python's `get_async_task_info()`.
+///
+/// ```
+/// let _guard = agentcore::track("embed");
+/// let json = serde_json::to_value(agentcore::async_task_info()).unwrap();
+/// assert_eq!(json["active_count"], 1);
+/// assert_eq!(json["running_jobs"][0]["name"], "embed");
+/// assert!(json["running_jobs"][0]["duration"].as_f64().unwrap() < 5.0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AsyncTaskInfo {
+    /// How many run; the length of `running_jobs`.
+    pub active_count: usize,
+    /// The tasks, the one that has run longest first.
+    pub running_jobs: Vec<RunningJob>,
+}
+
+/// One running task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunningJob {
+    /// The task's id; left out of the JSON, as in Python.
+    #[serde(skip)]
+    pub id: TaskId,
+    /// The name of the function, or what `name = ".."` or [`track`](crate::track) said.
+    pub name: String,
+    /// How long it has been running; seconds, with a fraction, in JSON.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Duration,
+    /// What [`add_async_task`](crate::add_async_task) was given; left out of the JSON, as in Python.
+    #[serde(skip)]
+    pub metadata: Option<Value>,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+impl BusyTracker {
+    pub(crate) fn info(&self) -> AsyncTaskInfo {
+        let mut running_jobs = self.tasks.collect(|ticket, task| RunningJob {
+            id: TaskId::new(ticket),
+            name: task.name.clone().into_owned(),
+            duration: task.started.elapsed(),
+            metadata: task.metadata.as_deref().cloned(),
+        });
+        running_jobs.sort_by_key(|job| std::cmp::Reverse(job.duration));
+        AsyncTaskInfo { active_count: running_jobs.len(), running_jobs }
+    }
+}
+
+/// The tasks that run now: annotated functions, [`track`](crate::track) guards and
+/// [`add_async_task`](crate::add_async_task)s. Invocations are not among them.
+///
+/// ```
+/// assert_eq!(agentcore::async_task_info().active_count, 0);
+/// ```
+#[must_use]
+pub fn async_task_info() -> AsyncTaskInfo {
+    crate::context::with_scope(|tracker, _| tracker.info())
+}

@@ -1,0 +1,220 @@
+//! The status that `/ping` answers with, in one atomic word.
+//!
+//! How many activities live, what is forced, what a custom ping handler last said and when the *effective* status last
+//! changed always change together, so they share a word: every event is one compare-and-swap from one consistent
+//! state to the next, and a reader can never see a status with another status's stamp.
+//!
+//! ```text
+//!  63          32 31 30 29 28 27                        0
+//! ┌──────────────┬─────┬─────┬───────────────────────────┐
+//! │ stamp (secs) │custom│force│ living activities         │
+//! └──────────────┴─────┴─────┴───────────────────────────┘
+//! ```
+
+use super::sync::{AtomicU64, Ordering};
+use crate::ping::PingStatus;
+
+const COUNT_BITS: u32 = 28;
+const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+const FORCED_SHIFT: u32 = 28;
+const CUSTOM_SHIFT: u32 = 30;
+const STAMP_SHIFT: u32 = 32;
+
+/// One consistent view of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StatusView {
+    /// Activities that count as busy.
+    pub(crate) count: u32,
+    pub(crate) forced: Option<PingStatus>,
+    /// What the custom ping handler last said.
+    pub(crate) custom: Option<PingStatus>,
+    /// Unix seconds of the last change of the effective status.
+    pub(crate) stamp: u32,
+}
+
+impl StatusView {
+    fn unpack(word: u64) -> Self {
+        Self {
+            count: (word & COUNT_MAX) as u32,
+            forced: unpack_override(word >> FORCED_SHIFT),
+            custom: unpack_override(word >> CUSTOM_SHIFT),
+            stamp: (word >> STAMP_SHIFT) as u32,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.count)
+            | pack_override(self.forced) << FORCED_SHIFT
+            | pack_override(self.custom) << CUSTOM_SHIFT
+            | u64::from(self.stamp) << STAMP_SHIFT
+    }
+
+    /// Forced beats custom beats automatic.
+    pub(crate) fn effective(self) -> PingStatus {
+        self.forced.or(self.custom).unwrap_or(PingStatus::busy_if(self.count > 0))
+    }
+}
+
+const fn pack_override(status: Option<PingStatus>) -> u64 {
+    match status {
+        None => 0,
+        Some(PingStatus::Healthy) => 1,
+        Some(PingStatus::HealthyBusy) => 2,
+    }
+}
+
+const fn unpack_override(bits: u64) -> Option<PingStatus> {
+    match bits & 0b11 {
+        0 => None,
+        1 => Some(PingStatus::Healthy),
+        _ => Some(PingStatus::HealthyBusy),
+    }
+}
+
+/// The word itself. `clock` arguments give Unix seconds, and are asked only when a change has to be stamped.
+#[derive(Debug)]
+pub(crate) struct StatusCell(AtomicU64);
+
+impl StatusCell {
+    pub(crate) fn new(stamp: u32) -> Self {
+        Self(AtomicU64::new(StatusView { count: 0, forced: None, custom: None, stamp }.pack()))
+    }
+
+    pub(crate) fn view(&self) -> StatusView {
+        StatusView::unpack(self.0.load(Ordering::Acquire))
+    }
+
+    /// One more activity lives.
+    ///
+    /// # Panics
+    ///
+    /// At 2²⁸ of them: rather that than a count that wraps around to "idle".
+    pub(crate) fn begin(&self, clock: impl Fn() -> u32) {
+        self.change(clock, |view| {
+            assert!(u64::from(view.count) < COUNT_MAX, "too many activities at once");
+            view.count += 1;
+        });
+    }
+
+    /// One activity less. Whether it was the last.
+    pub(crate) fn end(&self, clock: impl Fn() -> u32) -> bool {
+        let after = self.change(clock, |view| {
+            debug_assert!(view.count > 0, "an activity ended twice");
+            view.count = view.count.saturating_sub(1);
+        });
+        after.count == 0
+    }
+
+    pub(crate) fn force(&self, status: Option<PingStatus>, clock: impl Fn() -> u32) {
+        self.change(clock, |view| view.forced = status);
+    }
+
+    pub(crate) fn set_custom(&self, status: PingStatus, clock: impl Fn() -> u32) {
+        self.change(clock, |view| view.custom = Some(status));
+    }
+
+    /// The custom handler failed: the automatic status stands. A failure is not an event of the agent's, so the stamp
+    /// stays where it is; a handler that fails on every poll must not look like activity.
+    pub(crate) fn clear_custom(&self) {
+        self.update(|view| view.custom = None);
+    }
+
+    /// Starts the idle clock anew without a change of status.
+    pub(crate) fn restamp(&self, now: u32) {
+        self.update(|view| view.stamp = now);
+    }
+
+    /// Applies `event`; stamps it if the effective status is another one afterwards.
+    fn change(&self, clock: impl Fn() -> u32, event: impl Fn(&mut StatusView)) -> StatusView {
+        self.update(|view| {
+            let before = view.effective();
+            event(view);
+            if view.effective() != before {
+                view.stamp = clock();
+            }
+        })
+    }
+
+    fn update(&self, apply: impl Fn(&mut StatusView)) -> StatusView {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let mut view = StatusView::unpack(word);
+            apply(&mut view);
+            match self.0.compare_exchange_weak(word, view.pack(), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return view,
+                Err(current) => word = current,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PingStatus::{Healthy, HealthyBusy};
+
+    fn at(seconds: u32) -> impl Fn() -> u32 {
+        move || seconds
+    }
+
+    #[test]
+    fn packing_loses_nothing() {
+        for forced in [None, Some(Healthy), Some(HealthyBusy)] {
+            for custom in [None, Some(Healthy), Some(HealthyBusy)] {
+                for count in [0, 1, COUNT_MAX as u32] {
+                    let view = StatusView { count, forced, custom, stamp: u32::MAX };
+                    assert_eq!(StatusView::unpack(view.pack()), view);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_first_and_the_last_activity_move_the_stamp() {
+        let cell = StatusCell::new(10);
+        cell.begin(at(20));
+        cell.begin(at(30));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (HealthyBusy, 20));
+        assert!(!cell.end(at(40)));
+        assert_eq!(cell.view().stamp, 20);
+        assert!(cell.end(at(50)));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 50));
+    }
+
+    #[test]
+    fn forced_beats_custom_beats_automatic() {
+        let cell = StatusCell::new(0);
+        cell.begin(at(1));
+        cell.set_custom(Healthy, at(2));
+        assert_eq!(cell.view().effective(), Healthy);
+        cell.force(Some(HealthyBusy), at(3));
+        assert_eq!(cell.view().effective(), HealthyBusy);
+        cell.force(None, at(4));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 4));
+    }
+
+    #[test]
+    fn forcing_what_already_holds_moves_nothing() {
+        let cell = StatusCell::new(7);
+        cell.force(Some(Healthy), at(8));
+        cell.force(None, at(9));
+        assert_eq!(cell.view().stamp, 7);
+    }
+
+    #[test]
+    fn work_under_a_forced_status_moves_nothing() {
+        let cell = StatusCell::new(7);
+        cell.force(Some(Healthy), at(8));
+        cell.begin(at(9));
+        cell.end(at(10));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 7));
+    }
+
+    #[test]
+    fn a_failing_custom_handler_leaves_the_stamp_alone() {
+        let cell = StatusCell::new(1);
+        cell.set_custom(HealthyBusy, at(2));
+        cell.clear_custom();
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 2));
+    }
+}

@@ -1,0 +1,20 @@
+//! The primitives that the tracker stands on, in one place so that a model checker can put its own in theirs (see
+//! `tests/loom.rs`).
+
+use std::cell::Cell;
+pub(super) use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A small number of this thread's own: what spreads threads over shards.
+pub(super) fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    NUMBER.get().unwrap_or_else(|| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
+}

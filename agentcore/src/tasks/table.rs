@@ -1,0 +1,141 @@
+//! The names, start times and metadata of living tasks.
+//!
+//! Sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet. A
+//! ticket is shard, slot and generation in one number: a slot is used again, a generation never is, so a stale ticket
+//! finds nothing instead of a stranger's task.
+
+use slab::Slab;
+
+use super::sync::{Mutex, thread_number};
+
+const SHARD_BITS: u32 = 4;
+const SLOT_BITS: u32 = 24;
+const GENERATION_BITS: u32 = 64 - SHARD_BITS - SLOT_BITS;
+const SHARDS: usize = 1 << SHARD_BITS;
+
+/// A table of `T`s under tickets that are never given twice.
+pub(crate) struct Table<T> {
+    shards: [Shard<T>; SHARDS],
+}
+
+/// On cache lines of its own: neighbours are used by other threads.
+#[repr(align(128))]
+struct Shard<T>(Mutex<Slots<T>>);
+
+struct Slots<T> {
+    slab: Slab<(u64, T)>,
+    next_generation: u64,
+}
+
+impl<T> Table<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard(Mutex::new(Slots { slab: Slab::new(), next_generation: 0 }))),
+        }
+    }
+
+    /// Puts `value` in, and returns its ticket.
+    ///
+    /// # Panics
+    ///
+    /// When a shard holds 2²⁴ values.
+    pub(crate) fn insert(&self, value: T) -> u64 {
+        let shard = thread_number() % SHARDS;
+        self.with(shard, |slots| {
+            let generation = slots.next_generation;
+            // 2³⁶ values per shard: at a million a second, nineteen hours. Around again it would take a stale ticket
+            // of exactly that age, in the same slot, to be mistaken.
+            slots.next_generation = (generation + 1) % (1 << GENERATION_BITS);
+            let slot = slots.slab.insert((generation, value)) as u64;
+            assert!(slot < 1 << SLOT_BITS, "too many tasks at once");
+            shard as u64 | slot << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS)
+        })
+    }
+
+    /// Takes out what `ticket` was given for, unless it is gone already.
+    pub(crate) fn remove(&self, ticket: u64) -> Option<T> {
+        let (shard, slot, generation) = split(ticket);
+        self.with(shard, |slots| match slots.slab.get(slot) {
+            Some((living, _)) if *living == generation => Some(slots.slab.remove(slot).1),
+            _ => None,
+        })
+    }
+
+    /// `read` of every value, in no particular order.
+    pub(crate) fn collect<R>(&self, read: impl Fn(u64, &T) -> R) -> Vec<R> {
+        let mut found = Vec::new();
+        for shard in 0..SHARDS {
+            self.with(shard, |slots| {
+                found.extend(slots.slab.iter().map(|(slot, (generation, value))| {
+                    read(shard as u64 | (slot as u64) << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS), value)
+                }));
+            });
+        }
+        found
+    }
+
+    fn with<R>(&self, shard: usize, work: impl FnOnce(&mut Slots<T>) -> R) -> R {
+        // No user code runs under the lock, and a slab that panicked half-way is still a slab.
+        let mut slots = self.shards[shard].0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        work(&mut slots)
+    }
+}
+
+fn split(ticket: u64) -> (usize, usize, u64) {
+    (
+        (ticket % SHARDS as u64) as usize,
+        (ticket >> SHARD_BITS) as usize % (1 << SLOT_BITS),
+        ticket >> (SHARD_BITS + SLOT_BITS),
+    )
+}
+
+impl<T> std::fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_ticket_finds_nothing_in_a_slot_that_is_used_again() {
+        let table = Table::new();
+        let first = table.insert("first");
+        assert_eq!(table.remove(first), Some("first"));
+        let second = table.insert("second");
+        assert_ne!(first, second);
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.remove(second), Some("second"));
+        assert_eq!(table.remove(second), None);
+    }
+
+    #[test]
+    fn any_number_is_a_harmless_ticket() {
+        let table = Table::new();
+        let ticket = table.insert(());
+        for stray in [0_u64, 1, u64::MAX, ticket.wrapping_add(1), !ticket] {
+            if stray != ticket {
+                assert_eq!(table.remove(stray), None, "{stray}");
+            }
+        }
+        assert_eq!(table.collect(|ticket, ()| ticket), [ticket]);
+    }
+
+    #[test]
+    fn threads_see_each_others_values() {
+        let table = Table::new();
+        std::thread::scope(|scope| {
+            for thread in 0..40 {
+                scope.spawn({
+                    let table = &table;
+                    move || table.insert(thread)
+                });
+            }
+        });
+        let mut all = table.collect(|_, value| *value);
+        all.sort_unstable();
+        assert_eq!(all, (0..40).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,79 @@
+//! The agent that the benchmarks drive: one action for each thing that is measured.
+//!
+//! ```text
+//! cargo run --release --example bench_agent
+//! curl -X POST localhost:8080/invocations -d '{"action": "process", "seconds": 1}'
+//! curl -X POST localhost:8080/invocations -d '{"action": "block", "seconds": 2}'
+//! ```
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use agentcore::{async_task, entrypoint};
+use serde_json::{Value, json};
+
+#[async_task]
+async fn process_data(seconds: f64) {
+    work(seconds).await;
+}
+
+#[async_task]
+async fn cleanup_data(seconds: f64) {
+    work(seconds).await;
+}
+
+async fn work(seconds: f64) {
+    if seconds > 0.0 {
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    } else {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Keeps its thread busy, as a handler that computes would.
+fn burn(seconds: f64) {
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut number = 1_u64;
+    while Instant::now() < end {
+        for _ in 0..100_000 {
+            number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        }
+    }
+}
+
+#[entrypoint]
+async fn handler(event: Value) -> Value {
+    let seconds = event["seconds"].as_f64().unwrap_or(0.0);
+    match event["action"].as_str().unwrap_or("info") {
+        "process" => {
+            process_data(seconds).await;
+            json!({ "message": "Processing completed" })
+        }
+        "cleanup" => {
+            cleanup_data(seconds).await;
+            json!({ "message": "Cleanup completed" })
+        }
+        "status" => {
+            let tasks = agentcore::async_task_info();
+            json!({
+                "ping_status": agentcore::current_ping_status(),
+                "active_tasks": tasks.active_count,
+                "running_jobs": tasks.running_jobs,
+            })
+        }
+        "echo" => event,
+        "cpu" => {
+            burn(seconds);
+            json!({ "message": "burnt" })
+        }
+        "block" => {
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            json!({ "message": "blocked" })
+        }
+        _ => json!({
+            "message": "Async status demo agent",
+            "available_actions": ["process", "cleanup", "status"],
+            "usage": "Send {\"action\": \"process\"} to start a tracked task",
+        }),
+    }
+}

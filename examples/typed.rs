@@ -1,0 +1,59 @@
+//! A typed payload and a typed reply: what does not fit is answered 422, with the path to the mistake.
+//!
+//! ```text
+//! cargo run --example typed
+//! curl -X POST localhost:8080/invocations -d '{"action": "add", "items": [{"name": "tea", "price": 2.5}]}'
+//! curl -X POST localhost:8080/invocations -d '{"action": "total", "prices": [1, 2.5]}'
+//! curl -X POST localhost:8080/invocations -d '{"action": "sell"}'
+//! ```
+//!
+//! The last one answers
+//! ``{"error":"Invalid payload","details":"unknown variant `sell`, expected `add` or `total` …","path":"action"}``.
+
+use agentcore::{HttpError, entrypoint};
+use serde::{Deserialize, Serialize};
+
+/// What callers send: `action` chooses the variant.
+#[derive(Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+enum Request {
+    Add { items: Vec<Item> },
+    Total { prices: Vec<f64> },
+}
+
+#[derive(Deserialize)]
+struct Item {
+    name: String,
+    price: f64,
+}
+
+/// What they get: no tag, the fields tell the variants apart.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Reply {
+    Added { names: Vec<String>, total: f64 },
+    Total { total: f64 },
+}
+
+#[entrypoint]
+async fn handler(request: Request) -> Result<Reply, HttpError> {
+    match request {
+        Request::Add { items } => {
+            let total = sum(items.iter().map(|item| item.price))?;
+            Ok(Reply::Added { names: items.into_iter().map(|item| item.name).collect(), total })
+        }
+        Request::Total { prices } => Ok(Reply::Total { total: sum(prices.into_iter())? }),
+    }
+}
+
+/// The error chooses the status of the reply.
+fn sum(prices: impl Iterator<Item = f64>) -> Result<f64, HttpError> {
+    let mut total = 0.0;
+    for price in prices {
+        if price < 0.0 {
+            return Err(HttpError::new(409, format!("a price cannot be negative, and {price} is")));
+        }
+        total += price;
+    }
+    Ok(total)
+}

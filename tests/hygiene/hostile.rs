@@ -1,0 +1,133 @@
+//! No prelude, and every name that an expansion could mean stands for something else.
+
+#![no_implicit_prelude]
+#![allow(dead_code, non_camel_case_types, unused_macros, reason = "nobody is meant to step into these traps")]
+#![allow(clippy::unnecessary_wraps, clippy::unused_async, clippy::wrong_self_convention, reason = "nothing happens here")]
+
+struct Result;
+struct Option;
+struct Box;
+struct String;
+struct Duration;
+struct Response;
+struct Probe;
+struct str;
+struct bool;
+struct u64;
+trait Send {}
+trait Sync {}
+trait Future {}
+trait IntoResponse {}
+fn drop() {}
+fn main() {}
+#[allow(non_snake_case)]
+fn Ok() {}
+#[allow(non_snake_case)]
+fn Err() {}
+mod core {}
+mod std {}
+mod agentcore {}
+mod inventory {}
+mod serde {}
+
+macro_rules! panic {
+    ($($any:tt)*) => {
+        ::core::compile_error!("an expansion called the user's macro")
+    };
+}
+macro_rules! assert {
+    ($($any:tt)*) => {
+        ::core::compile_error!("an expansion called the user's macro")
+    };
+}
+macro_rules! file {
+    ($($any:tt)*) => {
+        ::core::compile_error!("an expansion called the user's macro")
+    };
+}
+macro_rules! line {
+    ($($any:tt)*) => {
+        ::core::compile_error!("an expansion called the user's macro")
+    };
+}
+macro_rules! module_path {
+    ($($any:tt)*) => {
+        ::core::compile_error!("an expansion called the user's macro")
+    };
+}
+
+/// Methods on everything, of names that an expansion might call.
+trait Everything {
+    fn call(&self) {}
+    fn of(&self) {}
+    fn requires(&self) {}
+    fn provides(&self) {}
+    fn timeout(&self) {}
+    fn cancel_on_disconnect(&self) {}
+    fn into_response(&self) {}
+    fn into_future(&self) {}
+    fn into(&self) {}
+    fn from(&self) {}
+    fn clone(&self) {}
+    fn unwrap_or_else(&self) {}
+    fn map_err(&self) {}
+}
+
+impl<T: ?::core::marker::Sized> Everything for T {}
+
+/// A type of the same name as one of ours, to take and to return. Derived where serde can live.
+use super::payload::Invocation;
+
+#[::agentcore::entrypoint(main = false, timeout = "90s", on_disconnect = "cancel")]
+async fn entrypoint(
+    headers: ::agentcore::HeaderMap,
+    __agentcore_invocation: Invocation,
+    _: ::agentcore::Bytes,
+) -> ::core::result::Result<Invocation, ::agentcore::BoxError> {
+    let _ = headers;
+    ::core::result::Result::Ok(__agentcore_invocation)
+}
+
+#[::agentcore::entrypoint(main = false)]
+fn sync_entrypoint(value: ::std::vec::Vec<::core::primitive::u64>) -> ::std::vec::Vec<::core::primitive::u64> {
+    value
+}
+
+#[::agentcore::async_task]
+async fn task(
+    __agentcore_guard: &::core::primitive::str,
+    (left, ()): (::core::primitive::u64, ()),
+) -> ::core::primitive::u64 {
+    let _ = __agentcore_guard;
+    left
+}
+
+#[::agentcore::async_task(timeout = "1s")]
+async fn limited() -> ::core::result::Result<Result, ::agentcore::TimedOut> {
+    ::core::result::Result::Ok(Result)
+}
+
+trait Work {
+    fn work(&self) -> impl ::core::future::Future<Output = Option>;
+}
+
+impl Work for Invocation {
+    #[::agentcore::async_task]
+    async fn work(&self) -> Option {
+        let _ = &self.text;
+        Option
+    }
+}
+
+#[::agentcore::ping]
+async fn ping() -> ::agentcore::PingStatus {
+    ::agentcore::PingStatus::Healthy
+}
+
+#[::agentcore::on_start]
+fn start() -> ::core::result::Result<Response, ::agentcore::BoxError> {
+    ::core::result::Result::Ok(Response)
+}
+
+#[::agentcore::on_shutdown]
+async fn shutdown() {}

@@ -1,0 +1,60 @@
+//! `#[ping]`: its answer counts, its failures do not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::Agent;
+
+fn agent() -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &[])
+}
+
+fn set(agent: &Agent, mode: &str) {
+    assert_eq!(agent.invoke(json!(mode)).parts(), (200, json!(mode)));
+}
+
+#[test]
+fn its_answer_replaces_the_automatic_status() {
+    let agent = agent();
+    assert!(!agent.ping().busy);
+    set(&agent, "busy");
+    assert!(agent.ping().busy);
+    set(&agent, "healthy");
+    let task = agent.invoke(json!("task"));
+    assert_eq!(task.status, 200);
+    assert!(!agent.ping().busy, "a task runs, and the handler says Healthy");
+}
+
+#[test]
+fn its_failures_leave_the_automatic_status_and_the_stamp() {
+    for mode in ["error", "panic"] {
+        let agent = agent();
+        let before = agent.ping();
+        set(&agent, mode);
+        let after = agent.ping();
+        assert!(!after.busy);
+        // The `set` was an invocation, which under a custom handler moves nothing either.
+        assert_eq!(after.stamp, before.stamp);
+        agent.line_with("/ping reports the automatic status");
+        agent.invoke(json!("task"));
+        assert!(agent.ping().busy, "automatic");
+    }
+}
+
+#[test]
+fn one_that_hangs_costs_its_deadline_once_and_then_nothing() {
+    let agent = agent();
+    agent.ping();
+    set(&agent, "hang");
+    let began = Instant::now();
+    assert!(!agent.ping().busy);
+    assert!(began.elapsed() >= Duration::from_millis(250));
+    // The run that hangs is still the one in progress: nobody waits for it again.
+    for _ in 0..20 {
+        agent.ping();
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    agent.line_with("took longer than 250ms");
+    assert_eq!(agent.invoke(json!("runs")).json(), json!(2));
+}

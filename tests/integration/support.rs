@@ -1,0 +1,303 @@
+//! Real agents in processes of their own, and a client that hides nothing.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+/// How long anything may take that is going to happen at all. Generous: it only ever passes when a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An agent in a process of its own, killed when the test is over.
+pub(crate) struct Agent {
+    child: Child,
+    address: SocketAddr,
+    stderr: Receiver<String>,
+}
+
+impl Agent {
+    /// Starts `binary` on a free port and waits until it says that it is ready.
+    pub(crate) fn start(binary: &str, environment: &[(&str, &str)]) -> Self {
+        let (mut child, stderr) = spawn(binary, environment);
+        let deadline = Instant::now() + DEADLINE;
+        let mut seen = String::new();
+        loop {
+            let Ok(line) = stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+                let _ = child.kill();
+                panic!("{binary} did not become ready; its stderr:\n{seen}");
+            };
+            if let Some(address) = ready_at(&line) {
+                return Self { child, address, stderr };
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.connect().send(format!("GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").as_bytes()).reply()
+    }
+
+    pub(crate) fn post(&self, body: impl AsRef<[u8]>) -> Reply {
+        self.connect().send_post(body.as_ref()).reply()
+    }
+
+    pub(crate) fn invoke(&self, event: Value) -> Reply {
+        self.post(event.to_string())
+    }
+
+    /// Invokes on another thread; the reply is collected by `join`.
+    pub(crate) fn invoke_later(&self, event: Value) -> std::thread::JoinHandle<Reply> {
+        let address = self.address;
+        std::thread::spawn(move || Client::connect(address).send_post(event.to_string().as_bytes()).reply())
+    }
+
+    pub(crate) fn ping(&self) -> Ping {
+        let reply = self.get("/ping");
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let body = reply.json();
+        let object = body.as_object().expect("an object");
+        assert_eq!(object.len(), 2, "{body}");
+        Ping {
+            busy: match body["status"].as_str() {
+                Some("Healthy") => false,
+                Some("HealthyBusy") => true,
+                _ => panic!("unknown status in {body}"),
+            },
+            stamp: body["time_of_last_update"].as_u64().unwrap_or_else(|| panic!("no integer stamp in {body}")),
+        }
+    }
+
+    /// Asks the agent for its tasks, by its own `status` action.
+    pub(crate) fn tasks(&self) -> Value {
+        self.invoke(json!({ "action": "status" })).json()
+    }
+
+    /// Waits until `condition` holds.
+    pub(crate) fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !condition(self) {
+            assert!(began.elapsed() < DEADLINE, "waited too long until {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until `count` tasks run.
+    pub(crate) fn until_tasks(&self, count: u64) {
+        self.until(&format!("{count} tasks run"), |agent| agent.tasks()["active_tasks"] == count);
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(status.expect("a kill command").success());
+    }
+
+    /// Waits for the end, and returns it with what is left of stderr.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        wait(&mut self.child, &self.stderr)
+    }
+
+    /// The next line on stderr that contains `text`.
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no line with {text:?}: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program that is expected not to start: how it ended, and its stderr.
+pub(crate) fn failed_start(binary: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
+    let (mut child, stderr) = spawn(binary, environment);
+    wait(&mut child, &stderr)
+}
+
+/// Starts `binary` on a free port, with its stderr as lines.
+pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Receiver<String>) {
+    let mut child = Command::new(binary)
+        .env_clear()
+        .env("AGENTCORE_HOST", "127.0.0.1")
+        .env("AGENTCORE_PORT", "0")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {binary}: {error}"));
+    let stderr = BufReader::new(child.stderr.take().expect("a piped stderr"));
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    (child, lines)
+}
+
+fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
+    let deadline = Instant::now() + DEADLINE;
+    let mut text = String::new();
+    // Stderr closes when the process ends.
+    loop {
+        match stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => text = text + &line + "\n",
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = child.kill();
+                panic!("the process did not end; its stderr:\n{text}");
+            }
+        }
+    }
+    (child.wait().expect("an exit status"), text)
+}
+
+/// The address in a start line.
+pub(crate) fn ready_at(line: &str) -> Option<SocketAddr> {
+    line.contains(" is ready on ").then_some(())?;
+    let rest = line.split("http://").nth(1)?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// One answer to `/ping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ping {
+    pub(crate) busy: bool,
+    pub(crate) stamp: u64,
+}
+
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+}
+
+/// A connection that sends exactly what it is told to.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub(crate) fn send(mut self, bytes: &[u8]) -> Self {
+        self.stream.get_mut().write_all(bytes).expect("the bytes are sent");
+        self
+    }
+
+    /// Sends as much as the other side takes.
+    pub(crate) fn try_send(mut self, bytes: &[u8]) -> Self {
+        let _ = self.stream.get_mut().write_all(bytes);
+        self
+    }
+
+    pub(crate) fn send_post(self, body: &[u8]) -> Self {
+        let head = format!("POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n", body.len());
+        self.send(&[head.as_bytes(), body].concat())
+    }
+
+    pub(crate) fn finish_sending(self) -> Self {
+        self.stream.get_ref().shutdown(std::net::Shutdown::Write).expect("a half-closed connection");
+        self
+    }
+
+    pub(crate) fn reply(mut self) -> Reply {
+        self.next_reply()
+    }
+
+    /// Reads one reply.
+    pub(crate) fn next_reply(&mut self) -> Reply {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).expect("a head in time");
+            assert_ne!(read, 0, "the connection ended in the head: {head:?}");
+        }
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let mut reply = Reply { status, headers, body: Vec::new() };
+        if reply.header("transfer-encoding") == Some("chunked") {
+            reply.body = self.chunks();
+        } else {
+            let length = reply.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+            reply.body = vec![0; length];
+            self.stream.read_exact(&mut reply.body).expect("the whole body");
+        }
+        reply
+    }
+
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut size = String::new();
+            self.stream.read_line(&mut size).expect("a chunk in time");
+            let size = usize::from_str_radix(size.trim(), 16).expect("a chunk size");
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk).expect("the whole chunk");
+            if size == 0 {
+                return body;
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    }
+
+    /// Waits until the other side closes; what it still sent.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// Status and JSON, as most tests want them.
+    pub(crate) fn parts(&self) -> (u16, Value) {
+        (self.status, self.json())
+    }
+}

@@ -1,0 +1,50 @@
+//! Every mistake that the macros know has a file in `ui/`, named after it, with the compiler's whole answer beside it.
+//!
+//! The answers are those of one compiler version; under any other the test says so and does nothing. After a change of
+//! the macros, or of that version, look through what this rewrites:
+//!
+//! ```text
+//! TRYBUILD=overwrite cargo test -p agentcore-tests --test ui
+//! ```
+//!
+//! One case alone: `cargo test -p agentcore-tests --test ui -- ui trybuild=second_payload.rs`.
+//!
+//! Files in a `pass` folder are run as well as built, so an entrypoint in one of them says `main = false`.
+
+#[rustversion::stable(1.95)]
+#[test]
+fn ui() {
+    let cases = trybuild::TestCases::new();
+    for attribute in ["entrypoint", "async_task", "ping", "on_start", "on_shutdown"] {
+        cases.pass(format!("ui/{attribute}/pass/*.rs"));
+        cases.compile_fail(format!("ui/{attribute}/fail/*.rs"));
+    }
+}
+
+#[rustversion::not(stable(1.95))]
+#[test]
+fn ui() {
+    println!("skipped: the expected messages are those of Rust 1.95, stable");
+}
+
+/// Machines with and without the sources of `std` would disagree about a message that quotes them.
+#[test]
+fn no_expected_message_quotes_std() {
+    fn stderr_files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                stderr_files(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "stderr") {
+                found.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    stderr_files("ui".as_ref(), &mut files);
+    assert!(!files.is_empty(), "the files have moved");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("$RUST"), "{}", file.display());
+    }
+}

@@ -1,0 +1,8 @@
+#![deny(unused_must_use)]
+
+#[agentcore::async_task]
+async fn work() {}
+
+fn main() {
+    work();
+}

@@ -1,0 +1,4 @@
+#[agentcore::async_task]
+trait Work {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::async_task]
+fn work(input: String) -> String {
+    input
+}
+
+fn main() {}

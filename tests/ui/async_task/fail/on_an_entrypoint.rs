@@ -1,0 +1,5 @@
+#[agentcore::async_task]
+#[agentcore::entrypoint]
+async fn handler(event: String) -> String {
+    event
+}

@@ -1,0 +1,6 @@
+#[agentcore::async_task]
+async fn work() -> ! {
+    loop {}
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[agentcore::async_task(crate = ::agent::core)]
+async fn work() {}
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[agentcore::entrypoint]
+async fn handler(_: Vec<_>) {}

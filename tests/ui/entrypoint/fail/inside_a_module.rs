@@ -1,0 +1,6 @@
+mod agent {
+    #[agentcore::entrypoint]
+    async fn handler(event: String) -> String {
+        event
+    }
+}

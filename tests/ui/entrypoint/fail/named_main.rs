@@ -1,0 +1,4 @@
+#[agentcore::entrypoint]
+async fn main(event: String) -> String {
+    event
+}

@@ -1,0 +1,8 @@
+#[agentcore::entrypoint]
+struct Handler;
+
+#[agentcore::entrypoint(main = false)]
+impl Handler {}
+
+#[agentcore::entrypoint(main = false)]
+const HANDLER: fn() = || ();

@@ -1,0 +1,8 @@
+struct Event {
+    _text: String,
+}
+
+#[agentcore::entrypoint]
+async fn handler(event: Vec<Event>) -> usize {
+    event.len()
+}

@@ -1,0 +1,4 @@
+#[agentcore::entrypoint]
+unsafe extern "C" fn handler(event: String) -> String {
+    event
+}

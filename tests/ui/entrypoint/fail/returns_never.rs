@@ -1,0 +1,4 @@
+#[agentcore::entrypoint]
+async fn handler(_: String) -> ! {
+    loop {}
+}

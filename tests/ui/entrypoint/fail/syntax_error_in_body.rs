@@ -1,0 +1,5 @@
+#[agentcore::entrypoint]
+async fn handler(event: String) -> String {
+    let = event;
+    event
+}

@@ -1,0 +1,4 @@
+#[agentcore::entrypoint]
+async fn handler(event: impl Into<String>, _: Vec<impl Send>) -> String {
+    event.into()
+}

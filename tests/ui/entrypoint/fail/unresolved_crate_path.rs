@@ -1,0 +1,4 @@
+#[agentcore::entrypoint(crate = ::agent::core)]
+async fn handler(event: String) -> String {
+    event
+}

@@ -1,0 +1,5 @@
+#[agentcore::entrypoint]
+async fn handler(event: String) -> String {
+    yield event.clone();
+    event
+}

@@ -1,0 +1,4 @@
+#[agentcore::on_shutdown]
+async fn flush(_: u32) {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::on_start]
+async fn serve_metrics() -> ! {
+    loop {}
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[agentcore::on_start]
+async fn connect(_: String) {}
+
+fn main() {}

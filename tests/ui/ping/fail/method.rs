@@ -1,0 +1,10 @@
+struct Agent;
+
+impl Agent {
+    #[agentcore::ping]
+    fn health(&self) -> agentcore::PingStatus {
+        agentcore::PingStatus::Healthy
+    }
+}
+
+fn main() {}

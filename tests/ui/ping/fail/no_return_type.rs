@@ -1,0 +1,4 @@
+#[agentcore::ping]
+fn health() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[agentcore::ping]
+static HEALTH: agentcore::PingStatus = agentcore::PingStatus::Healthy;
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::ping(name = "health", crat = ::agentcore)]
+fn health() -> agentcore::PingStatus {
+    agentcore::PingStatus::Healthy
+}
+
+fn main() {}
