@@ -38,7 +38,10 @@ async fn cleanup_task() {
 async fn handler(event: Value) -> Value {
     match event["action"].as_str() {
         Some("process") => {
-            let data_id = event["data_id"].as_str().unwrap_or("default_data").to_owned();
+            let data_id = event["data_id"]
+                .as_str()
+                .unwrap_or("default_data")
+                .to_owned();
             process_data(data_id.clone()).await;
             json!({ "message": format!("Processing {data_id}"), "status": "completed" })
         }

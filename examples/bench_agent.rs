@@ -36,7 +36,11 @@ fn burn(seconds: f64) {
     let mut number = 1_u64;
     while Instant::now() < end {
         for _ in 0..100_000 {
-            number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+            number = black_box(
+                number
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1),
+            );
         }
     }
 }

@@ -44,7 +44,10 @@ fn cleanup_task() -> impl Future<Output = ()> {
 async fn handler(Json(event): Json<Value>) -> Json<Value> {
     Json(match event["action"].as_str() {
         Some("process") => {
-            let data_id = event["data_id"].as_str().unwrap_or("default_data").to_owned();
+            let data_id = event["data_id"]
+                .as_str()
+                .unwrap_or("default_data")
+                .to_owned();
             process_data(data_id.clone()).await;
             json!({ "message": format!("Processing {data_id}"), "status": "completed" })
         }

@@ -40,9 +40,14 @@ async fn handler(request: Request) -> Result<Reply, HttpError> {
     match request {
         Request::Add { items } => {
             let total = sum(items.iter().map(|item| item.price))?;
-            Ok(Reply::Added { names: items.into_iter().map(|item| item.name).collect(), total })
+            Ok(Reply::Added {
+                names: items.into_iter().map(|item| item.name).collect(),
+                total,
+            })
         }
-        Request::Total { prices } => Ok(Reply::Total { total: sum(prices.into_iter())? }),
+        Request::Total { prices } => Ok(Reply::Total {
+            total: sum(prices.into_iter())?,
+        }),
     }
 }
 
@@ -51,7 +56,10 @@ fn sum(prices: impl Iterator<Item = f64>) -> Result<f64, HttpError> {
     let mut total = 0.0;
     for price in prices {
         if price < 0.0 {
-            return Err(HttpError::new(409, format!("a price cannot be negative, and {price} is")));
+            return Err(HttpError::new(
+                409,
+                format!("a price cannot be negative, and {price} is"),
+            ));
         }
         total += price;
     }

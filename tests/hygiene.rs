@@ -23,5 +23,9 @@ mod payload {
 
 /// How many tasks of this name are running. Tests run side by side in one process: each has names of its own.
 fn running(name: &str) -> usize {
-    agentcore::async_task_info().running_jobs.iter().filter(|job| job.name == name).count()
+    agentcore::async_task_info()
+        .running_jobs
+        .iter()
+        .filter(|job| job.name == name)
+        .count()
 }

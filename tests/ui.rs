@@ -15,7 +15,13 @@
 #[test]
 fn ui() {
     let cases = trybuild::TestCases::new();
-    for attribute in ["entrypoint", "async_task", "ping", "on_start", "on_shutdown"] {
+    for attribute in [
+        "entrypoint",
+        "async_task",
+        "ping",
+        "on_start",
+        "on_shutdown",
+    ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));
         cases.compile_fail(format!("ui/{attribute}/fail/*.rs"));
     }
@@ -35,7 +41,10 @@ fn no_expected_message_quotes_std() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 stderr_files(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "stderr") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "stderr")
+            {
                 found.push(path);
             }
         }

@@ -81,9 +81,14 @@ impl Args {
         let mut args = Self::default();
         let mut seen = Vec::new();
         for argument in split_at_commas(tokens, keys, errors) {
-            let Some(argument) = Argument::parse(argument, keys, errors) else { continue };
+            let Some(argument) = Argument::parse(argument, keys, errors) else {
+                continue;
+            };
             if seen.contains(&argument.key) {
-                errors.push(&argument.ident, format_args!("duplicate `{}` argument", argument.key.as_str()));
+                errors.push(
+                    &argument.ident,
+                    format_args!("duplicate `{}` argument", argument.key.as_str()),
+                );
                 continue;
             }
             seen.push(argument.key);
@@ -97,7 +102,9 @@ impl Args {
             Key::Name => self.name = argument.name(errors),
             Key::Main => self.main = argument.boolean(errors),
             Key::Timeout => self.timeout = argument.duration(errors),
-            Key::OnDisconnect => self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default(),
+            Key::OnDisconnect => {
+                self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default();
+            }
             Key::Crate => self.krate = argument.path(errors),
         }
     }
@@ -113,7 +120,9 @@ struct Argument {
 impl Argument {
     fn parse(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Option<Self> {
         // `crate` and other keywords are keys as well.
-        let parts = |input: ParseStream<'_>| Ok((input.call(Ident::parse_any)?, input.parse::<TokenStream>()?));
+        let parts = |input: ParseStream<'_>| {
+            Ok((input.call(Ident::parse_any)?, input.parse::<TokenStream>()?))
+        };
         let Ok((ident, rest)) = parts.parse2(tokens.clone()) else {
             errors.push(tokens, expected_pair(keys[0]));
             return None;
@@ -148,19 +157,28 @@ impl Argument {
 
     fn duration(&self, errors: &mut Errors) -> Option<Duration> {
         if let Ok(Lit::Int(number)) = syn::parse2(self.value.clone()) {
-            let message = format!("`{0}` needs a unit; write `{0} = \"{number}s\"` for seconds", self.key.as_str());
+            let message = format!(
+                "`{0}` needs a unit; write `{0} = \"{number}s\"` for seconds",
+                self.key.as_str()
+            );
             errors.push(number, message);
             return None;
         }
         let literal = self.string(errors)?;
         match humantime::parse_duration(&literal.value()) {
             Ok(limit) if limit.is_zero() => {
-                errors.push(literal, format_args!("`{}` cannot be zero", self.key.as_str()));
+                errors.push(
+                    literal,
+                    format_args!("`{}` cannot be zero", self.key.as_str()),
+                );
                 None
             }
             Ok(limit) => Some(limit),
             Err(error) => {
-                errors.push(literal, format_args!("`{}` is not a duration: {error}", self.key.as_str()));
+                errors.push(
+                    literal,
+                    format_args!("`{}` is not a duration: {error}", self.key.as_str()),
+                );
                 None
             }
         }
@@ -191,7 +209,9 @@ impl Argument {
     }
 
     fn value_as<T: syn::parse::Parse>(&self, errors: &mut Errors) -> Option<T> {
-        syn::parse2(self.value.clone()).map_err(|_| self.mismatch(errors)).ok()
+        syn::parse2(self.value.clone())
+            .map_err(|_| self.mismatch(errors))
+            .ok()
     }
 
     fn mismatch(&self, errors: &mut Errors) {

@@ -17,7 +17,11 @@ pub(crate) struct Errors {
 impl Errors {
     /// A sink for an item whose legal shape is `shape`.
     pub(crate) fn new(shape: &'static str) -> Self {
-        Self { found: Vec::new(), shape: Some(shape), left_to_rustc: false }
+        Self {
+            found: Vec::new(),
+            shape: Some(shape),
+            left_to_rustc: false,
+        }
     }
 
     /// A mistake that underlines all of `tokens`.
@@ -60,10 +64,16 @@ impl Errors {
 
     /// One `compile_error!` for each mistake, in the order in which they were found.
     pub(crate) fn into_compile_errors(self) -> TokenStream {
-        self.found.into_iter().map(Error::into_compile_error).collect()
+        self.found
+            .into_iter()
+            .map(Error::into_compile_error)
+            .collect()
     }
 
     fn help(&mut self) -> String {
-        self.shape.take().map(|shape| format!("\n\nhelp: the expected shape is\n\n{shape}\n")).unwrap_or_default()
+        self.shape
+            .take()
+            .map(|shape| format!("\n\nhelp: the expected shape is\n\n{shape}\n"))
+            .unwrap_or_default()
     }
 }

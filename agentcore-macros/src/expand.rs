@@ -15,7 +15,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Abi, Attribute, Token, Visibility};
 
-use crate::args::{Args, Key};
+use crate::args::Args;
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::role::{self, Role};
@@ -24,8 +24,7 @@ use crate::validate;
 pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     let role = &role::ENTRYPOINT;
     let mut errors = Errors::new(role.shape);
-    let keys = [Key::Name, Key::Main, Key::Timeout, Key::OnDisconnect, Key::Crate];
-    let args = Args::parse(args, &keys, &mut errors);
+    let args = Args::parse(args, role.keys, &mut errors);
     let main = args.main.unwrap_or(true);
     let mut function = match parse(role, item, &mut errors) {
         Ok(function) => function,
@@ -43,41 +42,42 @@ pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
-    let keys = [Key::Name, Key::Timeout, Key::Crate];
-    expand(&role::ASYNC_TASK, &keys, args, item, |args, function, errors| {
+    expand(&role::ASYNC_TASK, args, item, |args, function, errors| {
         validate::async_task(args, function, errors).map(|model| async_task::expand(&model))
     })
 }
 
 pub(crate) fn ping(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand(&role::PING, &[Key::Crate], args, item, |args, function, errors| {
+    expand(&role::PING, args, item, |args, function, errors| {
         validate::ping(args, function, errors).map(|model| ping::expand(&model, function))
     })
 }
 
 pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand(&role::ON_START, &[Key::Timeout, Key::Crate], args, item, |args, function, errors| {
+    expand(&role::ON_START, args, item, |args, function, errors| {
         validate::on_start(args, function, errors).map(|model| hook::on_start(&model, function))
     })
 }
 
 pub(crate) fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand(&role::ON_SHUTDOWN, &[Key::Crate], args, item, |args, function, errors| {
-        validate::on_shutdown(args, function, errors).map(|model| hook::on_shutdown(&model, function))
+    expand(&role::ON_SHUTDOWN, args, item, |args, function, errors| {
+        validate::on_shutdown(args, function, errors)
+            .map(|model| hook::on_shutdown(&model, function))
     })
 }
 
 fn expand(
     role: &Role,
-    keys: &[Key],
     args: TokenStream,
     item: TokenStream,
     emit: impl FnOnce(Args, &AnnotatedFn, &mut Errors) -> Option<TokenStream>,
 ) -> TokenStream {
     let mut errors = Errors::new(role.shape);
-    let args = Args::parse(args, keys, &mut errors);
+    let args = Args::parse(args, role.keys, &mut errors);
     match parse(role, item, &mut errors) {
-        Ok(function) => emit(args, &function, &mut errors).unwrap_or_else(|| rejected(function, errors, false)),
+        Ok(function) => {
+            emit(args, &function, &mut errors).unwrap_or_else(|| rejected(function, errors, false))
+        }
         Err(item) => rejected(item, errors, false),
     }
 }
@@ -93,8 +93,10 @@ fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<Annotate
             if begins_a_function.parse2(item.clone()).is_ok() {
                 errors.absorb(error);
             } else {
-                let message =
-                    format_args!("`#[agentcore::{}]` can only be applied to {}", role.attribute, role.target);
+                let message = format_args!(
+                    "`#[agentcore::{}]` can only be applied to {}",
+                    role.attribute, role.target
+                );
                 errors.push_shape_at(Span::call_site(), message);
             }
             Err(item)

@@ -38,7 +38,11 @@ impl Parse for AnnotatedFn {
             attrs: input.call(Attribute::parse_outer)?,
             vis: input.parse()?,
             sig: input.parse()?,
-            body: if input.parse::<Option<Token![;]>>()?.is_some() { None } else { Some(input.parse()?) },
+            body: if input.parse::<Option<Token![;]>>()?.is_some() {
+                None
+            } else {
+                Some(input.parse()?)
+            },
         })
     }
 }
@@ -56,7 +60,12 @@ impl Parse for Body {
 
 impl ToTokens for AnnotatedFn {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self { attrs, vis, sig, body } = self;
+        let Self {
+            attrs,
+            vis,
+            sig,
+            body,
+        } = self;
         for attr in attrs {
             attr.to_tokens(tokens);
         }

@@ -1,7 +1,9 @@
 //! The attribute macros of `agentcore`; use them through that crate.
 //!
-//! Each attribute goes the same way: [`args`] and [`item`] parse, [`validate`] checks and makes a [`model`], [`expand`]
-//! emits it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
+//! Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
+//! it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
+//!
+//! Their documentation is in `docs/`. Its examples are compiled as tests of `agentcore`, which they need.
 
 mod args;
 mod errors;
@@ -17,31 +19,31 @@ mod tests;
 
 use proc_macro::TokenStream;
 
-/// e
+#[doc = include_str!("../docs/entrypoint.md")]
 #[proc_macro_attribute]
 pub fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::entrypoint(args.into(), item.into()).into()
 }
 
-/// t
+#[doc = include_str!("../docs/async_task.md")]
 #[proc_macro_attribute]
 pub fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::async_task(args.into(), item.into()).into()
 }
 
-/// p
+#[doc = include_str!("../docs/ping.md")]
 #[proc_macro_attribute]
 pub fn ping(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::ping(args.into(), item.into()).into()
 }
 
-/// s
+#[doc = include_str!("../docs/on_start.md")]
 #[proc_macro_attribute]
 pub fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::on_start(args.into(), item.into()).into()
 }
 
-/// s
+#[doc = include_str!("../docs/on_shutdown.md")]
 #[proc_macro_attribute]
 pub fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::on_shutdown(args.into(), item.into()).into()

@@ -40,9 +40,15 @@ pub(crate) struct Range {
 
 impl Range {
     pub(crate) fn of(tokens: impl ToTokens) -> Self {
-        let mut spans = tokens.into_token_stream().into_iter().map(|token| token.span());
+        let mut spans = tokens
+            .into_token_stream()
+            .into_iter()
+            .map(|token| token.span());
         let start = spans.next().unwrap_or_else(Span::call_site);
-        Self { start, end: spans.last().unwrap_or(start) }
+        Self {
+            start,
+            end: spans.last().unwrap_or(start),
+        }
     }
 }
 

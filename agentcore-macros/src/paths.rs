@@ -18,13 +18,18 @@ impl Private {
     pub(crate) fn new(root: Option<Path>) -> Self {
         // All of it at the user's path: if that does not lead to `agentcore`, this is where rustc says so. Equal
         // messages at equal places are shown once.
-        let span = root.as_ref().map_or_else(Span::mixed_site, |root| Span::mixed_site().located_at(root.span()));
+        let span = root.as_ref().map_or_else(Span::mixed_site, |root| {
+            Span::mixed_site().located_at(root.span())
+        });
         Self { root, span }
     }
 
     /// The same path, written at `span`.
     pub(crate) fn at(&self, span: Span) -> Self {
-        Self { span, ..self.clone() }
+        Self {
+            span,
+            ..self.clone()
+        }
     }
 }
 

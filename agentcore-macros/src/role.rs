@@ -1,9 +1,13 @@
-//! What the attributes are called in messages.
+//! The attributes: what they understand, and what they are called in messages.
+
+use crate::args::Key;
 
 /// One attribute of the crate.
 pub(crate) struct Role {
     /// `entrypoint`, as in `#[entrypoint]`.
     pub(crate) attribute: &'static str,
+    /// What may stand in its parentheses.
+    pub(crate) keys: &'static [Key],
     /// `an entrypoint`, as in "an entrypoint cannot be generic".
     pub(crate) noun: &'static str,
     /// What the attribute goes on.
@@ -16,6 +20,13 @@ pub(crate) struct Role {
 
 pub(crate) const ENTRYPOINT: Role = Role {
     attribute: "entrypoint",
+    keys: &[
+        Key::Name,
+        Key::Main,
+        Key::Timeout,
+        Key::OnDisconnect,
+        Key::Crate,
+    ],
     noun: "an entrypoint",
     target: "a free `fn` or `async fn`",
     instead_of_never: "every invocation needs a reply",
@@ -28,6 +39,7 @@ pub(crate) const ENTRYPOINT: Role = Role {
 
 pub(crate) const ASYNC_TASK: Role = Role {
     attribute: "async_task",
+    keys: &[Key::Name, Key::Timeout, Key::Crate],
     noun: "a tracked task",
     target: "an `async fn`",
     instead_of_never: "return `()` or `Infallible`",
@@ -40,6 +52,7 @@ pub(crate) const ASYNC_TASK: Role = Role {
 
 pub(crate) const PING: Role = Role {
     attribute: "ping",
+    keys: &[Key::Crate],
     noun: "a ping handler",
     target: "a free `fn` or `async fn`",
     instead_of_never: "return `agentcore::PingStatus`",
@@ -52,6 +65,7 @@ pub(crate) const PING: Role = Role {
 
 pub(crate) const ON_START: Role = Role {
     attribute: "on_start",
+    keys: &[Key::Timeout, Key::Crate],
     noun: "a start hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server starts when it has returned",
@@ -64,6 +78,7 @@ pub(crate) const ON_START: Role = Role {
 
 pub(crate) const ON_SHUTDOWN: Role = Role {
     attribute: "on_shutdown",
+    keys: &[Key::Crate],
     noun: "a shutdown hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server stops when it has returned",

@@ -19,7 +19,11 @@ use crate::role::{self, Role};
 
 pub(crate) use attributes::reject_conflicts;
 
-pub(crate) fn entrypoint<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<Entrypoint<'a>> {
+pub(crate) fn entrypoint<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<Entrypoint<'a>> {
     let role = &role::ENTRYPOINT;
     let sig = &item.sig;
     let main = args.main.unwrap_or(true);
@@ -53,7 +57,11 @@ pub(crate) fn entrypoint<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Err
     })
 }
 
-pub(crate) fn async_task<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<AsyncTask<'a>> {
+pub(crate) fn async_task<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<AsyncTask<'a>> {
     let role = &role::ASYNC_TASK;
     let sig = &item.sig;
     if item.body.is_none() {
@@ -84,7 +92,12 @@ pub(crate) fn async_task<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Err
         item,
         body,
         receiver: sig.receiver().map(|receiver| &receiver.self_token),
-        parameters: sig.inputs.iter().enumerate().filter_map(|(i, input)| parameter(i, input)).collect(),
+        parameters: sig
+            .inputs
+            .iter()
+            .enumerate()
+            .filter_map(|(i, input)| parameter(i, input))
+            .collect(),
         erased_output: types::erase_impl_trait(&declared(&sig.output)),
         output: declared(&sig.output),
     })
@@ -94,12 +107,21 @@ pub(crate) fn ping<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -
     let role = &role::PING;
     hook_shape(role, item, errors);
     if let ReturnType::Default = item.sig.output {
-        errors.push_shape_at(item.sig.ident.span(), "a ping handler must return `agentcore::PingStatus`");
+        errors.push_shape_at(
+            item.sig.ident.span(),
+            "a ping handler must return `agentcore::PingStatus`",
+        );
     }
-    errors.is_empty().then(|| Ping { function: function(args, item) })
+    errors.is_empty().then(|| Ping {
+        function: function(args, item),
+    })
 }
 
-pub(crate) fn on_start<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<OnStart<'a>> {
+pub(crate) fn on_start<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<OnStart<'a>> {
     let role = &role::ON_START;
     hook_shape(role, item, errors);
     if let ReturnType::Type(_, ty) = &item.sig.output {
@@ -112,10 +134,16 @@ pub(crate) fn on_start<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Error
     })
 }
 
-pub(crate) fn on_shutdown<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<OnShutdown<'a>> {
+pub(crate) fn on_shutdown<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<OnShutdown<'a>> {
     let role = &role::ON_SHUTDOWN;
     hook_shape(role, item, errors);
-    errors.is_empty().then(|| OnShutdown { function: function(args, item) })
+    errors.is_empty().then(|| OnShutdown {
+        function: function(args, item),
+    })
 }
 
 /// What functions without arguments have in common.
@@ -147,17 +175,25 @@ fn declared(output: &ReturnType) -> Type {
 
 fn output(ident: &Ident, output: &ReturnType) -> Output {
     match output {
-        ReturnType::Default => Output { value: Range::of(ident), error: Range::of(ident) },
+        ReturnType::Default => Output {
+            value: Range::of(ident),
+            error: Range::of(ident),
+        },
         ReturnType::Type(_, ty) => {
             let (value, error) = types::result_arguments(ty);
             let range = |part: Option<&Type>| part.map_or_else(|| Range::of(ty), Range::of);
-            Output { value: range(value), error: range(error) }
+            Output {
+                value: range(value),
+                error: range(error),
+            }
         }
     }
 }
 
 fn parameter(index: usize, input: &FnArg) -> Option<Parameter<'_>> {
-    let FnArg::Typed(input) = input else { return None };
+    let FnArg::Typed(input) = input else {
+        return None;
+    };
     let (lints, others): (Vec<_>, Vec<_>) = input.attrs.iter().partition(|attr| is_lint(attr));
     let name = match &*input.pat {
         Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() => Some(&name.ident),
@@ -168,7 +204,9 @@ fn parameter(index: usize, input: &FnArg) -> Option<Parameter<'_>> {
         signature_attrs: others,
         lints,
         // A name is kept: documentation and editors show it.
-        ident: name.cloned().unwrap_or_else(|| hidden(&format!("arg{index}"))),
+        ident: name
+            .cloned()
+            .unwrap_or_else(|| hidden(&format!("arg{index}"))),
         pat: &input.pat,
         is_name: name.is_some(),
     })
@@ -179,7 +217,9 @@ fn is_cfg(attr: &Attribute) -> bool {
 }
 
 fn is_lint(attr: &Attribute) -> bool {
-    ["allow", "expect", "warn", "deny", "forbid"].iter().any(|level| attr.path().is_ident(level))
+    ["allow", "expect", "warn", "deny", "forbid"]
+        .iter()
+        .any(|level| attr.path().is_ident(level))
 }
 
 /// A name that the user's code can neither see nor collide with.

@@ -19,8 +19,11 @@ pub(crate) struct Entrypoint {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) start: Arc<dyn Fn(&Handle, Job) -> JoinHandle<Outgoing> + Send + Sync>,
+    pub(crate) start: Start,
 }
+
+/// Starts an invocation on the workers.
+pub(crate) type Start = Arc<dyn Fn(&Handle, Job) -> JoinHandle<Outgoing> + Send + Sync>;
 
 /// A function of the user's that takes nothing: a ping handler or a hook.
 #[derive(Clone)]
@@ -64,7 +67,11 @@ impl Agent {
         let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
         names.sort_unstable();
         names.dedup();
-        let tasks = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let tasks = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
         format!("entrypoint {} (tasks: {tasks})", self.entrypoint.meta)
     }
 }
@@ -73,24 +80,39 @@ impl Parts {
     /// What the macros registered in this binary and the crates linked into it.
     pub(crate) fn of_registry() -> Self {
         let mut parts = Self::default();
-        parts.entrypoints.extend(inventory::iter::<EntrypointDef>().map(|def| Entrypoint {
-            meta: def.meta,
-            options: def.options,
-            requires: def.requires,
-            start: Arc::new(def.start),
-        }));
-        parts.pings.extend(
-            inventory::iter::<PingDef>().map(|def| Callback { meta: def.meta, call: Arc::new(def.call) }),
-        );
-        parts.tasks.extend(inventory::iter::<TaskDef>().map(|def| def.meta));
-        parts.start_hooks.extend(inventory::iter::<StartDef>().map(|def| StartHook {
-            callback: Callback { meta: def.meta, call: Arc::new(def.call) },
-            timeout: def.timeout,
-            provides: def.provides,
-        }));
-        parts.shutdown_hooks.extend(
-            inventory::iter::<ShutdownDef>().map(|def| Callback { meta: def.meta, call: Arc::new(def.call) }),
-        );
+        parts
+            .entrypoints
+            .extend(inventory::iter::<EntrypointDef>().map(|def| Entrypoint {
+                meta: def.meta,
+                options: def.options,
+                requires: def.requires,
+                start: Arc::new(def.start),
+            }));
+        parts
+            .pings
+            .extend(inventory::iter::<PingDef>().map(|def| Callback {
+                meta: def.meta,
+                call: Arc::new(def.call),
+            }));
+        parts
+            .tasks
+            .extend(inventory::iter::<TaskDef>().map(|def| def.meta));
+        parts
+            .start_hooks
+            .extend(inventory::iter::<StartDef>().map(|def| StartHook {
+                callback: Callback {
+                    meta: def.meta,
+                    call: Arc::new(def.call),
+                },
+                timeout: def.timeout,
+                provides: def.provides,
+            }));
+        parts
+            .shutdown_hooks
+            .extend(inventory::iter::<ShutdownDef>().map(|def| Callback {
+                meta: def.meta,
+                call: Arc::new(def.call),
+            }));
         // The linker decides about inventory's order; the source should: by file, then by line.
         parts.entrypoints.sort_by_key(|entrypoint| entrypoint.meta);
         parts.pings.sort_by_key(|ping| ping.meta);
@@ -127,7 +149,9 @@ impl Parts {
         match entrypoints.next() {
             Some(entrypoint) if problems.is_empty() => {
                 let mut states = States::default();
-                self.states.into_iter().for_each(|(slot, _)| states.insert(slot));
+                self.states
+                    .into_iter()
+                    .for_each(|(slot, _)| states.insert(slot));
                 Ok(Agent {
                     entrypoint,
                     ping: self.pings.into_iter().next(),
@@ -143,13 +167,20 @@ impl Parts {
 
     /// Every state that is asked for is made, and none is made twice.
     fn check_states(&self, problems: &mut Vec<String>) {
-        let mut made: Vec<(TypeId, String)> =
-            self.states.iter().map(|(_, id)| (*id, "`App::state`".to_owned())).collect();
+        let mut made: Vec<(TypeId, String)> = self
+            .states
+            .iter()
+            .map(|(_, id)| (*id, "`App::state`".to_owned()))
+            .collect();
         for hook in &self.start_hooks {
-            let Some((id, name)) = (hook.provides)() else { continue };
+            let Some((id, name)) = (hook.provides)() else {
+                continue;
+            };
             let by = hook.callback.meta.to_string();
             if let Some((_, other)) = made.iter().find(|(known, _)| *known == id) {
-                problems.push(format!("the state `{name}` is made twice: by {other} and by {by}"));
+                problems.push(format!(
+                    "the state `{name}` is made twice: by {other} and by {by}"
+                ));
             }
             made.push((id, by));
         }
@@ -169,5 +200,8 @@ impl Parts {
 }
 
 fn list(places: impl Iterator<Item = Meta>) -> String {
-    places.map(|meta| meta.to_string()).collect::<Vec<_>>().join(", ")
+    places
+        .map(|meta| meta.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -55,7 +55,10 @@ impl App {
     /// Annotated functions of a library crate count only if the binary names that crate somewhere; `use library as _;`
     /// is enough. Otherwise the linker leaves the crate out.
     pub fn from_registry() -> Self {
-        Self { parts: Parts::of_registry(), ..Self::default() }
+        Self {
+            parts: Parts::of_registry(),
+            ..Self::default()
+        }
     }
 
     /// Sets the function that answers `POST /invocations`, as `#[entrypoint]` does. `name` is for messages.
@@ -100,7 +103,10 @@ impl App {
             let reply = handler();
             Box::pin(async move { reply.await.into_ping() })
         };
-        self.parts.pings.push(Callback { meta: here("ping"), call: Arc::new(call) });
+        self.parts.pings.push(Callback {
+            meta: here("ping"),
+            call: Arc::new(call),
+        });
         self
     }
 
@@ -113,7 +119,9 @@ impl App {
 
     /// Shares `value` with handlers that take [`State<S>`](crate::State).
     pub fn state<S: Send + Sync + 'static>(mut self, value: S) -> Self {
-        self.parts.states.push((StateSlot::new(value), TypeId::of::<S>()));
+        self.parts
+            .states
+            .push((StateSlot::new(value), TypeId::of::<S>()));
         self
     }
 
@@ -132,10 +140,16 @@ impl App {
             Box::pin(async move { made.await.map(StateSlot::new).map_err(Into::into) })
         };
         self.parts.start_hooks.push(StartHook {
-            callback: Callback { meta: here("on_start"), call: Arc::new(call) },
+            callback: Callback {
+                meta: here("on_start"),
+                call: Arc::new(call),
+            },
             timeout: None,
             // Sharing a `()` is harmless, but two hooks that do would be reported as a conflict.
-            provides: || (TypeId::of::<S>() != TypeId::of::<()>()).then(|| (TypeId::of::<S>(), type_name::<S>())),
+            provides: || {
+                (TypeId::of::<S>() != TypeId::of::<()>())
+                    .then(|| (TypeId::of::<S>(), type_name::<S>()))
+            },
         });
         self
     }
@@ -152,7 +166,10 @@ impl App {
             let done = hook();
             Box::pin(async move { done.await.map_err(Into::into) })
         };
-        self.parts.shutdown_hooks.push(Callback { meta: here("on_shutdown"), call: Arc::new(call) });
+        self.parts.shutdown_hooks.push(Callback {
+            meta: here("on_shutdown"),
+            call: Arc::new(call),
+        });
         self
     }
 
@@ -182,7 +199,10 @@ impl App {
         self.bind().await?.serve().await
     }
 
-    pub(crate) async fn bind_with(self, settings: crate::config::Settings) -> Result<Server, Error> {
+    pub(crate) async fn bind_with(
+        self,
+        settings: crate::config::Settings,
+    ) -> Result<Server, Error> {
         let mut agent = self.parts.check()?;
         let options = &mut agent.entrypoint.options;
         options.timeout = self.timeout.or(options.timeout);
@@ -201,7 +221,15 @@ fn here(name: &'static str) -> Meta {
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App")
-            .field("entrypoints", &self.parts.entrypoints.iter().map(|part| part.meta).collect::<Vec<_>>())
+            .field(
+                "entrypoints",
+                &self
+                    .parts
+                    .entrypoints
+                    .iter()
+                    .map(|part| part.meta)
+                    .collect::<Vec<_>>(),
+            )
             .field("tasks", &self.parts.tasks)
             .field("config", &self.config)
             .finish_non_exhaustive()

@@ -43,9 +43,13 @@ impl Body {
     ///
     /// `hold` lives as long as the producer does.
     pub(crate) async fn settle<H: Send + 'static>(self, hold: H) -> Self {
-        let Self::Foreign(mut body) = self else { return self };
+        let Self::Foreign(mut body) = self else {
+            return self;
+        };
         // Most foreign bodies are one buffer in disguise: take it if it is there at once.
-        let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await {
+        let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx)))
+            .await
+        {
             Poll::Ready(None) => return Self::Empty,
             Poll::Ready(Some(Ok(frame))) if body.is_end_stream() && frame.is_data() => {
                 return frame.into_data().map_or(Self::Empty, Self::Full);
@@ -140,7 +144,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_buffer_settles_into_memory() {
-        let body = Body::foreign(Full::new(Bytes::from_static(b"abc"))).settle(()).await;
+        let body = Body::foreign(Full::new(Bytes::from_static(b"abc")))
+            .settle(())
+            .await;
         assert_eq!(body.as_bytes(), Some(&b"abc"[..]));
     }
 

@@ -133,36 +133,64 @@ impl Config {
     /// Fills in the environment and the defaults.
     pub(crate) fn resolve(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
         let mut env = Reader::new(environment);
-        let host = env.value("AGENTCORE_HOST", "an IP address, such as 0.0.0.0, or localhost", host);
+        let host = env.value(
+            "AGENTCORE_HOST",
+            "an IP address, such as 0.0.0.0, or localhost",
+            host,
+        );
         let port = env.value("AGENTCORE_PORT", "a port number from 0 to 65535", parse);
-        let workers = env.value("AGENTCORE_WORKER_THREADS", "a number from 1 up", at_least_one);
+        let workers = env.value(
+            "AGENTCORE_WORKER_THREADS",
+            "a number from 1 up",
+            at_least_one,
+        );
         let max_body = env.value("AGENTCORE_MAX_BODY_BYTES", "a number of bytes", parse);
         let header_timeout = env.value("AGENTCORE_HEADER_TIMEOUT", DURATION, duration);
         let body_timeout = env.value("AGENTCORE_BODY_TIMEOUT", DURATION, duration);
         let grace = env.value("AGENTCORE_SHUTDOWN_GRACE", DURATION, duration);
-        let max_connections = env.value("AGENTCORE_MAX_CONNECTIONS", "a number from 1 up", at_least_one);
+        let max_connections = env.value(
+            "AGENTCORE_MAX_CONNECTIONS",
+            "a number from 1 up",
+            at_least_one,
+        );
         let errors = env.value("AGENTCORE_ERRORS", "http or in-band", |text| match text {
             "http" => Some(ErrorMode::Http),
             "in-band" => Some(ErrorMode::InBand),
             _ => None,
         });
-        let busy_while = env.value("AGENTCORE_BUSY_WHILE", "activity or tasks", |text| match text {
-            "activity" => Some(BusyWhile::Activity),
-            "tasks" => Some(BusyWhile::Tasks),
-            _ => None,
-        });
-        let stamp = env.value("AGENTCORE_STAMP_WHILE_BUSY", "freeze or refresh", |text| match text {
-            "freeze" => Some(StampWhileBusy::Freeze),
-            "refresh" => Some(StampWhileBusy::Refresh),
-            _ => None,
-        });
+        let busy_while = env.value(
+            "AGENTCORE_BUSY_WHILE",
+            "activity or tasks",
+            |text| match text {
+                "activity" => Some(BusyWhile::Activity),
+                "tasks" => Some(BusyWhile::Tasks),
+                _ => None,
+            },
+        );
+        let stamp = env.value(
+            "AGENTCORE_STAMP_WHILE_BUSY",
+            "freeze or refresh",
+            |text| match text {
+                "freeze" => Some(StampWhileBusy::Freeze),
+                "refresh" => Some(StampWhileBusy::Refresh),
+                _ => None,
+            },
+        );
         if self.worker_threads == Some(0) {
-            env.problems.push("worker_threads is 0; it takes a number from 1 up".to_owned());
+            env.problems
+                .push("worker_threads is 0; it takes a number from 1 up".to_owned());
         }
         if !env.problems.is_empty() {
             return Err(Error::several(Kind::Config, env.problems));
         }
-        let default_host = || if environment.in_container { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
+        let default_host = || {
+            if environment.in_container {
+                Ipv4Addr::UNSPECIFIED
+            } else {
+                Ipv4Addr::LOCALHOST
+            }
+            .into()
+        };
         Ok(Settings {
             address: SocketAddr::new(
                 self.host.or(host).unwrap_or_else(default_host),
@@ -170,9 +198,18 @@ impl Config {
             ),
             worker_threads: self.worker_threads.or(workers),
             max_body_bytes: self.max_body_bytes.or(max_body).unwrap_or(100_000_000),
-            header_timeout: self.header_timeout.or(header_timeout).unwrap_or(Duration::from_secs(10)),
-            body_timeout: self.body_timeout.or(body_timeout).unwrap_or(Duration::from_secs(30)),
-            shutdown_grace: self.shutdown_grace.or(grace).unwrap_or(Duration::from_secs(10)),
+            header_timeout: self
+                .header_timeout
+                .or(header_timeout)
+                .unwrap_or(Duration::from_secs(10)),
+            body_timeout: self
+                .body_timeout
+                .or(body_timeout)
+                .unwrap_or(Duration::from_secs(30)),
+            shutdown_grace: self
+                .shutdown_grace
+                .or(grace)
+                .unwrap_or(Duration::from_secs(10)),
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
@@ -209,7 +246,9 @@ impl Environment<'static> {
         let exists = |path: &str| std::path::Path::new(path).exists();
         let is_set = |name: &str| std::env::var_os(name).is_some();
         Self {
-            variable: &|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()),
+            variable: &|name| {
+                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+            },
             // Engines leave different traces; a process that is PID 1 is in a container or a microVM in any case.
             in_container: std::process::id() == 1
                 || exists("/.dockerenv")
@@ -228,11 +267,19 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(environment: &'a Environment<'a>) -> Self {
-        Self { environment, problems: Vec::new() }
+        Self {
+            environment,
+            problems: Vec::new(),
+        }
     }
 
     /// The variable's value; `None` when it is unset or empty, or wrong, which is then a problem.
-    pub(crate) fn value<T>(&mut self, name: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn value<T>(
+        &mut self,
+        name: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = (self.environment.variable)(name)?;
         let trimmed = text.trim();
         if trimmed.is_empty() {
@@ -240,7 +287,8 @@ impl<'a> Reader<'a> {
         }
         let value = parse(trimmed);
         if value.is_none() {
-            self.problems.push(format!("{name} is `{text}`; it takes {allowed}"));
+            self.problems
+                .push(format!("{name} is `{text}`; it takes {allowed}"));
         }
         value
     }
@@ -261,18 +309,32 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 fn host(text: &str) -> Option<IpAddr> {
-    if text.eq_ignore_ascii_case("localhost") { Some(Ipv4Addr::LOCALHOST.into()) } else { text.parse().ok() }
+    if text.eq_ignore_ascii_case("localhost") {
+        Some(Ipv4Addr::LOCALHOST.into())
+    } else {
+        text.parse().ok()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolve(config: &Config, variables: &[(&str, &str)], in_container: bool) -> Result<Settings, Error> {
+    fn resolve(
+        config: &Config,
+        variables: &[(&str, &str)],
+        in_container: bool,
+    ) -> Result<Settings, Error> {
         let variable = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
         };
-        config.resolve(&Environment { variable: &variable, in_container })
+        config.resolve(&Environment {
+            variable: &variable,
+            in_container,
+        })
     }
 
     #[test]
@@ -285,7 +347,10 @@ mod tests {
 
     #[test]
     fn the_builder_wins_over_the_environment() {
-        let variables = [("AGENTCORE_PORT", "9000"), ("AGENTCORE_SHUTDOWN_GRACE", "3s")];
+        let variables = [
+            ("AGENTCORE_PORT", "9000"),
+            ("AGENTCORE_SHUTDOWN_GRACE", "3s"),
+        ];
         let settings = resolve(&Config::new().port(9001), &variables, false).unwrap();
         assert_eq!(settings.address.port(), 9001);
         assert_eq!(settings.shutdown_grace, Duration::from_secs(3));
@@ -299,13 +364,22 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_an_unset_one() {
-        assert_eq!(resolve(&Config::new(), &[("AGENTCORE_PORT", " ")], false).unwrap().address.port(), 8080);
+        assert_eq!(
+            resolve(&Config::new(), &[("AGENTCORE_PORT", " ")], false)
+                .unwrap()
+                .address
+                .port(),
+            8080
+        );
     }
 
     #[test]
     fn every_wrong_variable_is_named_with_its_value_and_what_is_allowed() {
-        let variables =
-            [("AGENTCORE_PORT", "http"), ("AGENTCORE_ERRORS", "loud"), ("AGENTCORE_SHUTDOWN_GRACE", "10")];
+        let variables = [
+            ("AGENTCORE_PORT", "http"),
+            ("AGENTCORE_ERRORS", "loud"),
+            ("AGENTCORE_SHUTDOWN_GRACE", "10"),
+        ];
         let error = resolve(&Config::new(), &variables, false).unwrap_err();
         assert!(error.is_config());
         assert_eq!(

@@ -35,8 +35,12 @@ impl Scope {
     /// One more hold, while there is any.
     fn hold(self: &Arc<Self>) -> Option<Activity> {
         let more = |holds| (holds > 0).then_some(holds + 1);
-        self.holds.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Activity { scope: Arc::clone(self) })
+        self.holds
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
+        Some(Activity {
+            scope: Arc::clone(self),
+        })
     }
 }
 
@@ -51,7 +55,13 @@ impl Activity {
     /// Begins an invocation; it makes the agent busy if `counts`.
     pub(crate) fn begin(tracker: TrackerHandle, counts: bool) -> Self {
         tracker.begin_invocation(counts);
-        Self { scope: Arc::new(Scope { tracker, counts, holds: AtomicUsize::new(1) }) }
+        Self {
+            scope: Arc::new(Scope {
+                tracker,
+                counts,
+                holds: AtomicUsize::new(1),
+            }),
+        }
     }
 
     pub(crate) fn scope(&self) -> &Arc<Scope> {

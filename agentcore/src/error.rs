@@ -53,7 +53,9 @@ impl HttpError {
     /// `status` is a [`StatusCode`] or a number; a number outside 100–999 becomes 500.
     pub fn new(status: impl TryInto<StatusCode>, message: impl Into<String>) -> Self {
         Self {
-            status: status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            status: status
+                .try_into()
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             message: message.into(),
             body: None,
             source: None,
@@ -201,7 +203,11 @@ impl Error {
 
     pub(crate) fn several(kind: Kind, problems: Vec<String>) -> Self {
         debug_assert!(!problems.is_empty());
-        Self { kind, problems, source: None }
+        Self {
+            kind,
+            problems,
+            source: None,
+        }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {

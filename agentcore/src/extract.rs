@@ -154,7 +154,10 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     // Checked once for the whole body: `from_str` then skips the check per string, and a bad byte in a field that `T`
     // ignores is found too.
     let text = std::str::from_utf8(body).map_err(|error| {
-        invalid("Invalid encoding", &format!("the body is not UTF-8: {error}"))
+        invalid(
+            "Invalid encoding",
+            &format!("the body is not UTF-8: {error}"),
+        )
     })?;
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
@@ -173,7 +176,12 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Respon
         Err(error) => (error.inner().to_string(), error.path().to_string()),
         Ok(_) => (error.to_string(), ".".to_owned()),
     };
-    Response::rejection(StatusCode::UNPROCESSABLE_ENTITY, "Invalid payload", &details, Some(&path))
+    Response::rejection(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid payload",
+        &details,
+        Some(&path),
+    )
 }
 
 fn invalid(error: &str, details: &str) -> Response {
@@ -198,13 +206,21 @@ mod tests {
 
     fn rejected<T: DeserializeOwned + fmt::Debug>(body: &[u8]) -> (u16, Value) {
         let response = decode::<T>(body).expect_err("a rejection");
-        (response.status().as_u16(), serde_json::from_slice(response.body().unwrap()).unwrap())
+        (
+            response.status().as_u16(),
+            serde_json::from_slice(response.body().unwrap()).unwrap(),
+        )
     }
 
     #[test]
     fn a_good_body_is_decoded() {
         let order = decode::<Order>(br#"{"items":[{"price":1.5}],"more":true}"#).unwrap();
-        assert_eq!(order, Order { items: vec![Item { price: 1.5 }] });
+        assert_eq!(
+            order,
+            Order {
+                items: vec![Item { price: 1.5 }]
+            }
+        );
     }
 
     #[test]
@@ -220,7 +236,10 @@ mod tests {
     #[test]
     fn broken_json_names_line_and_column() {
         let (status, body) = rejected::<Value>(b"{\n  \"a\": nope}");
-        assert_eq!((status, &body["details"]), (400, &json!("expected ident at line 2 column 9")));
+        assert_eq!(
+            (status, &body["details"]),
+            (400, &json!("expected ident at line 2 column 9"))
+        );
     }
 
     #[test]
@@ -237,16 +256,28 @@ mod tests {
 
     #[test]
     fn a_wrong_shape_names_the_path() {
-        let (status, body) = rejected::<Order>(br#"{"items":[{"price":1},{"price":2},{"price":3},{"price":"free"}]}"#);
+        let (status, body) = rejected::<Order>(
+            br#"{"items":[{"price":1},{"price":2},{"price":3},{"price":"free"}]}"#,
+        );
         assert_eq!((status, &body["error"]), (422, &json!("Invalid payload")));
         assert_eq!(body["path"], "items[3].price");
-        assert!(body["details"].as_str().unwrap().starts_with("invalid type: string \"free\", expected f64"));
+        assert!(
+            body["details"]
+                .as_str()
+                .unwrap()
+                .starts_with("invalid type: string \"free\", expected f64")
+        );
     }
 
     #[test]
     fn nesting_beyond_the_limit_is_refused_without_a_crash() {
         let (status, body) = rejected::<Value>("[".repeat(100_000).as_bytes());
         assert_eq!(status, 400);
-        assert!(body["details"].as_str().unwrap().starts_with("recursion limit exceeded"));
+        assert!(
+            body["details"]
+                .as_str()
+                .unwrap()
+                .starts_with("recursion limit exceeded")
+        );
     }
 }

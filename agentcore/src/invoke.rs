@@ -25,7 +25,11 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) const fn new(name: &'static str) -> Self {
-        Self { name, timeout: None, cancel_on_disconnect: false }
+        Self {
+            name,
+            timeout: None,
+            cancel_on_disconnect: false,
+        }
     }
 }
 
@@ -59,7 +63,12 @@ where
     F: FnOnce(Invocation) -> Fut,
     Fut: Future<Output = Response>,
 {
-    let Job { invocation, options, errors, activity } = job;
+    let Job {
+        invocation,
+        options,
+        errors,
+        activity,
+    } = job;
     let reply = async {
         let response = call(invocation).await;
         // Still inside the limits: a foreign body's first poll is the user's code too.
@@ -70,7 +79,9 @@ where
         None => panics::catch(reply).await,
         Some(limit) => match timeout(limit, panics::catch(reply)).await {
             Ok(response) => response,
-            Err(late) => Ok(Response::error(late.to_string()).with_status(504).with_failure(&late)),
+            Err(late) => Ok(Response::error(late.to_string())
+                .with_status(504)
+                .with_failure(&late)),
         },
     };
     let response = response.unwrap_or_else(|panic| {
@@ -80,12 +91,24 @@ where
     if let Some(failure) = response.failure() {
         let status = response.status().as_u16();
         if response.status().is_server_error() {
-            tracing::error!(status, errorMessage = failure, "entrypoint `{}` failed: {failure}", options.name);
+            tracing::error!(
+                status,
+                errorMessage = failure,
+                "entrypoint `{}` failed: {failure}",
+                options.name
+            );
         } else {
-            tracing::warn!(status, "entrypoint `{}` answered {status}: {failure}", options.name);
+            tracing::warn!(
+                status,
+                "entrypoint `{}` answered {status}: {failure}",
+                options.name
+            );
         }
     }
-    Outgoing { response: errors.apply(response), activity }
+    Outgoing {
+        response: errors.apply(response),
+        activity,
+    }
 }
 
 /// What the caller may know of a panic.
@@ -102,7 +125,9 @@ impl ErrorMode {
             return response;
         }
         let body = response.body().and_then(|bytes| {
-            serde_json::from_slice(bytes).ok().or_else(|| std::str::from_utf8(bytes).ok().map(|text| json!(text)))
+            serde_json::from_slice(bytes)
+                .ok()
+                .or_else(|| std::str::from_utf8(bytes).ok().map(|text| json!(text)))
         });
         let mut body = match body {
             Some(Value::Object(object)) => object,
@@ -131,19 +156,28 @@ mod tests {
     fn in_band_errors_are_200_with_their_status_in_the_body() {
         let response = ErrorMode::InBand.apply(Response::error("no such city").with_status(404));
         assert_eq!(response.status(), 200);
-        assert_eq!(response.body(), Some(&br#"{"error":"no such city","status":404}"#[..]));
+        assert_eq!(
+            response.body(),
+            Some(&br#"{"error":"no such city","status":404}"#[..])
+        );
     }
 
     #[test]
     fn in_band_keeps_a_text_body_as_the_error() {
         let response = ErrorMode::InBand.apply(Response::text("later").with_status(503));
-        assert_eq!(response.body(), Some(&br#"{"error":"later","status":503}"#[..]));
+        assert_eq!(
+            response.body(),
+            Some(&br#"{"error":"later","status":503}"#[..])
+        );
     }
 
     #[test]
     fn good_replies_are_left_alone_in_both_modes() {
         for mode in [ErrorMode::Http, ErrorMode::InBand] {
-            assert_eq!(mode.apply(Response::text("x").with_status(201)).status(), 201);
+            assert_eq!(
+                mode.apply(Response::text("x").with_status(201)).status(),
+                201
+            );
         }
     }
 }

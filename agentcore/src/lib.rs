@@ -94,3 +94,8 @@ pub use tasks::{
     AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
     clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
 };
+
+/// Compiles the README's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

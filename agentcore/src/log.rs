@@ -37,15 +37,21 @@ impl Log {
     /// From `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`.
     pub(crate) fn from_environment(environment: &Environment<'_>) -> Result<Self, Error> {
         let mut env = Reader::new(environment);
-        let format = env.value("AGENTCORE_LOG_FORMAT", "json or pretty", |text| match text {
-            "json" => Some(Format::Json),
-            "pretty" => Some(Format::Pretty),
-            _ => None,
-        });
-        let allowed = "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug";
+        let format = env.value(
+            "AGENTCORE_LOG_FORMAT",
+            "json or pretty",
+            |text| match text {
+                "json" => Some(Format::Json),
+                "pretty" => Some(Format::Pretty),
+                _ => None,
+            },
+        );
+        let allowed =
+            "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug";
         let filter = env.value("AGENTCORE_LOG", allowed, |text| text.parse().ok());
         // Others read RUST_LOG too, some with a richer syntax; what cannot be read here is not a mistake.
-        let general = || (environment.variable)("RUST_LOG").and_then(|text| text.trim().parse().ok());
+        let general =
+            || (environment.variable)("RUST_LOG").and_then(|text| text.trim().parse().ok());
         let filter = filter.or_else(general);
         if !env.problems.is_empty() {
             return Err(Error::several(Kind::Config, env.problems));
@@ -68,7 +74,11 @@ impl Log {
 
 impl Format {
     pub(crate) fn of_stderr() -> Self {
-        if std::io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
+        if std::io::stderr().is_terminal() {
+            Self::Pretty
+        } else {
+            Self::Json
+        }
     }
 
     /// A line of its own, whatever the filter says: the start, and why there was none.
@@ -76,7 +86,10 @@ impl Format {
         let line = Line {
             level,
             target: "agentcore",
-            fields: Fields { message: message.to_owned(), others: Vec::new() },
+            fields: Fields {
+                message: message.to_owned(),
+                others: Vec::new(),
+            },
         };
         line.render(self)
     }
@@ -90,10 +103,19 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let line = Line { level: *event.metadata().level(), target: event.metadata().target(), fields };
+        let line = Line {
+            level: *event.metadata().level(),
+            target: event.metadata().target(),
+            fields,
+        };
         writeln!(writer, "{}", line.render(self.0))
     }
 }
@@ -140,7 +162,14 @@ impl Serialize for Line<'_> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:>5} {}: {}", now(), self.level, self.target, self.fields.message)?;
+        write!(
+            f,
+            "{} {:>5} {}: {}",
+            now(),
+            self.level,
+            self.target,
+            self.fields.message
+        )?;
         for (name, value) in &self.fields.others {
             match value {
                 Value::String(text) if *name == "stackTrace" => write!(f, "\n{text}")?,
@@ -202,13 +231,20 @@ mod tests {
         Line {
             level: tracing::Level::ERROR,
             target: "my_agent",
-            fields: Fields { message: "it \"broke\"\nbadly".to_owned(), others: fields },
+            fields: Fields {
+                message: "it \"broke\"\nbadly".to_owned(),
+                others: fields,
+            },
         }
     }
 
     #[test]
     fn a_json_line_is_one_line_with_the_keys_of_the_python_sdk() {
-        let text = line(vec![("errorType", "panic".into()), ("stackTrace", "a\nb".into())]).render(Format::Json);
+        let text = line(vec![
+            ("errorType", "panic".into()),
+            ("stackTrace", "a\nb".into()),
+        ])
+        .render(Format::Json);
         assert!(!text.contains('\n'), "{text}");
         assert!(text.starts_with(r#"{"timestamp":"2"#), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
@@ -223,10 +259,17 @@ mod tests {
     fn a_wrong_format_stops_the_start_and_a_foreign_rust_log_does_not() {
         let with = |name: &'static str, value: &'static str| {
             let variable = move |asked: &str| (asked == name).then(|| value.to_owned());
-            Log::from_environment(&Environment { variable: &variable, in_container: false }).map(|_| ())
+            Log::from_environment(&Environment {
+                variable: &variable,
+                in_container: false,
+            })
+            .map(|_| ())
         };
         let error = with("AGENTCORE_LOG_FORMAT", "xml").unwrap_err();
-        assert_eq!(error.to_string(), "AGENTCORE_LOG_FORMAT is `xml`; it takes json or pretty");
+        assert_eq!(
+            error.to_string(),
+            "AGENTCORE_LOG_FORMAT is `xml`; it takes json or pretty"
+        );
         assert!(with("RUST_LOG", "info,[span{field=1}]=trace/regex").is_ok());
         assert!(with("AGENTCORE_LOG", "debug,hyper=off").is_ok());
     }

@@ -36,7 +36,11 @@ impl Panic {
             Some(place) => (Some(place.location), Some(place.backtrace)),
             None => (None, None),
         };
-        Self { message: message(payload), location, backtrace }
+        Self {
+            message: message(payload),
+            location,
+            backtrace,
+        }
     }
 
     /// One log line for the panic; `what` names the code that panicked.
@@ -114,13 +118,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_message() {
-        let panic = catch(async { panic!("no {}", "luck") }).await.map(|(): ()| ()).unwrap_err();
+        let panic = catch(async { panic!("no {}", "luck") })
+            .await
+            .map(|(): ()| ())
+            .unwrap_err();
         assert_eq!(panic.message, "no luck");
     }
 
     #[tokio::test]
     async fn a_payload_that_is_not_text_is_survived() {
-        let panic = catch(async { panic::panic_any(7_u8) }).await.map(|(): ()| ()).unwrap_err();
+        let panic = catch(async { panic::panic_any(7_u8) })
+            .await
+            .map(|(): ()| ())
+            .unwrap_err();
         assert_eq!(panic.message, "a value that is not text");
     }
 }

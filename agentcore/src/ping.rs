@@ -42,7 +42,11 @@ impl PingStatus {
     }
 
     pub(crate) const fn busy_if(busy: bool) -> Self {
-        if busy { Self::HealthyBusy } else { Self::Healthy }
+        if busy {
+            Self::HealthyBusy
+        } else {
+            Self::Healthy
+        }
     }
 }
 

@@ -7,9 +7,15 @@
 //! Which kind of argument or return value a type is, the expansion asks the type ([`Probe`]); see [`args`] and
 //! [`reply`].
 
-#![expect(missing_debug_implementations, reason = "for expansions, not for people")]
+#![expect(
+    missing_debug_implementations,
+    reason = "for expansions, not for people"
+)]
 #![expect(clippy::unused_self, reason = "of a tag, only the type matters")]
-#![expect(clippy::result_large_err, reason = "the error is a reply, and made once per invocation at most")]
+#![expect(
+    clippy::result_large_err,
+    reason = "the error is a reply, and made once per invocation at most"
+)]
 
 // `lib.rs` gives this module another name than its file, after which rustc would look for these beside it.
 #[path = "private/args.rs"]
@@ -42,7 +48,8 @@ pub use crate::error::BoxError;
 pub use crate::extract::{Invocation, Requirements};
 pub use crate::ping::PingStatus;
 pub use crate::registry::{
-    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef, StartHook, TaskDef,
+    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
+    StartHook, TaskDef,
 };
 pub use crate::response::Response;
 pub use crate::rt::run as main;
@@ -51,8 +58,9 @@ pub use crate::tasks::track;
 
 pub use bounds::{HookError, PingReply, ShutdownReply};
 pub use checks::{
-    entrypoint_future_must_be_send, never, ping_future_must_be_send, shutdown_hook_future_must_be_send,
-    start_hook_future_must_be_send, sync_function_runs_on_another_thread, time_limited, timed_out,
+    entrypoint_future_must_be_send, never, ping_future_must_be_send,
+    shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
+    sync_function_runs_on_another_thread, time_limited, timed_out,
 };
 pub use probe::Probe;
 
@@ -61,6 +69,8 @@ pub use probe::Probe;
 pub mod probes {
     pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
     pub use super::probe::{PlainProbe as _, ResultProbe as _};
-    pub use super::reply::{ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _};
+    pub use super::reply::{
+        ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _,
+    };
     pub use super::state::{StateProbe as _, UnitProbe as _};
 }

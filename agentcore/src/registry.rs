@@ -31,8 +31,18 @@ pub struct Meta {
 impl Meta {
     /// The place of a function; the macros fill it in.
     #[must_use]
-    pub const fn new(name: &'static str, module: &'static str, file: &'static str, line: u32) -> Self {
-        Self { file, line, name, module }
+    pub const fn new(
+        name: &'static str,
+        module: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        Self {
+            file,
+            line,
+            name,
+            module,
+        }
     }
 
     /// The name it is known by: the function's, unless its attribute says `name = ".."`.
@@ -131,7 +141,10 @@ impl PingDef {
     /// Describes the ping handler behind the adapter `A`.
     #[must_use]
     pub const fn new<A: PingHandler>(meta: Meta) -> Self {
-        Self { meta, call: || Box::pin(A::call()) }
+        Self {
+            meta,
+            call: || Box::pin(A::call()),
+        }
     }
 }
 
@@ -157,7 +170,12 @@ impl StartDef {
     /// Describes the hook behind the adapter `A`.
     #[must_use]
     pub const fn new<A: StartHook>(meta: Meta) -> Self {
-        Self { meta, timeout: None, provides: A::provides, call: || Box::pin(A::call()) }
+        Self {
+            meta,
+            timeout: None,
+            provides: A::provides,
+            call: || Box::pin(A::call()),
+        }
     }
 
     /// Fails the start when the hook takes longer.
@@ -185,7 +203,10 @@ impl ShutdownDef {
     /// Describes the hook behind the adapter `A`.
     #[must_use]
     pub const fn new<A: ShutdownHook>(meta: Meta) -> Self {
-        Self { meta, call: || Box::pin(A::call()) }
+        Self {
+            meta,
+            call: || Box::pin(A::call()),
+        }
     }
 }
 

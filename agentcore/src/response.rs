@@ -33,7 +33,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// ```
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Response(http::Response<Body>);
+// Boxed: it is handed from function to function, often inside a `Result`.
+pub struct Response(Box<http::Response<Body>>);
 
 impl Response {
     /// 200 with `value` as JSON; 500 if it cannot be serialised.
@@ -48,17 +49,25 @@ impl Response {
 
     /// 200 with `text` as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::full(HeaderValue::from_static("text/plain; charset=utf-8"), text.into().into())
+        Self::full(
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+            text.into().into(),
+        )
     }
 
     /// 200 with `bytes` as `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::full(HeaderValue::from_static("application/octet-stream"), bytes.into())
+        Self::full(
+            HeaderValue::from_static("application/octet-stream"),
+            bytes.into(),
+        )
     }
 
     /// Sets the status; 500 for a number outside 100–999.
     pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
-        *self.0.status_mut() = status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *self.0.status_mut() = status
+            .try_into()
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self
     }
 
@@ -98,18 +107,34 @@ impl Response {
 
     fn full(content_type: HeaderValue, bytes: Bytes) -> Self {
         let mut response = http::Response::new(Body::Full(bytes));
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        Self(response)
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        Self(Box::new(response))
     }
 
     /// `{"error": message}`; the caller sets the status.
     pub(crate) fn error(message: impl AsRef<str>) -> Self {
-        Self::json(&ErrorBody { error: message.as_ref(), details: None, path: None })
+        Self::json(&ErrorBody {
+            error: message.as_ref(),
+            details: None,
+            path: None,
+        })
     }
 
     /// `{"error": .., "details": ..}` with `status`, and the JSON path where there is one.
-    pub(crate) fn rejection(status: StatusCode, error: &str, details: &str, path: Option<&str>) -> Self {
-        Self::json(&ErrorBody { error, details: Some(details), path }).with_status(status)
+    pub(crate) fn rejection(
+        status: StatusCode,
+        error: &str,
+        details: &str,
+        path: Option<&str>,
+    ) -> Self {
+        Self::json(&ErrorBody {
+            error,
+            details: Some(details),
+            path,
+        })
+        .with_status(status)
     }
 
     /// Remembers the error behind the reply, for the log.
@@ -120,7 +145,10 @@ impl Response {
 
     /// The error behind the reply, with its causes.
     pub(crate) fn failure(&self) -> Option<&str> {
-        self.0.extensions().get::<Failure>().map(|failure| failure.0.as_str())
+        self.0
+            .extensions()
+            .get::<Failure>()
+            .map(|failure| failure.0.as_str())
     }
 
     pub(crate) fn into_parts(self) -> (http::response::Parts, Body) {
@@ -128,7 +156,7 @@ impl Response {
     }
 
     pub(crate) fn from_parts(parts: http::response::Parts, body: Body) -> Self {
-        Self(http::Response::from_parts(parts, body))
+        Self(Box::new(http::Response::from_parts(parts, body)))
     }
 }
 
@@ -142,11 +170,13 @@ where
     B::Error: Into<BoxError>,
 {
     fn from(response: http::Response<B>) -> Self {
-        Self(response.map(Body::foreign))
+        Self(Box::new(response.map(Body::foreign)))
     }
 }
 
-impl From<Response> for http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>> {
+impl From<Response>
+    for http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>
+{
     fn from(response: Response) -> Self {
         use http_body_util::BodyExt as _;
         response.0.map(|body| match body {

@@ -65,9 +65,14 @@ fn serve(settings: Settings, format: Format, began: Instant) -> Result<(), Error
         .thread_name("agentcore-worker")
         .enable_all()
         .build()
-        .map_err(|error| Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error))?;
+        .map_err(|error| {
+            Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
+        })?;
     let result = runtime.block_on(async {
-        let server = App::from_registry().bind_with(settings).await?.with_signals();
+        let server = App::from_registry()
+            .bind_with(settings)
+            .await?
+            .with_signals();
         let address = server.local_addr();
         server
             .on_ready(move |agent| {
@@ -90,7 +95,11 @@ fn ready(agent: &str, address: std::net::SocketAddr, began: Instant) -> String {
 
 /// One line for each problem.
 fn report(error: &Error, format: Format) -> Vec<String> {
-    let prefix = if error.is_cut_off() { "" } else { "cannot start: " };
+    let prefix = if error.is_cut_off() {
+        ""
+    } else {
+        "cannot start: "
+    };
     let lines = match error.problems() {
         [_] => vec![with_causes_once(error)],
         problems => problems.to_vec(),
@@ -106,7 +115,11 @@ fn report(error: &Error, format: Format) -> Vec<String> {
 
 /// The problem of an I/O error says its cause already.
 fn with_causes_once(error: &Error) -> String {
-    if error.is_address_in_use() { error.to_string() } else { with_causes(error) }
+    if error.is_address_in_use() {
+        error.to_string()
+    } else {
+        with_causes(error)
+    }
 }
 
 /// Straight to stderr: neither the start line nor a failed start is a matter of log levels.

@@ -78,7 +78,15 @@ impl Server {
         };
         let listener = listen(address).map_err(cannot_bind)?;
         let address = listener.local_addr().map_err(cannot_bind)?;
-        Ok(Self { listener, address, agent, settings, shutdown: None, on_ready: None, signals: false })
+        Ok(Self {
+            listener,
+            address,
+            agent,
+            settings,
+            shutdown: None,
+            on_ready: None,
+            signals: false,
+        })
     }
 
     /// The address it listens on, with the port that was taken when 0 was asked for.
@@ -89,7 +97,10 @@ impl Server {
 
     /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
     /// work in progress has the shutdown grace to finish.
-    pub fn with_graceful_shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         self.shutdown = Some(Box::pin(signal));
         self
     }
@@ -112,7 +123,15 @@ impl Server {
     ///
     /// Outside a Tokio runtime.
     pub async fn serve(self) -> Result<(), Error> {
-        let Self { listener, agent, settings, shutdown, on_ready, signals, .. } = self;
+        let Self {
+            listener,
+            agent,
+            settings,
+            shutdown,
+            on_ready,
+            signals,
+            ..
+        } = self;
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();
@@ -120,13 +139,21 @@ impl Server {
             .name("agentcore-front".to_owned())
             .spawn(move || {
                 // Nobody listens when `serve` was dropped.
-                let _ = sender.send(front::run(listener, agent, settings, workers, stop, on_ready, signals));
+                let _ = sender.send(front::run(
+                    listener, agent, settings, workers, &stop, on_ready, signals,
+                ));
             })
-            .map_err(|error| Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error))?;
+            .map_err(|error| {
+                Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error)
+            })?;
         let stopped = async {
-            stopped.await.unwrap_or_else(|_| Err(Error::new(Kind::Io, "the server's own thread panicked")))
+            stopped
+                .await
+                .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the server's own thread panicked")))
         };
-        let Some(shutdown) = shutdown else { return held(control, stopped).await };
+        let Some(shutdown) = shutdown else {
+            return held(control, stopped).await;
+        };
         tokio::pin!(stopped);
         tokio::select! {
             result = &mut stopped => result,
@@ -150,14 +177,21 @@ impl Server {
 }
 
 /// Waits with the control in hand: dropping it stops the server.
-async fn held(control: Control, stopped: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+async fn held(
+    control: Control,
+    stopped: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
     let result = stopped.await;
     drop(control);
     result
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     // A restart must not wait for the last one's connections to fade.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
@@ -167,6 +201,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }

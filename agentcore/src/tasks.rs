@@ -11,6 +11,11 @@ mod sync;
 mod table;
 mod timeout;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +54,12 @@ pub(crate) struct BusyTracker {
 
 impl BusyTracker {
     pub(crate) fn new() -> Self {
-        Self { status: StatusCell::new(unix_now()), tasks: Table::new(), uncounted: AtomicUsize::new(0), idle: Notify::new() }
+        Self {
+            status: StatusCell::new(unix_now()),
+            tasks: Table::new(),
+            uncounted: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
     }
 
     pub(crate) fn status(&self) -> StatusView {
@@ -87,12 +97,18 @@ impl BusyTracker {
     /// task in the list also sees the agent busy.
     pub(crate) fn begin_task(&self, name: Cow<'static, str>, metadata: Option<Value>) -> u64 {
         self.begin();
-        self.tasks.insert(Task { name, started: Instant::now(), metadata: metadata.map(Box::new) })
+        self.tasks.insert(Task {
+            name,
+            started: Instant::now(),
+            metadata: metadata.map(Box::new),
+        })
     }
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
     pub(crate) fn end_task(&self, ticket: u64) -> bool {
-        let Some(task) = self.tasks.remove(ticket) else { return false };
+        let Some(task) = self.tasks.remove(ticket) else {
+            return false;
+        };
         self.end();
         drop(task);
         true
@@ -134,7 +150,10 @@ impl BusyTracker {
 
 /// Whole Unix seconds, as the platform wants them.
 pub(crate) fn unix_now() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
@@ -146,7 +165,7 @@ pub(crate) fn unix_now() -> u32 {
 pub(crate) enum TrackerHandle {
     #[default]
     Process,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the in-process test client will use it"))]
+    #[expect(dead_code, reason = "the in-process test client will use it")]
     Own(Arc<BusyTracker>),
 }
 

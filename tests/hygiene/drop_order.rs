@@ -14,7 +14,10 @@ struct Log(Rc<RefCell<Vec<(&'static str, usize)>>>);
 
 impl Log {
     fn value(&self, name: &'static str) -> Value {
-        Value { name, log: self.clone() }
+        Value {
+            name,
+            log: self.clone(),
+        }
     }
 
     fn names(&self) -> Vec<&'static str> {
@@ -40,7 +43,10 @@ impl Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        self.log.0.borrow_mut().push((self.name, running("drop_order")));
+        self.log
+            .0
+            .borrow_mut()
+            .push((self.name, running("drop_order")));
     }
 }
 
@@ -90,7 +96,7 @@ macro_rules! functions {
             local.length() + this.temporary().length()
         }
 
-        pub(super) fn call_function(log: &Log, how: &'static str) -> impl Future<Output = usize> + use<> {
+        pub(super) fn call_function(log: &Log, how: &'static str) -> impl std::future::Future<Output = usize> + use<> {
             function(
                 log.value("first"),
                 log.value("ignored"),
@@ -102,7 +108,7 @@ macro_rules! functions {
             )
         }
 
-        pub(super) fn call_method(log: &Log, how: &'static str) -> impl Future<Output = usize> + use<> {
+        pub(super) fn call_method(log: &Log, how: &'static str) -> impl std::future::Future<Output = usize> + use<> {
             Owner::new(log).by_value(log.value("argument"), how)
         }
     };
@@ -117,7 +123,7 @@ mod tracked {
 }
 
 /// What is dropped when the future that `call` makes is polled so often, and then dropped.
-fn observe<F: Future>(call: impl FnOnce(&Log) -> F, polls: usize) -> Log {
+fn observe<F: std::future::Future>(call: impl FnOnce(&Log) -> F, polls: usize) -> Log {
     let log = Log::default();
     let mut future = Box::pin(call(&log));
     let mut context = Context::from_waker(Waker::noop());
@@ -132,16 +138,31 @@ fn observe<F: Future>(call: impl FnOnce(&Log) -> F, polls: usize) -> Log {
 /// In one test: the count of running tasks must not be another test's.
 #[test]
 fn a_tracked_function_drops_like_an_async_fn_and_is_busy_until_then() {
-    for (how, polls) in [("finish", 1), ("return", 1), ("panic", 1), ("suspend", 0), ("suspend", 1), ("suspend", 2)] {
+    for (how, polls) in [
+        ("finish", 1),
+        ("return", 1),
+        ("panic", 1),
+        ("suspend", 0),
+        ("suspend", 1),
+        ("suspend", 2),
+    ] {
         let plain = observe(|log| plain::call_function(log, how), polls);
         let tracked = observe(|log| tracked::call_function(log, how), polls);
-        assert_eq!(plain.names(), tracked.names(), "function, {how} after {polls} polls");
+        assert_eq!(
+            plain.names(),
+            tracked.names(),
+            "function, {how} after {polls} polls"
+        );
         assert!(plain.names().len() >= 8, "{:?}", plain.names());
         assert_busy(&tracked, how);
 
         let plain = observe(|log| plain::call_method(log, how), polls);
         let tracked = observe(|log| tracked::call_method(log, how), polls);
-        assert_eq!(plain.names(), tracked.names(), "method, {how} after {polls} polls");
+        assert_eq!(
+            plain.names(),
+            tracked.names(),
+            "method, {how} after {polls} polls"
+        );
         assert_busy(&tracked, how);
     }
 }

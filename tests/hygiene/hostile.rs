@@ -1,8 +1,18 @@
 //! No prelude, and every name that an expansion could mean stands for something else.
 
 #![no_implicit_prelude]
-#![allow(dead_code, non_camel_case_types, unused_macros, reason = "nobody is meant to step into these traps")]
-#![allow(clippy::unnecessary_wraps, clippy::unused_async, clippy::wrong_self_convention, reason = "nothing happens here")]
+#![allow(
+    dead_code,
+    non_camel_case_types,
+    unused_macros,
+    reason = "nobody is meant to step into these traps"
+)]
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::unused_async,
+    clippy::wrong_self_convention,
+    reason = "nothing happens here"
+)]
 
 struct Result;
 struct Option;
@@ -89,7 +99,9 @@ async fn entrypoint(
 }
 
 #[::agentcore::entrypoint(main = false)]
-fn sync_entrypoint(value: ::std::vec::Vec<::core::primitive::u64>) -> ::std::vec::Vec<::core::primitive::u64> {
+fn sync_entrypoint(
+    value: ::std::vec::Vec<::core::primitive::u64>,
+) -> ::std::vec::Vec<::core::primitive::u64> {
     value
 }
 

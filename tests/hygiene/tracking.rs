@@ -1,6 +1,6 @@
 //! When a task counts, and what the rewritten function keeps of the one that was written.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -57,7 +57,11 @@ async fn every_call_counts() {
     #[async_task]
     async fn recursive(depth: usize) -> usize {
         let running = running("recursive");
-        if depth == 0 { running } else { Box::pin(recursive(depth - 1)).await }
+        if depth == 0 {
+            running
+        } else {
+            Box::pin(recursive(depth - 1)).await
+        }
     }
 
     assert_eq!(recursive(4).await, 5);
@@ -74,7 +78,9 @@ async fn a_time_limit_ends_the_task_and_its_guard() {
 
     assert_eq!(limited("four", Duration::from_secs(5_399)).await, Ok(4));
 
-    let late = limited("four", Duration::from_secs(5_401)).await.unwrap_err();
+    let late = limited("four", Duration::from_secs(5_401))
+        .await
+        .unwrap_err();
     assert_eq!(late.limit(), Duration::from_secs(5_400));
     assert_eq!(running("tracking::limited"), 0);
 }

@@ -27,24 +27,45 @@ fn wrong_values_are_all_reported_and_nothing_is_served() {
 
 #[test]
 fn errors_in_band_are_200_with_the_status_in_the_body() {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[("AGENTCORE_ERRORS", "in-band")]);
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_ERRORS", "in-band")],
+    );
     let invoke = |event| agent.invoke(event).parts();
-    assert_eq!(invoke(json!({ "action": "error" })), (200, json!({ "error": "it is broken", "status": 500 })));
+    assert_eq!(
+        invoke(json!({ "action": "error" })),
+        (200, json!({ "error": "it is broken", "status": 500 }))
+    );
     assert_eq!(
         invoke(json!({ "action": "http_error", "status": 404 })),
         (200, json!({ "error": "on purpose", "status": 404 }))
     );
-    assert_eq!(invoke(json!({ "action": "panic" })), (200, json!({ "error": "Internal server error", "status": 500 })));
+    assert_eq!(
+        invoke(json!({ "action": "panic" })),
+        (
+            200,
+            json!({ "error": "Internal server error", "status": 500 })
+        )
+    );
     let (status, body) = agent.post("{").parts();
-    assert_eq!((status, &body["error"], &body["status"]), (200, &json!("Invalid JSON"), &json!(400)));
-    assert_eq!(invoke(json!({ "fine": true })), (200, json!({ "fine": true })));
+    assert_eq!(
+        (status, &body["error"], &body["status"]),
+        (200, &json!("Invalid JSON"), &json!(400))
+    );
+    assert_eq!(
+        invoke(json!({ "fine": true })),
+        (200, json!({ "fine": true }))
+    );
     // Paths are not the caller's business: no platform routes them.
     assert_eq!(agent.get("/nowhere").status, 404);
 }
 
 #[test]
 fn busy_while_tasks_leaves_invocations_out() {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[("AGENTCORE_BUSY_WHILE", "tasks")]);
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_BUSY_WHILE", "tasks")],
+    );
     let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 0.3 }));
     while !blocked.is_finished() {
         assert!(!agent.ping().busy);
@@ -60,17 +81,26 @@ fn busy_while_tasks_leaves_invocations_out() {
 
 #[test]
 fn busy_while_tasks_still_finishes_invocations_before_a_stop() {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[("AGENTCORE_BUSY_WHILE", "tasks")]);
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_BUSY_WHILE", "tasks")],
+    );
     let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 0.5 }));
     agent.line_with("blocking");
     agent.signal("TERM");
-    assert_eq!(blocked.join().expect("a reply").parts(), (200, json!({ "blocked": true })));
+    assert_eq!(
+        blocked.join().expect("a reply").parts(),
+        (200, json!({ "blocked": true }))
+    );
     assert_eq!(agent.wait().0.code(), Some(0));
 }
 
 #[test]
 fn a_stamp_that_refreshes_does_so_only_while_busy() {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[("AGENTCORE_STAMP_WHILE_BUSY", "refresh")]);
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_STAMP_WHILE_BUSY", "refresh")],
+    );
     agent.invoke(json!({ "action": "spawn", "gate": "g" }));
     let began = agent.ping().stamp;
     agent.until("the stamp moves on", |agent| agent.ping().stamp > began);
@@ -85,11 +115,25 @@ fn a_stamp_that_refreshes_does_so_only_while_busy() {
 fn a_panic_is_one_log_line_with_place_and_backtrace() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
     agent.invoke(json!({ "action": "panic" }));
-    let line: serde_json::Value = serde_json::from_str(&agent.line_with("a secret detail")).expect("JSON");
+    let line: serde_json::Value =
+        serde_json::from_str(&agent.line_with("a secret detail")).expect("JSON");
     assert_eq!(line["level"], "ERROR");
-    assert_eq!(line["message"], "entrypoint `handler` panicked: a secret detail");
-    assert!(line["location"].as_str().is_some_and(|place| place.starts_with("tests/fixtures/common.rs:")), "{line}");
-    assert!(line["stackTrace"].as_array().is_some_and(|frames| frames.len() > 5), "{line}");
+    assert_eq!(
+        line["message"],
+        "entrypoint `handler` panicked: a secret detail"
+    );
+    assert!(
+        line["location"]
+            .as_str()
+            .is_some_and(|place| place.starts_with("tests/fixtures/common.rs:")),
+        "{line}"
+    );
+    assert!(
+        line["stackTrace"]
+            .as_array()
+            .is_some_and(|frames| frames.len() > 5),
+        "{line}"
+    );
 }
 
 #[test]
@@ -97,7 +141,10 @@ fn a_panic_in_a_spawned_task_is_logged_too() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
     agent.invoke(json!({ "action": "task_panic" }));
     let line = agent.line_with("the task panicked");
-    assert!(line.contains("thread `agentcore-worker` panicked: the task panicked"), "{line}");
+    assert!(
+        line.contains("thread `agentcore-worker` panicked: the task panicked"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -105,5 +152,8 @@ fn an_error_is_logged_with_its_causes() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
     agent.invoke(json!({ "action": "error" }));
     let line = agent.line_with("it is broken");
-    assert!(line.contains("entrypoint `handler` failed: it is broken"), "{line}");
+    assert!(
+        line.contains("entrypoint `handler` failed: it is broken"),
+        "{line}"
+    );
 }

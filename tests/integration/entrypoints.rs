@@ -6,11 +6,19 @@ use crate::support::{Agent, Client};
 
 #[test]
 fn a_sync_entrypoint_may_block_without_holding_up_others() {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &[("AGENTCORE_WORKER_THREADS", "1")]);
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_sync_entrypoint"),
+        &[("AGENTCORE_WORKER_THREADS", "1")],
+    );
     // Each waits for all the others, on a single worker.
-    let running: Vec<_> = (0..4).map(|_| agent.invoke_later(json!({ "meet": 4 }))).collect();
+    let running: Vec<_> = (0..4)
+        .map(|_| agent.invoke_later(json!({ "meet": 4 })))
+        .collect();
     for reply in running {
-        assert_eq!(reply.join().expect("a reply").parts(), (200, json!({ "met": 4 })));
+        assert_eq!(
+            reply.join().expect("a reply").parts(),
+            (200, json!({ "met": 4 }))
+        );
     }
     assert!(!agent.ping().busy);
 }
@@ -18,9 +26,18 @@ fn a_sync_entrypoint_may_block_without_holding_up_others() {
 #[test]
 fn a_sync_entrypoint_sees_its_own_status_and_survives_a_panic() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &[]);
-    assert_eq!(agent.invoke(json!({ "meet": 1 })).parts(), (200, json!({ "met": 1 })));
-    assert_eq!(agent.invoke(json!({ "status": true })).json(), json!({ "status": "Healthy" }));
-    assert_eq!(agent.invoke(json!({ "panic": true })).parts(), (500, json!({ "error": "Internal server error" })));
+    assert_eq!(
+        agent.invoke(json!({ "meet": 1 })).parts(),
+        (200, json!({ "met": 1 }))
+    );
+    assert_eq!(
+        agent.invoke(json!({ "status": true })).json(),
+        json!({ "status": "Healthy" })
+    );
+    assert_eq!(
+        agent.invoke(json!({ "panic": true })).parts(),
+        (500, json!({ "error": "Internal server error" }))
+    );
     assert!(!agent.ping().busy);
 }
 
@@ -29,9 +46,15 @@ fn a_sync_entrypoint_that_is_too_slow_is_answered_504_and_busy_until_it_ends() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &[]);
     // One of two: it can only end when the second comes.
     let reply = agent.invoke(json!({ "meet": 2 }));
-    assert_eq!(reply.parts(), (504, json!({ "error": "timed out after 2s" })));
+    assert_eq!(
+        reply.parts(),
+        (504, json!({ "error": "timed out after 2s" }))
+    );
     assert!(agent.ping().busy, "the thread is still at it");
-    assert_eq!(agent.invoke(json!({ "meet": 2 })).parts(), (200, json!({ "met": 2 })));
+    assert_eq!(
+        agent.invoke(json!({ "meet": 2 })).parts(),
+        (200, json!({ "met": 2 }))
+    );
     agent.until("the first has ended too", |agent| !agent.ping().busy);
 }
 
@@ -39,7 +62,10 @@ fn a_sync_entrypoint_that_is_too_slow_is_answered_504_and_busy_until_it_ends() {
 fn a_timeout_is_504_and_drops_the_handler() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_limits"), &[]);
     let reply = agent.invoke(json!("slow"));
-    assert_eq!(reply.parts(), (504, json!({ "error": "timed out after 100ms" })));
+    assert_eq!(
+        reply.parts(),
+        (504, json!({ "error": "timed out after 100ms" }))
+    );
     agent.line_with("the handler was dropped");
     assert!(!agent.ping().busy);
     assert_eq!(agent.invoke(json!("quick")).parts(), (200, json!("quick")));
@@ -48,7 +74,10 @@ fn a_timeout_is_504_and_drops_the_handler() {
 #[test]
 fn a_task_over_its_timeout_is_an_error_of_the_callers_type() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_limits"), &[]);
-    assert_eq!(agent.invoke(json!("task")).parts(), (200, json!("the task: timed out after 20ms")));
+    assert_eq!(
+        agent.invoke(json!("task")).parts(),
+        (200, json!("the task: timed out after 20ms"))
+    );
 }
 
 #[test]
@@ -67,14 +96,26 @@ fn arguments_are_recognised_by_type_in_any_order() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_arguments"), &[]);
     let request = "POST /invocations HTTP/1.1\r\nhost: a\r\nx-tenant: acme\r\ncontent-length: 14\r\n\r\n{\"count\": 4.0}";
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!(reply.parts(), (422, json!({
-        "error": "Invalid payload",
-        "details": "invalid type: floating point `4.0`, expected u32 at line 1 column 13",
-        "path": "count",
-    })));
+    assert_eq!(
+        reply.parts(),
+        (
+            422,
+            json!({
+                "error": "Invalid payload",
+                "details": "invalid type: floating point `4.0`, expected u32 at line 1 column 13",
+                "path": "count",
+            })
+        )
+    );
     let request = request.replace("4.0", " 42");
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!(reply.parts(), (201, json!({ "tenant": "acme", "count": 42, "bytes": 14, "host": "a" })));
+    assert_eq!(
+        reply.parts(),
+        (
+            201,
+            json!({ "tenant": "acme", "count": 42, "bytes": 14, "host": "a" })
+        )
+    );
     assert_eq!(reply.header("x-made-by"), Some("hand"));
     let reply = agent.invoke(json!({ "count": 1 }));
     assert_eq!(reply.parts(), (400, json!({ "error": "no tenant" })));

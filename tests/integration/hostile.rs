@@ -12,7 +12,10 @@ fn agent(environment: &[(&str, &str)]) -> Agent {
 
 fn still_well(agent: &Agent) {
     agent.until("the agent is idle", |agent| !agent.ping().busy);
-    assert_eq!(agent.invoke(json!({ "still": "well" })).parts(), (200, json!({ "still": "well" })));
+    assert_eq!(
+        agent.invoke(json!({ "still": "well" })).parts(),
+        (200, json!({ "still": "well" }))
+    );
 }
 
 #[test]
@@ -20,7 +23,10 @@ fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
     let agent = agent(&[]);
     let request = "POST /invocations HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 101000000\r\n\r\n";
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!((reply.status, reply.json()["error"].as_str()), (413, Some("Payload Too Large")));
+    assert_eq!(
+        (reply.status, reply.json()["error"].as_str()),
+        (413, Some("Payload Too Large"))
+    );
     still_well(&agent);
 }
 
@@ -35,7 +41,8 @@ fn a_client_that_sends_101_mb_without_asking_is_told_so() {
 #[test]
 fn a_chunked_body_is_counted_as_it_comes() {
     let agent = agent(&[("AGENTCORE_MAX_BODY_BYTES", "10000")]);
-    let mut request = b"POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let mut request =
+        b"POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     for _ in 0..30 {
         request.extend_from_slice(b"200\r\n");
         request.extend_from_slice(&[b' '; 0x200]);
@@ -59,15 +66,25 @@ fn a_body_that_stands_still_is_given_up() {
     let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "50ms")]);
     let request = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!((reply.status, reply.json()["error"].as_str()), (408, Some("Request Timeout")));
+    assert_eq!(
+        (reply.status, reply.json()["error"].as_str()),
+        (408, Some("Request Timeout"))
+    );
     still_well(&agent);
 }
 
 #[test]
 fn a_head_that_does_not_come_is_given_up() {
     let agent = agent(&[("AGENTCORE_HEADER_TIMEOUT", "50ms")]);
-    let rest = agent.connect().send(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-").rest();
-    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+    let rest = agent
+        .connect()
+        .send(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-")
+        .rest();
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"),
+        "{}",
+        String::from_utf8_lossy(&rest)
+    );
     still_well(&agent);
 }
 
@@ -84,7 +101,11 @@ fn half_a_request_and_gone_leaves_nothing_behind() {
         still_well(&agent);
         // The same, but still listening.
         let rest = agent.connect().send(bytes).finish_sending().rest();
-        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
+        assert!(
+            rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"),
+            "{}",
+            String::from_utf8_lossy(&rest)
+        );
         still_well(&agent);
     }
 }
@@ -92,22 +113,44 @@ fn half_a_request_and_gone_leaves_nothing_behind() {
 #[test]
 fn headers_of_64_kib_are_refused() {
     let agent = agent(&[]);
-    let request = format!("GET /ping HTTP/1.1\r\nhost: a\r\nx-long: {}\r\n\r\n", "x".repeat(64 * 1024));
-    assert_eq!(agent.connect().try_send(request.as_bytes()).reply().status, 431);
+    let request = format!(
+        "GET /ping HTTP/1.1\r\nhost: a\r\nx-long: {}\r\n\r\n",
+        "x".repeat(64 * 1024)
+    );
+    assert_eq!(
+        agent.connect().try_send(request.as_bytes()).reply().status,
+        431
+    );
     let mut many = "GET /ping HTTP/1.1\r\nhost: a\r\n".to_owned();
     for number in 0..200 {
         let _ = write!(many, "x-{number}: y\r\n");
     }
-    assert_eq!(agent.connect().try_send((many + "\r\n").as_bytes()).reply().status, 431);
+    assert_eq!(
+        agent
+            .connect()
+            .try_send((many + "\r\n").as_bytes())
+            .reply()
+            .status,
+        431
+    );
     still_well(&agent);
 }
 
 #[test]
 fn what_is_not_http_is_refused() {
     let agent = agent(&[]);
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"hello\r\n\r\n", b"\0\0\0\0", b"GET\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"hello\r\n\r\n",
+        b"\0\0\0\0",
+        b"GET\r\n\r\n",
+    ] {
         let rest = agent.connect().try_send(garbage).finish_sending().rest();
-        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&rest));
+        assert!(
+            rest.is_empty() || rest.starts_with(b"HTTP/1.1 400"),
+            "{}",
+            String::from_utf8_lossy(&rest)
+        );
     }
     still_well(&agent);
 }
@@ -125,8 +168,16 @@ fn ambiguous_lengths_are_refused() {
         "transfer-encoding: chunked, identity\r\n",
     ] {
         let request = format!("POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}\r\n{{}}");
-        let rest = agent.connect().try_send(request.as_bytes()).finish_sending().rest();
-        assert!(rest.starts_with(b"HTTP/1.1 400"), "{headers:?}: {}", String::from_utf8_lossy(&rest));
+        let rest = agent
+            .connect()
+            .try_send(request.as_bytes())
+            .finish_sending()
+            .rest();
+        assert!(
+            rest.starts_with(b"HTTP/1.1 400"),
+            "{headers:?}: {}",
+            String::from_utf8_lossy(&rest)
+        );
     }
     still_well(&agent);
 }
@@ -134,10 +185,24 @@ fn ambiguous_lengths_are_refused() {
 #[test]
 fn a_chunk_size_that_lies_is_refused() {
     let agent = agent(&[]);
-    for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}XX0\r\n\r\n", "ffffffffffffffffff\r\n{}\r\n0\r\n\r\n"] {
-        let request = format!("POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
-        let rest = agent.connect().try_send(request.as_bytes()).finish_sending().rest();
-        assert!(rest.starts_with(b"HTTP/1.1 400"), "{chunks:?}: {}", String::from_utf8_lossy(&rest));
+    for chunks in [
+        "zz\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}XX0\r\n\r\n",
+        "ffffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+    ] {
+        let request = format!(
+            "POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        );
+        let rest = agent
+            .connect()
+            .try_send(request.as_bytes())
+            .finish_sending()
+            .rest();
+        assert!(
+            rest.starts_with(b"HTTP/1.1 400"),
+            "{chunks:?}: {}",
+            String::from_utf8_lossy(&rest)
+        );
     }
     still_well(&agent);
 }
@@ -147,15 +212,22 @@ fn one_connection_too_many_may_ping_and_is_told_to_come_back() {
     let agent = agent(&[("AGENTCORE_MAX_CONNECTIONS", "3")]);
     let held: Vec<_> = (0..3)
         .map(|_| {
-            let mut client = agent.connect().send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+            let mut client = agent
+                .connect()
+                .send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
             assert_eq!(client.next_reply().status, 200);
             client
         })
         .collect();
     assert_eq!(agent.get("/ping").status, 200);
     let reply = agent.invoke(json!({}));
-    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (503, Some("1"))
+    );
     assert_eq!(reply.header("connection"), Some("close"));
     drop(held);
-    agent.until("there is room again", |agent| agent.invoke(json!({})).status == 200);
+    agent.until("there is room again", |agent| {
+        agent.invoke(json!({})).status == 200
+    });
 }

@@ -7,7 +7,10 @@ use serde_json::json;
 use crate::support::Agent;
 
 /// Pings one connection until `replies` are in; the slowest answer.
-fn slowest_ping_while(agent: &Agent, running: Vec<std::thread::JoinHandle<crate::support::Reply>>) -> Duration {
+fn slowest_ping_while(
+    agent: &Agent,
+    running: Vec<std::thread::JoinHandle<crate::support::Reply>>,
+) -> Duration {
     let mut client = agent.connect();
     let mut slowest = Duration::ZERO;
     let mut pings = 0;
@@ -22,18 +25,29 @@ fn slowest_ping_while(agent: &Agent, running: Vec<std::thread::JoinHandle<crate:
     for reply in running {
         assert_eq!(reply.join().expect("a reply").status, 200);
     }
-    assert!(pings > 50, "the handlers ran long enough to be measured against: {pings} pings");
+    assert!(
+        pings > 50,
+        "the handlers ran long enough to be measured against: {pings} pings"
+    );
     slowest
 }
 
 /// The promise is a p99 under 5 ms, which the benchmarks measure. What a test on a noisy machine can hold is that no
 /// ping waits for a handler: eight of them, half a second each, on two workers.
 fn pings_do_not_wait_for(action: &str) {
-    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[("AGENTCORE_WORKER_THREADS", "2")]);
-    let running = (0..8).map(|_| agent.invoke_later(json!({ "action": action, "seconds": 0.5 }))).collect();
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_WORKER_THREADS", "2")],
+    );
+    let running = (0..8)
+        .map(|_| agent.invoke_later(json!({ "action": action, "seconds": 0.5 })))
+        .collect();
     agent.until("a handler runs", |agent| agent.ping().busy);
     let slowest = slowest_ping_while(&agent, running);
-    assert!(slowest < Duration::from_millis(400), "a ping took {slowest:?}");
+    assert!(
+        slowest < Duration::from_millis(400),
+        "a ping took {slowest:?}"
+    );
 }
 
 #[test]
@@ -51,7 +65,10 @@ fn pings_do_not_wait_for_spinning_workers() {
 fn a_signal_is_noticed_while_every_worker_is_blocked() {
     let agent = Agent::start(
         env!("CARGO_BIN_EXE_agent_macros"),
-        &[("AGENTCORE_WORKER_THREADS", "1"), ("AGENTCORE_SHUTDOWN_GRACE", "50ms")],
+        &[
+            ("AGENTCORE_WORKER_THREADS", "1"),
+            ("AGENTCORE_SHUTDOWN_GRACE", "50ms"),
+        ],
     );
     let _blocked = agent.invoke_later(json!({ "action": "block", "seconds": 30 }));
     agent.until("the handler runs", |agent| agent.ping().busy);

@@ -23,7 +23,10 @@ fn its_answer_replaces_the_automatic_status() {
     set(&agent, "healthy");
     let task = agent.invoke(json!("task"));
     assert_eq!(task.status, 200);
-    assert!(!agent.ping().busy, "a task runs, and the handler says Healthy");
+    assert!(
+        !agent.ping().busy,
+        "a task runs, and the handler says Healthy"
+    );
 }
 
 #[test]
@@ -54,7 +57,11 @@ fn one_that_hangs_costs_its_deadline_once_and_then_nothing() {
     for _ in 0..20 {
         agent.ping();
     }
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
     agent.line_with("took longer than 250ms");
     assert_eq!(agent.invoke(json!("runs")).json(), json!(2));
 }

@@ -21,7 +21,9 @@ fn an_idle_agent_stops_at_once_with_0() {
 #[test]
 fn an_idle_keep_alive_connection_does_not_hold_the_stop() {
     let agent = agent(&[]);
-    let mut client = agent.connect().send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut client = agent
+        .connect()
+        .send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
     client.next_reply();
     agent.signal("TERM");
     let (status, stderr) = agent.wait();
@@ -43,14 +45,23 @@ fn work_in_progress_is_finished_while_new_work_is_refused_and_pings_are_answered
     agent.line_with("SIGTERM: stopping");
 
     let refused = agent.invoke(json!({}));
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
     assert_eq!(refused.json()["error"], "Shutting down");
     assert!(agent.ping().busy);
 
     let rest = br#""action": "open", "gate": "g"}"#;
-    let opener = opener.send(format!("{:x}\r\n", rest.len()).as_bytes()).send(rest).send(b"\r\n0\r\n\r\n");
+    let opener = opener
+        .send(format!("{:x}\r\n", rest.len()).as_bytes())
+        .send(rest)
+        .send(b"\r\n0\r\n\r\n");
     assert_eq!(opener.reply().json(), json!({ "opened": "g" }));
-    assert_eq!(running.join().expect("a reply").parts(), (200, json!({ "passed": "g" })));
+    assert_eq!(
+        running.join().expect("a reply").parts(),
+        (200, json!({ "passed": "g" }))
+    );
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
@@ -74,13 +85,19 @@ fn a_second_signal_stops_at_once() {
     agent.signal("TERM");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("again: stopping at once") && stderr.contains("cut off: task `gated`"), "{stderr}");
+    assert!(
+        stderr.contains("again: stopping at once") && stderr.contains("cut off: task `gated`"),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn hooks_run_at_both_ends_and_a_state_reaches_the_handler() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_hooks"), &[]);
-    assert_eq!(agent.invoke(json!({})).parts(), (200, json!("made by a hook")));
+    assert_eq!(
+        agent.invoke(json!({})).parts(),
+        (200, json!("made by a hook"))
+    );
     agent.signal("TERM");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");

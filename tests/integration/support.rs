@@ -25,12 +25,17 @@ impl Agent {
         let deadline = Instant::now() + DEADLINE;
         let mut seen = String::new();
         loop {
-            let Ok(line) = stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            let Ok(line) = stderr.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            else {
                 let _ = child.kill();
                 panic!("{binary} did not become ready; its stderr:\n{seen}");
             };
             if let Some(address) = ready_at(&line) {
-                return Self { child, address, stderr };
+                return Self {
+                    child,
+                    address,
+                    stderr,
+                };
             }
             seen.push_str(&line);
             seen.push('\n');
@@ -47,7 +52,9 @@ impl Agent {
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
-        self.connect().send(format!("GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").as_bytes()).reply()
+        self.connect()
+            .send(format!("GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").as_bytes())
+            .reply()
     }
 
     pub(crate) fn post(&self, body: impl AsRef<[u8]>) -> Reply {
@@ -61,7 +68,11 @@ impl Agent {
     /// Invokes on another thread; the reply is collected by `join`.
     pub(crate) fn invoke_later(&self, event: Value) -> std::thread::JoinHandle<Reply> {
         let address = self.address;
-        std::thread::spawn(move || Client::connect(address).send_post(event.to_string().as_bytes()).reply())
+        std::thread::spawn(move || {
+            Client::connect(address)
+                .send_post(event.to_string().as_bytes())
+                .reply()
+        })
     }
 
     pub(crate) fn ping(&self) -> Ping {
@@ -76,7 +87,9 @@ impl Agent {
                 Some("HealthyBusy") => true,
                 _ => panic!("unknown status in {body}"),
             },
-            stamp: body["time_of_last_update"].as_u64().unwrap_or_else(|| panic!("no integer stamp in {body}")),
+            stamp: body["time_of_last_update"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no integer stamp in {body}")),
         }
     }
 
@@ -96,11 +109,15 @@ impl Agent {
 
     /// Waits until `count` tasks run.
     pub(crate) fn until_tasks(&self, count: u64) {
-        self.until(&format!("{count} tasks run"), |agent| agent.tasks()["active_tasks"] == count);
+        self.until(&format!("{count} tasks run"), |agent| {
+            agent.tasks()["active_tasks"] == count
+        });
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
         assert!(status.expect("a kill command").success());
     }
 
@@ -113,7 +130,10 @@ impl Agent {
     pub(crate) fn line_with(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            match self.stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .stderr
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("no line with {text:?}: {error}"),
@@ -191,7 +211,10 @@ pub(crate) struct Ping {
 }
 
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970")
+        .as_secs()
 }
 
 /// A connection that sends exactly what it is told to.
@@ -202,13 +225,20 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a read timeout");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream: BufReader::new(stream) }
+        Self {
+            stream: BufReader::new(stream),
+        }
     }
 
     pub(crate) fn send(mut self, bytes: &[u8]) -> Self {
-        self.stream.get_mut().write_all(bytes).expect("the bytes are sent");
+        self.stream
+            .get_mut()
+            .write_all(bytes)
+            .expect("the bytes are sent");
         self
     }
 
@@ -219,12 +249,18 @@ impl Client {
     }
 
     pub(crate) fn send_post(self, body: &[u8]) -> Self {
-        let head = format!("POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         self.send(&[head.as_bytes(), body].concat())
     }
 
     pub(crate) fn finish_sending(self) -> Self {
-        self.stream.get_ref().shutdown(std::net::Shutdown::Write).expect("a half-closed connection");
+        self.stream
+            .get_ref()
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a half-closed connection");
         self
     }
 
@@ -240,18 +276,29 @@ impl Client {
             assert_ne!(read, 0, "the connection ended in the head: {head:?}");
         }
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .expect("a status");
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        let mut reply = Reply {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if reply.header("transfer-encoding") == Some("chunked") {
             reply.body = self.chunks();
         } else {
-            let length = reply.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+            let length = reply
+                .header("content-length")
+                .map_or(0, |length| length.parse().expect("a length"));
             reply.body = vec![0; length];
-            self.stream.read_exact(&mut reply.body).expect("the whole body");
+            self.stream
+                .read_exact(&mut reply.body)
+                .expect("the whole body");
         }
         reply
     }
@@ -289,7 +336,10 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn json(&self) -> Value {

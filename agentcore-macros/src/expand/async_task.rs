@@ -34,7 +34,13 @@ use super::register::{duration, meta, submit};
 use crate::model::{AsyncTask, Parameter, Range};
 
 pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
-    let AsyncTask { private, name, item, body, .. } = model;
+    let AsyncTask {
+        private,
+        name,
+        item,
+        body,
+        ..
+    } = model;
     let site = Span::mixed_site();
 
     // What stood at the top of the body cannot stay there: the body is not at the top any more.
@@ -44,7 +50,10 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
         quote!(#pound [#meta])
     });
     let meta = meta(private, name, &sig.ident);
-    let registration = submit(private, &quote_spanned!(site=> #private::TaskDef::new(#meta)));
+    let registration = submit(
+        private,
+        &quote_spanned!(site=> #private::TaskDef::new(#meta)),
+    );
     let guard = Ident::new("__agentcore_guard", site);
     let future = future(model, &guard);
 
@@ -63,7 +72,12 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
 
 /// `fn job(a: A) -> impl Future<Output = T>`, every parameter under a name.
 fn signature(model: &AsyncTask<'_>) -> Signature {
-    let AsyncTask { private, item, output, .. } = model;
+    let AsyncTask {
+        private,
+        item,
+        output,
+        ..
+    } = model;
     let mut sig = item.sig.clone();
     sig.asyncness = None;
     let arrow = match &sig.output {
@@ -92,16 +106,25 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
 
 /// The `async` block that owns the arguments and the guard, with its time limit if it has one.
 fn future(model: &AsyncTask<'_>, guard: &Ident) -> TokenStream {
-    let AsyncTask { private, body, erased_output, .. } = model;
+    let AsyncTask {
+        private,
+        body,
+        erased_output,
+        ..
+    } = model;
     // The hints that rustc adds to a type mismatch in the last expression then point into the body.
     let site = Span::mixed_site().located_at(body.brace.span.join());
 
-    let receiver = model.receiver.map(|this| quote_spanned!(site=> let _ = &#this;));
+    let receiver = model
+        .receiver
+        .map(|this| quote_spanned!(site=> let _ = &#this;));
     let bindings = model.parameters.iter().map(binding);
     let type_hint = type_hint(model);
     let statements = &body.statements;
     let mut block = TokenStream::new();
-    body.brace.surround(&mut block, |tokens| tokens.extend(quote!(#type_hint #statements)));
+    body.brace.surround(&mut block, |tokens| {
+        tokens.extend(quote!(#type_hint #statements));
+    });
 
     let future = quote_spanned! {site=>
         async move {
@@ -124,7 +147,12 @@ fn future(model: &AsyncTask<'_>, guard: &Ident) -> TokenStream {
 
 /// Tells the type of the result before the body is looked at. `async` blocks have no syntax for it.
 fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
-    let AsyncTask { private, item, erased_output, .. } = model;
+    let AsyncTask {
+        private,
+        item,
+        erased_output,
+        ..
+    } = model;
     // rustc quotes this expression as the place where the type was fixed. That is the return type, or where it would be.
     let Range { start, end } = match &item.sig.output {
         ReturnType::Default => Range::of(&item.sig.ident),
@@ -143,7 +171,14 @@ fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
 /// Takes a parameter into the block, as an `async fn` does: a name is taken by that name, and any other pattern from a
 /// variable that keeps what the pattern does not take.
 fn binding(parameter: &Parameter<'_>) -> TokenStream {
-    let Parameter { cfgs, lints, ident, pat, is_name, .. } = parameter;
+    let Parameter {
+        cfgs,
+        lints,
+        ident,
+        pat,
+        is_name,
+        ..
+    } = parameter;
     let site = Span::mixed_site();
     let whole = (!is_name).then(|| quote_spanned!(site=> #(#cfgs)* let #ident = #ident;));
     quote_spanned! {site=>

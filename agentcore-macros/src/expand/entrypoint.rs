@@ -16,13 +16,19 @@ pub(super) fn expand(model: &Entrypoint<'_>, item: &AnnotatedFn) -> TokenStream 
 }
 
 fn adapter(model: &Entrypoint<'_>) -> TokenStream {
-    let Entrypoint { function, arguments, .. } = model;
+    let Entrypoint {
+        function,
+        arguments,
+        ..
+    } = model;
     let private = &function.private;
     let site = Span::mixed_site();
 
     let requirements = Ident::new("__agentcore_requirements", site);
     let invocation = Ident::new("__agentcore_invocation", site);
-    let names: Vec<_> = (0..arguments.len()).map(|i| format_ident!("__agentcore_arg{i}", span = site)).collect();
+    let names: Vec<_> = (0..arguments.len())
+        .map(|i| format_ident!("__agentcore_arg{i}", span = site))
+        .collect();
 
     let requires = arguments.iter().map(|Argument { cfgs, ty, .. }| {
         quote_spanned! {site=>
@@ -30,19 +36,25 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
             (&#private::Probe::<#ty>::NEW).__agentcore_argument().__agentcore_requires::<#ty>(#requirements);
         }
     });
-    let decode = names.iter().zip(arguments).map(|(name, Argument { cfgs, ty, .. })| {
-        quote_spanned! {site=>
-            #(#cfgs)*
-            let #name = match (&#private::Probe::<#ty>::NEW)
-                .__agentcore_argument()
-                .__agentcore_extract::<#ty>(&mut #invocation)
-            {
-                #private::Ok(value) => value,
-                #private::Err(rejection) => return rejection,
-            };
-        }
-    });
-    let pass = names.iter().zip(arguments).map(|(name, Argument { cfgs, .. })| quote!(#(#cfgs)* #name));
+    let decode = names
+        .iter()
+        .zip(arguments)
+        .map(|(name, Argument { cfgs, ty, .. })| {
+            quote_spanned! {site=>
+                #(#cfgs)*
+                let #name = match (&#private::Probe::<#ty>::NEW)
+                    .__agentcore_argument()
+                    .__agentcore_extract::<#ty>(&mut #invocation)
+                {
+                    #private::Ok(value) => value,
+                    #private::Err(rejection) => return rejection,
+                };
+            }
+        });
+    let pass = names
+        .iter()
+        .zip(arguments)
+        .map(|(name, Argument { cfgs, .. })| quote!(#(#cfgs)* #name));
     let call = called(function, &quote!(#(#pass),*), "entrypoint");
     let respond = outcome(
         function,
@@ -65,7 +77,9 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         let limit = duration(private, limit);
         quote_spanned!(site=> .timeout(#limit))
     });
-    let cancel = model.cancel_on_disconnect.then(|| quote_spanned!(site=> .cancel_on_disconnect()));
+    let cancel = model
+        .cancel_on_disconnect
+        .then(|| quote_spanned!(site=> .cancel_on_disconnect()));
     let registration = submit(
         private,
         &quote_spanned!(site=> #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta) #timeout #cancel),

@@ -9,7 +9,11 @@ use crate::item::AnnotatedFn;
 use crate::model::{OnShutdown, OnStart, Range};
 
 pub(super) fn on_start(model: &OnStart<'_>, item: &AnnotatedFn) -> TokenStream {
-    let OnStart { function, output, timeout } = model;
+    let OnStart {
+        function,
+        output,
+        timeout,
+    } = model;
     let private = &function.private;
     let site = Span::mixed_site();
     let slot = outcome(
@@ -27,8 +31,10 @@ pub(super) fn on_start(model: &OnStart<'_>, item: &AnnotatedFn) -> TokenStream {
         let limit = duration(private, limit);
         quote_spanned!(site=> .timeout(#limit))
     });
-    let registration =
-        submit(private, &quote_spanned!(site=> #private::StartDef::new::<__AgentcoreOnStart>(#meta) #timeout));
+    let registration = submit(
+        private,
+        &quote_spanned!(site=> #private::StartDef::new::<__AgentcoreOnStart>(#meta) #timeout),
+    );
     let adapter = quote_spanned! {site=>
         const _: () = {
             use #private::probes::*;
@@ -73,8 +79,10 @@ pub(super) fn on_shutdown(model: &OnShutdown<'_>, item: &AnnotatedFn) -> TokenSt
         |error| quote_spanned!(site=> #private::Err(#private::HookError::__agentcore_boxed(#error))),
     );
     let meta = meta(private, &function.name, function.ident);
-    let registration =
-        submit(private, &quote_spanned!(site=> #private::ShutdownDef::new::<__AgentcoreOnShutdown>(#meta)));
+    let registration = submit(
+        private,
+        &quote_spanned!(site=> #private::ShutdownDef::new::<__AgentcoreOnShutdown>(#meta)),
+    );
     let adapter = quote_spanned! {site=>
         const _: () = {
             use #private::probes::*;

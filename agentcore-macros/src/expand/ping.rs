@@ -19,7 +19,10 @@ pub(super) fn expand(model: &Ping<'_>, item: &AnnotatedFn) -> TokenStream {
         |error| quote_spanned!(site=> #private::Err(#private::HookError::__agentcore_boxed(#error))),
     );
     let meta = meta(private, &function.name, function.ident);
-    let registration = submit(private, &quote_spanned!(site=> #private::PingDef::new::<__AgentcorePing>(#meta)));
+    let registration = submit(
+        private,
+        &quote_spanned!(site=> #private::PingDef::new::<__AgentcorePing>(#meta)),
+    );
     let adapter = quote_spanned! {site=>
         const _: () = {
             use #private::probes::*;

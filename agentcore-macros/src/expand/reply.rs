@@ -11,7 +11,12 @@ use crate::model::{Function, Range};
 /// change threads ends with that name. What the check returns is `Send` by declaration, so the block around it does not
 /// repeat the message; and `.await` repeats it in the same place, where rustc suppresses it.
 pub(super) fn called(function: &Function<'_>, arguments: &TokenStream, role: &str) -> TokenStream {
-    let Function { private, ident, is_async, .. } = function;
+    let Function {
+        private,
+        ident,
+        is_async,
+        ..
+    } = function;
     // The check's whole expression stands at the function's name: that is what the message underlines.
     let here = ident.span();
     let private = private.at(here);

@@ -6,10 +6,15 @@ use proc_macro2::{Group, TokenStream, TokenTree};
 use super::{expand, flatten};
 
 /// Compares the errors with `expected`: for each, what it underlines and what it says. Help is left to the UI tests.
-fn check(source: &str, expected: Expect) {
+fn check(source: &str, expected: &Expect) {
     let errors: String = compile_errors(expand(source))
         .into_iter()
-        .map(|(place, message)| format!("{place}\n    {}\n", message.lines().next().unwrap_or_default()))
+        .map(|(place, message)| {
+            format!(
+                "{place}\n    {}\n",
+                message.lines().next().unwrap_or_default()
+            )
+        })
         .collect();
     expected.assert_eq(&errors);
 }
@@ -21,19 +26,31 @@ fn compile_errors(tokens: TokenStream) -> Vec<(String, String)> {
     let errors = tokens.windows(8).filter(is_error);
     errors
         .map(|window| {
-            let TokenTree::Group(text) = &window[7] else { panic!("no text in {window:?}") };
-            let underlined = window[0].span().join(text.span()).and_then(|span| span.source_text());
-            (underlined.unwrap_or_else(|| "the attribute".to_owned()), text_of(text))
+            let TokenTree::Group(text) = &window[7] else {
+                panic!("no text in {window:?}")
+            };
+            let underlined = window[0]
+                .span()
+                .join(text.span())
+                .and_then(|span| span.source_text());
+            (
+                underlined.unwrap_or_else(|| "the attribute".to_owned()),
+                text_of(text),
+            )
         })
         .collect()
 }
 
 fn text_of(group: &Group) -> String {
-    syn::parse2::<syn::LitStr>(group.stream()).expect("a string").value()
+    syn::parse2::<syn::LitStr>(group.stream())
+        .expect("a string")
+        .value()
 }
 
 fn emits(source: &str, name: &str) -> bool {
-    flatten(expand(source)).iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == name))
+    flatten(expand(source))
+        .iter()
+        .any(|token| matches!(token, TokenTree::Ident(ident) if ident == name))
 }
 
 #[test]
@@ -41,7 +58,7 @@ fn every_wrong_argument_is_reported() {
     check(
         r#"#[entrypoint("x", nam = "a", name, name = 3, main = "no", timeout = 5, on_disconnect = "maybe", crate = 1 + 1,,)]
         async fn handler() {}"#,
-        expect![[r#"
+        &expect![[r#"
             ,
                 expected `key = value`, for example `name = "chat"`
             "x"
@@ -66,18 +83,32 @@ fn every_wrong_argument_is_reported() {
 
 #[test]
 fn a_key_is_taken_once() {
-    check("#[async_task(name = \"a\", timeout = \"1s\", name = \"b\")] async fn task() -> R {}", expect![[r#"
+    check(
+        "#[async_task(name = \"a\", timeout = \"1s\", name = \"b\")] async fn task() -> R {}",
+        &expect![[r#"
         name
             duplicate `name` argument
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn near_misses_are_recognised() {
-    for (typed, meant) in [("nmae", "name"), ("timeuot", "timeout"), ("krate", "crate"), ("on_disconect", "on_disconnect")]
-    {
-        let errors = compile_errors(expand(&format!("#[entrypoint({typed} = 1)] fn handler() {{}}")));
-        assert!(errors[0].1.ends_with(&format!("help: did you mean `{meant}`?")), "{errors:?}");
+    for (typed, meant) in [
+        ("nmae", "name"),
+        ("timeuot", "timeout"),
+        ("krate", "crate"),
+        ("on_disconect", "on_disconnect"),
+    ] {
+        let errors = compile_errors(expand(&format!(
+            "#[entrypoint({typed} = 1)] fn handler() {{}}"
+        )));
+        assert!(
+            errors[0]
+                .1
+                .ends_with(&format!("help: did you mean `{meant}`?")),
+            "{errors:?}"
+        );
     }
     let errors = compile_errors(expand("#[entrypoint(retries = 1)] fn handler() {}"));
     assert!(!errors[0].1.contains("did you mean"), "{errors:?}");
@@ -91,15 +122,22 @@ fn durations_are_checked() {
         ("-1s", "expected number at 0"),
         ("99999999999999999999s", "number is too large"),
     ] {
-        let errors = compile_errors(expand(&format!("#[on_start(timeout = \"{timeout}\")] fn hook() {{}}")));
-        let [(place, message)] = &errors[..] else { panic!("{timeout}: {errors:?}") };
+        let errors = compile_errors(expand(&format!(
+            "#[on_start(timeout = \"{timeout}\")] fn hook() {{}}"
+        )));
+        let [(place, message)] = &errors[..] else {
+            panic!("{timeout}: {errors:?}")
+        };
         assert_eq!(*place, format!("\"{timeout}\""));
         assert!(message.contains(problem), "{message}");
     }
-    check("#[async_task(timeout = \"0s\")] async fn task() -> R {}", expect![[r#"
+    check(
+        "#[async_task(timeout = \"0s\")] async fn task() -> R {}",
+        &expect![[r#"
         "0s"
             `timeout` cannot be zero
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -107,7 +145,7 @@ fn every_wrong_piece_of_a_signature_is_reported() {
     check(
         "#[entrypoint]
         const unsafe extern \"C\" fn main<'a, T>(&self, a: &'a str, (b, c): (&[u8], Cow<'a, str>), d: impl Send, ...) -> ! {}",
-        expect![[r#"
+        &expect![[r#"
             const
                 an entrypoint cannot be `const`
             unsafe
@@ -138,20 +176,23 @@ fn every_wrong_piece_of_a_signature_is_reported() {
 
 #[test]
 fn what_is_static_is_owned() {
-    check("#[entrypoint] fn handler(a: Cow<'static, str>, b: &'static Config, c: fn(&str)) {}", expect![[""]]);
+    check(
+        "#[entrypoint] fn handler(a: Cow<'static, str>, b: &'static Config, c: fn(&str)) {}",
+        &expect![[""]],
+    );
 }
 
 #[test]
 fn owned_forms_are_spelled_out() {
     check(
         "#[entrypoint] fn handler(a: &str, b: &mut [Vec<u8>], c: Option<&dyn Model>, d: &BTreeMap<String, [u8; 4]>) {}",
-        expect![[r#"
+        &expect![[r#"
             &str
                 handler arguments are owned: take `String` instead of a reference
             &mut [Vec<u8>]
                 handler arguments are owned: take `Vec<Vec<u8>>` instead of a reference
             &dyn Model
-                handler arguments are owned: take `dyn Model` instead of a reference
+                handler arguments are owned: take a value of a concrete type instead of a reference
             &BTreeMap<String, [u8; 4]>
                 handler arguments are owned: take `BTreeMap<String, [u8; 4]>` instead of a reference
         "#]],
@@ -160,71 +201,103 @@ fn owned_forms_are_spelled_out() {
 
 #[test]
 fn a_where_clause_is_generic_too() {
-    check("#[ping] fn health() -> PingStatus where String: Clone {}", expect![[r#"
+    check(
+        "#[ping] fn health() -> PingStatus where String: Clone {}",
+        &expect![[r#"
         where String: Clone
             a ping handler cannot be generic: the server needs one concrete function
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn items_of_other_kinds_are_named_by_what_would_fit() {
-    check("#[entrypoint] struct Handler;", expect![[r#"
+    check(
+        "#[entrypoint] struct Handler;",
+        &expect![[r#"
         the attribute
             `#[agentcore::entrypoint]` can only be applied to a free `fn` or `async fn`
-    "#]]);
-    check("#[async_task] impl Worker {}", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[async_task] impl Worker {}",
+        &expect![[r#"
         the attribute
             `#[agentcore::async_task]` can only be applied to an `async fn`
-    "#]]);
-    check("#[ping] use crate::health;", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[ping] use crate::health;",
+        &expect![[r#"
         the attribute
             `#[agentcore::ping]` can only be applied to a free `fn` or `async fn`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_odd_signature_is_reported_as_syntax() {
-    check("#[on_start] pub async fn connect(address String) {}", expect![[r#"
+    check(
+        "#[on_start] pub async fn connect(address String) {}",
+        &expect![[r#"
         String
             expected `:`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tasks() {
-    check("#[async_task] fn task();", expect![[r#"
+    check(
+        "#[async_task] fn task();",
+        &expect![[r#"
         task
             put `#[agentcore::async_task]` on the implementation, not on the declaration
         fn
             `#[agentcore::async_task]` tracks a future, so the function must be `async`
-    "#]]);
-    check("#[async_task(timeout = \"1s\")] async fn task() {}", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[async_task(timeout = \"1s\")] async fn task() {}",
+        &expect![[r#"
         task
             a task with a `timeout` returns a `Result`, whose error tells that the time was up; for example `Result<(), agentcore::TimedOut>`
-    "#]]);
-    check("#[async_task] async fn task() -> ! {}", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[async_task] async fn task() -> ! {}",
+        &expect![[r#"
         !
             a tracked task cannot return `!`; return `()` or `Infallible`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn hooks() {
-    check("#[ping] const fn health(&self) {}", expect![[r#"
+    check(
+        "#[ping] const fn health(&self) {}",
+        &expect![[r#"
         const
             a ping handler cannot be `const`
         &self
             a ping handler must be a free function; it has no `self` to be called on
         health
             a ping handler must return `agentcore::PingStatus`
-    "#]]);
-    check("#[on_start] fn connect(address: String) -> impl Pool {}", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[on_start] fn connect(address: String) -> impl Pool {}",
+        &expect![[r#"
         address: String
             a start hook takes no arguments
         impl Pool
             what a start hook returns is shared by its type, so it needs a concrete type
-    "#]]);
-    check("#[on_shutdown(timeout = \"1s\")] async fn flush<T>(all: bool) -> !;", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[on_shutdown(timeout = \"1s\")] async fn flush<T>(all: bool) -> !;",
+        &expect![[r#"
         timeout
             unknown argument `timeout`; expected `crate`
         flush
@@ -235,14 +308,15 @@ fn hooks() {
             a shutdown hook takes no arguments
         !
             a shutdown hook cannot return `!`; the server stops when it has returned
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn attributes_that_cannot_stand_together() {
     check(
         "#[entrypoint] #[tokio::main] #[agentcore::entrypoint] #[async_task] #[test] #[inline] fn handler() {}",
-        expect![[r#"
+        &expect![[r#"
             tokio::main
                 remove `#[tokio::main]`: the entrypoint starts its own runtime
             agentcore::entrypoint
@@ -253,15 +327,24 @@ fn attributes_that_cannot_stand_together() {
                 remove `#[test]`: an entrypoint is called by the server, not by tests
         "#]],
     );
-    check("#[async_task] #[agentcore::entrypoint] async fn task() {}", expect![[r#"
+    check(
+        "#[async_task] #[agentcore::entrypoint] async fn task() {}",
+        &expect![[r#"
         the attribute
             an entrypoint is already counted while it runs; remove `#[agentcore::async_task]`
-    "#]]);
-    check("#[ping] #[agentcore::on_start] fn health() -> PingStatus {}", expect![[r#"
+    "#]],
+    );
+    check(
+        "#[ping] #[agentcore::on_start] fn health() -> PingStatus {}",
+        &expect![[r#"
         agentcore::on_start
             a function cannot have both `#[agentcore::ping]` and `#[agentcore::on_start]`
-    "#]]);
-    check("#[async_task] #[tokio::test] async fn task() {}", expect![[""]]);
+    "#]],
+    );
+    check(
+        "#[async_task] #[tokio::test] async fn task() {}",
+        &expect![[""]],
+    );
 }
 
 /// Their mistakes would be reported beside ours, and they are the same mistakes.
@@ -270,7 +353,13 @@ fn rejected_attributes_are_dropped_and_others_kept() {
     let source = "#[entrypoint] #[tokio::main] #[inline] async fn handler() {}";
     assert!(!emits(source, "tokio"));
     assert!(emits(source, "inline"));
-    assert!(emits("#[async_task] #[entrypoint] async fn handler() {}", "entrypoint"), "it makes `main`");
+    assert!(
+        emits(
+            "#[async_task] #[entrypoint] async fn handler() {}",
+            "entrypoint"
+        ),
+        "it makes `main`"
+    );
 }
 
 /// rustc would complain about it in addition.
@@ -278,12 +367,21 @@ fn rejected_attributes_are_dropped_and_others_kept() {
 fn a_rejected_entrypoint_has_a_main() {
     assert!(emits("#[entrypoint(nam = 1)] fn handler() {}", "main"));
     assert!(emits("#[entrypoint] struct Handler;", "main"));
-    assert!(!emits("#[entrypoint(main = false, nam = 1)] fn handler() {}", "main"));
-    assert!(!emits("#[entrypoint] fn handler(&self) {}", "main"), "in an `impl` it would be a mistake of its own");
+    assert!(!emits(
+        "#[entrypoint(main = false, nam = 1)] fn handler() {}",
+        "main"
+    ));
+    assert!(
+        !emits("#[entrypoint] fn handler(&self) {}", "main"),
+        "in an `impl` it would be a mistake of its own"
+    );
     assert!(!emits("#[ping] fn health() {}", "main"));
 
     let renamed = expand("#[entrypoint] async fn main() { body }").to_string();
-    assert!(renamed.starts_with("async fn __agentcore_main () { body }"), "{renamed}");
+    assert!(
+        renamed.starts_with("async fn __agentcore_main () { body }"),
+        "{renamed}"
+    );
     assert!(renamed.ends_with("fn main () { }"), "{renamed}");
 }
 
@@ -296,7 +394,13 @@ fn a_rejected_item_is_kept() {
         "#[ping] pub fn item(a: u8) -> u8 { a + }",
         "#[on_start] pub fn item(a: u8) -> u8 { a + }",
     ] {
-        let item = source.split_once(']').expect("an attribute").1.parse::<TokenStream>().expect("tokens").to_string();
+        let item = source
+            .split_once(']')
+            .expect("an attribute")
+            .1
+            .parse::<TokenStream>()
+            .expect("tokens")
+            .to_string();
         let expansion = expand(source).to_string();
         assert!(expansion.starts_with(&item), "{expansion}");
     }

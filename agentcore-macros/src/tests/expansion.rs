@@ -6,7 +6,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use super::{expand, flatten};
 
 /// Compares the expansion with a file, and makes sure that it names this crate only as `crate = ..` says.
-fn check(source: &str, expected: ExpectFile) {
+fn check(source: &str, expected: &ExpectFile) {
     let expansion = expand(source);
     let file = syn::parse2(expansion).expect("items");
     expected.assert_eq(&prettyplease::unparse(&file));
@@ -35,7 +35,7 @@ fn entrypoint() {
         async fn handler(event: Value) -> Value {
             event
         }",
-        expect_file!["../../tests/expand/entrypoint.rs"],
+        &expect_file!["../../tests/expand/entrypoint.rs"],
     );
 }
 
@@ -51,7 +51,7 @@ fn entrypoint_with_everything() {
         ) -> Result<Reply, Failure> {
             body(tenant, event)
         }"#,
-        expect_file!["../../tests/expand/entrypoint_with_everything.rs"],
+        &expect_file!["../../tests/expand/entrypoint_with_everything.rs"],
     );
 }
 
@@ -60,7 +60,7 @@ fn sync_entrypoint() {
     check(
         "#[entrypoint()]
         fn handler() {}",
-        expect_file!["../../tests/expand/sync_entrypoint.rs"],
+        &expect_file!["../../tests/expand/sync_entrypoint.rs"],
     );
 }
 
@@ -71,7 +71,7 @@ fn async_task() {
         async fn index(path: &Path) {
             body(path)
         }",
-        expect_file!["../../tests/expand/async_task.rs"],
+        &expect_file!["../../tests/expand/async_task.rs"],
     );
 }
 
@@ -92,7 +92,7 @@ fn async_task_with_everything() {
             #![allow(clippy::all)]
             body(name)
         }"#,
-        expect_file!["../../tests/expand/async_task_with_everything.rs"],
+        &expect_file!["../../tests/expand/async_task_with_everything.rs"],
     );
 }
 
@@ -103,7 +103,7 @@ fn ping() {
         async fn health() -> PingStatus {
             PingStatus::Healthy
         }",
-        expect_file!["../../tests/expand/ping.rs"],
+        &expect_file!["../../tests/expand/ping.rs"],
     );
 }
 
@@ -114,7 +114,7 @@ fn on_start() {
         async fn connect() -> Result<Database, Failure> {
             Database::connect().await
         }"#,
-        expect_file!["../../tests/expand/on_start.rs"],
+        &expect_file!["../../tests/expand/on_start.rs"],
     );
 }
 
@@ -123,7 +123,7 @@ fn on_shutdown() {
     check(
         "#[on_shutdown]
         fn flush() {}",
-        expect_file!["../../tests/expand/on_shutdown.rs"],
+        &expect_file!["../../tests/expand/on_shutdown.rs"],
     );
 }
 
@@ -131,7 +131,10 @@ fn on_shutdown() {
 #[test]
 fn bodies_are_not_parsed() {
     for attribute in ["entrypoint", "async_task"] {
-        let expansion = expand(&format!("#[{attribute}] async fn name() {{ let = ; yield ** }}")).to_string();
+        let expansion = expand(&format!(
+            "#[{attribute}] async fn name() {{ let = ; yield ** }}"
+        ))
+        .to_string();
         assert!(!expansion.contains("compile_error"), "{expansion}");
         assert!(expansion.contains("let = ; yield **"), "{expansion}");
     }
@@ -145,9 +148,13 @@ fn invisible_delimiters_are_looked_through() {
 
     let body = Group::new(Delimiter::None, quote!({ event }));
     let ty = Group::new(Delimiter::None, quote!(String));
-    let expansion = crate::expand::entrypoint(quote!(), quote!(async fn handler(event: #ty) -> #ty #body)).to_string();
+    let expansion =
+        crate::expand::entrypoint(quote!(), quote!(async fn handler(event: #ty) -> #ty #body))
+            .to_string();
     assert!(!expansion.contains("compile_error"), "{expansion}");
-    let expansion = crate::expand::async_task(quote!(), quote!(async fn task(event: #ty) -> #ty #body)).to_string();
+    let expansion =
+        crate::expand::async_task(quote!(), quote!(async fn task(event: #ty) -> #ty #body))
+            .to_string();
     assert!(!expansion.contains("compile_error"), "{expansion}");
 }
 

@@ -28,31 +28,60 @@ pub(crate) fn reject_conflicts(role: &Role, item: &mut AnnotatedFn, errors: &mut
 fn message(role: &Role, attr: &Attribute) -> Option<String> {
     let other = attr.path().segments.last()?.ident.to_string();
     let message = match (role.attribute, other.as_str()) {
-        (own, other) if own == other && is_ours(attr) => format!("`#[agentcore::{own}]` is given twice"),
+        (own, other) if own == other && is_ours(attr) => {
+            format!("`#[agentcore::{own}]` is given twice")
+        }
         ("entrypoint", "async_task") | ("async_task", "entrypoint") if is_ours(attr) => {
-            "an entrypoint is already counted while it runs; remove `#[agentcore::async_task]`".to_owned()
+            "an entrypoint is already counted while it runs; remove `#[agentcore::async_task]`"
+                .to_owned()
         }
         (own, other) if is_ours(attr) => {
             format!("a function cannot have both `#[agentcore::{own}]` and `#[agentcore::{other}]`")
         }
         ("async_task", _) => return None,
-        ("entrypoint", "main") => format!("remove `#[{}]`: the entrypoint starts its own runtime", text(attr)),
-        (_, "main") => format!("remove `#[{}]`: the server calls {} on its own runtime", text(attr), role.noun),
-        (_, "test") => format!("remove `#[{}]`: {} is called by the server, not by tests", text(attr), role.noun),
+        ("entrypoint", "main") => format!(
+            "remove `#[{}]`: the entrypoint starts its own runtime",
+            text(attr)
+        ),
+        (_, "main") => format!(
+            "remove `#[{}]`: the server calls {} on its own runtime",
+            text(attr),
+            role.noun
+        ),
+        (_, "test") => format!(
+            "remove `#[{}]`: {} is called by the server, not by tests",
+            text(attr),
+            role.noun
+        ),
         _ => return None,
     };
     Some(message)
 }
 
 fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
-    role.attribute == "async_task" && other.path().segments.last().is_some_and(|last| last.ident == "entrypoint")
+    role.attribute == "async_task"
+        && other
+            .path()
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "entrypoint")
 }
 
 /// Whether the attribute looks like one of this crate, imported or with the crate's name before it.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 6] = ["entrypoint", "async_task", "ping", "websocket", "on_start", "on_shutdown"];
+    const OURS: [&str; 6] = [
+        "entrypoint",
+        "async_task",
+        "ping",
+        "websocket",
+        "on_start",
+        "on_shutdown",
+    ];
     let segments = &attr.path().segments;
-    segments.len() <= 2 && segments.last().is_some_and(|last| OURS.iter().any(|name| last.ident == name))
+    segments.len() <= 2
+        && segments
+            .last()
+            .is_some_and(|last| OURS.iter().any(|name| last.ident == name))
 }
 
 fn text(attr: &Attribute) -> String {

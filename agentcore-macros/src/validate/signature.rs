@@ -36,7 +36,10 @@ pub(super) fn callable(role: &Role, item: &AnnotatedFn, errors: &mut Errors) {
 
 /// Lifetimes count as well: there is nobody to borrow from.
 pub(super) fn not_generic(role: &Role, sig: &Signature, errors: &mut Errors) {
-    let message = format!("{} cannot be generic: the server needs one concrete function", role.noun);
+    let message = format!(
+        "{} cannot be generic: the server needs one concrete function",
+        role.noun
+    );
     if !sig.generics.params.is_empty() {
         errors.push_shape(&sig.generics, message);
     } else if let Some(clause) = &sig.generics.where_clause {
@@ -49,13 +52,21 @@ pub(super) fn no_arguments(role: &Role, sig: &Signature, errors: &mut Errors) {
     if sig.inputs.is_empty() || sig.receiver().is_some() {
         return;
     }
-    errors.push_shape(&sig.inputs, format_args!("{} takes no arguments", role.noun));
+    errors.push_shape(
+        &sig.inputs,
+        format_args!("{} takes no arguments", role.noun),
+    );
 }
 
 /// `!` cannot be written as the output of a future, and nothing could be done with a function that never returns.
 pub(super) fn returns(role: &Role, sig: &Signature, errors: &mut Errors) {
-    let ReturnType::Type(_, ty) = &sig.output else { return };
+    let ReturnType::Type(_, ty) = &sig.output else {
+        return;
+    };
     if matches!(**ty, Type::Never(_)) {
-        errors.push(ty.to_token_stream(), format_args!("{} cannot return `!`; {}", role.noun, role.instead_of_never));
+        errors.push(
+            ty.to_token_stream(),
+            format_args!("{} cannot return `!`; {}", role.noun, role.instead_of_never),
+        );
     }
 }

@@ -35,7 +35,10 @@ pub(super) fn nameable(ty: &Type, errors: &mut Errors) {
         match part {
             Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
             Part::Type(Type::ImplTrait(ty)) => {
-                errors.push_shape(ty, "what a start hook returns is shared by its type, so it needs a concrete type");
+                errors.push_shape(
+                    ty,
+                    "what a start hook returns is shared by its type, so it needs a concrete type",
+                );
             }
             _ => {}
         }
@@ -53,13 +56,16 @@ pub(super) fn erase_impl_trait(ty: &Type) -> Type {
 ///
 /// Good enough for pointing at things, and for nothing else: any type may go by that name.
 pub(super) fn result_arguments(ty: &Type) -> (Option<&Type>, Option<&Type>) {
-    let Type::Path(path) = ty else { return (None, None) };
+    let Type::Path(path) = ty else {
+        return (None, None);
+    };
     match path.path.segments.last() {
         Some(last) if last.ident == "Result" => {
-            let mut types = generic_arguments(&last.arguments).filter_map(|argument| match argument {
-                GenericArgument::Type(ty) => Some(ty),
-                _ => None,
-            });
+            let mut types =
+                generic_arguments(&last.arguments).filter_map(|argument| match argument {
+                    GenericArgument::Type(ty) => Some(ty),
+                    _ => None,
+                });
             (types.next(), types.next())
         }
         _ => (None, None),
@@ -126,7 +132,9 @@ fn erase(ty: &mut Type) {
         Type::ImplTrait(_) => *ty = parse_quote!(_),
         Type::Path(path) => {
             for segment in &mut path.path.segments {
-                let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { continue };
+                let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else {
+                    continue;
+                };
                 for argument in &mut arguments.args {
                     if let GenericArgument::Type(ty) = argument {
                         erase(ty);

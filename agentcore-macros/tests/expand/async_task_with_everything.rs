@@ -22,13 +22,12 @@ where
     };
     let __agentcore_guard = ::agentcore::__private::track("the task");
     ::agentcore::__private::time_limited(
-        ::agentcore::__private::Duration::new(7200u64, 0u32),
+        ::agentcore::__private::Duration::new(7200, 0),
         ::agentcore::__private::timed_out::<Result<_, BoxError>>,
         async move {
             let _ = &self;
             let mut name = name;
             #[cfg(unix)]
-            #[expect(unused_variables)]
             let __agentcore_arg2 = __agentcore_arg2;
             #[cfg(unix)]
             #[expect(unused_variables)]

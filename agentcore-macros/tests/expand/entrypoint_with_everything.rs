@@ -95,12 +95,6 @@ const _: () = {
         let mut __agentcore_payloads = 0;
         if ::agentcore::__private::Probe::<Tenant>::__AGENTCORE_IS_PAYLOAD {
             __agentcore_payloads += 1;
-            if __agentcore_payloads > 1 {
-                ::agentcore::__private::core::panic!(
-                    "{}",
-                    "only one argument may be the JSON payload; `Tenant` is a second one\n\nhelp: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
-                )
-            }
         }
         #[cfg(feature = "payload")]
         if ::agentcore::__private::Probe::<Event>::__AGENTCORE_IS_PAYLOAD {
@@ -127,7 +121,6 @@ const _: () = {
         (::agentcore::__private::Meta::new("chat",
         ::agentcore::__private::core::module_path!(),
         ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
-        .timeout(::agentcore::__private::Duration::new(90u64, 0u32))
-        .cancel_on_disconnect()
+        .timeout(::agentcore::__private::Duration::new(90, 0)).cancel_on_disconnect()
     }
 };

@@ -54,6 +54,6 @@ const _: () = {
         (::agentcore::__private::Meta::new("connect",
         ::agentcore::__private::core::module_path!(),
         ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
-        .timeout(::agentcore::__private::Duration::new(1u64, 500000000u32))
+        .timeout(::agentcore::__private::Duration::new(1, 500000000))
     }
 };

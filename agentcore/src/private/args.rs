@@ -31,7 +31,10 @@ impl ExtractorTag {
         T::requires(requirements);
     }
 
-    pub fn __agentcore_extract<T: FromInvocation>(self, invocation: &mut Invocation) -> Result<T, Response> {
+    pub fn __agentcore_extract<T>(self, invocation: &mut Invocation) -> Result<T, Response>
+    where
+        T: FromInvocation,
+    {
         T::from_invocation(invocation).map_err(IntoResponse::into_response)
     }
 }
@@ -42,7 +45,10 @@ impl PayloadTag {
     /// Nothing; and no bound, so that a type that is no payload is reported once.
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
 
-    pub fn __agentcore_extract<T: Payload>(self, invocation: &mut Invocation) -> Result<T, Response> {
+    pub fn __agentcore_extract<T>(self, invocation: &mut Invocation) -> Result<T, Response>
+    where
+        T: Payload,
+    {
         T::decode(invocation)
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Each of these traits is implemented for everything that satisfies some other trait. rustc would name that one;
 //! `do_not_recommend` keeps it to ours, and `on_unimplemented` says what to do.
+//!
+//! rustc may quote the line of a bound or an `impl`. Those lines are short, here and beside this file, so that people can
+//! read them and formatting leaves them alone: the UI tests compare them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -10,41 +10,51 @@ use super::bounds::TimeLimited;
 use crate::context::blocking;
 use crate::tasks::{TimedOut, timeout};
 
-pub fn entrypoint_future_must_be_send<F: Future + Send + 'static>(
-    future: F,
-) -> impl Future<Output = F::Output> + Send + 'static {
+pub fn entrypoint_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
     future
 }
 
-pub fn ping_future_must_be_send<F: Future + Send + 'static>(
-    future: F,
-) -> impl Future<Output = F::Output> + Send + 'static {
+pub fn ping_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
     future
 }
 
-pub fn start_hook_future_must_be_send<F: Future + Send + 'static>(
-    future: F,
-) -> impl Future<Output = F::Output> + Send + 'static {
+pub fn start_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
     future
 }
 
-pub fn shutdown_hook_future_must_be_send<F: Future + Send + 'static>(
-    future: F,
-) -> impl Future<Output = F::Output> + Send + 'static {
+pub fn shutdown_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
     future
 }
 
 /// It may block, and goes where that harms nobody.
-pub fn sync_function_runs_on_another_thread<T: Send + 'static>(
-    call: impl FnOnce() -> T + Send + 'static,
-) -> impl Future<Output = T> + Send + 'static {
+pub fn sync_function_runs_on_another_thread<F, T>(call: F) -> impl Future<Output = T> + Send
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     blocking(call)
 }
 
 /// The body of a task with a `timeout`.
 ///
 /// `late` is [`timed_out`], which has the bound: rustc would report one on this function twice.
-pub async fn time_limited<R>(limit: Duration, late: fn(TimedOut) -> R, task: impl Future<Output = R>) -> R {
+pub async fn time_limited<R>(
+    limit: Duration,
+    late: fn(TimedOut) -> R,
+    task: impl Future<Output = R>,
+) -> R {
     timeout(limit, task).await.unwrap_or_else(late)
 }
 

@@ -22,7 +22,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Accepts for ever; survives every error.
-pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, graceful: &GracefulShutdown) -> ! {
+pub(super) async fn accept_all(
+    front: Arc<Front>,
+    listener: TcpListener,
+    graceful: &GracefulShutdown,
+) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
     let mut wait = FIRST_WAIT;
@@ -40,12 +44,16 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, gracefu
         };
         wait = FIRST_WAIT;
         let place = Place::take(&open);
-        let admission =
-            if place.number > front.settings.max_connections { Admission::Crowded } else { Admission::Full };
+        let admission = if place.number > front.settings.max_connections {
+            Admission::Crowded
+        } else {
+            Admission::Full
+        };
         // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
         let _ = stream.set_nodelay(true);
         let front = Arc::clone(&front);
-        let service = service_fn(move |request| service::answer(Arc::clone(&front), admission, request));
+        let service =
+            service_fn(move |request| service::answer(Arc::clone(&front), admission, request));
         let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             let _place = place;
@@ -71,7 +79,10 @@ fn protocol(front: &Front) -> http1::Builder {
 
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// One open connection in the count of them.
@@ -82,7 +93,10 @@ struct Place {
 
 impl Place {
     fn take(open: &Arc<AtomicUsize>) -> Self {
-        Self { number: open.fetch_add(1, Ordering::Relaxed) + 1, open: Arc::clone(open) }
+        Self {
+            number: open.fetch_add(1, Ordering::Relaxed) + 1,
+            open: Arc::clone(open),
+        }
     }
 }
 

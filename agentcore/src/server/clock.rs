@@ -18,7 +18,10 @@ pub(super) struct RestoreDetector {
 
 impl RestoreDetector {
     pub(super) fn new() -> Self {
-        Self { wall: SystemTime::now(), monotonic: Instant::now() }
+        Self {
+            wall: SystemTime::now(),
+            monotonic: Instant::now(),
+        }
     }
 
     /// Whether the machine was restored since the last time this said so.

@@ -47,12 +47,17 @@ pub(super) fn run(
     mut agent: Agent,
     settings: Settings,
     workers: Handle,
-    stop: Stop,
+    stop: &Stop,
     on_ready: Option<OnReady>,
     signals: bool,
 ) -> Result<(), Error> {
-    let io = |error: std::io::Error| Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+    let io = |error: std::io::Error| {
+        Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
     let tracker = TrackerHandle::Process;
     let front = Arc::new(Front {
@@ -67,8 +72,15 @@ pub(super) fn run(
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
-        let mut signals = if signals { Some(Signals::new().map_err(io)?) } else { None };
-        let mut requests = StopRequests { signals: signals.as_mut(), stop: &stop };
+        let mut signals = if signals {
+            Some(Signals::new().map_err(io)?)
+        } else {
+            None
+        };
+        let mut requests = StopRequests {
+            signals: signals.as_mut(),
+            stop,
+        };
         tokio::select! {
             result = front.live(listener, states, on_ready, &mut requests) => result,
             () = stop.abandoned() => Ok(()),
@@ -166,12 +178,20 @@ impl Front {
     /// Runs the start hooks, one after the other, on the workers.
     async fn start(&self, states: &mut States) -> Result<(), Error> {
         for hook in &self.agent.start_hooks {
-            let failed = |why: String| Error::new(Kind::Start, format!("start hook {} {why}", hook.callback.meta));
+            let failed = |why: String| {
+                Error::new(
+                    Kind::Start,
+                    format!("start hook {} {why}", hook.callback.meta),
+                )
+            };
             let run = self.on_workers(&hook.callback);
             let made = match hook.timeout {
                 None => run.await,
                 Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
-                    Err(format!("took longer than {}", humantime::format_duration(limit)))
+                    Err(format!(
+                        "took longer than {}",
+                        humantime::format_duration(limit)
+                    ))
                 }),
             };
             states.insert(made.map_err(failed)?);
@@ -207,7 +227,9 @@ impl Front {
                     "task `{}` {} after {}",
                     task.name,
                     task.id,
-                    humantime::format_duration(Duration::from_millis(task.duration.as_millis() as u64))
+                    humantime::format_duration(Duration::from_millis(
+                        task.duration.as_millis() as u64
+                    ))
                 )
             })
             .collect();
@@ -219,14 +241,24 @@ impl Front {
         if cut_off.is_empty() {
             return Ok(());
         }
-        cut_off.iter().for_each(|what| tracing::error!("cut off: {what}"));
-        Err(Error::new(Kind::CutOff, format!("stopped before everything was finished; cut off: {}", cut_off.join(", "))))
+        cut_off
+            .iter()
+            .for_each(|what| tracing::error!("cut off: {what}"));
+        Err(Error::new(
+            Kind::CutOff,
+            format!(
+                "stopped before everything was finished; cut off: {}",
+                cut_off.join(", ")
+            ),
+        ))
     }
 
     /// Runs a hook on the workers; the error says how it ended.
     async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
         let (call, place) = (Arc::clone(&hook.call), hook.meta);
-        let run = self.workers.spawn(panics::catch(async move { call().await }));
+        let run = self
+            .workers
+            .spawn(panics::catch(async move { call().await }));
         match self.wakes.batch(AbortOnDrop(run)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(error))) => Err(format!("failed: {}", with_causes(&*error))),

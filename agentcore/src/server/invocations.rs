@@ -14,27 +14,43 @@ use crate::context::Activity;
 use crate::extract::Invocation;
 use crate::invoke::{Job, internal_error};
 
-pub(super) async fn answer(front: &Arc<Front>, request: Request<Incoming>) -> http::Response<ReplyBody> {
+pub(super) async fn answer(
+    front: &Arc<Front>,
+    request: Request<Incoming>,
+) -> http::Response<ReplyBody> {
     let states = match (front.phase.get(), front.states.get()) {
         (Phase::Serving, Some(states)) => states,
         (Phase::Draining, _) => return refuse(request, front.unavailable("Shutting down")),
         _ => return refuse(request, front.unavailable("Starting")),
     };
     let settings = &front.settings;
-    let activity = Activity::begin(front.tracker.clone(), settings.busy_while == BusyWhile::Activity);
+    let activity = Activity::begin(
+        front.tracker.clone(),
+        settings.busy_while == BusyWhile::Activity,
+    );
 
     let (head, body) = request.into_parts();
-    let body = match request_body::read(body, settings.max_body_bytes, settings.body_timeout).await {
+    let body = match request_body::read(body, settings.max_body_bytes, settings.body_timeout).await
+    {
         Ok(body) => body,
         Err(problem) => {
-            let response = problem.into_response(&head.headers, settings.max_body_bytes, settings.body_timeout);
+            let response = problem.into_response(
+                &head.headers,
+                settings.max_body_bytes,
+                settings.body_timeout,
+            );
             return settings.errors.apply(response).into();
         }
     };
 
     let entrypoint = &front.agent.entrypoint;
     let invocation = Invocation::new(head, body, Arc::clone(states));
-    let job = Job { invocation, options: entrypoint.options, errors: settings.errors, activity };
+    let job = Job {
+        invocation,
+        options: entrypoint.options,
+        errors: settings.errors,
+        activity,
+    };
     let running = (entrypoint.start)(&front.workers, job);
     let finished = if entrypoint.options.cancel_on_disconnect {
         // This future is dropped with its connection.

@@ -67,8 +67,14 @@ impl Control {
 impl Stop {
     /// Completes when a drain is asked for; never if the owner leaves first.
     pub(super) async fn drain_wanted(&self) {
-        if self.0.clone().wait_for(|wish| *wish == Wish::Drain).await.is_err() {
-            std::future::pending().await
+        if self
+            .0
+            .clone()
+            .wait_for(|wish| *wish == Wish::Drain)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -90,7 +96,10 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// The next signal's name.

@@ -39,7 +39,10 @@ struct Answer {
 }
 
 impl Pinger {
-    pub(super) fn new(custom: Option<Callback<PingStatus>>, stamp_while_busy: StampWhileBusy) -> Self {
+    pub(super) fn new(
+        custom: Option<Callback<PingStatus>>,
+        stamp_while_busy: StampWhileBusy,
+    ) -> Self {
         Self {
             custom: custom.map(Custom::new),
             stamp_while_busy,
@@ -51,8 +54,15 @@ impl Pinger {
         if front.phase.get() == Phase::Starting {
             return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
         }
-        if self.clock.lock().unwrap_or_else(PoisonError::into_inner).restored() {
-            tracing::info!("the clock jumped ahead: restored from a snapshot; the idle time starts anew");
+        if self
+            .clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .restored()
+        {
+            tracing::info!(
+                "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
+            );
             front.tracker.restart_idle_clock();
         }
         if let Some(custom) = &self.custom {
@@ -70,7 +80,10 @@ impl Pinger {
     fn show(&self, view: StatusView) -> Response {
         let status = view.effective();
         let refresh = status.is_busy() && self.stamp_while_busy == StampWhileBusy::Refresh;
-        Response::json(&Answer { status, time_of_last_update: if refresh { unix_now() } else { view.stamp } })
+        Response::json(&Answer {
+            status,
+            time_of_last_update: if refresh { unix_now() } else { view.stamp },
+        })
     }
 }
 
@@ -88,20 +101,29 @@ struct Custom {
 
 impl Custom {
     fn new(handler: Callback<PingStatus>) -> Self {
-        Self { handler, run: Mutex::new(None), warned: Mutex::new(None) }
+        Self {
+            handler,
+            run: Mutex::new(None),
+            warned: Mutex::new(None),
+        }
     }
 
     async fn ask(&self, front: &Front) -> Verdict {
         let (began, mut verdict) = self.join_or_begin(front);
         let wait = async {
             match verdict.wait_for(Option::is_some).await {
-                Ok(verdict) => verdict.clone().unwrap_or_else(|| Err("gave no answer".to_owned())),
+                Ok(verdict) => verdict
+                    .clone()
+                    .unwrap_or_else(|| Err("gave no answer".to_owned())),
                 Err(_) => Err("was cancelled".to_owned()),
             }
         };
         match tokio::time::timeout_at(began + DEADLINE, front.wakes.batch(wait)).await {
             Ok(verdict) => verdict,
-            Err(_) => Err(format!("took longer than {}", humantime::format_duration(DEADLINE))),
+            Err(_) => Err(format!(
+                "took longer than {}",
+                humantime::format_duration(DEADLINE)
+            )),
         }
     }
 

@@ -30,15 +30,24 @@ pub(super) enum Problem {
 }
 
 /// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`.
-pub(super) async fn read(mut body: Incoming, limit: usize, pause: Duration) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    mut body: Incoming,
+    limit: usize,
+    pause: Duration,
+) -> Result<Bytes, Problem> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Err(Problem::TooLarge(body));
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Problem::Stalled)? {
-        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else { continue };
+    while let Some(frame) = timeout(pause, body.frame())
+        .await
+        .map_err(|_| Problem::Stalled)?
+    {
+        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
+            continue;
+        };
         if first.len() + rest.len() + data.len() > limit {
             return Err(Problem::TooLarge(body));
         }
@@ -53,7 +62,11 @@ pub(super) async fn read(mut body: Incoming, limit: usize, pause: Duration) -> R
         }
         rest.extend_from_slice(&data);
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
 }
 
 /// Takes note of a body that nobody wants, in the background.
@@ -80,7 +93,12 @@ fn discard_rest(mut body: Incoming) {
 
 impl Problem {
     /// The reply for it.
-    pub(super) fn into_response(self, headers: &HeaderMap, limit: usize, pause: Duration) -> Response {
+    pub(super) fn into_response(
+        self,
+        headers: &HeaderMap,
+        limit: usize,
+        pause: Duration,
+    ) -> Response {
         let (status, error, details) = match self {
             Self::TooLarge(body) => {
                 if !headers.contains_key(header::EXPECT) {
@@ -90,7 +108,10 @@ impl Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", details)
             }
             Self::Stalled => {
-                let details = format!("the body stood still for {}", humantime::format_duration(pause));
+                let details = format!(
+                    "the body stood still for {}",
+                    humantime::format_duration(pause)
+                );
                 (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)
             }
             Self::Broken(error) => (StatusCode::BAD_REQUEST, "Invalid body", error.to_string()),

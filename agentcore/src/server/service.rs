@@ -35,14 +35,23 @@ pub(super) async fn answer(
 ) -> Result<http::Response<ReplyBody>, Infallible> {
     let mut reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(&front).await.into(),
-        ("/invocations", &Method::POST) if admission == Admission::Full => invocations::answer(&front, request).await,
-        ("/invocations", &Method::POST) => refuse(request, front.unavailable("Too many connections")),
+        ("/invocations", &Method::POST) if admission == Admission::Full => {
+            invocations::answer(&front, request).await
+        }
+        ("/invocations", &Method::POST) => {
+            refuse(request, front.unavailable("Too many connections"))
+        }
         ("/ping", _) => refuse(request, method_not_allowed("GET, HEAD")),
         ("/invocations", _) => refuse(request, method_not_allowed("POST")),
-        _ => refuse(request, Response::error("Not Found").with_status(StatusCode::NOT_FOUND)),
+        _ => refuse(
+            request,
+            Response::error("Not Found").with_status(StatusCode::NOT_FOUND),
+        ),
     };
     if admission == Admission::Crowded {
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        reply
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(reply)
 }
@@ -64,7 +73,10 @@ impl Front {
     /// 503, with the advice to come back soon.
     pub(super) fn unavailable(&self, why: &str) -> Response {
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-        self.settings.errors.apply(response).with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        self.settings
+            .errors
+            .apply(response)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 }
 
@@ -99,7 +111,7 @@ impl http_body::Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().body.poll_with(cx, |body, cx| body.poll_frame(cx))
+        self.project().body.poll_with(cx, Body::poll_frame)
     }
 
     fn is_end_stream(&self) -> bool {

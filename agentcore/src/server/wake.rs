@@ -5,6 +5,7 @@
 //! the real one into a queue; the first to find the queue empty wakes one task on the front, and that task wakes all
 //! the others from their own thread, where it is cheap.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,7 @@ impl WakeQueue {
     }
 
     /// Delivers for ever. One task on the front runs this.
-    pub(super) async fn deliver(self: Arc<Self>) {
+    pub(super) async fn deliver(self: Arc<Self>) -> Infallible {
         let mut batch = Vec::new();
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
@@ -60,7 +61,11 @@ impl WakeQueue {
 
     /// `future`, which waits for a worker, polled so that its wake-ups go through this queue.
     pub(super) fn batch<F>(self: &Arc<Self>, future: F) -> Batched<F> {
-        Batched { future, queue: Some(Arc::clone(self)), waker: None }
+        Batched {
+            future,
+            queue: Some(Arc::clone(self)),
+            waker: None,
+        }
     }
 }
 
@@ -94,7 +99,11 @@ pin_project! {
 impl<F> Batched<F> {
     /// For what never waits, or not for a worker.
     pub(super) fn direct(future: F) -> Self {
-        Self { future, queue: None, waker: None }
+        Self {
+            future,
+            queue: None,
+            waker: None,
+        }
     }
 
     pub(super) fn get_ref(&self) -> &F {
@@ -108,12 +117,17 @@ impl<F> Batched<F> {
         poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> R,
     ) -> R {
         let this = self.project();
-        let Some(queue) = this.queue else { return poll(this.future, cx) };
+        let Some(queue) = this.queue else {
+            return poll(this.future, cx);
+        };
         let waker = match this.waker {
             Some((task, queued)) if task.will_wake(cx.waker()) => queued,
             _ => {
                 let task = cx.waker().clone();
-                let queued = Waker::from(Arc::new(Queued { queue: Arc::clone(queue), task: task.clone() }));
+                let queued = Waker::from(Arc::new(Queued {
+                    queue: Arc::clone(queue),
+                    task: task.clone(),
+                }));
                 &this.waker.insert((task, queued)).1
             }
         };
@@ -151,7 +165,9 @@ mod tests {
             }
         });
         for (number, task) in tasks.into_iter().enumerate() {
-            let received = tokio::time::timeout(Duration::from_secs(10), task).await.expect("woken in time");
+            let received = tokio::time::timeout(Duration::from_secs(10), task)
+                .await
+                .expect("woken in time");
             assert_eq!(received.unwrap(), Ok(number));
         }
     }

@@ -54,7 +54,8 @@ impl Serialize for TaskId {
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not a task id")))
+        text.parse()
+            .map_err(|_| D::Error::custom(format_args!("`{text}` is not a task id")))
     }
 }
 
@@ -115,8 +116,13 @@ pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
 /// assert!(!agentcore::complete_async_task(id), "it is over already");
 /// ```
 #[must_use = "without its id the task can never be completed"]
-pub fn add_async_task(name: impl Into<Cow<'static, str>>, metadata: impl Into<Option<Value>>) -> TaskId {
-    crate::context::with_scope(|tracker, _| TaskId(tracker.begin_task(name.into(), metadata.into())))
+pub fn add_async_task(
+    name: impl Into<Cow<'static, str>>,
+    metadata: impl Into<Option<Value>>,
+) -> TaskId {
+    crate::context::with_scope(|tracker, _| {
+        TaskId(tracker.begin_task(name.into(), metadata.into()))
+    })
 }
 
 /// Ends a task; `false` if there is no such task, or no longer.

@@ -1,6 +1,7 @@
 //! The list of running tasks.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -35,7 +36,7 @@ pub struct RunningJob {
     #[serde(skip)]
     pub id: TaskId,
     /// The name of the function, or what `name = ".."` or [`track`](crate::track) said.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// How long it has been running; seconds, with a fraction, in JSON.
     #[serde(serialize_with = "seconds")]
     pub duration: Duration,
@@ -50,14 +51,18 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 
 impl BusyTracker {
     pub(crate) fn info(&self) -> AsyncTaskInfo {
+        let now = Instant::now();
         let mut running_jobs = self.tasks.collect(|ticket, task| RunningJob {
             id: TaskId::new(ticket),
-            name: task.name.clone().into_owned(),
-            duration: task.started.elapsed(),
+            name: task.name.clone(),
+            duration: now.saturating_duration_since(task.started),
             metadata: task.metadata.as_deref().cloned(),
         });
-        running_jobs.sort_by_key(|job| std::cmp::Reverse(job.duration));
-        AsyncTaskInfo { active_count: running_jobs.len(), running_jobs }
+        running_jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.duration));
+        AsyncTaskInfo {
+            active_count: running_jobs.len(),
+            running_jobs,
+        }
     }
 }
 

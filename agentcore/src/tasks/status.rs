@@ -33,7 +33,7 @@ pub(crate) struct StatusView {
 }
 
 impl StatusView {
-    fn unpack(word: u64) -> Self {
+    pub(super) fn unpack(word: u64) -> Self {
         Self {
             count: (word & COUNT_MAX) as u32,
             forced: unpack_override(word >> FORCED_SHIFT),
@@ -42,7 +42,7 @@ impl StatusView {
         }
     }
 
-    fn pack(self) -> u64 {
+    pub(super) fn pack(self) -> u64 {
         u64::from(self.count)
             | pack_override(self.forced) << FORCED_SHIFT
             | pack_override(self.custom) << CUSTOM_SHIFT
@@ -51,7 +51,9 @@ impl StatusView {
 
     /// Forced beats custom beats automatic.
     pub(crate) fn effective(self) -> PingStatus {
-        self.forced.or(self.custom).unwrap_or(PingStatus::busy_if(self.count > 0))
+        self.forced
+            .or(self.custom)
+            .unwrap_or(PingStatus::busy_if(self.count > 0))
     }
 }
 
@@ -77,7 +79,15 @@ pub(crate) struct StatusCell(AtomicU64);
 
 impl StatusCell {
     pub(crate) fn new(stamp: u32) -> Self {
-        Self(AtomicU64::new(StatusView { count: 0, forced: None, custom: None, stamp }.pack()))
+        Self(AtomicU64::new(
+            StatusView {
+                count: 0,
+                forced: None,
+                custom: None,
+                stamp,
+            }
+            .pack(),
+        ))
     }
 
     pub(crate) fn view(&self) -> StatusView {
@@ -91,7 +101,10 @@ impl StatusCell {
     /// At 2²⁸ of them: rather that than a count that wraps around to "idle".
     pub(crate) fn begin(&self, clock: impl Fn() -> u32) {
         self.change(clock, |view| {
-            assert!(u64::from(view.count) < COUNT_MAX, "too many activities at once");
+            assert!(
+                u64::from(view.count) < COUNT_MAX,
+                "too many activities at once"
+            );
             view.count += 1;
         });
     }
@@ -140,81 +153,15 @@ impl StatusCell {
         loop {
             let mut view = StatusView::unpack(word);
             apply(&mut view);
-            match self.0.compare_exchange_weak(word, view.pack(), Ordering::AcqRel, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(
+                word,
+                view.pack(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return view,
                 Err(current) => word = current,
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use PingStatus::{Healthy, HealthyBusy};
-
-    fn at(seconds: u32) -> impl Fn() -> u32 {
-        move || seconds
-    }
-
-    #[test]
-    fn packing_loses_nothing() {
-        for forced in [None, Some(Healthy), Some(HealthyBusy)] {
-            for custom in [None, Some(Healthy), Some(HealthyBusy)] {
-                for count in [0, 1, COUNT_MAX as u32] {
-                    let view = StatusView { count, forced, custom, stamp: u32::MAX };
-                    assert_eq!(StatusView::unpack(view.pack()), view);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn only_the_first_and_the_last_activity_move_the_stamp() {
-        let cell = StatusCell::new(10);
-        cell.begin(at(20));
-        cell.begin(at(30));
-        assert_eq!((cell.view().effective(), cell.view().stamp), (HealthyBusy, 20));
-        assert!(!cell.end(at(40)));
-        assert_eq!(cell.view().stamp, 20);
-        assert!(cell.end(at(50)));
-        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 50));
-    }
-
-    #[test]
-    fn forced_beats_custom_beats_automatic() {
-        let cell = StatusCell::new(0);
-        cell.begin(at(1));
-        cell.set_custom(Healthy, at(2));
-        assert_eq!(cell.view().effective(), Healthy);
-        cell.force(Some(HealthyBusy), at(3));
-        assert_eq!(cell.view().effective(), HealthyBusy);
-        cell.force(None, at(4));
-        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 4));
-    }
-
-    #[test]
-    fn forcing_what_already_holds_moves_nothing() {
-        let cell = StatusCell::new(7);
-        cell.force(Some(Healthy), at(8));
-        cell.force(None, at(9));
-        assert_eq!(cell.view().stamp, 7);
-    }
-
-    #[test]
-    fn work_under_a_forced_status_moves_nothing() {
-        let cell = StatusCell::new(7);
-        cell.force(Some(Healthy), at(8));
-        cell.begin(at(9));
-        cell.end(at(10));
-        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 7));
-    }
-
-    #[test]
-    fn a_failing_custom_handler_leaves_the_stamp_alone() {
-        let cell = StatusCell::new(1);
-        cell.set_custom(HealthyBusy, at(2));
-        cell.clear_custom();
-        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 2));
     }
 }

@@ -30,7 +30,12 @@ struct Slots<T> {
 impl<T> Table<T> {
     pub(crate) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Shard(Mutex::new(Slots { slab: Slab::new(), next_generation: 0 }))),
+            shards: std::array::from_fn(|_| {
+                Shard(Mutex::new(Slots {
+                    slab: Slab::new(),
+                    next_generation: 0,
+                }))
+            }),
         }
     }
 
@@ -67,7 +72,12 @@ impl<T> Table<T> {
         for shard in 0..SHARDS {
             self.with(shard, |slots| {
                 found.extend(slots.slab.iter().map(|(slot, (generation, value))| {
-                    read(shard as u64 | (slot as u64) << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS), value)
+                    read(
+                        shard as u64
+                            | (slot as u64) << SHARD_BITS
+                            | generation << (SHARD_BITS + SLOT_BITS),
+                        value,
+                    )
                 }));
             });
         }
@@ -76,7 +86,10 @@ impl<T> Table<T> {
 
     fn with<R>(&self, shard: usize, work: impl FnOnce(&mut Slots<T>) -> R) -> R {
         // No user code runs under the lock, and a slab that panicked half-way is still a slab.
-        let mut slots = self.shards[shard].0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slots = self.shards[shard]
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         work(&mut slots)
     }
 }
@@ -92,50 +105,5 @@ fn split(ticket: u64) -> (usize, usize, u64) {
 impl<T> std::fmt::Debug for Table<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Table").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stale_ticket_finds_nothing_in_a_slot_that_is_used_again() {
-        let table = Table::new();
-        let first = table.insert("first");
-        assert_eq!(table.remove(first), Some("first"));
-        let second = table.insert("second");
-        assert_ne!(first, second);
-        assert_eq!(table.remove(first), None);
-        assert_eq!(table.remove(second), Some("second"));
-        assert_eq!(table.remove(second), None);
-    }
-
-    #[test]
-    fn any_number_is_a_harmless_ticket() {
-        let table = Table::new();
-        let ticket = table.insert(());
-        for stray in [0_u64, 1, u64::MAX, ticket.wrapping_add(1), !ticket] {
-            if stray != ticket {
-                assert_eq!(table.remove(stray), None, "{stray}");
-            }
-        }
-        assert_eq!(table.collect(|ticket, ()| ticket), [ticket]);
-    }
-
-    #[test]
-    fn threads_see_each_others_values() {
-        let table = Table::new();
-        std::thread::scope(|scope| {
-            for thread in 0..40 {
-                scope.spawn({
-                    let table = &table;
-                    move || table.insert(thread)
-                });
-            }
-        });
-        let mut all = table.collect(|_, value| *value);
-        all.sort_unstable();
-        assert_eq!(all, (0..40).collect::<Vec<_>>());
     }
 }

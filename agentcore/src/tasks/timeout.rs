@@ -40,7 +40,11 @@ impl TimedOut {
 
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "timed out after {}", humantime::format_duration(self.limit))
+        write!(
+            f,
+            "timed out after {}",
+            humantime::format_duration(self.limit)
+        )
     }
 }
 
@@ -48,5 +52,7 @@ impl std::error::Error for TimedOut {}
 
 /// `future`, dropped when `limit` is over.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, TimedOut> {
-    tokio::time::timeout(limit, future).await.map_err(|_| TimedOut { limit })
+    tokio::time::timeout(limit, future)
+        .await
+        .map_err(|_| TimedOut { limit })
 }

@@ -81,16 +81,6 @@ async fn limited(text: &str) -> Result<&str, TimedOut> {
 #[async_task]
 async fn empty() {}
 
-/// The unsafe block in the body has to stay necessary.
-///
-/// # Safety
-///
-/// There is nothing to it.
-#[async_task]
-pub async unsafe fn dangerous(text: &str) -> &str {
-    unsafe { str::from_utf8_unchecked(text.as_bytes()) }
-}
-
 struct Worker(u32);
 
 impl Worker {

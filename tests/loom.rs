@@ -1,0 +1,154 @@
+//! The tracker's races, explored exhaustively.
+//!
+//! The sources are the library's own, compiled here with the model checker's primitives in the place of the standard
+//! library's: that needs no special flags, so the models run with every other test.
+
+mod ping {
+    //! What `status.rs` needs of the library.
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum PingStatus {
+        Healthy,
+        HealthyBusy,
+    }
+
+    impl PingStatus {
+        pub(crate) const fn busy_if(busy: bool) -> Self {
+            if busy {
+                Self::HealthyBusy
+            } else {
+                Self::Healthy
+            }
+        }
+    }
+}
+
+#[allow(dead_code, unreachable_pub, reason = "the models use a part of it")]
+#[path = "../agentcore/src/tasks"]
+mod tasks {
+    pub(crate) mod sync {
+        pub(crate) use loom::sync::Mutex;
+        pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+
+        /// All on one shard: more meetings, fewer states.
+        pub(crate) fn thread_number() -> usize {
+            0
+        }
+    }
+
+    pub(crate) mod status;
+    pub(crate) mod table;
+}
+
+use loom::sync::Arc;
+use loom::thread;
+use ping::PingStatus::{Healthy, HealthyBusy};
+use tasks::status::StatusCell;
+use tasks::table::Table;
+
+fn at(seconds: u32) -> impl Fn() -> u32 {
+    move || seconds
+}
+
+/// Whoever has begun sees busy until it has ended, whatever another does at the same time.
+#[test]
+fn the_status_never_says_healthy_while_anything_lives() {
+    loom::model(|| {
+        let cell = Arc::new(StatusCell::new(0));
+        let other = thread::spawn({
+            let cell = Arc::clone(&cell);
+            move || {
+                cell.begin(at(1));
+                assert_eq!(cell.view().effective(), HealthyBusy);
+                cell.end(at(2));
+            }
+        });
+        cell.begin(at(3));
+        assert_eq!(cell.view().effective(), HealthyBusy);
+        cell.end(at(4));
+        other.join().unwrap();
+        let end = cell.view();
+        assert_eq!((end.effective(), end.count), (Healthy, 0));
+        assert!(end.stamp == 2 || end.stamp == 4, "{end:?}");
+    });
+}
+
+/// A reader gets a status and the stamp that belongs to it, never one with the other's.
+#[test]
+fn status_and_stamp_are_read_as_one() {
+    loom::model(|| {
+        let cell = Arc::new(StatusCell::new(0));
+        let writer = thread::spawn({
+            let cell = Arc::clone(&cell);
+            move || {
+                cell.begin(at(1));
+                cell.end(at(2));
+                cell.force(Some(HealthyBusy), at(3));
+            }
+        });
+        let view = cell.view();
+        assert!(
+            matches!(
+                (view.effective(), view.stamp),
+                (Healthy, 0 | 2) | (HealthyBusy, 1 | 3)
+            ),
+            "{view:?}"
+        );
+        writer.join().unwrap();
+    });
+}
+
+/// Forcing and working at the same time: no event gets lost.
+#[test]
+fn overrides_and_activities_do_not_undo_each_other() {
+    loom::model(|| {
+        let cell = Arc::new(StatusCell::new(0));
+        let other = thread::spawn({
+            let cell = Arc::clone(&cell);
+            move || {
+                cell.force(Some(Healthy), at(1));
+                cell.force(None, at(2));
+            }
+        });
+        cell.begin(at(3));
+        other.join().unwrap();
+        let view = cell.view();
+        assert_eq!(
+            (view.effective(), view.count, view.forced),
+            (HealthyBusy, 1, None)
+        );
+        assert!(view.stamp == 2 || view.stamp == 3, "{view:?}");
+    });
+}
+
+/// Two that hold the same ticket: one ends the task, the other is told that it is over.
+#[test]
+fn a_task_is_ended_once() {
+    loom::model(|| {
+        let table = Arc::new(Table::new());
+        let ticket = table.insert("task");
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.remove(ticket)
+        });
+        let (mine, theirs) = (table.remove(ticket), other.join().unwrap());
+        assert_eq!([mine, theirs].into_iter().flatten().count(), 1);
+    });
+}
+
+/// A stale ticket, while its slot is being used again.
+#[test]
+fn a_stale_ticket_never_ends_a_strangers_task() {
+    loom::model(|| {
+        let table = Arc::new(Table::new());
+        let stale = table.insert("old");
+        assert_eq!(table.remove(stale), Some("old"));
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.insert("new")
+        });
+        assert_eq!(table.remove(stale), None);
+        let fresh = other.join().unwrap();
+        assert_eq!(table.remove(fresh), Some("new"));
+    });
+}
