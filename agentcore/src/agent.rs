@@ -22,6 +22,14 @@ pub(crate) struct Entrypoint {
     pub(crate) start: Start,
 }
 
+impl Entrypoint {
+    fn requirements(&self) -> Requirements {
+        let mut requirements = Requirements::default();
+        (self.requires)(&mut requirements);
+        requirements
+    }
+}
+
 /// Starts an invocation on the workers.
 pub(crate) type Start = Arc<dyn Fn(&Handle, Job) -> JoinHandle<Outgoing> + Send + Sync>;
 
@@ -147,7 +155,8 @@ impl Parts {
         self.check_states(&mut problems);
         let mut entrypoints = self.entrypoints.into_iter();
         match entrypoints.next() {
-            Some(entrypoint) if problems.is_empty() => {
+            Some(mut entrypoint) if problems.is_empty() => {
+                entrypoint.options.watch_disconnect = entrypoint.requirements().needs_disconnects();
                 let mut states = States::default();
                 self.states
                     .into_iter()
@@ -185,9 +194,7 @@ impl Parts {
             made.push((id, by));
         }
         for entrypoint in &self.entrypoints {
-            let mut requirements = Requirements::default();
-            (entrypoint.requires)(&mut requirements);
-            for (id, name) in requirements.states() {
+            for (id, name) in entrypoint.requirements().states() {
                 if !made.iter().any(|(known, _)| known == id) {
                     problems.push(format!(
                         "entrypoint {} takes `State<{name}>`, but no `#[on_start]` hook returns a `{name}`",

@@ -207,6 +207,7 @@ impl App {
         let options = &mut agent.entrypoint.options;
         options.timeout = self.timeout.or(options.timeout);
         options.cancel_on_disconnect |= self.cancel_on_disconnect;
+        options.watch_disconnect |= options.cancel_on_disconnect;
         Server::bind(agent, settings).await
     }
 }

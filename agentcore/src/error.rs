@@ -31,14 +31,11 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// use agentcore::HttpError;
 /// use serde_json::{Value, json};
 ///
-/// # mod private {
-/// # use super::*;
 /// #[agentcore::entrypoint(main = false)]
 /// async fn handler(event: Value) -> Result<Value, HttpError> {
 ///     let city = event["city"].as_str().ok_or_else(|| HttpError::new(422, "`city` is missing"))?;
 ///     Ok(json!({ "forecast": format!("{city}: sunny") }))
 /// }
-/// # }
 /// ```
 pub struct HttpError {
     status: StatusCode,

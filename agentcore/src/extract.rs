@@ -8,27 +8,26 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use crate::context::Scope;
 use crate::response::{IntoResponse, Json, Response};
-use crate::state::States;
 
 /// One call of the entrypoint: the request's head, and its body, whole.
 ///
 /// Extractors read from it; see [`FromInvocation`].
 pub struct Invocation {
-    head: http::request::Parts,
+    scope: Arc<Scope>,
     body: Bytes,
-    states: Arc<States>,
 }
 
 impl Invocation {
-    pub(crate) fn new(head: http::request::Parts, body: Bytes, states: Arc<States>) -> Self {
-        Self { head, body, states }
+    pub(crate) fn new(scope: Arc<Scope>, body: Bytes) -> Self {
+        Self { scope, body }
     }
 
     /// The request's headers, all of them.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        self.scope.headers()
     }
 
     /// The request's body.
@@ -37,8 +36,8 @@ impl Invocation {
         &self.body
     }
 
-    pub(crate) fn states(&self) -> &States {
-        &self.states
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
     }
 }
 
@@ -74,13 +73,10 @@ impl fmt::Debug for Invocation {
 ///     }
 /// }
 ///
-/// # mod private {
-/// # use super::*;
 /// #[agentcore::entrypoint(main = false)]
 /// async fn handler(question: String, tenant: Tenant) -> String {
 ///     format!("{} asked: {question}", tenant.0)
 /// }
-/// # }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from an invocation",
@@ -107,12 +103,22 @@ pub trait FromInvocation: Sized {
 #[derive(Debug, Default)]
 pub struct Requirements {
     states: Vec<(TypeId, &'static str)>,
+    disconnects: bool,
 }
 
 impl Requirements {
     /// A state of type `S`, as [`State`](crate::State) needs it.
     pub fn state<S: 'static>(&mut self) {
         self.states.push((TypeId::of::<S>(), type_name::<S>()));
+    }
+
+    /// To notice a client that goes away, as [`CancellationToken`](crate::CancellationToken) needs it.
+    pub fn disconnects(&mut self) {
+        self.disconnects = true;
+    }
+
+    pub(crate) fn needs_disconnects(&self) -> bool {
+        self.disconnects
     }
 
     pub(crate) fn states(&self) -> &[(TypeId, &'static str)] {

@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) name: &'static str,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
+    /// Whether a client that goes away has to be noticed while the handler runs.
+    pub(crate) watch_disconnect: bool,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             name,
             timeout: None,
             cancel_on_disconnect: false,
+            watch_disconnect: false,
         }
     }
 }
@@ -79,9 +82,12 @@ where
         None => panics::catch(reply).await,
         Some(limit) => match timeout(limit, panics::catch(reply)).await {
             Ok(response) => response,
-            Err(late) => Ok(Response::error(late.to_string())
-                .with_status(504)
-                .with_failure(&late)),
+            Err(late) => {
+                activity.scope().cancel();
+                Ok(Response::error(late.to_string())
+                    .with_status(504)
+                    .with_failure(&late))
+            }
         },
     };
     let response = response.unwrap_or_else(|panic| {

@@ -60,6 +60,7 @@ mod context;
 mod error;
 mod extract;
 mod handler;
+mod instance;
 mod invoke;
 mod log;
 mod panics;
@@ -82,6 +83,7 @@ pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
 pub use config::{BusyWhile, Config, ErrorMode, StampWhileBusy};
+pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError};
 pub use extract::{FromInvocation, Invocation, Requirements};
 pub use handler::{Handler, HandlerReply};
@@ -95,7 +97,20 @@ pub use tasks::{
     clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
 };
 
-/// Compiles the README's code.
+/// Compiles the code of pages that rustdoc would not: the README, and the docs of the macros, which belong to their own
+/// crate.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../agentcore-macros/docs/async_task.md")]
+    mod async_task {}
+    #[doc = include_str!("../../agentcore-macros/docs/entrypoint.md")]
+    mod entrypoint {}
+    #[doc = include_str!("../../agentcore-macros/docs/on_shutdown.md")]
+    mod on_shutdown {}
+    #[doc = include_str!("../../agentcore-macros/docs/on_start.md")]
+    mod on_start {}
+    #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
+    mod ping {}
+}

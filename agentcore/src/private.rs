@@ -4,18 +4,14 @@
 //! everything through this module by absolute path, the standard library too: a user's own `Result`, `Send` or `core`
 //! cannot get between.
 //!
-//! Which kind of argument or return value a type is, the expansion asks the type ([`Probe`]); see [`args`] and
-//! [`reply`].
+//! Which kind of argument or return value a type is, the expansion asks the type ([`Probe`]); see `args` and
+//! `reply`.
 
 #![expect(
     missing_debug_implementations,
     reason = "for expansions, not for people"
 )]
 #![expect(clippy::unused_self, reason = "of a tag, only the type matters")]
-#![expect(
-    clippy::result_large_err,
-    reason = "the error is a reply, and made once per invocation at most"
-)]
 
 // `lib.rs` gives this module another name than its file, after which rustc would look for these beside it.
 #[path = "private/args.rs"]

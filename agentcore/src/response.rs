@@ -20,8 +20,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// use agentcore::Response;
 /// use serde_json::{Value, json};
 ///
-/// # mod private {
-/// # use super::*;
 /// #[agentcore::entrypoint(main = false)]
 /// async fn handler(event: Value) -> Response {
 ///     match event["format"].as_str() {
@@ -29,7 +27,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 ///         _ => Response::json(&json!({ "message": "hello" })).with_header("x-cache", "miss"),
 ///     }
 /// }
-/// # }
 /// ```
 #[derive(Debug, Default)]
 #[must_use]

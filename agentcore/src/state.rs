@@ -18,8 +18,6 @@ use crate::response::Response;
 ///
 /// struct Model { name: &'static str }
 ///
-/// # mod private {
-/// # use super::*;
 /// #[agentcore::on_start]
 /// async fn load() -> Model {
 ///     Model { name: "small" }
@@ -29,7 +27,6 @@ use crate::response::Response;
 /// async fn handler(model: State<Model>) -> String {
 ///     format!("answered by {}", model.name)
 /// }
-/// # }
 /// ```
 pub struct State<S>(Arc<S>);
 
@@ -65,8 +62,9 @@ impl<S: Send + Sync + 'static> FromInvocation for State<S> {
     type Rejection = Response;
 
     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Response> {
-        invocation.states().find::<S>().map(Self).ok_or_else(|| {
-            // Start-up checks what the entrypoint asks for; only a hand-made `Invocation` comes here.
+        let states = invocation.scope().instance().states.get();
+        states.and_then(States::find).map(Self).ok_or_else(|| {
+            // A start checks what the entrypoint asks for; an extractor that forgot to name it in `requires` comes here.
             Response::error(format!("no state of type `{}`", type_name::<S>())).with_status(500)
         })
     }
@@ -113,5 +111,13 @@ impl States {
 
     fn find<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
         Arc::clone(self.0.get(&TypeId::of::<S>())?).downcast().ok()
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("States")
+            .field("count", &self.0.len())
+            .finish()
     }
 }

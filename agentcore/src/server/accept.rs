@@ -72,8 +72,8 @@ fn protocol(front: &Front) -> http1::Builder {
         .header_read_timeout(front.settings.header_timeout)
         .max_header_size(MAX_HEADER_BYTES)
         // A client that has only closed its sending side still gets its reply. It cannot be told from one that left,
-        // so where leaving cancels, it has to count as leaving.
-        .half_close(!front.agent.entrypoint.options.cancel_on_disconnect);
+        // so where leaving has a meaning, it has to count as leaving.
+        .half_close(!front.agent.entrypoint.options.watch_disconnect);
     protocol
 }
 

@@ -3,7 +3,7 @@
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
 use std::net::TcpListener;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +18,7 @@ use super::wake::WakeQueue;
 use crate::agent::{Agent, Callback};
 use crate::config::Settings;
 use crate::error::{Error, Kind, with_causes};
+use crate::instance::Instance;
 use crate::panics;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
@@ -32,13 +33,11 @@ const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
 pub(super) struct Front {
     pub(super) agent: Agent,
     pub(super) settings: Settings,
-    pub(super) tracker: TrackerHandle,
+    pub(super) instance: Arc<Instance>,
     pub(super) workers: Handle,
     pub(super) phase: PhaseCell,
     pub(super) pinger: Pinger,
     pub(super) wakes: Arc<WakeQueue>,
-    /// There once the start hooks have run.
-    pub(super) states: OnceLock<Arc<States>>,
 }
 
 /// Serves until stopped. Runs on the front's thread, and is all that runs there.
@@ -59,16 +58,14 @@ pub(super) fn run(
         .build()
         .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
-    let tracker = TrackerHandle::Process;
     let front = Arc::new(Front {
         pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
         agent,
         settings,
-        tracker,
+        instance: Arc::new(Instance::new(TrackerHandle::Process)),
         workers,
         phase: PhaseCell::new(),
         wakes: Arc::default(),
-        states: OnceLock::new(),
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
@@ -152,7 +149,7 @@ impl Front {
                 return Ok(());
             }
         }
-        self.states.get_or_init(|| Arc::new(states));
+        self.instance.states.get_or_init(|| states);
         self.phase.advance(Phase::Serving);
         if let Some(tell) = on_ready {
             tell(&self.agent);
@@ -160,10 +157,11 @@ impl Front {
 
         let name = requests.first().await;
         self.phase.advance(Phase::Draining);
+        self.instance.stopping.cancel();
         let grace = self.settings.shutdown_grace;
         tracing::info!(
             "{name}: stopping; {} in progress, up to {} to finish",
-            self.tracker.in_progress(),
+            self.instance.tracker.in_progress(),
             humantime::format_duration(grace)
         );
         tokio::select! {
@@ -202,7 +200,7 @@ impl Front {
     /// Lets work in progress finish within `grace`, then runs the shutdown hooks.
     async fn drain(&self, grace: Duration) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + grace;
-        let finished = match tokio::time::timeout_at(deadline, self.tracker.idle()).await {
+        let finished = match tokio::time::timeout_at(deadline, self.instance.tracker.idle()).await {
             Ok(()) => Ok(()),
             Err(_) => self.report_cut_off(),
         };
@@ -219,7 +217,7 @@ impl Front {
 
     /// Names everything that still runs; an error if anything does.
     fn report_cut_off(&self) -> Result<(), Error> {
-        let tasks = self.tracker.info().running_jobs;
+        let tasks = self.instance.tracker.info().running_jobs;
         let mut cut_off: Vec<_> = tasks
             .iter()
             .map(|task| {
@@ -233,7 +231,12 @@ impl Front {
                 )
             })
             .collect();
-        match self.tracker.in_progress().saturating_sub(tasks.len()) {
+        match self
+            .instance
+            .tracker
+            .in_progress()
+            .saturating_sub(tasks.len())
+        {
             0 => {}
             1 => cut_off.push("an invocation".to_owned()),
             count => cut_off.push(format!("{count} invocations")),

@@ -10,7 +10,7 @@ use super::lifecycle::Phase;
 use super::request_body;
 use super::service::{ReplyBody, refuse};
 use crate::config::BusyWhile;
-use crate::context::Activity;
+use crate::context::{Activity, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, internal_error};
 
@@ -18,24 +18,22 @@ pub(super) async fn answer(
     front: &Arc<Front>,
     request: Request<Incoming>,
 ) -> http::Response<ReplyBody> {
-    let states = match (front.phase.get(), front.states.get()) {
-        (Phase::Serving, Some(states)) => states,
-        (Phase::Draining, _) => return refuse(request, front.unavailable("Shutting down")),
-        _ => return refuse(request, front.unavailable("Starting")),
-    };
+    match front.phase.get() {
+        Phase::Starting => return refuse(request, front.unavailable("Starting")),
+        Phase::Serving => {}
+        Phase::Draining => return refuse(request, front.unavailable("Shutting down")),
+    }
     let settings = &front.settings;
-    let activity = Activity::begin(
-        front.tracker.clone(),
-        settings.busy_while == BusyWhile::Activity,
-    );
-
+    let counts = settings.busy_while == BusyWhile::Activity;
     let (head, body) = request.into_parts();
+    let activity = Activity::begin(Arc::clone(&front.instance), counts, head.headers);
+
     let body = match request_body::read(body, settings.max_body_bytes, settings.body_timeout).await
     {
         Ok(body) => body,
         Err(problem) => {
             let response = problem.into_response(
-                &head.headers,
+                activity.scope().headers(),
                 settings.max_body_bytes,
                 settings.body_timeout,
             );
@@ -44,13 +42,14 @@ pub(super) async fn answer(
     };
 
     let entrypoint = &front.agent.entrypoint;
-    let invocation = Invocation::new(head, body, Arc::clone(states));
+    let invocation = Invocation::new(Arc::clone(activity.scope()), body);
     let job = Job {
         invocation,
         options: entrypoint.options,
         errors: settings.errors,
         activity,
     };
+    let left = CancelOnDrop(Some(Arc::clone(job.activity.scope())));
     let running = (entrypoint.start)(&front.workers, job);
     let finished = if entrypoint.options.cancel_on_disconnect {
         // This future is dropped with its connection.
@@ -58,6 +57,7 @@ pub(super) async fn answer(
     } else {
         front.wakes.batch(running).await
     };
+    left.disarm();
     match finished {
         Ok(outgoing) => {
             let (parts, body, activity) = outgoing.into_parts();
@@ -67,5 +67,22 @@ pub(super) async fn answer(
         // Panics of the handler are caught inside; this is one in the drop of what it left behind, or a runtime that
         // is being shut down.
         Err(_) => settings.errors.apply(internal_error()).into(),
+    }
+}
+
+/// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.
+struct CancelOnDrop(Option<Arc<Scope>>);
+
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(scope) = &self.0 {
+            scope.cancel();
+        }
     }
 }

@@ -63,18 +63,18 @@ impl Pinger {
             tracing::info!(
                 "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
             );
-            front.tracker.restart_idle_clock();
+            front.instance.tracker.restart_idle_clock();
         }
         if let Some(custom) = &self.custom {
             match custom.ask(front).await {
-                Ok(status) => front.tracker.set_custom(status),
+                Ok(status) => front.instance.tracker.set_custom(status),
                 Err(problem) => {
-                    front.tracker.clear_custom();
+                    front.instance.tracker.clear_custom();
                     custom.warn(&problem);
                 }
             }
         }
-        self.show(front.tracker.status())
+        self.show(front.instance.tracker.status())
     }
 
     fn show(&self, view: StatusView) -> Response {

@@ -15,5 +15,9 @@ mod tracking;
 /// How many tasks of this name are running.
 #[cfg(test)]
 fn running(name: &str) -> usize {
-    agentcore::async_task_info().running_jobs.iter().filter(|job| job.name == name).count()
+    agentcore::async_task_info()
+        .running_jobs
+        .iter()
+        .filter(|job| job.name == name)
+        .count()
 }

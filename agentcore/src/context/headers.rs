@@ -1,0 +1,188 @@
+//! The headers that the platform sends, and which of the others an agent may pass on.
+//!
+//! Sources: the AgentCore developer guide (`runtime-header-allowlist`), the constants of AWS's Python SDK 1.25, and a
+//! dump of the headers of a live runtime.
+
+use http::{HeaderMap, HeaderName};
+
+const fn name(text: &'static str) -> HeaderName {
+    HeaderName::from_static(text)
+}
+
+pub(super) const SESSION_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-session-id");
+pub(super) const USER_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-user-id");
+pub(super) const OAUTH2_CALLBACK_URL: HeaderName = name("oauth2callbackurl");
+pub(super) const BAGGAGE: HeaderName = name("baggage");
+pub(super) const TRACEPARENT: HeaderName = name("traceparent");
+pub(super) const TRACESTATE: HeaderName = name("tracestate");
+pub(super) const X_AMZN_TRACE_ID: HeaderName = name("x-amzn-trace-id");
+
+/// The SDKs read the first; the second is what has been seen on the wire.
+pub(super) const REQUEST_IDS: [HeaderName; 2] = [
+    name("x-amzn-bedrock-agentcore-runtime-request-id"),
+    name("x-amzn-requestid"),
+];
+
+/// The same token under three names; the first that is there wins, in the order of Python's SDK.
+pub(super) const WORKLOAD_ACCESS_TOKENS: [HeaderName; 3] = [
+    name("x-amz-bedrock-agentcore-identity-wat"),
+    name("workloadaccesstoken"),
+    name("x-amzn-bedrock-agentcore-runtime-workload-accesstoken"),
+];
+
+/// Headers that are about this hop, this client or its browser, and say nothing to an agent's callees. The platform
+/// refuses them on an allow-list.
+const RESTRICTED: [&str; 74] = [
+    // Authentication of a hop.
+    "proxy-authorization",
+    "www-authenticate",
+    // Content and caching.
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "cache-control",
+    "etag",
+    "expires",
+    "last-modified",
+    "pragma",
+    "range",
+    "vary",
+    // Connections.
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    // Who asks whom.
+    "date",
+    "from",
+    "host",
+    "link",
+    "location",
+    "origin",
+    "referer",
+    "retry-after",
+    "server",
+    "user-agent",
+    // Cookies.
+    "cookie",
+    "set-cookie",
+    // Browsers' security.
+    "clear-site-data",
+    "expect-ct",
+    "feature-policy",
+    "permissions-policy",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "referrer-policy",
+    "strict-transport-security",
+    "x-content-type-options",
+    "x-csrf-token",
+    "x-frame-options",
+    "x-requested-with",
+    "x-xss-protection",
+    // Client hints.
+    "accept-ch",
+    "accept-ch-lifetime",
+    "downlink",
+    "dpr",
+    "ect",
+    "rtt",
+    "save-data",
+    "viewport-width",
+    "width",
+    // Proxies, and headers that pretend to be one.
+    "cf-connecting-ip",
+    "cf-ray",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-cache",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-original-host",
+    "x-original-url",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-served-by",
+    "x-source-ip",
+    "expect",
+];
+
+/// Families of which every member is restricted.
+const RESTRICTED_PREFIXES: [&str; 5] = [
+    "access-control-",
+    "content-",
+    "cross-origin-",
+    "if-",
+    "sec-websocket-",
+];
+
+/// Whether an agent may hand this header on to what it calls: the platform's allow-list rules, without the headers
+/// that carry secrets or that have a method of their own.
+fn is_forwardable(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if RESTRICTED.contains(&name)
+        || RESTRICTED_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    {
+        return false;
+    }
+    if name.starts_with("x-amzn-") {
+        return name.starts_with("x-amzn-bedrock-agentcore-runtime-custom-");
+    }
+    let is_own =
+        name == "authorization" || name == "workloadaccesstoken" || name == "x-aws-guest-auth";
+    !(is_own || name.starts_with("x-amz-"))
+}
+
+/// The forwardable ones of `headers`.
+pub(super) fn forwardable(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| is_forwardable(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custom_headers_pass_and_the_hops_own_do_not() {
+        for pass in [
+            "x-amzn-bedrock-agentcore-runtime-custom-tenant",
+            "x-api-version",
+            "baggage",
+            "traceparent",
+            "my-header",
+        ] {
+            assert!(is_forwardable(&name(pass)), "{pass}");
+        }
+        for stop in [
+            "authorization",
+            "cookie",
+            "content-type",
+            "host",
+            "sec-websocket-key",
+            "x-amz-date",
+            "x-amz-bedrock-agentcore-identity-wat",
+            "x-amzn-trace-id",
+            "x-amzn-bedrock-agentcore-runtime-session-id",
+            "workloadaccesstoken",
+            "x-forwarded-for",
+        ] {
+            assert!(!is_forwardable(&name(stop)), "{stop}");
+        }
+    }
+}
