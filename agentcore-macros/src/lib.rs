@@ -1,6 +1,6 @@
-//! The attribute macros of `agentcore`; use them through that crate.
+//! The macros of `agentcore`; use them through that crate.
 //!
-//! Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
+//! `stream!` and `try_stream!` are in `generator`. Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
 //! it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
 //!
 //! Their documentation is in `docs/`. Its examples are compiled as tests of `agentcore`, which they need.
@@ -8,6 +8,7 @@
 mod args;
 mod errors;
 mod expand;
+mod generator;
 mod item;
 mod model;
 mod paths;
@@ -47,4 +48,16 @@ pub fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::on_shutdown(args.into(), item.into()).into()
+}
+
+#[doc = include_str!("../docs/stream.md")]
+#[proc_macro]
+pub fn stream(body: TokenStream) -> TokenStream {
+    generator::expand(generator::Kind::Stream, body.into()).into()
+}
+
+#[doc = include_str!("../docs/try_stream.md")]
+#[proc_macro]
+pub fn try_stream(body: TokenStream) -> TokenStream {
+    generator::expand(generator::Kind::TryStream, body.into()).into()
 }

@@ -59,6 +59,7 @@ mod config;
 mod context;
 mod error;
 mod extract;
+mod generator;
 mod handler;
 mod instance;
 mod invoke;
@@ -69,6 +70,7 @@ mod registry;
 mod response;
 mod rt;
 mod server;
+pub mod sse;
 mod state;
 mod tasks;
 
@@ -77,7 +79,9 @@ mod tasks;
 pub mod __private;
 
 #[doc(inline)]
-pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
+pub use agentcore_macros::{
+    async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
+};
 pub use bytes::Bytes;
 pub use http::{HeaderMap, StatusCode};
 
@@ -113,4 +117,8 @@ mod pages {
     mod on_start {}
     #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
     mod ping {}
+    #[doc = include_str!("../../agentcore-macros/docs/stream.md")]
+    mod stream {}
+    #[doc = include_str!("../../agentcore-macros/docs/try_stream.md")]
+    mod try_stream {}
 }

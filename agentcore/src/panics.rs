@@ -101,15 +101,20 @@ impl<F: Future> Future for Catch<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;
-        let outer = CATCHING.replace(true);
-        // What the future leaves behind broken is its own; nothing of ours is behind the same reference.
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
-        CATCHING.set(outer);
-        match polled {
+        match guard(|| future.poll(cx)) {
             Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(Panic::caught(&*payload))),
+            Err(panic) => Poll::Ready(Err(panic)),
         }
     }
+}
+
+/// `work`, with a panic turned into an error.
+pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    let outer = CATCHING.replace(true);
+    // What the work leaves behind broken is its own; nothing of ours is behind the same reference.
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(outer);
+    done.map_err(|payload| Panic::caught(&*payload))
 }
 
 #[cfg(test)]

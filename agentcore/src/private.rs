@@ -42,6 +42,7 @@ pub use std::process::ExitCode;
 
 pub use crate::error::BoxError;
 pub use crate::extract::{Invocation, Requirements};
+pub use crate::generator::{Generator, Yielder, generator, try_generator};
 pub use crate::ping::PingStatus;
 pub use crate::registry::{
     Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
@@ -67,6 +68,7 @@ pub mod probes {
     pub use super::probe::{PlainProbe as _, ResultProbe as _};
     pub use super::reply::{
         ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _,
+        StreamProbe as _, TryStreamProbe as _,
     };
     pub use super::state::{StateProbe as _, UnitProbe as _};
 }

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::body::Body;
 use crate::error::{BoxError, ErrorBody, with_causes};
+use crate::sse::{self, SseBody, StreamItem};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -58,6 +60,36 @@ impl Response {
             HeaderValue::from_static("application/octet-stream"),
             bytes.into(),
         )
+    }
+
+    /// 200 with the items of `stream` as [server-sent events](crate::sse), each sent as soon as it is there.
+    pub fn stream<S>(stream: S) -> Self
+    where
+        S: Stream<Item: StreamItem> + Send + 'static,
+    {
+        Self::events(SseBody::new(stream, sse::plain))
+    }
+
+    /// As [`stream`](Self::stream), for a stream that may fail: an error becomes the last event.
+    ///
+    /// The error is a [`BoxError`], so that `?` in a [`try_stream!`](crate::try_stream) takes any.
+    pub fn try_stream<S, T>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<T, BoxError>> + Send + 'static,
+        T: StreamItem,
+    {
+        Self::events(SseBody::new(stream, sse::fallible))
+    }
+
+    pub(crate) fn events<S: Stream + Send + 'static>(body: SseBody<S>) -> Self {
+        let mut response = http::Response::new(Body::foreign(body));
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Self(Box::new(response))
     }
 
     /// Sets the status; 500 for a number outside 100–999.

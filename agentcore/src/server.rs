@@ -15,6 +15,7 @@ mod lifecycle;
 mod ping;
 mod request_body;
 mod service;
+mod socket;
 mod wake;
 
 use std::fmt;

@@ -8,4 +8,5 @@ mod isolation;
 mod ping_handler;
 mod shutdown;
 mod start;
+mod streams;
 mod support;

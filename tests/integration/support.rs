@@ -61,6 +61,10 @@ impl Agent {
         self.connect().send_post(body.as_ref()).reply()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` makes is passed on as it is"
+    )]
     pub(crate) fn invoke(&self, event: Value) -> Reply {
         self.post(event.to_string())
     }
@@ -112,6 +116,10 @@ impl Agent {
         self.until(&format!("{count} tasks run"), |agent| {
             agent.tasks()["active_tasks"] == count
         });
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -268,8 +276,8 @@ impl Client {
         self.next_reply()
     }
 
-    /// Reads one reply.
-    pub(crate) fn next_reply(&mut self) -> Reply {
+    /// Reads a head: status and headers.
+    pub(crate) fn head(&mut self) -> (u16, Vec<(String, String)>) {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             let read = self.stream.read_line(&mut head).expect("a head in time");
@@ -284,13 +292,22 @@ impl Client {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
+        (status, headers)
+    }
+
+    /// Reads one reply.
+    pub(crate) fn next_reply(&mut self) -> Reply {
+        let (status, headers) = self.head();
         let mut reply = Reply {
             status,
             headers,
             body: Vec::new(),
         };
         if reply.header("transfer-encoding") == Some("chunked") {
-            reply.body = self.chunks();
+            reply.body =
+                std::iter::from_fn(|| Some(self.chunk()).filter(|chunk| !chunk.is_empty()))
+                    .flatten()
+                    .collect();
         } else {
             let length = reply
                 .header("content-length")
@@ -303,19 +320,15 @@ impl Client {
         reply
     }
 
-    fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            let mut size = String::new();
-            self.stream.read_line(&mut size).expect("a chunk in time");
-            let size = usize::from_str_radix(size.trim(), 16).expect("a chunk size");
-            let mut chunk = vec![0; size + 2];
-            self.stream.read_exact(&mut chunk).expect("the whole chunk");
-            if size == 0 {
-                return body;
-            }
-            body.extend_from_slice(&chunk[..size]);
-        }
+    /// Reads one chunk; an empty one is the end.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let mut size = String::new();
+        self.stream.read_line(&mut size).expect("a chunk in time");
+        let size = usize::from_str_radix(size.trim(), 16).expect("a chunk size");
+        let mut chunk = vec![0; size + 2];
+        self.stream.read_exact(&mut chunk).expect("the whole chunk");
+        chunk.truncate(size);
+        chunk
     }
 
     /// Waits until the other side closes; what it still sent.

@@ -61,7 +61,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         &call,
         |value| {
             quote_spanned! {site=>
-                (&#private::Probe::of(&#value)).__agentcore_reply().__agentcore_respond(#value)
+                (&&&&#private::Probe::of(&#value)).__agentcore_reply().__agentcore_respond(#value)
             }
         },
         |error| {

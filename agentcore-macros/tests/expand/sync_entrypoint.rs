@@ -23,7 +23,7 @@ const _: () = {
                 {
                     ::agentcore::__private::Ok(value) => {
                         let __agentcore_value = (value,);
-                        (&::agentcore::__private::Probe::of(&__agentcore_value.0))
+                        (&&&&::agentcore::__private::Probe::of(&__agentcore_value.0))
                             .__agentcore_reply()
                             .__agentcore_respond(__agentcore_value.0)
                     }

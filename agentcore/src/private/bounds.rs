@@ -35,7 +35,7 @@ impl<T: DeserializeOwned> Payload for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from an entrypoint",
     label = "not a reply",
-    note = "return a `serde::Serialize` type, an `http::Response`, or a `Result` of these"
+    note = "return a `serde::Serialize` type, a `Stream` of such values, an `http::Response`, or a `Result` of these"
 )]
 pub trait JsonReply {
     fn into_json(self) -> Response;

@@ -1,16 +1,20 @@
 //! What an entrypoint's value and error become on the wire.
 //!
-//! Value: [`IntoResponse`], or else JSON. Between the two is the place of `Stream`, for a reply of server-sent events:
-//! one more trait and tag here, one more `&` on the probes, and one in the expansion.
+//! Value: [`IntoResponse`], or else a `Stream` of `Result`s, or else another `Stream`, or else JSON. These are four choices,
+//! so they are told apart by the number of `&`s before the probe: the first choice has the most.
 //!
 //! Error: [`IntoResponse`], which chooses its own status, or else whatever converts into [`BoxError`].
 //!
 //! [`BoxError`]: crate::BoxError
 
+use futures_core::Stream;
+
 use super::bounds::{ErrorReply, JsonReply};
 use super::probe::Probe;
+
 use crate::error::error_response;
 use crate::response::{IntoResponse, Response};
+use crate::sse::{self, SseBody, StreamItem};
 
 /// First choice for a value: it says itself what the reply is.
 pub trait ResponseProbe {
@@ -19,7 +23,25 @@ pub trait ResponseProbe {
     }
 }
 
-impl<T: IntoResponse> ResponseProbe for Probe<T> {}
+impl<T: IntoResponse> ResponseProbe for &&&Probe<T> {}
+
+/// Second choice for a value: a stream that may fail.
+pub trait TryStreamProbe {
+    fn __agentcore_reply(&self) -> TryStreamTag {
+        TryStreamTag
+    }
+}
+
+impl<S: Stream<Item = Result<T, E>>, T, E> TryStreamProbe for &&Probe<S> {}
+
+/// Third choice for a value: a stream.
+pub trait StreamProbe {
+    fn __agentcore_reply(&self) -> StreamTag {
+        StreamTag
+    }
+}
+
+impl<S: Stream> StreamProbe for &Probe<S> {}
 
 /// Last choice for a value: it is serialised.
 pub trait JsonProbe {
@@ -28,7 +50,7 @@ pub trait JsonProbe {
     }
 }
 
-impl<T> JsonProbe for &Probe<T> {}
+impl<T> JsonProbe for Probe<T> {}
 
 /// First choice for an error: it says itself what the reply is.
 pub trait FailureResponseProbe {
@@ -53,6 +75,32 @@ pub struct ResponseTag;
 impl ResponseTag {
     pub fn __agentcore_respond<T: IntoResponse>(self, value: T) -> Response {
         value.into_response()
+    }
+}
+
+pub struct TryStreamTag;
+
+impl TryStreamTag {
+    pub fn __agentcore_respond<S, T, E>(self, stream: S) -> Response
+    where
+        S: Stream<Item = Result<T, E>> + Send + 'static,
+        T: StreamItem,
+        E: ErrorReply,
+    {
+        Response::events(SseBody::new(stream, |item: Result<T, E>| {
+            sse::item_or_error(item.map_err(|error| (error.boxed(), sse::short_type_name::<E>())))
+        }))
+    }
+}
+
+pub struct StreamTag;
+
+impl StreamTag {
+    pub fn __agentcore_respond<S>(self, stream: S) -> Response
+    where
+        S: Stream<Item: StreamItem> + Send + 'static,
+    {
+        Response::stream(stream)
     }
 }
 

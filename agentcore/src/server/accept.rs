@@ -12,7 +12,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
 use super::front::Front;
-use super::service::{self, Admission};
+use super::service::{self, Admission, Link};
+use super::socket::Socket;
 
 /// The largest head of a request, in bytes; beyond it hyper answers 431.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -51,10 +52,14 @@ pub(super) async fn accept_all(
         };
         // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
         let _ = stream.set_nodelay(true);
-        let front = Arc::clone(&front);
-        let service =
-            service_fn(move |request| service::answer(Arc::clone(&front), admission, request));
-        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
+        let (socket, end) = Socket::new(stream);
+        let link = Arc::new(Link {
+            front: Arc::clone(&front),
+            admission,
+            end,
+        });
+        let service = service_fn(move |request| service::answer(Arc::clone(&link), request));
+        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(socket), service));
         tokio::spawn(async move {
             let _place = place;
             // An error here is a client that left or spoke something else; hyper has answered what could be answered.
@@ -71,9 +76,8 @@ fn protocol(front: &Front) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(front.settings.header_timeout)
         .max_header_size(MAX_HEADER_BYTES)
-        // A client that has only closed its sending side still gets its reply. It cannot be told from one that left,
-        // so where leaving has a meaning, it has to count as leaving.
-        .half_close(!front.agent.entrypoint.options.watch_disconnect);
+        // The socket decides when an end is one; see `socket`.
+        .half_close(false);
     protocol
 }
 

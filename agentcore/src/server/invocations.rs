@@ -5,19 +5,17 @@ use std::sync::Arc;
 use http::Request;
 use hyper::body::Incoming;
 
-use super::front::{AbortOnDrop, Front};
+use super::front::AbortOnDrop;
 use super::lifecycle::Phase;
 use super::request_body;
-use super::service::{ReplyBody, refuse};
+use super::service::{Link, ReplyBody, refuse};
 use crate::config::BusyWhile;
 use crate::context::{Activity, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, internal_error};
 
-pub(super) async fn answer(
-    front: &Arc<Front>,
-    request: Request<Incoming>,
-) -> http::Response<ReplyBody> {
+pub(super) async fn answer(link: &Link, request: Request<Incoming>) -> http::Response<ReplyBody> {
+    let front = &link.front;
     match front.phase.get() {
         Phase::Starting => return refuse(request, front.unavailable("Starting")),
         Phase::Serving => {}
@@ -49,6 +47,8 @@ pub(super) async fn answer(
         errors: settings.errors,
         activity,
     };
+    // From here on the client has nothing more to say.
+    let end = (!entrypoint.options.watch_disconnect).then(|| link.end.hide());
     let left = CancelOnDrop(Some(Arc::clone(job.activity.scope())));
     let running = (entrypoint.start)(&front.workers, job);
     let finished = if entrypoint.options.cancel_on_disconnect {
@@ -61,7 +61,9 @@ pub(super) async fn answer(
     match finished {
         Ok(outgoing) => {
             let (parts, body, activity) = outgoing.into_parts();
-            let body = ReplyBody::new(front.wakes.batch(body), Some(activity));
+            // A stream's producer goes with its reader.
+            let end = end.filter(|_| body.as_bytes().is_some());
+            let body = ReplyBody::new(front.wakes.batch(body), activity, end);
             http::Response::from_parts(parts, body)
         }
         // Panics of the handler are caught inside; this is one in the drop of what it left behind, or a runtime that

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::front::Front;
+use super::socket::{End, Hidden};
 use super::wake::Batched;
 use super::{invocations, request_body};
 use crate::body::Body;
@@ -27,16 +28,25 @@ pub(super) enum Admission {
     Crowded,
 }
 
+/// What the requests of one connection share.
+pub(super) struct Link {
+    pub(super) front: Arc<Front>,
+    pub(super) admission: Admission,
+    pub(super) end: Arc<End>,
+}
+
 /// Answers one request.
 pub(super) async fn answer(
-    front: Arc<Front>,
-    admission: Admission,
+    link: Arc<Link>,
     request: Request<Incoming>,
 ) -> Result<http::Response<ReplyBody>, Infallible> {
+    let Link {
+        front, admission, ..
+    } = &*link;
     let mut reply = match (request.uri().path(), request.method()) {
-        ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(&front).await.into(),
-        ("/invocations", &Method::POST) if admission == Admission::Full => {
-            invocations::answer(&front, request).await
+        ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(front).await.into(),
+        ("/invocations", &Method::POST) if *admission == Admission::Full => {
+            invocations::answer(&link, request).await
         }
         ("/invocations", &Method::POST) => {
             refuse(request, front.unavailable("Too many connections"))
@@ -48,7 +58,7 @@ pub(super) async fn answer(
             Response::error("Not Found").with_status(StatusCode::NOT_FOUND),
         ),
     };
-    if admission == Admission::Crowded {
+    if *admission == Admission::Crowded {
         reply
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -85,13 +95,20 @@ pin_project! {
     pub(super) struct ReplyBody {
         #[pin]
         body: Batched<Body>,
+        // Both are only held, until the body has been handed over.
         activity: Option<Activity>,
+        end: Option<Hidden>,
     }
 }
 
 impl ReplyBody {
-    pub(super) fn new(body: Batched<Body>, activity: Option<Activity>) -> Self {
-        Self { body, activity }
+    /// The reply to an invocation.
+    pub(super) fn new(body: Batched<Body>, activity: Activity, end: Option<Hidden>) -> Self {
+        Self {
+            body,
+            activity: Some(activity),
+            end,
+        }
     }
 }
 
@@ -99,7 +116,14 @@ impl From<Response> for http::Response<ReplyBody> {
     /// A reply of the server's own, in memory.
     fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
-        Self::from_parts(parts, ReplyBody::new(Batched::direct(body), None))
+        Self::from_parts(
+            parts,
+            ReplyBody {
+                body: Batched::direct(body),
+                activity: None,
+                end: None,
+            },
+        )
     }
 }
 

@@ -106,7 +106,7 @@ pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
 /// Begins a task that [`complete_async_task`] has to end, for work whose end no scope marks.
 ///
 /// Prefer [`track`] or `#[async_task]`: a task that nobody completes keeps the session busy, and billed, until the
-/// platform ends it. `metadata` is yours; it stands beside the task in [`async_task_info`].
+/// platform ends it. `metadata` is yours; it stands beside the task in [`async_task_info`](crate::async_task_info).
 ///
 /// ```
 /// use serde_json::json;

@@ -1,0 +1,129 @@
+//! A connection's socket, and what a half-closed one means.
+//!
+//! A client may close its sending side and wait for the reply; a client that left looks the same from here. While a plain
+//! reply is being made the difference does not matter, since accepted work is finished anyway, so the socket keeps the
+//! end to itself and the client gets its reply. While a reply is streamed, or where the handler wants to know, the end
+//! is shown, and hyper drops the connection with everything that belongs to it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The socket that hyper reads from and writes to.
+pub(super) struct Socket {
+    stream: TcpStream,
+    end: Arc<End>,
+    /// The client has closed its sending side.
+    at_end: bool,
+}
+
+/// Whether the end of what a client sends is to be seen.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    hidden: AtomicBool,
+    /// Who would have seen it.
+    reader: Mutex<Option<Waker>>,
+}
+
+/// Keeps the end hidden while it lives.
+#[derive(Debug)]
+pub(super) struct Hidden(Arc<End>);
+
+impl End {
+    pub(super) fn hide(self: &Arc<Self>) -> Hidden {
+        self.hidden.store(true, Ordering::Relaxed);
+        Hidden(Arc::clone(self))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        self.0.hidden.store(false, Ordering::Relaxed);
+        let reader = self
+            .0
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream) -> (Self, Arc<End>) {
+        let end = Arc::new(End::default());
+        (
+            Self {
+                stream,
+                end: Arc::clone(&end),
+                at_end: false,
+            },
+            end,
+        )
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.at_end {
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Ready(Ok(())) => {
+                    self.at_end = buffer.filled().len() == before && buffer.remaining() > 0
+                }
+                other => return other,
+            }
+        }
+        if self.at_end && self.end.hidden.load(Ordering::Relaxed) {
+            // Same thread as `Hidden`: nothing happens between the look and this.
+            *self
+                .end
+                .reader
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,166 @@
+//! Streamed replies, event by event.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Agent, Client};
+
+fn agent() -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_streams"), &[])
+}
+
+/// The JSON of each event's data.
+fn events(body: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(body).expect("text");
+    assert!(text.ends_with("\n\n"), "{text:?}");
+    text.split_terminator("\n\n")
+        .filter_map(|event| event.strip_prefix("data: "))
+        .map(|data| {
+            serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {data:?}"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_item_arrives_in_order_and_the_agent_is_idle_afterwards() {
+    let agent = agent();
+    let reply = agent.invoke(json!({ "kind": "count", "count": 100_000 }));
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    assert_eq!(reply.header("cache-control"), Some("no-cache"));
+    let events = events(&reply.body);
+    assert_eq!(events.len(), 100_000);
+    assert!(
+        events
+            .iter()
+            .enumerate()
+            .all(|(number, event)| event["i"] == number)
+    );
+    assert!(!agent.ping().busy);
+}
+
+#[test]
+fn an_error_is_the_last_event() {
+    let events = events(&agent().invoke(json!({ "kind": "fails", "count": 2 })).body);
+    assert_eq!(events[..2], [json!(0), json!(1)]);
+    let message = "An error occurred during streaming";
+    assert_eq!(
+        events[2],
+        json!({ "error": "enough", "error_type": "HttpError", "message": message })
+    );
+    assert_eq!(events.len(), 3);
+}
+
+#[test]
+fn an_error_before_the_stream_chooses_the_status() {
+    assert_eq!(
+        agent().invoke(json!({ "kind": "before" })).parts(),
+        (409, json!({ "error": "not now" }))
+    );
+}
+
+#[test]
+fn a_panic_is_the_last_event_without_its_text() {
+    let agent = agent();
+    let events = events(&agent.invoke(json!({ "kind": "panics" })).body);
+    assert_eq!(
+        (&events[0], &events[1]["error"]),
+        (&json!(1), &json!("Internal server error"))
+    );
+    agent.line_with("the stream panicked: a secret detail");
+    assert!(!agent.ping().busy);
+}
+
+#[test]
+fn events_keep_their_fields() {
+    let reply = agent().invoke(json!({ "kind": "events" }));
+    assert_eq!(
+        String::from_utf8(reply.body).expect("text"),
+        "event: token\nid: 7\ndata: {\"a\":1}\n\n: idle\n\n"
+    );
+}
+
+#[test]
+fn a_stream_knows_its_request_and_does_not_count_itself() {
+    let request = "POST /invocations HTTP/1.1\r\nhost: a\r\n\
+        x-amzn-bedrock-agentcore-runtime-session-id: s-1\r\ncontent-length: 18\r\n\r\n{\"kind\":\"context\"}";
+    let reply = agent().connect().send(request.as_bytes()).reply();
+    assert_eq!(events(&reply.body), [json!("s-1"), json!("Healthy")]);
+}
+
+#[test]
+fn an_open_stream_is_busy_and_its_first_event_is_there_at_once() {
+    let agent = agent();
+    let mut client = agent.connect().send_post(br#"{"kind":"silent"}"#);
+    assert_eq!(client.head().0, 200);
+    assert_eq!(client.chunk(), b"data: \"one\"\n\n");
+    assert!(agent.ping().busy);
+    drop(client);
+    agent.line_with("the producer was dropped");
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[test]
+fn a_reader_that_stops_stops_its_producer_and_nobody_else() {
+    let agent = agent();
+    let mut client = agent.connect().send_post(br#"{"kind":"endless"}"#);
+    assert_eq!(client.head().0, 200);
+    let produced = || {
+        agent
+            .invoke(json!({ "kind": "produced" }))
+            .json()
+            .as_u64()
+            .expect("a number")
+    };
+    // The buffers between producer and reader fill up; from then on nothing is produced.
+    let (mut last, mut still_since) = (produced(), Instant::now());
+    let began = Instant::now();
+    while still_since.elapsed() < Duration::from_millis(300) {
+        let now = produced();
+        if now != last {
+            (last, still_since) = (now, Instant::now());
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "the producer goes on: {now}"
+        );
+    }
+    assert!(last > 10 && last < 100_000, "{last}");
+    // Others stream meanwhile; and when the reader reads, the producer goes on.
+    assert_eq!(
+        events(&agent.invoke(json!({ "kind": "count", "count": 10 })).body).len(),
+        10
+    );
+    for _ in 0..last {
+        client.chunk();
+    }
+    agent.until("the producer goes on", |_| produced() > last);
+    drop(client);
+    agent.line_with("the producer was dropped");
+}
+
+#[test]
+fn clients_that_vanish_leave_nothing_behind() {
+    let agent = agent();
+    let descriptors = || {
+        std::fs::read_dir(format!("/proc/{}/fd", agent.pid()))
+            .expect("a process")
+            .count()
+    };
+    let before = descriptors();
+    for _ in 0..10 {
+        let clients: Vec<_> = (0..100)
+            .map(|_| Client::connect(agent.address()).send_post(br#"{"kind":"endless"}"#))
+            .collect();
+        drop(clients);
+    }
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    assert_eq!(
+        agent.invoke(json!({})).json(),
+        json!({ "ping_status": "Healthy", "active_tasks": 0 })
+    );
+    agent.until("all descriptors are closed", |_| {
+        descriptors() <= before + 1
+    });
+}
