@@ -20,6 +20,7 @@ use crate::error::{Error, Kind};
 /// | [`body_timeout`](Self::body_timeout) | `AGENTCORE_BODY_TIMEOUT` | `30s` |
 /// | [`shutdown_grace`](Self::shutdown_grace) | `AGENTCORE_SHUTDOWN_GRACE` | `10s` |
 /// | [`max_connections`](Self::max_connections) | `AGENTCORE_MAX_CONNECTIONS` | 10000 |
+/// | [`debug`](Self::debug) | `AGENTCORE_DEBUG` | `false` |
 /// | [`errors`](Self::errors) | `AGENTCORE_ERRORS` | `http` (or `in-band`) |
 /// | [`busy_while`](Self::busy_while) | `AGENTCORE_BUSY_WHILE` | `activity` (or `tasks`) |
 /// | [`stamp_while_busy`](Self::stamp_while_busy) | `AGENTCORE_STAMP_WHILE_BUSY` | `freeze` (or `refresh`) |
@@ -46,6 +47,7 @@ pub struct Config {
     body_timeout: Option<Duration>,
     shutdown_grace: Option<Duration>,
     max_connections: Option<usize>,
+    debug: Option<bool>,
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
@@ -122,6 +124,8 @@ impl Config {
         shutdown_grace: Duration,
         /// Open connections; one beyond them may ping, and is answered 503 otherwise.
         max_connections: usize,
+        /// Whether invocations with `_agent_core_app_action` are debug actions, as in Python's SDK.
+        debug: bool,
         /// What a failed invocation answers with.
         errors: ErrorMode,
         /// What makes the agent busy by itself.
@@ -153,6 +157,7 @@ impl Config {
             "a number from 1 up",
             at_least_one,
         );
+        let debug = env.value("AGENTCORE_DEBUG", "true or false", boolean);
         let errors = env.value("AGENTCORE_ERRORS", "http or in-band", |text| match text {
             "http" => Some(ErrorMode::Http),
             "in-band" => Some(ErrorMode::InBand),
@@ -211,6 +216,7 @@ impl Config {
                 .or(grace)
                 .unwrap_or(Duration::from_secs(10)),
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
+            debug: self.debug.or(debug).unwrap_or_default(),
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
             stamp_while_busy: self.stamp_while_busy.or(stamp).unwrap_or_default(),
@@ -228,6 +234,7 @@ pub(crate) struct Settings {
     pub(crate) body_timeout: Duration,
     pub(crate) shutdown_grace: Duration,
     pub(crate) max_connections: usize,
+    pub(crate) debug: bool,
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
@@ -302,6 +309,14 @@ fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
 
 fn at_least_one(text: &str) -> Option<usize> {
     text.parse().ok().filter(|&number| number > 0)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn duration(text: &str) -> Option<Duration> {

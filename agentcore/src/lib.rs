@@ -54,9 +54,11 @@
 
 mod agent;
 mod app;
+mod background;
 mod body;
 mod config;
 mod context;
+mod debug;
 mod error;
 mod extract;
 mod generator;
@@ -86,6 +88,9 @@ pub use bytes::Bytes;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
+pub use background::{
+    TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn, task_status,
+};
 pub use config::{BusyWhile, Config, ErrorMode, StampWhileBusy};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError};

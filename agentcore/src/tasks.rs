@@ -24,7 +24,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
+use crate::background::Results;
 use crate::ping::PingStatus;
 use table::Table;
 
@@ -39,6 +41,8 @@ struct Task {
     name: Cow<'static, str>,
     started: Instant,
     metadata: Option<Box<Value>>,
+    /// Ends it, if it is one that was spawned.
+    abort: Option<AbortHandle>,
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -50,6 +54,8 @@ pub(crate) struct BusyTracker {
     uncounted: AtomicUsize,
     /// Told whenever the last activity ends.
     idle: Notify,
+    /// Of background tasks that have ended.
+    results: Results,
 }
 
 impl BusyTracker {
@@ -59,6 +65,7 @@ impl BusyTracker {
             tasks: Table::new(),
             uncounted: AtomicUsize::new(0),
             idle: Notify::new(),
+            results: Results::default(),
         }
     }
 
@@ -101,6 +108,7 @@ impl BusyTracker {
             name,
             started: Instant::now(),
             metadata: metadata.map(Box::new),
+            abort: None,
         })
     }
 
@@ -117,6 +125,25 @@ impl BusyTracker {
     /// Everything that runs: tasks and invocations, whether or not they count as busy.
     pub(crate) fn in_progress(&self) -> usize {
         self.status().count as usize + self.uncounted.load(Ordering::Acquire)
+    }
+
+    /// Gives a task the means to be ended from outside.
+    pub(crate) fn make_abortable(&self, id: TaskId, abort: AbortHandle) {
+        self.tasks.with_value(id.ticket(), |task| task.abort = Some(abort));
+    }
+
+    pub(crate) fn is_running(&self, id: TaskId) -> bool {
+        self.tasks.with_value(id.ticket(), |_| ()).is_some()
+    }
+
+    /// Ends a task that was spawned; `false` if it is over, or of another kind.
+    pub(crate) fn abort(&self, id: TaskId) -> bool {
+        let abort = self.tasks.with_value(id.ticket(), |task| task.abort.clone()).flatten();
+        abort.inspect(AbortHandle::abort).is_some()
+    }
+
+    pub(crate) fn results(&self) -> &Results {
+        &self.results
     }
 
     /// Completes when nothing runs; at once if nothing does.

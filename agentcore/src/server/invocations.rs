@@ -45,6 +45,7 @@ pub(super) async fn answer(link: &Link, request: Request<Incoming>) -> http::Res
         invocation,
         options: entrypoint.options,
         errors: settings.errors,
+        debug: settings.debug,
         activity,
     };
     // From here on the client has nothing more to say.

@@ -29,6 +29,10 @@ impl TaskId {
     pub(super) fn new(ticket: u64) -> Self {
         Self(ticket)
     }
+
+    pub(super) fn ticket(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for TaskId {
@@ -74,6 +78,10 @@ impl TaskGuard {
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    pub(crate) fn tracker(&self) -> &TrackerHandle {
+        &self.tracker
     }
 }
 

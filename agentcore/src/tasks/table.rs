@@ -66,6 +66,15 @@ impl<T> Table<T> {
         })
     }
 
+    /// `work` on what `ticket` was given for, if it is still there.
+    pub(crate) fn with_value<R>(&self, ticket: u64, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let (shard, slot, generation) = split(ticket);
+        self.with(shard, |slots| match slots.slab.get_mut(slot) {
+            Some((living, value)) if *living == generation => Some(work(value)),
+            _ => None,
+        })
+    }
+
     /// `read` of every value, in no particular order.
     pub(crate) fn collect<R>(&self, read: impl Fn(u64, &T) -> R) -> Vec<R> {
         let mut found = Vec::new();

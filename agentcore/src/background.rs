@@ -1,0 +1,368 @@
+//! Background work: tasks that outlive the reply of the invocation that started them.
+
+mod results;
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use crate::context::{spawn_in_scope, with_scope};
+use crate::panics;
+use crate::tasks::{TaskGuard, TaskId, TimedOut, TrackerHandle, timeout, track};
+
+pub(crate) use results::Results;
+pub use results::{TaskResult, TaskStatus};
+
+/// Starts `future` in the background: the agent is busy from this call until it has ended.
+///
+/// It outlives the invocation, keeps its [`RequestContext`](crate::RequestContext) and tracing span, and a panic in it is
+/// logged and reported to whoever awaits the handle. Dropping the handle leaves it running.
+/// [`TaskBuilder`] gives it a name or a time limit.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let task = agentcore::spawn(async { 6 * 7 });
+/// assert_eq!(agentcore::async_task_info().active_count, 1);
+/// assert_eq!(task.await.unwrap(), 42);
+/// assert_eq!(agentcore::async_task_info().active_count, 0);
+/// # });
+/// ```
+///
+/// # Panics
+///
+/// Outside a Tokio runtime.
+#[track_caller]
+pub fn spawn<F>(future: F) -> TaskHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let place = Location::caller();
+    TaskBuilder::new(format!("{}:{}", place.file(), place.line())).spawn(future)
+}
+
+/// What a background task is called, and how long it may take.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::time::Duration;
+///
+/// use agentcore::TaskBuilder;
+///
+/// let task = TaskBuilder::new("hang").timeout(Duration::from_millis(5)).spawn(std::future::pending::<()>());
+/// assert_eq!(task.name(), "hang");
+/// assert!(task.await.unwrap_err().is_timeout());
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder spawns nothing by itself"]
+pub struct TaskBuilder {
+    name: Cow<'static, str>,
+    timeout: Option<Duration>,
+}
+
+impl TaskBuilder {
+    /// A task of this name, without a time limit.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), timeout: None }
+    }
+
+    /// Drops the task when it takes longer.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Starts `future`; see [`spawn`](crate::spawn).
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn spawn<F>(self, future: F) -> TaskHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let Self { name, timeout: limit } = self;
+        let guard = track(name.clone());
+        let id = guard.id();
+        let outcome = Arc::new(Mutex::new(Outcome::default()));
+        let tracker = guard.tracker().clone();
+        let finish = Finish { outcome: Arc::clone(&outcome), id, tracker: tracker.clone(), guard: Some(guard) };
+        let task = {
+            let name = name.clone();
+            async move {
+                let caught = panics::catch(future);
+                let ended = match limit {
+                    None => Ok(caught.await),
+                    Some(limit) => timeout(limit, caught).await,
+                };
+                finish.with(match ended {
+                    Ok(Ok(value)) => Ok(value),
+                    Ok(Err(panic)) => {
+                        panic.log(&format!("task `{name}`"));
+                        Err(TaskError::Panicked)
+                    }
+                    Err(late) => {
+                        tracing::error!("task `{name}` {late}");
+                        Err(TaskError::TimedOut(late))
+                    }
+                });
+            }
+        };
+        let abort = spawn_in_scope(task.in_current_span()).abort_handle();
+        tracker.make_abortable(id, abort.clone());
+        TaskHandle { id, name, abort, outcome, tracker }
+    }
+}
+
+/// A task in the background. Await it for its result; drop it to leave it running; [`detach`](Self::detach) it to ask for
+/// its result later.
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut handle` may be given up and taken up again.
+pub struct TaskHandle<T> {
+    id: TaskId,
+    name: Cow<'static, str>,
+    abort: tokio::task::AbortHandle,
+    outcome: Arc<Mutex<Outcome<T>>>,
+    tracker: TrackerHandle,
+}
+
+impl<T> TaskHandle<T> {
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Its name: the place of the call, unless [`TaskBuilder`] gave another.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it has ended, in whatever way.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        lock(&self.outcome).result.is_some()
+    }
+
+    /// Ends the task at its next await; nothing happens if it has ended.
+    pub fn abort(&self) {
+        self.abort.abort();
+    }
+
+    /// Lets go of the task, and keeps its result for [`task_status`] to find, in a later invocation perhaps.
+    ///
+    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB of JSON.
+    pub fn detach(self) -> TaskId
+    where
+        T: TaskResult,
+    {
+        let mut outcome = lock(&self.outcome);
+        let keep: Keep<T> = |result, id, tracker| tracker.results().keep(id, TaskStatus::of(result));
+        match outcome.result.take() {
+            Some(result) => keep(result, self.id, &self.tracker),
+            None => outcome.keep = Some(keep),
+        }
+        self.id
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T, TaskError>;
+
+    /// # Panics
+    ///
+    /// When polled after it has completed.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut outcome = lock(&self.outcome);
+        assert!(!outcome.taken, "a `TaskHandle` was polled after it had completed");
+        match outcome.result.take() {
+            Some(result) => {
+                outcome.taken = true;
+                Poll::Ready(result)
+            }
+            None => {
+                outcome.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for TaskHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("output", &type_name::<T>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a background task has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// It was aborted, or its runtime was shut down.
+    Cancelled,
+    /// It panicked; the log says how.
+    Panicked,
+    /// It took longer than its limit.
+    TimedOut(TimedOut),
+}
+
+impl TaskError {
+    /// It was aborted, or its runtime was shut down.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+
+    /// It panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked)
+    }
+
+    /// It took longer than its limit.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut(_))
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("the task was cancelled"),
+            Self::Panicked => f.write_str("the task panicked"),
+            Self::TimedOut(late) => write!(f, "the task {late}"),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}
+
+/// How a task that was [detached](TaskHandle::detach) is doing, or how it ended.
+///
+/// Any running task can be asked about by its id; of those that were not detached nothing is known once they have ended.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use agentcore::{TaskStatus, spawn, task_status};
+/// use serde_json::json;
+///
+/// let id = spawn(async { json!({ "pages": 12 }) }).detach();
+/// assert_eq!(task_status(id), TaskStatus::Running);
+/// while task_status(id) == TaskStatus::Running {
+///     tokio::task::yield_now().await;
+/// }
+/// assert_eq!(task_status(id), TaskStatus::Completed(json!({ "pages": 12 })));
+/// # });
+/// ```
+#[must_use]
+pub fn task_status(id: TaskId) -> TaskStatus {
+    with_scope(|tracker, _| {
+        // In this order: a result is there before its task leaves the list, so one of the two looks finds it.
+        if tracker.is_running(id) { TaskStatus::Running } else { tracker.results().find(id) }
+    })
+}
+
+/// Ends a background task at its next await; `false` if it has ended, or was not [`spawn`]ed.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use agentcore::{TaskStatus, cancel_task, spawn, task_status};
+///
+/// let id = spawn(std::future::pending::<()>()).detach();
+/// assert!(cancel_task(id));
+/// while task_status(id) == TaskStatus::Running {
+///     tokio::task::yield_now().await;
+/// }
+/// assert_eq!(task_status(id), TaskStatus::Cancelled);
+/// assert!(!cancel_task(id));
+/// # });
+/// ```
+pub fn cancel_task(id: TaskId) -> bool {
+    with_scope(|tracker, _| tracker.abort(id))
+}
+
+/// Stores a result that nobody awaits.
+type Keep<T> = fn(Result<T, TaskError>, TaskId, &TrackerHandle);
+
+/// Where a task leaves its result.
+struct Outcome<T> {
+    result: Option<Result<T, TaskError>>,
+    taken: bool,
+    waker: Option<Waker>,
+    /// Set when the handle was detached while the task ran.
+    keep: Option<Keep<T>>,
+}
+
+impl<T> Default for Outcome<T> {
+    fn default() -> Self {
+        Self { result: None, taken: false, waker: None, keep: None }
+    }
+}
+
+fn lock<T>(outcome: &Mutex<Outcome<T>>) -> MutexGuard<'_, Outcome<T>> {
+    outcome.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The task's end of [`Outcome`]; a task that is dropped was cancelled.
+struct Finish<T> {
+    outcome: Arc<Mutex<Outcome<T>>>,
+    id: TaskId,
+    tracker: TrackerHandle,
+    /// `None` once it has ended.
+    guard: Option<TaskGuard>,
+}
+
+impl<T> Finish<T> {
+    fn with(mut self, result: Result<T, TaskError>) {
+        self.leave(result);
+    }
+
+    fn leave(&mut self, result: Result<T, TaskError>) {
+        let Some(guard) = self.guard.take() else { return };
+        let mut outcome = lock(&self.outcome);
+        match outcome.keep {
+            // Whoever asks for it finds it running or ended, and never unknown in between.
+            Some(keep) => {
+                drop(outcome);
+                keep(result, self.id, &self.tracker);
+                drop(guard);
+            }
+            // Whoever awaits it finds it over, and the agent idle if it was the last.
+            None => {
+                drop(guard);
+                outcome.result = Some(result);
+                let waker = outcome.waker.take();
+                drop(outcome);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}
+
+impl<T> Drop for Finish<T> {
+    fn drop(&mut self) {
+        self.leave(Err(TaskError::Cancelled));
+    }
+}
+
+/// How JSON says it: the value, or the error's text.
+pub(crate) type Finished = Result<Value, String>;

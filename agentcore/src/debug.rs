@@ -1,0 +1,53 @@
+//! Debug actions: asking and changing the status by invocation, as Python's SDK answers them.
+//!
+//! Off unless `AGENTCORE_DEBUG` or [`Config::debug`](crate::Config::debug) says otherwise: whoever may invoke the agent
+//! could keep its session alive, and billed.
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::context::with_scope;
+use crate::ping::PingStatus;
+use crate::response::Response;
+use crate::tasks::{async_task_info, clear_forced_ping_status, current_ping_status, force_ping_status};
+
+/// The key that makes an invocation a debug action.
+const ACTION: &str = "_agent_core_app_action";
+
+#[derive(Serialize)]
+struct Status {
+    status: PingStatus,
+    time_of_last_update: u32,
+}
+
+/// The answer, if `body` is a debug action.
+pub(crate) fn answer(body: &[u8]) -> Option<Response> {
+    let event: Value = serde_json::from_slice(body).ok()?;
+    let action = event.get(ACTION)?;
+    Some(match action.as_str() {
+        Some("ping_status") => Response::json(&Status {
+            status: current_ping_status(),
+            time_of_last_update: with_scope(|tracker, _| tracker.status().stamp),
+        }),
+        Some("job_status") => Response::json(&async_task_info()),
+        Some("force_healthy") => forced(PingStatus::Healthy),
+        Some("force_busy") => forced(PingStatus::HealthyBusy),
+        Some("clear_forced_status") => {
+            clear_forced_ping_status();
+            Response::json(&json!({ "forced_status": "Cleared" }))
+        }
+        // Python takes whatever counts as false for no action at all.
+        None if matches!(action, Value::Null | Value::Bool(false)) => return None,
+        Some("") => return None,
+        name => {
+            let name = name.map_or_else(|| action.to_string(), ToOwned::to_owned);
+            Response::error(format!("Unknown action: {name}")).with_status(StatusCode::BAD_REQUEST)
+        }
+    })
+}
+
+fn forced(status: PingStatus) -> Response {
+    force_ping_status(status);
+    Response::json(&json!({ "forced_status": status }))
+}

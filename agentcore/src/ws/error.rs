@@ -1,0 +1,160 @@
+//! What goes wrong with a socket.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use tokio_websockets as wire;
+
+use super::close::CloseCode;
+use crate::error::BoxError;
+
+/// Why a message was not received or not sent.
+///
+/// Its text is for people; ask the `is_*` methods to decide something in code. A handler may return it with `?`: that a
+/// client has left is no failure of the handler's, and not logged as one.
+///
+/// ```
+/// use agentcore::{WebSocket, WebSocketError};
+///
+/// #[agentcore::websocket]
+/// async fn chat(mut socket: WebSocket) -> Result<(), WebSocketError> {
+///     while let Some(message) = socket.recv().await {
+///         socket.send(message?).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct WebSocketError {
+    kind: Kind,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Sent into a socket that is closed.
+    Closed,
+    /// The connection ended without a close frame.
+    Lost,
+    /// The other side has gone silent.
+    Silent,
+    /// The other side broke the protocol.
+    Protocol(CloseCode),
+    /// JSON that does not fit the type, in either direction.
+    Json,
+}
+
+impl WebSocketError {
+    fn new(kind: Kind) -> Self {
+        Self { kind, source: None }
+    }
+
+    fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(super) fn closed() -> Self {
+        Self::new(Kind::Closed)
+    }
+
+    pub(super) fn lost() -> Self {
+        Self::new(Kind::Lost)
+    }
+
+    pub(super) fn silent() -> Self {
+        Self::new(Kind::Silent)
+    }
+
+    pub(super) fn json(error: serde_json::Error) -> Self {
+        Self::new(Kind::Json).with_source(error)
+    }
+
+    pub(super) fn of_wire(error: wire::Error) -> Self {
+        use wire::proto::ProtocolError;
+        let kind = match &error {
+            wire::Error::Protocol(ProtocolError::InvalidUtf8) => {
+                Kind::Protocol(CloseCode::INVALID_DATA)
+            }
+            wire::Error::Protocol(_) => Kind::Protocol(CloseCode::PROTOCOL_ERROR),
+            wire::Error::PayloadTooLong { .. } => Kind::Protocol(CloseCode::MESSAGE_TOO_BIG),
+            wire::Error::AlreadyClosed => Kind::Closed,
+            _ => Kind::Lost,
+        };
+        Self::new(kind).with_source(error)
+    }
+
+    /// The socket was closed, by either side, before the message could be sent.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
+    /// The client has gone without a word: the connection broke, or nothing was heard from it for too long.
+    #[must_use]
+    pub fn is_disconnect(&self) -> bool {
+        matches!(self.kind, Kind::Lost | Kind::Silent)
+    }
+
+    /// The client sent what it may not: a frame that is none, text that is not UTF-8, a message over the limit. The
+    /// socket has been closed with the code for it.
+    #[must_use]
+    pub fn is_protocol(&self) -> bool {
+        self.protocol_code().is_some()
+    }
+
+    /// A message that [`recv_json`](super::WebSocket::recv_json) could not read, or
+    /// [`send_json`](super::WebSocket::send_json) not write. The socket is open.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.kind == Kind::Json
+    }
+
+    /// What the socket is closed with, for a breach of the protocol.
+    pub(super) fn protocol_code(&self) -> Option<CloseCode> {
+        match self.kind {
+            Kind::Protocol(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a handler that failed with `error` did so because of its client.
+pub(super) fn is_of_the_client(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(error) = current.downcast_ref::<WebSocketError>() {
+            return error.kind != Kind::Json;
+        }
+        cause = current.source();
+    }
+    false
+}
+
+impl fmt::Display for WebSocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Closed => "the socket is closed",
+            Kind::Lost => "the connection was lost",
+            Kind::Silent => "the client has not answered pings",
+            Kind::Protocol(CloseCode::INVALID_DATA) => "the client sent text that is not UTF-8",
+            Kind::Protocol(CloseCode::MESSAGE_TOO_BIG) => "the client sent too large a message",
+            Kind::Protocol(_) => "the client broke the WebSocket protocol",
+            Kind::Json => "the message is not the expected JSON",
+        })
+    }
+}
+
+impl fmt::Debug for WebSocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketError")
+            .field("kind", &self.kind)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for WebSocketError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}

@@ -1,0 +1,100 @@
+//! What goes back and forth.
+
+use bytes::Bytes;
+use tokio_websockets as wire;
+
+use super::close::{CloseCode, CloseFrame};
+
+/// One message, whole, however many frames it came in.
+///
+/// Pings and pongs are not among them: they are answered inside.
+///
+/// ```
+/// use agentcore::Message;
+///
+/// assert_eq!(Message::from("hello"), Message::Text("hello".to_owned()));
+/// assert_eq!(Message::from("hello").as_text(), Some("hello"));
+/// assert_eq!(Message::from(vec![1, 2]).as_text(), None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// UTF-8 text.
+    Text(String),
+    /// Bytes.
+    Binary(Bytes),
+    /// The end: received, the other side has closed, with or without saying why; sent, it closes the socket like
+    /// [`WebSocket::close`](super::WebSocket::close).
+    Close(Option<CloseFrame>),
+}
+
+impl Message {
+    /// The text, if it is a text message.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Binary(_) | Self::Close(_) => None,
+        }
+    }
+
+    /// A data message that came off the wire; `None` for a control frame.
+    pub(super) fn of_wire(message: wire::Message) -> Option<Self> {
+        if let Some(text) = message.as_text() {
+            // A copy: the frame is part of a larger buffer.
+            Some(Self::Text(text.to_owned()))
+        } else if message.is_binary() {
+            Some(Self::Binary(message.into_payload().into()))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn close_of_wire(message: &wire::Message) -> Option<CloseFrame> {
+        let (code, reason) = message.as_close()?;
+        // No code on the wire is 1005 to the library.
+        CloseCode::new(code.into()).map(|code| CloseFrame::new(code, reason))
+    }
+
+    pub(super) fn into_wire(self) -> wire::Message {
+        match self {
+            Self::Text(text) => wire::Message::text(text),
+            Self::Binary(bytes) => wire::Message::binary(bytes),
+            Self::Close(frame) => close_into_wire(frame.as_ref()),
+        }
+    }
+}
+
+pub(super) fn close_into_wire(frame: Option<&CloseFrame>) -> wire::Message {
+    let code = |frame: &CloseFrame| wire::CloseCode::try_from(frame.code().as_u16()).ok();
+    wire::Message::close(frame.and_then(code), frame.map_or("", CloseFrame::reason))
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<CloseFrame> for Message {
+    fn from(frame: CloseFrame) -> Self {
+        Self::Close(Some(frame))
+    }
+}
