@@ -7,8 +7,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::{Callback, Entrypoint, Parts, StartHook};
-use crate::config::{Config, Environment};
+use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
+use crate::config::{Config, Environment, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
@@ -199,16 +199,24 @@ impl App {
         self.bind().await?.serve().await
     }
 
-    pub(crate) async fn bind_with(
-        self,
-        settings: crate::config::Settings,
-    ) -> Result<Server, Error> {
+    pub(crate) async fn bind_with(self, settings: Settings) -> Result<Server, Error> {
+        Server::bind(self.into_agent()?, settings).await
+    }
+
+    /// The checked parts, and the configuration without the environment.
+    pub(crate) fn into_agent_for_tests(self) -> Result<(Agent, Settings), Error> {
+        let nothing = Environment { variable: &|_| None, in_container: false };
+        let settings = self.config.resolve(&nothing)?;
+        Ok((self.into_agent()?, settings))
+    }
+
+    fn into_agent(self) -> Result<Agent, Error> {
         let mut agent = self.parts.check()?;
         let options = &mut agent.entrypoint.options;
         options.timeout = self.timeout.or(options.timeout);
         options.cancel_on_disconnect |= self.cancel_on_disconnect;
         options.watch_disconnect |= options.cancel_on_disconnect;
-        Server::bind(agent, settings).await
+        Ok(agent)
     }
 }
 

@@ -75,6 +75,7 @@ mod server;
 pub mod sse;
 mod state;
 mod tasks;
+pub mod testing;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -10,6 +10,7 @@
 mod accept;
 mod clock;
 mod front;
+mod in_process;
 mod invocations;
 mod lifecycle;
 mod ping;
@@ -30,7 +31,9 @@ use tokio::sync::oneshot;
 use crate::agent::Agent;
 use crate::config::Settings;
 use crate::error::{Error, Kind};
+pub(crate) use in_process::InProcess;
 use lifecycle::Control;
+pub(crate) use service::ReplyBody;
 
 /// Connections that the kernel keeps ready while the front is busy with others.
 const BACKLOG: u32 = 4096;

@@ -192,7 +192,6 @@ pub(crate) fn unix_now() -> u32 {
 pub(crate) enum TrackerHandle {
     #[default]
     Process,
-    #[expect(dead_code, reason = "the in-process test client will use it")]
     Own(Arc<BusyTracker>),
 }
 

@@ -58,15 +58,7 @@ pub(super) fn run(
         .build()
         .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
-    let front = Arc::new(Front {
-        pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
-        agent,
-        settings,
-        instance: Arc::new(Instance::new(TrackerHandle::Process)),
-        workers,
-        phase: PhaseCell::new(),
-        wakes: Arc::default(),
-    });
+    let front = Arc::new(Front::new(agent, settings, TrackerHandle::Process, workers));
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
         let mut signals = if signals {
@@ -116,6 +108,23 @@ impl StopRequests<'_> {
 }
 
 impl Front {
+    pub(super) fn new(
+        agent: Agent,
+        settings: Settings,
+        tracker: TrackerHandle,
+        workers: Handle,
+    ) -> Self {
+        Self {
+            pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
+            agent,
+            settings,
+            instance: Arc::new(Instance::new(tracker)),
+            workers,
+            phase: PhaseCell::new(),
+            wakes: Arc::default(),
+        }
+    }
+
     /// The whole life of the server, with connections being accepted all along.
     async fn live(
         self: Arc<Self>,
@@ -143,14 +152,13 @@ impl Front {
         requests: &mut StopRequests<'_>,
     ) -> Result<(), Error> {
         tokio::select! {
-            started = self.start(&mut states) => started?,
+            started = self.run_start_hooks(&mut states) => started?,
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
                 return Ok(());
             }
         }
-        self.instance.states.get_or_init(|| states);
-        self.phase.advance(Phase::Serving);
+        self.begin_serving(states);
         if let Some(tell) = on_ready {
             tell(&self.agent);
         }
@@ -173,8 +181,13 @@ impl Front {
         }
     }
 
+    pub(super) fn begin_serving(&self, states: States) {
+        self.instance.states.get_or_init(|| states);
+        self.phase.advance(Phase::Serving);
+    }
+
     /// Runs the start hooks, one after the other, on the workers.
-    async fn start(&self, states: &mut States) -> Result<(), Error> {
+    pub(super) async fn run_start_hooks(&self, states: &mut States) -> Result<(), Error> {
         for hook in &self.agent.start_hooks {
             let failed = |why: String| {
                 Error::new(
@@ -198,7 +211,7 @@ impl Front {
     }
 
     /// Lets work in progress finish within `grace`, then runs the shutdown hooks.
-    async fn drain(&self, grace: Duration) -> Result<(), Error> {
+    pub(super) async fn drain(&self, grace: Duration) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + grace;
         let finished = match tokio::time::timeout_at(deadline, self.instance.tracker.idle()).await {
             Ok(()) => Ok(()),

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use http::Request;
-use hyper::body::Incoming;
 
 use super::front::AbortOnDrop;
 use super::lifecycle::Phase;
-use super::request_body;
+use super::request_body::{self, RequestBody};
 use super::service::{Link, ReplyBody, refuse};
 use crate::config::BusyWhile;
 use crate::context::{Activity, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, internal_error};
 
-pub(super) async fn answer(link: &Link, request: Request<Incoming>) -> http::Response<ReplyBody> {
+pub(super) async fn answer<B: RequestBody>(
+    link: &Link,
+    request: Request<B>,
+) -> http::Response<ReplyBody> {
     let front = &link.front;
     match front.phase.get() {
         Phase::Starting => return refuse(request, front.unavailable("Starting")),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use crate::error::BoxError;
 use crate::response::Response;
 
 /// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
@@ -19,22 +19,27 @@ const RESERVE_AT_MOST: u64 = 1 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(30);
 const DISCARD_BYTES: u64 = 512 << 20;
 
+/// A request's body: hyper's, or a test's.
+pub(crate) trait RequestBody: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> RequestBody for B {}
+
 /// Why a body was not read.
-pub(super) enum Problem {
+pub(super) enum Problem<B> {
     /// Larger than allowed. The rest of it is still to come.
-    TooLarge(Incoming),
+    TooLarge(B),
     /// Stood still for too long.
     Stalled,
     /// Not HTTP, or not all of it came.
-    Broken(hyper::Error),
+    Broken(BoxError),
 }
 
 /// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`.
-pub(super) async fn read(
-    mut body: Incoming,
+pub(super) async fn read<B: RequestBody>(
+    mut body: B,
     limit: usize,
     pause: Duration,
-) -> Result<Bytes, Problem> {
+) -> Result<Bytes, Problem<B>> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Err(Problem::TooLarge(body));
@@ -45,7 +50,7 @@ pub(super) async fn read(
         .await
         .map_err(|_| Problem::Stalled)?
     {
-        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
+        let Ok(data) = frame.map_err(|error| Problem::Broken(error.into()))?.into_data() else {
             continue;
         };
         if first.len() + rest.len() + data.len() > limit {
@@ -70,7 +75,7 @@ pub(super) async fn read(
 }
 
 /// Takes note of a body that nobody wants, in the background.
-pub(super) fn discard(head: &http::request::Parts, body: Incoming) {
+pub(super) fn discard<B: RequestBody>(head: &http::request::Parts, body: B) {
     // A client that waits for `100 Continue` has not sent it, and reading would ask for it.
     if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
         discard_rest(body);
@@ -78,7 +83,7 @@ pub(super) fn discard(head: &http::request::Parts, body: Incoming) {
 }
 
 /// As [`discard`], for a body that has been begun.
-fn discard_rest(mut body: Incoming) {
+fn discard_rest<B: RequestBody>(mut body: B) {
     let listen = async move {
         let mut discarded = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -91,7 +96,7 @@ fn discard_rest(mut body: Incoming) {
     tokio::spawn(timeout(DISCARD_TIME, listen));
 }
 
-impl Problem {
+impl<B: RequestBody> Problem<B> {
     /// The reply for it.
     pub(super) fn into_response(
         self,

@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::front::Front;
 use super::socket::{End, Hidden};
 use super::wake::Batched;
-use super::{invocations, request_body};
+use super::invocations;
+use super::request_body::{self, RequestBody};
 use crate::body::Body;
 use crate::context::Activity;
 use crate::error::BoxError;
@@ -29,16 +29,16 @@ pub(super) enum Admission {
 }
 
 /// What the requests of one connection share.
-pub(super) struct Link {
+pub(crate) struct Link {
     pub(super) front: Arc<Front>,
     pub(super) admission: Admission,
     pub(super) end: Arc<End>,
 }
 
 /// Answers one request.
-pub(super) async fn answer(
+pub(super) async fn answer<B: RequestBody>(
     link: Arc<Link>,
-    request: Request<Incoming>,
+    request: Request<B>,
 ) -> Result<http::Response<ReplyBody>, Infallible> {
     let Link {
         front, admission, ..
@@ -73,7 +73,10 @@ fn method_not_allowed(allow: &'static str) -> Response {
 }
 
 /// Answers without having read the body.
-pub(super) fn refuse(request: Request<Incoming>, response: Response) -> http::Response<ReplyBody> {
+pub(super) fn refuse<B: RequestBody>(
+    request: Request<B>,
+    response: Response,
+) -> http::Response<ReplyBody> {
     let (head, body) = request.into_parts();
     request_body::discard(&head, body);
     response.into()
@@ -92,7 +95,7 @@ impl Front {
 
 pin_project! {
     /// A body on its way to the socket. While it lives, the invocation that made it is in flight.
-    pub(super) struct ReplyBody {
+    pub(crate) struct ReplyBody {
         #[pin]
         body: Batched<Body>,
         // Both are only held, until the body has been handed over.

@@ -1,0 +1,63 @@
+//! The server without sockets: requests are handed to the service as values.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::front::Front;
+use super::lifecycle::Phase;
+use super::request_body::RequestBody;
+use super::service::{self, Admission, Link, ReplyBody};
+use super::socket::End;
+use crate::agent::Agent;
+use crate::config::Settings;
+use crate::error::Error;
+use crate::tasks::{BusyTracker, TrackerHandle};
+
+/// One app, served to the caller's own runtime, with a status of its own.
+pub(crate) struct InProcess {
+    link: Arc<Link>,
+    deliverer: JoinHandle<std::convert::Infallible>,
+}
+
+impl InProcess {
+    /// Runs the start hooks.
+    pub(crate) async fn start(mut agent: Agent, settings: Settings) -> Result<Self, Error> {
+        let mut states = std::mem::take(&mut agent.states);
+        let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
+        let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
+        let deliverer = tokio::spawn(Arc::clone(&front.wakes).deliver());
+        let link = Arc::new(Link { front, admission: Admission::Full, end: Arc::new(End::default()) });
+        let server = Self { link, deliverer };
+        server.link.front.run_start_hooks(&mut states).await?;
+        server.link.front.begin_serving(states);
+        Ok(server)
+    }
+
+    pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
+        match service::answer(Arc::clone(&self.link), request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    pub(crate) fn tracker(&self) -> &BusyTracker {
+        &self.link.front.instance.tracker
+    }
+
+    /// Lets work in progress finish, and runs the shutdown hooks.
+    pub(crate) async fn stop(&self) -> Result<(), Error> {
+        let front = &self.link.front;
+        front.phase.advance(Phase::Draining);
+        front.instance.stopping.cancel();
+        front.drain(front.settings.shutdown_grace).await
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.deliverer.abort();
+    }
+}
