@@ -9,14 +9,13 @@ use futures_sink::Sink as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::PollSender;
 use tokio_websockets as wire;
 
 use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
 use super::message::{Message, close_into_wire};
 use super::session::WsSettings;
-use super::socket::{Ends, Received};
+use super::socket::{Ends, Incoming, Received};
 use super::transport::Transport;
 
 /// Pings whose answers may be waiting to be sent. A client that sends more without reading is not listened to until it
@@ -48,7 +47,7 @@ pub(super) enum End {
 pub(super) struct Link<T> {
     stream: wire::WebSocketStream<Transport<T>>,
     /// Where received messages go; `None` when they are not wanted any more.
-    incoming: Option<PollSender<Received>>,
+    incoming: Option<Incoming>,
     outgoing: mpsc::Receiver<Message>,
     /// What to close with when everything from the handler has been sent.
     last_word: Option<CloseFrame>,
@@ -123,10 +122,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        while self.pings_ahead < PINGS_AHEAD {
+        loop {
+            if self.pings_ahead >= PINGS_AHEAD {
+                match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                    Ok(()) => self.pings_ahead = 0,
+                    Err(error) => return Poll::Ready(self.failed(error)),
+                }
+            }
             // Room first: what has been read cannot be put back.
             if let Some(incoming) = &mut self.incoming {
-                let room = incoming.poll_reserve(cx);
+                let room = incoming.messages.poll_reserve(cx);
                 self.full = room.is_pending();
                 if ready!(room).is_err() {
                     // The handler has dropped its half; the other side may still close, and answer pings.
@@ -137,12 +142,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(self.failed(error)),
                 None => {
-                    self.deliver_last(Err(WebSocketError::lost()));
+                    self.end_with(Err(WebSocketError::lost()));
                     return Poll::Ready(End::Lost);
                 }
             };
             if message.is_close() {
-                self.deliver_last(Ok(Message::Close(Message::close_of_wire(&message))));
+                self.end_with(Ok(Message::Close(Message::close_of_wire(&message))));
                 return Poll::Ready(End::Theirs);
             }
             if message.is_ping() {
@@ -150,12 +155,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             } else if let (Some(message), Some(incoming)) =
                 (Message::of_wire(message), &mut self.incoming)
             {
-                // The room has been reserved; without a receiver it does not matter.
-                let _ = incoming.send_item(Ok(message));
+                // There is room; and if there is no receiver any more, the next look for room finds out.
+                let _ = incoming.messages.send_item(message);
             }
         }
-        // The flush that it waits for wakes the task.
-        Poll::Pending
     }
 
     fn failed(&mut self, error: wire::Error) -> End {
@@ -167,16 +170,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             None => End::Lost,
         };
         tracing::debug!("websocket: {}", crate::error::with_causes(&error));
-        self.deliver_last(Err(error));
+        self.end_with(Err(error));
         end
     }
 
-    /// Hands the end to the handler, and nothing after it. There is room: nothing is read without.
-    fn deliver_last(&mut self, last: Received) {
-        if let Some(mut incoming) = self.incoming.take() {
-            if incoming.send_item(last).is_err() {
-                tracing::trace!("the handler did not wait for the end");
-            }
+    /// Tells the handler how it ended, behind everything that it has not received yet.
+    fn end_with(&mut self, last: Received) {
+        if let Some(incoming) = self.incoming.take() {
+            incoming.end_with(last);
         }
     }
 
@@ -202,7 +203,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             self.silent += 1;
         }
         if self.silent >= SILENT_INTERVALS {
-            self.deliver_last(Err(WebSocketError::silent()));
+            self.end_with(Err(WebSocketError::silent()));
             return Some(End::Lost);
         }
         let ping = wire::Message::ping(bytes::Bytes::new());
@@ -238,6 +239,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
 
     /// Says that nothing more will come, and listens until the other side does.
     async fn linger(&mut self) {
+        let flushed = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
+        if flushed.is_err() {
+            return;
+        }
         let transport = self.stream.get_mut();
         let mut bytes = [0; 1024];
         let discard = std::future::poll_fn(|cx| {

@@ -32,3 +32,181 @@ pub(crate) struct WsSettings {
     pub(crate) origins: Origins,
     pub(crate) shutdown_grace: Duration,
 }
+
+/// How long before the end of the shutdown grace a socket is closed whose handler still works.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What a frame's header takes of it: up to 64 KiB, and beyond.
+const SMALL_HEADER: usize = 4;
+const LARGE_HEADER: usize = 10;
+
+impl WsSettings {
+    /// The most that one frame may carry.
+    pub(super) fn payload_bytes(&self) -> usize {
+        let small = self.frame_bytes - SMALL_HEADER;
+        if small <= usize::from(u16::MAX) {
+            small
+        } else {
+            self.frame_bytes - LARGE_HEADER
+        }
+    }
+}
+
+/// What a handler's arguments are made from: the socket, and the request's head.
+#[derive(Debug)]
+pub struct Opening {
+    socket: Option<WebSocket>,
+    pub(crate) invocation: Invocation,
+}
+
+impl Opening {
+    /// The socket, once: the macro has checked that one argument takes it.
+    pub(crate) fn socket(&mut self) -> Result<WebSocket, Response> {
+        self.socket.take().ok_or_else(internal_error)
+    }
+}
+
+/// A handler that has its arguments and waits for its connection; or the reply of an argument that refused.
+pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
+
+/// A socket whose handshake is answered.
+pub(crate) struct Session {
+    name: &'static str,
+    handler: BoxFuture<Result<(), BoxError>>,
+    ends: Ends,
+    settings: Arc<WsSettings>,
+    activity: Activity,
+}
+
+impl Session {
+    /// Makes the handler's arguments, which is running the user's code: on the workers, below the request's scope. An
+    /// argument that refuses the request is answered before anything is upgraded.
+    pub(crate) async fn open(
+        name: &'static str,
+        open: impl FnOnce(Opening) -> Opened,
+        settings: Arc<WsSettings>,
+        activity: Activity,
+    ) -> Result<Self, Response> {
+        let (socket, ends) = WebSocket::pair();
+        let opening = Opening {
+            socket: Some(socket),
+            invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
+        };
+        let opened = panics::catch(async move { open(opening) }).await;
+        let handler = opened.unwrap_or_else(|panic| {
+            panic.log(&format!("websocket handler `{name}`"));
+            Err(internal_error())
+        })?;
+        Ok(Self {
+            name,
+            handler,
+            ends,
+            settings,
+            activity,
+        })
+    }
+
+    /// Serves the socket over `io`, of which `ahead` has been read already. Runs on the workers, below the request's
+    /// scope.
+    ///
+    /// When the server is told to stop, nothing more is received, so that a handler that waits for a message sees the
+    /// end at once, and one that is working finishes and sees it then. Sending goes on working meanwhile. The close
+    /// frame, 1001, is sent when the handler has returned, or when the grace is nearly over.
+    pub(crate) async fn run<T>(self, io: T, ahead: Bytes)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self {
+            name,
+            handler,
+            ends,
+            settings,
+            activity,
+        } = self;
+        let transport = Transport::new(io, ahead, settings.frames_per_second);
+        let mut link = Link::new(transport, ends, &settings);
+        // A task of its own: the connection is looked after whatever the handler does to its thread.
+        let mut handler = context::spawn_in_scope(run_handler(name, handler));
+        let mut returned = false;
+        let mut stopped = false;
+        let mut stopping = pin!(activity.scope().instance().stopping.cancelled());
+        let mut last_call = pin!(sleep_until(Instant::now()));
+        let mut ticks = interval_at(
+            Instant::now() + settings.ping_interval,
+            settings.ping_interval,
+        );
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let going_away = || CloseFrame::new(CloseCode::GOING_AWAY, "");
+
+        let end = loop {
+            tokio::select! {
+                biased;
+                end = link.talk() => break end,
+                result = &mut handler, if !returned => {
+                    returned = true;
+                    link.finish(match result {
+                        Ok(Ended::Well) if stopped => going_away(),
+                        Ok(Ended::Well) => CloseFrame::new(CloseCode::NORMAL, ""),
+                        Ok(Ended::Badly) | Err(_) => {
+                            CloseFrame::new(CloseCode::INTERNAL_ERROR, "internal error")
+                        }
+                    });
+                }
+                () = &mut stopping, if !stopped => {
+                    stopped = true;
+                    link.stop_receiving();
+                    let grace = settings.shutdown_grace;
+                    let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
+                    last_call.as_mut().reset(Instant::now() + last);
+                }
+                () = &mut last_call, if stopped => link.finish(going_away()),
+                _ = ticks.tick() => {
+                    if let Some(end) = link.tick() {
+                        break end;
+                    }
+                }
+            }
+        };
+        activity.scope().cancel();
+        link.close(end).await;
+        if !returned {
+            // Work that has been accepted is finished. Its outcome has been logged.
+            let _ = handler.await;
+        }
+    }
+}
+
+enum Ended {
+    Well,
+    Badly,
+}
+
+async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>>) -> Ended {
+    match panics::catch(handler).await {
+        Ok(Ok(())) => Ended::Well,
+        Ok(Err(error)) => {
+            let failure = with_causes(&*error);
+            if error::is_of_the_client(&*error) {
+                tracing::debug!("websocket handler `{name}` ended: {failure}");
+            } else {
+                tracing::error!(
+                    errorMessage = failure,
+                    "websocket handler `{name}` failed: {failure}"
+                );
+            }
+            Ended::Badly
+        }
+        Err(panic) => {
+            panic.log(&format!("websocket handler `{name}`"));
+            Ended::Badly
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

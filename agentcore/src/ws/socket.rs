@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::PollSender;
 
 use super::close::{CloseCode, CloseFrame};
@@ -26,8 +26,25 @@ pub(super) type Received = Result<Message, WebSocketError>;
 /// The connection's ends of the channels.
 #[derive(Debug)]
 pub(super) struct Ends {
-    pub(super) incoming: PollSender<Received>,
+    pub(super) incoming: Incoming,
     pub(super) outgoing: mpsc::Receiver<Message>,
+}
+
+/// Where messages go that the handler is to receive. The handler sees the end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// How it ended. Apart from the messages: it has to have room when they have not. And before them: it is settled
+    /// when the handler sees that they have ended.
+    last: oneshot::Sender<Received>,
+    pub(super) messages: PollSender<Message>,
+}
+
+impl Incoming {
+    /// Ends it with `last`.
+    pub(super) fn end_with(self, last: Received) {
+        // Nobody waits for it if the handler has dropped its half.
+        let _ = self.last.send(last);
+    }
 }
 
 /// An open socket, as a `#[websocket]` handler gets it.
@@ -75,7 +92,8 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub(super) fn pair() -> (Self, Ends) {
-        let (incoming, received) = mpsc::channel(MESSAGES_AHEAD);
+        let (incoming, messages) = mpsc::channel(MESSAGES_AHEAD);
+        let (how, last) = oneshot::channel();
         let (sent, outgoing) = mpsc::channel(MESSAGES_AHEAD);
         let socket = Self {
             sender: WebSocketSender {
@@ -83,9 +101,12 @@ impl WebSocket {
                 sink: None,
                 closed: Arc::default(),
             },
-            receiver: WebSocketReceiver { messages: received },
+            receiver: WebSocketReceiver { messages, last },
         };
-        let incoming = PollSender::new(incoming);
+        let incoming = Incoming {
+            last: how,
+            messages: PollSender::new(incoming),
+        };
         (socket, Ends { incoming, outgoing })
     }
 
@@ -206,7 +227,8 @@ impl WebSocket {
 /// The half of a [`WebSocket`] that receives.
 #[derive(Debug)]
 pub struct WebSocketReceiver {
-    messages: mpsc::Receiver<Received>,
+    messages: mpsc::Receiver<Message>,
+    last: oneshot::Receiver<Received>,
 }
 
 impl WebSocketReceiver {
@@ -216,7 +238,15 @@ impl WebSocketReceiver {
     ///
     /// Safe.
     pub async fn recv(&mut self) -> Option<Result<Message, WebSocketError>> {
-        self.messages.recv().await
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        Poll::Ready(match ready!(self.messages.poll_recv(cx)) {
+            Some(message) => Some(Ok(message)),
+            // Given once, if at all.
+            None => self.last.try_recv().ok(),
+        })
     }
 
     /// As [`WebSocket::recv_json`].
@@ -318,7 +348,7 @@ impl Stream for WebSocketReceiver {
     type Item = Result<Message, WebSocketError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.messages.poll_recv(cx)
+        self.poll_recv(cx)
     }
 }
 

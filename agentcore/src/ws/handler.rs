@@ -1,0 +1,102 @@
+//! Socket handlers without macros.
+
+use std::future::Future;
+
+use super::session::{Opened, Opening};
+use super::socket::WebSocket;
+use crate::error::BoxError;
+use crate::extract::{FromInvocation, Requirements};
+use crate::response::IntoResponse;
+
+/// An async function or closure that [`App::websocket`](crate::App::websocket) takes.
+///
+/// Implemented for functions of a [`WebSocket`] and up to five further arguments, each [`FromInvocation`], that return
+/// `()` or a `Result` of that and any error. `Args` is inferred.
+///
+/// ```
+/// use agentcore::{App, BoxError, RequestContext, WebSocket};
+///
+/// async fn greet(socket: WebSocket, context: RequestContext) -> Result<(), BoxError> {
+///     socket.send(context.session_id().unwrap_or("nobody")).await?;
+///     Ok(())
+/// }
+///
+/// let app = App::new().websocket("greet", greet);
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a websocket handler",
+    note = "it takes an async function whose first argument is a `WebSocket`, whose others implement \
+            `FromInvocation`, and which returns `()` or a `Result` of that and an error"
+)]
+pub trait WebSocketHandler<Args>: Clone + Send + Sync + 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    #[doc(hidden)]
+    fn open(self, opening: Opening) -> Opened;
+}
+
+/// What a [`WebSocketHandler`] returns: `()`, or a `Result` of that and any error.
+///
+/// ```
+/// use agentcore::{BoxError, WebSocketReply};
+///
+/// assert!(().into_end().is_ok());
+/// assert!(Err::<(), BoxError>("no more tea".into()).into_end().is_err());
+/// ```
+pub trait WebSocketReply {
+    /// How it ended.
+    ///
+    /// # Errors
+    ///
+    /// What the handler said went wrong.
+    fn into_end(self) -> Result<(), BoxError>;
+}
+
+impl WebSocketReply for () {
+    fn into_end(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> WebSocketReply for Result<(), E> {
+    fn into_end(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+macro_rules! handlers {
+    ($(($($argument:ident),*)),+) => {$(
+        impl<F, Fut, $($argument),*> WebSocketHandler<($($argument,)*)> for F
+        where
+            F: Fn(WebSocket, $($argument),*) -> Fut + Clone + Send + Sync + 'static,
+            Fut: Future<Output: WebSocketReply> + Send + 'static,
+            $($argument: FromInvocation + Send + 'static,)*
+        {
+            fn requires(requirements: &mut Requirements) {
+                let _ = &requirements;
+                $($argument::requires(requirements);)*
+            }
+
+            #[allow(non_snake_case, reason = "the type parameters double as variables")]
+            fn open(self, mut opening: Opening) -> Opened {
+                let socket = opening.socket()?;
+                $(let $argument = $argument::from_invocation(&mut opening.invocation)
+                    .map_err(IntoResponse::into_response)?;)*
+                drop(opening);
+                Ok(Box::pin(async move { self(socket, $($argument),*).await.into_end() }))
+            }
+        }
+    )+};
+}
+
+handlers!(
+    (),
+    (A),
+    (A, B),
+    (A, B, C),
+    (A, B, C, D),
+    (A, B, C, D, E)
+);

@@ -1,0 +1,153 @@
+//! A small agent: a model that may call tools, a loop around it, and an answer that is streamed word by word.
+//!
+//! ```text
+//! cargo run --example llm_agent
+//! curl -N -X POST localhost:8080/invocations -d '{"prompt": "how warm is it in Paris"}'
+//! ```
+//!
+//! The model here is a script, so that the example needs no network. A real one is another `impl Model`.
+
+use agentcore::{BoxError, State, async_task, entrypoint, on_start, try_stream};
+use futures_core::Stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How often the model may ask for tools before it has to answer.
+const MOST_STEPS: usize = 5;
+
+#[derive(Deserialize)]
+struct Request {
+    prompt: String,
+}
+
+/// One entry of the conversation.
+#[derive(Clone, Debug)]
+enum Message {
+    User(String),
+    Call(ToolCall),
+    ToolResult(Value),
+}
+
+#[derive(Clone, Debug)]
+struct ToolCall {
+    tool: String,
+    arguments: Value,
+}
+
+/// What the model wants next.
+enum Turn {
+    Call(ToolCall),
+    /// The answer, piece by piece.
+    Answer(Vec<String>),
+}
+
+/// A language model, as far as this agent cares.
+trait Model: Send + Sync {
+    fn next(&self, conversation: &[Message]) -> Result<Turn, BoxError>;
+}
+
+/// Asks for the weather of the last word, and tells it.
+struct Scripted;
+
+impl Model for Scripted {
+    fn next(&self, conversation: &[Message]) -> Result<Turn, BoxError> {
+        match conversation {
+            [Message::User(prompt)] => {
+                let city = prompt
+                    .split_whitespace()
+                    .last()
+                    .ok_or("the prompt is empty")?;
+                let city = city.trim_matches(|letter: char| !letter.is_alphanumeric());
+                Ok(Turn::Call(ToolCall {
+                    tool: "weather".to_owned(),
+                    arguments: json!({ "city": city }),
+                }))
+            }
+            [.., Message::Call(call), Message::ToolResult(result)] => {
+                let answer = format!(
+                    "It is {} degrees in {}.",
+                    result["celsius"], call.arguments["city"]
+                );
+                Ok(Turn::Answer(
+                    answer
+                        .replace('"', "")
+                        .split_inclusive(' ')
+                        .map(ToOwned::to_owned)
+                        .collect(),
+                ))
+            }
+            _ => Err("the script does not go on".into()),
+        }
+    }
+}
+
+/// The tools. Each call is a task of its own: it shows in the status, and keeps the agent busy.
+#[async_task(name = "tool", timeout = "30s")]
+async fn call_tool(call: &ToolCall) -> Result<Value, BoxError> {
+    match call.tool.as_str() {
+        "weather" => {
+            let city = call.arguments["city"]
+                .as_str()
+                .ok_or("the tool `weather` needs a `city`")?;
+            tokio::task::yield_now().await;
+            Ok(json!({ "celsius": 10 + city.len() }))
+        }
+        unknown => Err(format!("there is no tool `{unknown}`").into()),
+    }
+}
+
+#[on_start]
+fn load() -> Box<dyn Model> {
+    Box::new(Scripted)
+}
+
+#[entrypoint]
+async fn handler(
+    request: Request,
+    model: State<Box<dyn Model>>,
+) -> impl Stream<Item = Result<String, BoxError>> {
+    try_stream! {
+        let mut conversation = vec![Message::User(request.prompt)];
+        for _ in 0..MOST_STEPS {
+            match model.next(&conversation)? {
+                Turn::Call(call) => {
+                    let result = call_tool(&call).await?;
+                    conversation.push(Message::Call(call));
+                    conversation.push(Message::ToolResult(result));
+                }
+                Turn::Answer(words) => {
+                    for word in words {
+                        yield word;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Err("the model asks for tools without end")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore::testing::TestClient;
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn the_answer_comes_word_by_word() {
+        let agent = TestClient::from_registry().await.unwrap();
+        let words: Vec<String> = agent
+            .stream(json!({ "prompt": "how warm is it in Paris?" }))
+            .await
+            .collect()
+            .await;
+        assert_eq!(words, ["It ", "is ", "15 ", "degrees ", "in ", "Paris."]);
+        assert!(!agent.ping().await.status.is_busy());
+    }
+
+    #[tokio::test]
+    async fn what_goes_wrong_is_told() {
+        let agent = TestClient::from_registry().await.unwrap();
+        let events: Vec<Value> = agent.stream(json!({ "prompt": "" })).await.collect().await;
+        assert_eq!(events[0]["error"], "the prompt is empty");
+    }
+}
