@@ -82,8 +82,5 @@ async fn main() -> Result<(), agentcore::Error> {
         .bind()
         .await?;
     println!("Listening on http://{}", server.local_addr());
-    server
-        .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.expect("a signal handler") })
-        .serve()
-        .await
+    server.with_signals().serve().await
 }

@@ -21,6 +21,7 @@ fn ui() {
         "ping",
         "on_start",
         "on_shutdown",
+        "websocket",
     ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));
         cases.compile_fail(format!("ui/{attribute}/fail/*.rs"));

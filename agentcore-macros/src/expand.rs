@@ -3,12 +3,14 @@
 //! A rejected item is emitted as it stands beside the errors, so that whatever uses it still resolves and one mistake
 //! makes one error. What is emitted otherwise has passed validation and cannot fail.
 
+mod arguments;
 mod async_task;
 mod entrypoint;
 mod hook;
 mod ping;
 mod register;
 mod reply;
+mod websocket;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -51,6 +53,22 @@ pub(crate) fn ping(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(&role::PING, args, item, |args, function, errors| {
         validate::ping(args, function, errors).map(|model| ping::expand(&model, function))
     })
+}
+
+pub(crate) fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::WEBSOCKET, args, item, |args, function, errors| {
+        validate::websocket(args, function, errors).map(|model| websocket::expand(&model, function))
+    })
+}
+
+/// The item, and what to do about the attribute.
+pub(crate) fn websocket_without_feature(item: TokenStream) -> TokenStream {
+    let mut errors = Errors::new(role::WEBSOCKET.shape);
+    errors.push_at(
+        Span::call_site(),
+        "`#[agentcore::websocket]` needs the `ws` feature of `agentcore`",
+    );
+    rejected(item, errors, false)
 }
 
 pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -50,6 +50,19 @@ pub fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::on_shutdown(args.into(), item.into()).into()
 }
 
+#[doc = include_str!("../docs/websocket.md")]
+#[proc_macro_attribute]
+pub fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::websocket(args.into(), item.into()).into()
+}
+
+/// What `agentcore` calls `websocket` when its feature `ws` is off.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn websocket_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    expand::websocket_without_feature(item.into()).into()
+}
+
 #[doc = include_str!("../docs/stream.md")]
 #[proc_macro]
 pub fn stream(body: TokenStream) -> TokenStream {

@@ -106,6 +106,13 @@ pub(crate) struct Ping<'a> {
     pub(crate) function: Function<'a>,
 }
 
+pub(crate) struct WebSocket<'a> {
+    pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
+    /// Blamed when the socket is not among the arguments.
+    pub(crate) inputs: Range,
+}
+
 pub(crate) struct OnStart<'a> {
     pub(crate) function: Function<'a>,
     /// The declared type; `()` is spelled out.

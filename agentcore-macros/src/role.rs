@@ -63,6 +63,19 @@ pub(crate) const PING: Role = Role {
     }",
 };
 
+pub(crate) const WEBSOCKET: Role = Role {
+    attribute: "websocket",
+    keys: &[Key::Crate],
+    noun: "a websocket handler",
+    target: "a free `async fn`",
+    instead_of_never: "the socket is closed when it has returned",
+    shape: "    \
+    #[agentcore::websocket]
+    async fn chat(socket: WebSocket, context: RequestContext) -> Result<(), BoxError> {
+        // ..
+    }",
+};
+
 pub(crate) const ON_START: Role = Role {
     attribute: "on_start",
     keys: &[Key::Timeout, Key::Crate],

@@ -32,6 +32,7 @@ fn expand(source: &str) -> TokenStream {
         "ping" => expand::ping,
         "on_start" => expand::on_start,
         "on_shutdown" => expand::on_shutdown,
+        "websocket" => expand::websocket,
         _ => panic!("`{name}` is none of our attributes"),
     };
     expand(args, tokens.collect())

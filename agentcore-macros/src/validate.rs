@@ -6,13 +6,14 @@ mod types;
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
-use syn::{Attribute, FnArg, Ident, Pat, ReturnType, Type, parse_quote};
+use syn::{Attribute, FnArg, Ident, Pat, ReturnType, Signature, Type, parse_quote};
 
 use crate::args::{Args, OnDisconnect};
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::model::{
     Argument, AsyncTask, Entrypoint, Function, OnShutdown, OnStart, Output, Parameter, Ping, Range,
+    WebSocket,
 };
 use crate::paths::Private;
 use crate::role::{self, Role};
@@ -36,17 +37,9 @@ pub(crate) fn entrypoint<'a>(
              `main = false` and start the server yourself",
         );
     }
-    let mut arguments = Vec::new();
-    for input in &sig.inputs {
-        // A receiver has been reported by `callable`.
-        let FnArg::Typed(input) = input else { continue };
-        types::owned(&input.ty, errors);
-        arguments.push(Argument {
-            cfgs: input.attrs.iter().filter(|attr| is_cfg(attr)).collect(),
-            ty: &input.ty,
-            text: types::text(&input.ty),
-        });
-    }
+    let arguments = arguments(sig, |ty| {
+        types::owned(ty, "name the type that the JSON body decodes to", errors);
+    });
     signature::returns(role, sig, errors);
     errors.is_empty().then(|| Entrypoint {
         timeout: args.timeout,
@@ -117,6 +110,46 @@ pub(crate) fn ping<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -
     })
 }
 
+pub(crate) fn websocket<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<WebSocket<'a>> {
+    let role = &role::WEBSOCKET;
+    let sig = &item.sig;
+    signature::callable(role, item, errors);
+    signature::not_generic(role, sig, errors);
+    if sig.asyncness.is_none() {
+        errors.push_shape(
+            sig.fn_token,
+            "a websocket handler waits for messages, so the function must be `async`",
+        );
+    }
+    if sig.inputs.is_empty() {
+        errors.push_shape_at(
+            sig.paren_token.span.join(),
+            "a websocket handler takes the socket: `socket: agentcore::WebSocket`",
+        );
+    }
+    let arguments = arguments(sig, |ty| {
+        if types::is_borrowed_socket(ty) {
+            errors.push_shape(ty, "take the socket by value: `socket: WebSocket`");
+        } else {
+            types::owned(
+                ty,
+                "name a type that implements `agentcore::FromInvocation`",
+                errors,
+            );
+        }
+    });
+    signature::returns(role, sig, errors);
+    errors.is_empty().then(|| WebSocket {
+        function: function(args, item),
+        arguments,
+        inputs: Range::of(&sig.inputs),
+    })
+}
+
 pub(crate) fn on_start<'a>(
     args: Args,
     item: &'a AnnotatedFn,
@@ -144,6 +177,25 @@ pub(crate) fn on_shutdown<'a>(
     errors.is_empty().then(|| OnShutdown {
         function: function(args, item),
     })
+}
+
+/// What a handler takes, each type checked by `check`.
+fn arguments(sig: &Signature, mut check: impl FnMut(&Type)) -> Vec<Argument<'_>> {
+    let typed = sig.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(input) => Some(input),
+        // It has been reported.
+        FnArg::Receiver(_) => None,
+    });
+    typed
+        .map(|input| {
+            check(&input.ty);
+            Argument {
+                cfgs: input.attrs.iter().filter(|attr| is_cfg(attr)).collect(),
+                ty: &input.ty,
+                text: types::text(&input.ty),
+            }
+        })
+        .collect()
 }
 
 /// What functions without arguments have in common.

@@ -9,12 +9,18 @@ use tokio::task::JoinHandle;
 
 use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
+use crate::layer::Wrap;
 use crate::invoke::{Job, Options, Outgoing};
 use crate::ping::PingStatus;
+#[cfg(feature = "ws")]
+use crate::registry::WebSocketDef;
 use crate::registry::{BoxFuture, EntrypointDef, Meta, PingDef, ShutdownDef, StartDef, TaskDef};
 use crate::state::{StateSlot, States};
+#[cfg(feature = "ws")]
+use crate::ws::{Opened, Opening};
 
 /// An entrypoint, annotated or added to an `App` by hand.
+#[derive(Clone)]
 pub(crate) struct Entrypoint {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
@@ -22,16 +28,22 @@ pub(crate) struct Entrypoint {
     pub(crate) start: Start,
 }
 
-impl Entrypoint {
-    fn requirements(&self) -> Requirements {
-        let mut requirements = Requirements::default();
-        (self.requires)(&mut requirements);
-        requirements
-    }
+fn requirements(ask: fn(&mut Requirements)) -> Requirements {
+    let mut requirements = Requirements::default();
+    ask(&mut requirements);
+    requirements
 }
 
 /// Starts an invocation on the workers.
 pub(crate) type Start = Arc<dyn Fn(&Handle, Job) -> JoinHandle<Outgoing> + Send + Sync>;
+
+/// A websocket handler, annotated or added to an `App` by hand.
+#[cfg(feature = "ws")]
+pub(crate) struct WebSocketEndpoint {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) open: Arc<dyn Fn(Opening) -> Opened + Send + Sync>,
+}
 
 /// A function of the user's that takes nothing: a ping handler or a hook.
 #[derive(Clone)]
@@ -51,21 +63,29 @@ pub(crate) struct StartHook {
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) entrypoints: Vec<Entrypoint>,
+    #[cfg(feature = "ws")]
+    pub(crate) websockets: Vec<WebSocketEndpoint>,
     pub(crate) pings: Vec<Callback<PingStatus>>,
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    /// The innermost first.
+    pub(crate) layers: Vec<Wrap>,
     /// States that were there from the beginning.
     pub(crate) states: Vec<(StateSlot, TypeId)>,
 }
 
 /// Parts that fit together.
 pub(crate) struct Agent {
-    pub(crate) entrypoint: Entrypoint,
+    /// An agent may have only sockets.
+    pub(crate) entrypoint: Option<Entrypoint>,
+    #[cfg(feature = "ws")]
+    pub(crate) websocket: Option<WebSocketEndpoint>,
     pub(crate) ping: Option<Callback<PingStatus>>,
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    pub(crate) layers: Vec<Wrap>,
     pub(crate) states: States,
 }
 
@@ -80,7 +100,18 @@ impl Agent {
         } else {
             names.join(", ")
         };
-        format!("entrypoint {} (tasks: {tasks})", self.entrypoint.meta)
+        let entrypoint = self.entrypoint.iter();
+        #[cfg_attr(not(feature = "ws"), expect(unused_mut, reason = "nothing else has a path"))]
+        let mut handlers: Vec<_> = entrypoint
+            .map(|entrypoint| format!("entrypoint {}", entrypoint.meta))
+            .collect();
+        #[cfg(feature = "ws")]
+        handlers.extend(
+            self.websocket
+                .iter()
+                .map(|websocket| format!("websocket {}", websocket.meta)),
+        );
+        format!("{} (tasks: {tasks})", handlers.join(", "))
     }
 }
 
@@ -95,6 +126,14 @@ impl Parts {
                 options: def.options,
                 requires: def.requires,
                 start: Arc::new(def.start),
+            }));
+        #[cfg(feature = "ws")]
+        parts
+            .websockets
+            .extend(inventory::iter::<WebSocketDef>().map(|def| WebSocketEndpoint {
+                meta: def.meta,
+                requires: def.requires,
+                open: Arc::new(def.open),
             }));
         parts
             .pings
@@ -123,6 +162,8 @@ impl Parts {
             }));
         // The linker decides about inventory's order; the source should: by file, then by line.
         parts.entrypoints.sort_by_key(|entrypoint| entrypoint.meta);
+        #[cfg(feature = "ws")]
+        parts.websockets.sort_by_key(|websocket| websocket.meta);
         parts.pings.sort_by_key(|ping| ping.meta);
         parts.tasks.sort_unstable();
         parts.start_hooks.sort_by_key(|hook| hook.callback.meta);
@@ -134,6 +175,7 @@ impl Parts {
     pub(crate) fn check(self) -> Result<Agent, Error> {
         let mut problems = Vec::new();
         match self.entrypoints.len() {
+            0 if self.has_sockets() => {}
             0 => problems.push(
                 "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
                  `App::entrypoint`"
@@ -152,26 +194,47 @@ impl Parts {
                 list(self.pings.iter().map(|ping| ping.meta))
             ));
         }
-        self.check_states(&mut problems);
-        let mut entrypoints = self.entrypoints.into_iter();
-        match entrypoints.next() {
-            Some(mut entrypoint) if problems.is_empty() => {
-                entrypoint.options.watch_disconnect = entrypoint.requirements().needs_disconnects();
-                let mut states = States::default();
-                self.states
-                    .into_iter()
-                    .for_each(|(slot, _)| states.insert(slot));
-                Ok(Agent {
-                    entrypoint,
-                    ping: self.pings.into_iter().next(),
-                    tasks: self.tasks,
-                    start_hooks: self.start_hooks,
-                    shutdown_hooks: self.shutdown_hooks,
-                    states,
-                })
-            }
-            _ => Err(Error::several(Kind::Registration, problems)),
+        #[cfg(feature = "ws")]
+        if self.websockets.len() > 1 {
+            problems.push(format!(
+                "found {} websocket handlers, expected at most one: {}",
+                self.websockets.len(),
+                list(self.websockets.iter().map(|websocket| websocket.meta))
+            ));
         }
+        self.check_states(&mut problems);
+        if !problems.is_empty() {
+            return Err(Error::several(Kind::Registration, problems));
+        }
+        let mut states = States::default();
+        self.states
+            .into_iter()
+            .for_each(|(slot, _)| states.insert(slot));
+        let mut entrypoint = self.entrypoints.into_iter().next();
+        if let Some(Entrypoint {
+            options, requires, ..
+        }) = &mut entrypoint
+        {
+            options.watch_disconnect = requirements(*requires).needs_disconnects();
+        }
+        Ok(Agent {
+            entrypoint,
+            #[cfg(feature = "ws")]
+            websocket: self.websockets.into_iter().next(),
+            ping: self.pings.into_iter().next(),
+            tasks: self.tasks,
+            start_hooks: self.start_hooks,
+            shutdown_hooks: self.shutdown_hooks,
+            layers: self.layers,
+            states,
+        })
+    }
+
+    fn has_sockets(&self) -> bool {
+        #[cfg(feature = "ws")]
+        return !self.websockets.is_empty();
+        #[cfg(not(feature = "ws"))]
+        false
     }
 
     /// Every state that is asked for is made, and none is made twice.
@@ -193,12 +256,19 @@ impl Parts {
             }
             made.push((id, by));
         }
-        for entrypoint in &self.entrypoints {
-            for (id, name) in entrypoint.requirements().states() {
+        let entrypoints = self.entrypoints.iter();
+        let takers = entrypoints.map(|taker| ("entrypoint", taker.meta, taker.requires));
+        #[cfg(feature = "ws")]
+        let takers = takers.chain(
+            self.websockets
+                .iter()
+                .map(|taker| ("websocket handler", taker.meta, taker.requires)),
+        );
+        for (role, meta, requires) in takers {
+            for (id, name) in requirements(requires).states() {
                 if !made.iter().any(|(known, _)| known == id) {
                     problems.push(format!(
-                        "entrypoint {} takes `State<{name}>`, but no `#[on_start]` hook returns a `{name}`",
-                        entrypoint.meta
+                        "{role} {meta} takes `State<{name}>`, but no `#[on_start]` hook returns a `{name}`"
                     ));
                 }
             }

@@ -7,15 +7,25 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+#[cfg(feature = "ws")]
+use crate::agent::WebSocketEndpoint;
 use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
 use crate::config::{Config, Environment, Settings};
+use crate::body::Body;
 use crate::error::{BoxError, Error};
+use crate::layer::Endpoint;
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
 use crate::ping::PingReply;
 use crate::registry::Meta;
 use crate::server::Server;
 use crate::state::StateSlot;
+#[cfg(feature = "ws")]
+use crate::ws::WebSocketHandler;
 
 /// An agent: its entrypoint, hooks, shared state and configuration.
 ///
@@ -75,6 +85,23 @@ impl App {
                 let handler = handler.clone();
                 invoke::start(workers, job, |invocation| handler.call(invocation))
             }),
+        });
+        self
+    }
+
+    /// Sets the function that serves `GET /ws`, as `#[websocket]` does. `name` is for messages.
+    ///
+    /// An app may have a websocket handler, an entrypoint, or both.
+    #[cfg(feature = "ws")]
+    #[track_caller]
+    pub fn websocket<H, Args>(mut self, name: &'static str, handler: H) -> Self
+    where
+        H: WebSocketHandler<Args>,
+    {
+        self.parts.websockets.push(WebSocketEndpoint {
+            meta: here(name),
+            requires: H::requires,
+            open: Arc::new(move |opening| handler.clone().open(opening)),
         });
         self
     }
@@ -173,6 +200,52 @@ impl App {
         self
     }
 
+    /// Wraps the agent in a tower layer; of several, the one that is added last is the outermost.
+    ///
+    /// A layer sees every request but `/ping`, which nothing may delay, and `/ws`; unknown paths and other methods too, so
+    /// that CORS preflights and routes of one's own work. It runs on the workers. For an annotated agent write
+    /// `#[entrypoint(main = false)]` and a `main` that [`run`](Self::run)s the app:
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    ///
+    /// use agentcore::{App, entrypoint};
+    /// use tower_http::cors::CorsLayer;
+    ///
+    /// #[entrypoint(main = false)]
+    /// async fn handler(event: serde_json::Value) -> serde_json::Value {
+    ///     event
+    /// }
+    ///
+    /// fn main() -> ExitCode {
+    ///     App::from_registry().layer(CorsLayer::permissive()).run()
+    /// }
+    /// ```
+    pub fn layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<Endpoint> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = http::Response<B>>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let wrap = move |inner| Endpoint::layered(layer.layer(inner));
+        self.parts.layers.push(Box::new(wrap));
+        self
+    }
+
+    /// Runs the app as [`run`](crate::run) runs the annotated agent: with a runtime, a log, signals and an exit code.
+    ///
+    /// # Panics
+    ///
+    /// When called from within a Tokio runtime, which cannot start another: use [`serve`](Self::serve) there.
+    #[must_use = "the exit code tells whether everything was finished"]
+    pub fn run(self) -> std::process::ExitCode {
+        crate::rt::run_app(self)
+    }
+
     /// Sets the configuration; what it leaves open, the environment and the defaults decide.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -186,7 +259,7 @@ impl App {
     /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
     /// be bound.
     pub async fn bind(self) -> Result<Server, Error> {
-        let settings = self.config.resolve(&Environment::of_process())?;
+        let settings = self.settings(&Environment::of_process())?;
         self.bind_with(settings).await
     }
 
@@ -199,6 +272,10 @@ impl App {
         self.bind().await?.serve().await
     }
 
+    pub(crate) fn settings(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
+        self.config.resolve(environment)
+    }
+
     pub(crate) async fn bind_with(self, settings: Settings) -> Result<Server, Error> {
         Server::bind(self.into_agent()?, settings).await
     }
@@ -206,16 +283,17 @@ impl App {
     /// The checked parts, and the configuration without the environment.
     pub(crate) fn into_agent_for_tests(self) -> Result<(Agent, Settings), Error> {
         let nothing = Environment { variable: &|_| None, in_container: false };
-        let settings = self.config.resolve(&nothing)?;
+        let settings = self.settings(&nothing)?;
         Ok((self.into_agent()?, settings))
     }
 
     fn into_agent(self) -> Result<Agent, Error> {
         let mut agent = self.parts.check()?;
-        let options = &mut agent.entrypoint.options;
-        options.timeout = self.timeout.or(options.timeout);
-        options.cancel_on_disconnect |= self.cancel_on_disconnect;
-        options.watch_disconnect |= options.cancel_on_disconnect;
+        if let Some(Entrypoint { options, .. }) = &mut agent.entrypoint {
+            options.timeout = self.timeout.or(options.timeout);
+            options.cancel_on_disconnect |= self.cancel_on_disconnect;
+            options.watch_disconnect |= options.cancel_on_disconnect;
+        }
         Ok(agent)
     }
 }

@@ -13,46 +13,61 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, with_causes};
+use crate::panics;
 
 /// Chunks that a producer may be ahead of its reader. Small, so that a slow reader soon slows its producer.
 const CHUNKS_AHEAD: usize = 16;
 
-/// The body of a [`Response`](crate::Response).
+/// What is handed over of a body in memory at a time, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The body of a request or a reply, as [layers](crate::App::layer) see it.
+///
+/// ```
+/// use agentcore::Body;
+///
+/// let body = Body::from("hello");
+/// assert_eq!(http_body::Body::size_hint(&body).exact(), Some(5));
+/// ```
+#[derive(Debug, Default)]
+pub struct Body(Repr);
+
 #[derive(Default)]
-pub(crate) enum Body {
+enum Repr {
     #[default]
     Empty,
     Full(Bytes),
     /// Not yet polled; only on the workers.
     Foreign(UnsyncBoxBody<Bytes, BoxError>),
-    /// Produced by a task on the workers.
-    Channel(mpsc::Receiver<Result<Frame<Bytes>, BoxError>>),
+    /// Produced by a task on the workers. `None` is the end; a channel that closes without it was cut off.
+    Channel(mpsc::Receiver<Option<Result<Frame<Bytes>, BoxError>>>),
 }
 
 impl Body {
-    pub(crate) fn foreign<B>(body: B) -> Self
+    /// Any body at all. It will be polled on the workers.
+    pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self::Foreign(body.map_err(Into::into).boxed_unsync())
+        Self(Repr::Foreign(body.map_err(Into::into).boxed_unsync()))
     }
 
     /// Makes the body safe to be polled outside the workers. Must be called on them.
     ///
     /// `hold` lives as long as the producer does.
     pub(crate) async fn settle<H: Send + 'static>(self, hold: H) -> Self {
-        let Self::Foreign(mut body) = self else {
+        let Self(Repr::Foreign(mut body)) = self else {
             return self;
         };
         // Most foreign bodies are one buffer in disguise: take it if it is there at once.
         let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx)))
             .await
         {
-            Poll::Ready(None) => return Self::Empty,
+            Poll::Ready(None) => return Self::default(),
             Poll::Ready(Some(Ok(frame))) if body.is_end_stream() && frame.is_data() => {
-                return frame.into_data().map_or(Self::Empty, Self::Full);
+                return frame.into_data().map(Self::from).unwrap_or_default();
             }
             Poll::Ready(Some(first)) => Some(first),
             Poll::Pending => None,
@@ -60,31 +75,55 @@ impl Body {
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         crate::context::spawn_in_scope(async move {
             let _hold = hold;
-            let pump = async {
-                if let Some(first) = first {
-                    sender.send(first).await.ok()?;
+            let pump = panics::catch(async {
+                let mut next = match first {
+                    Some(first) => Some(first),
+                    None => body.frame().await,
+                };
+                while let Some(frame) = next {
+                    let failed = frame.as_ref().err().map(|error| with_causes(&**error));
+                    sender.send(Some(frame)).await.ok()?;
+                    if let Some(problem) = failed {
+                        tracing::error!("a streamed reply failed: {problem}");
+                        return Some(());
+                    }
+                    next = body.frame().await;
                 }
-                while let Some(frame) = body.frame().await {
-                    sender.send(frame).await.ok()?;
-                }
-                Some(())
-            };
+                sender.send(None).await.ok()
+            });
             // A reader that leaves ends the producer wherever it waits, not only at its next chunk.
             tokio::select! {
-                _ = pump => {}
+                ended = pump => if let Err(panic) = ended {
+                    panic.log("a streamed reply");
+                },
                 () = sender.closed() => {}
             }
         });
-        Self::Channel(receiver)
+        Self(Repr::Channel(receiver))
+    }
+
+    /// The same, boxed.
+    pub(crate) fn into_boxed(self) -> UnsyncBoxBody<Bytes, BoxError> {
+        match self.0 {
+            Repr::Foreign(body) => body,
+            other => Self(other).boxed_unsync(),
+        }
     }
 
     /// The bytes, if the body is in memory.
     pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Empty => Some(&[]),
-            Self::Full(bytes) => Some(bytes),
-            Self::Foreign(_) | Self::Channel(_) => None,
+        match &self.0 {
+            Repr::Empty => Some(&[]),
+            Repr::Full(bytes) => Some(bytes),
+            Repr::Foreign(_) | Repr::Channel(_) => None,
         }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        Self(if bytes.is_empty() { Repr::Empty } else { Repr::Full(bytes) })
     }
 }
 
@@ -96,43 +135,57 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *self = Self::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+        match &mut self.0 {
+            Repr::Empty => Poll::Ready(None),
+            Repr::Full(bytes) => {
+                // Piece by piece: what has been handed over counts as sent, and a slow reader is not done with a large
+                // reply as soon as it has begun.
+                let piece = bytes.split_to(bytes.len().min(PIECE));
+                if bytes.is_empty() {
+                    self.0 = Repr::Empty;
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece))))
             }
-            Self::Foreign(body) => Pin::new(body).poll_frame(cx),
-            Self::Channel(receiver) => receiver.poll_recv(cx),
+            Repr::Foreign(body) => Pin::new(body).poll_frame(cx),
+            Repr::Channel(receiver) => receiver.poll_recv(cx).map(|received| match received {
+                Some(Some(frame)) => Some(frame),
+                Some(None) => {
+                    self.0 = Repr::Empty;
+                    None
+                }
+                None => {
+                    self.0 = Repr::Empty;
+                    Some(Err("the reply was cut off".into()))
+                }
+            }),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Foreign(body) => body.is_end_stream(),
-            Self::Channel(_) => false,
+        match &self.0 {
+            Repr::Empty => true,
+            Repr::Full(bytes) => bytes.is_empty(),
+            Repr::Foreign(body) => body.is_end_stream(),
+            Repr::Channel(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Foreign(body) => body.size_hint(),
-            Self::Channel(_) => SizeHint::default(),
+        match &self.0 {
+            Repr::Empty => SizeHint::with_exact(0),
+            Repr::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Repr::Foreign(body) => body.size_hint(),
+            Repr::Channel(_) => SizeHint::default(),
         }
     }
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for Repr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("Empty"),
-            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Self::Foreign(_) | Self::Channel(_) => f.write_str("Streaming"),
+            Repr::Empty => f.write_str("Empty"),
+            Repr::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Repr::Foreign(_) | Repr::Channel(_) => f.write_str("Streaming"),
         }
     }
 }
@@ -144,10 +197,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_single_buffer_settles_into_memory() {
-        let body = Body::foreign(Full::new(Bytes::from_static(b"abc")))
+        let body = Body::new(Full::new(Bytes::from_static(b"abc")))
             .settle(())
             .await;
         assert_eq!(body.as_bytes(), Some(&b"abc"[..]));
+    }
+
+    /// One chunk, and then a panic.
+    struct Breaks(bool);
+
+    impl http_body::Body for Breaks {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            assert!(!std::mem::replace(&mut self.0, true), "it breaks");
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"abc")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_not_an_end() {
+        let mut body = Body::new(Breaks(false)).settle(()).await;
+        assert!(body.frame().await.unwrap().is_ok());
+        assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "the reply was cut off");
+        assert!(body.frame().await.is_none());
     }
 
     #[tokio::test]
@@ -164,7 +241,7 @@ mod tests {
                 Poll::Pending
             }
         }
-        let body = Body::foreign(Never).settle(held).await;
+        let body = Body::new(Never).settle(held).await;
         drop(body);
         // `held` was dropped, not sent.
         assert!(observed.await.is_err());

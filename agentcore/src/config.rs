@@ -3,6 +3,9 @@
 //! A [`Config`] holds what the program says. [`Config::resolve`] adds what the environment says, checks everything,
 //! and reports all that is wrong in one go. The environment is a closure, so nothing here depends on the process's.
 
+#[cfg(feature = "ws")]
+mod ws;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -24,6 +27,14 @@ use crate::error::{Error, Kind};
 /// | [`errors`](Self::errors) | `AGENTCORE_ERRORS` | `http` (or `in-band`) |
 /// | [`busy_while`](Self::busy_while) | `AGENTCORE_BUSY_WHILE` | `activity` (or `tasks`) |
 /// | [`stamp_while_busy`](Self::stamp_while_busy) | `AGENTCORE_STAMP_WHILE_BUSY` | `freeze` (or `refresh`) |
+#[cfg_attr(
+    feature = "ws",
+    doc = "| [`ws_ping_interval`](Self::ws_ping_interval) | `AGENTCORE_WS_PING_INTERVAL` | `25s` |
+| [`ws_max_message_bytes`](Self::ws_max_message_bytes) | `AGENTCORE_WS_MAX_MESSAGE_BYTES` | 16777216 |
+| [`ws_frame_bytes`](Self::ws_frame_bytes) | `AGENTCORE_WS_FRAME_BYTES` | 32768, what the platform takes for sure |
+| [`ws_frames_per_second`](Self::ws_frames_per_second) | `AGENTCORE_WS_FRAMES_PER_SECOND` | 240; the platform's limit is 250 |
+| [`ws_origins`](Self::ws_origins) | `AGENTCORE_WS_ORIGINS` | `*`: web pages from anywhere |"
+)]
 ///
 /// The generic `PORT` is ignored on purpose: platforms that set it for other reasons have broken agents by it
 /// (bedrock-agentcore-sdk-python issue 593).
@@ -51,6 +62,8 @@ pub struct Config {
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
+    #[cfg(feature = "ws")]
+    ws: ws::WsOptions,
 }
 
 /// What a failed invocation answers with.
@@ -116,7 +129,7 @@ impl Config {
         worker_threads: usize,
         /// The largest request body, in bytes; a larger one is answered 413.
         max_body_bytes: usize,
-        /// How long the head of a request may take to arrive.
+        /// How long the head of a request may take to arrive; also how long a connection may idle between requests.
         header_timeout: Duration,
         /// How long a request's body may stand still.
         body_timeout: Duration,
@@ -143,11 +156,7 @@ impl Config {
             host,
         );
         let port = env.value("AGENTCORE_PORT", "a port number from 0 to 65535", parse);
-        let workers = env.value(
-            "AGENTCORE_WORKER_THREADS",
-            "a number from 1 up",
-            at_least_one,
-        );
+        let workers = env.value("AGENTCORE_WORKER_THREADS", "a number from 1 to 1024", threads);
         let max_body = env.value("AGENTCORE_MAX_BODY_BYTES", "a number of bytes", parse);
         let header_timeout = env.value("AGENTCORE_HEADER_TIMEOUT", DURATION, duration);
         let body_timeout = env.value("AGENTCORE_BODY_TIMEOUT", DURATION, duration);
@@ -181,10 +190,16 @@ impl Config {
                 _ => None,
             },
         );
-        if self.worker_threads == Some(0) {
+        if self.worker_threads.is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads)) {
             env.problems
-                .push("worker_threads is 0; it takes a number from 1 up".to_owned());
+                .push("worker_threads takes a number from 1 to 1024".to_owned());
         }
+        let shutdown_grace = self
+            .shutdown_grace
+            .or(grace)
+            .unwrap_or(Duration::from_secs(10));
+        #[cfg(feature = "ws")]
+        let ws = self.ws.resolve(&mut env, shutdown_grace);
         if !env.problems.is_empty() {
             return Err(Error::several(Kind::Config, env.problems));
         }
@@ -206,20 +221,19 @@ impl Config {
             header_timeout: self
                 .header_timeout
                 .or(header_timeout)
-                .unwrap_or(Duration::from_secs(10)),
+                .unwrap_or(Duration::from_secs(10)).min(LONGEST),
             body_timeout: self
                 .body_timeout
                 .or(body_timeout)
-                .unwrap_or(Duration::from_secs(30)),
-            shutdown_grace: self
-                .shutdown_grace
-                .or(grace)
-                .unwrap_or(Duration::from_secs(10)),
+                .unwrap_or(Duration::from_secs(30)).min(LONGEST),
+            shutdown_grace,
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
             debug: self.debug.or(debug).unwrap_or_default(),
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
             stamp_while_busy: self.stamp_while_busy.or(stamp).unwrap_or_default(),
+            #[cfg(feature = "ws")]
+            ws,
         })
     }
 }
@@ -238,6 +252,8 @@ pub(crate) struct Settings {
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
+    #[cfg(feature = "ws")]
+    pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
 }
 
 /// What the process was started with.
@@ -301,7 +317,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-const DURATION: &str = "a duration with its unit, such as 500ms, 10s or 2h";
+const DURATION: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
+
+/// Beyond it clocks overflow, and nobody means it.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Beyond it the process only gets slower, if it starts at all.
+const MOST_THREADS: usize = 1024;
 
 fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
@@ -309,6 +331,10 @@ fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
 
 fn at_least_one(text: &str) -> Option<usize> {
     text.parse().ok().filter(|&number| number > 0)
+}
+
+fn threads(text: &str) -> Option<usize> {
+    at_least_one(text).filter(|&number| number <= MOST_THREADS)
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -320,15 +346,16 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
 }
 
 fn host(text: &str) -> Option<IpAddr> {
     if text.eq_ignore_ascii_case("localhost") {
-        Some(Ipv4Addr::LOCALHOST.into())
-    } else {
-        text.parse().ok()
+        return Some(Ipv4Addr::LOCALHOST.into());
     }
+    // As in a URL, too: `[::1]`.
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,4 +9,4 @@ mod scope;
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub use request::{AccessToken, RequestContext, TraceContext};
-pub(crate) use scope::{Activity, Scope, blocking, hold, spawn_in_scope, with_scope, within};
+pub(crate) use scope::{Activity, Kind, Scope, blocking, hold, spawn_in_scope, with_scope, within};

@@ -259,12 +259,13 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// For people: this is what a `main` that returns the error prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.kind)
-            .field("problems", &self.problems)
-            .field("source", &self.source)
-            .finish()
+        // What cannot be bound or read says its cause already.
+        match self.kind {
+            Kind::Io => fmt::Display::fmt(self, f),
+            _ => f.write_str(&with_causes(self)),
+        }
     }
 }
 

@@ -51,7 +51,8 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) response: Response,
-    pub(crate) activity: Activity,
+    /// `None` if a layer has let go of it.
+    pub(crate) activity: Option<Activity>,
 }
 
 /// Starts `job` on the workers. Generic, so that the handler's future needs no box of its own: it lives in the task.
@@ -120,8 +121,8 @@ where
         }
     }
     Outgoing {
-        response: errors.apply(response),
-        activity,
+        response: errors.apply(response).framed_by_the_server(),
+        activity: Some(activity),
     }
 }
 
@@ -150,13 +151,13 @@ impl ErrorMode {
             None => return response.with_status(200),
         };
         body.insert("status".to_owned(), status.as_u16().into());
-        Response::json(&body)
+        response.with_status(200).with_json(&body)
     }
 }
 
 impl Outgoing {
     /// The parts that go to the socket.
-    pub(crate) fn into_parts(self) -> (http::response::Parts, Body, Activity) {
+    pub(crate) fn into_parts(self) -> (http::response::Parts, Body, Option<Activity>) {
         let (parts, body) = self.response.into_parts();
         (parts, body, self.activity)
     }

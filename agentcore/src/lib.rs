@@ -65,6 +65,7 @@ mod generator;
 mod handler;
 mod instance;
 mod invoke;
+mod layer;
 mod log;
 mod panics;
 mod ping;
@@ -76,6 +77,8 @@ pub mod sse;
 mod state;
 mod tasks;
 pub mod testing;
+#[cfg(feature = "ws")]
+mod ws;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -85,10 +88,18 @@ pub mod __private;
 pub use agentcore_macros::{
     async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
 };
+#[cfg(feature = "ws")]
+#[doc(inline)]
+pub use agentcore_macros::websocket;
+#[cfg(not(feature = "ws"))]
+#[doc(hidden)]
+pub use agentcore_macros::websocket_without_feature as websocket;
 pub use bytes::Bytes;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
+pub use body::Body;
+pub use layer::Endpoint;
 pub use background::{
     TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn, task_status,
 };
@@ -105,6 +116,11 @@ pub use state::State;
 pub use tasks::{
     AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
     clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
+};
+#[cfg(feature = "ws")]
+pub use ws::{
+    CloseCode, CloseFrame, Message, WebSocket, WebSocketError, WebSocketHandler, WebSocketReceiver,
+    WebSocketReply, WebSocketSender,
 };
 
 /// Compiles the code of pages that rustdoc would not: the README, and the docs of the macros, which belong to their own
@@ -127,4 +143,7 @@ mod pages {
     mod stream {}
     #[doc = include_str!("../../agentcore-macros/docs/try_stream.md")]
     mod try_stream {}
+    #[cfg(feature = "ws")]
+    #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
+    mod websocket {}
 }

@@ -1,5 +1,7 @@
 //! The log that a program gets which sets none up itself: lines on stderr, JSON for machines, plain on a terminal.
 
+mod writer;
+
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::time::SystemTime;
@@ -8,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -16,6 +18,26 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Environment, Reader};
 use crate::error::{Error, Kind};
+use writer::EventWriter;
+pub(crate) use writer::{flush, line, never_wait};
+
+/// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
+/// everything else.
+fn filter(text: &str) -> Option<Targets> {
+    let mut targets = Targets::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        targets = match part.split_once('=') {
+            Some((target, of)) => targets.with_target(target.trim(), level(of)?),
+            None => targets.with_default(level(part)?),
+        };
+    }
+    Some(targets)
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("warning") { Some(LevelFilter::WARN) } else { text.parse().ok() }
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +70,7 @@ impl Log {
         );
         let allowed =
             "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug";
-        let filter = env.value("AGENTCORE_LOG", allowed, |text| text.parse().ok());
+        let filter = env.value("AGENTCORE_LOG", allowed, filter);
         // Others read RUST_LOG too, some with a richer syntax; what cannot be read here is not a mistake.
         let general =
             || (environment.variable)("RUST_LOG").and_then(|text| text.trim().parse().ok());
@@ -65,7 +87,7 @@ impl Log {
     /// Becomes the process's subscriber, unless the program has set one.
     pub(crate) fn install(self) {
         let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(EventWriter::default)
             .event_format(Lines(self.format));
         let subscriber = tracing_subscriber::registry().with(self.filter).with(lines);
         let _ = tracing::subscriber::set_global_default(subscriber);
@@ -272,5 +294,8 @@ mod tests {
         );
         assert!(with("RUST_LOG", "info,[span{field=1}]=trace/regex").is_ok());
         assert!(with("AGENTCORE_LOG", "debug,hyper=off").is_ok());
+        assert!(with("AGENTCORE_LOG", "warning").is_ok());
+        assert!(with("AGENTCORE_LOG", "wran").is_err());
+        assert!(with("AGENTCORE_LOG", "info,hyper=loud").is_err());
     }
 }

@@ -18,6 +18,7 @@ thread_local! {
 }
 
 struct Place {
+    message: String,
     location: String,
     backtrace: String,
 }
@@ -30,17 +31,28 @@ pub(crate) struct Panic {
     backtrace: Option<String>,
 }
 
+impl From<Place> for Panic {
+    fn from(place: Place) -> Self {
+        Self { message: place.message, location: Some(place.location), backtrace: Some(place.backtrace) }
+    }
+}
+
 impl Panic {
-    fn caught(payload: &(dyn Any + Send)) -> Self {
-        let (location, backtrace) = match PLACE.take() {
-            Some(place) => (Some(place.location), Some(place.backtrace)),
-            None => (None, None),
+    fn caught(payload: Box<dyn Any + Send>) -> Self {
+        // Caught on another thread before, and passed on.
+        let payload = match payload.downcast::<Self>() {
+            Ok(panic) => return *panic,
+            Err(payload) => payload,
         };
-        Self {
-            message: message(payload),
-            location,
-            backtrace,
+        match PLACE.take() {
+            Some(place) => place.into(),
+            None => Self { message: message(&*payload), location: None, backtrace: None },
         }
+    }
+
+    /// Goes on panicking, on whichever thread this is.
+    pub(crate) fn resume(self) -> ! {
+        panic::resume_unwind(Box::new(self))
     }
 
     /// One log line for the panic; `what` names the code that panicked.
@@ -67,6 +79,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
 pub(crate) fn install_hook() {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let place = Place {
+            message: message(info.payload()),
             location: info.location().map(ToString::to_string).unwrap_or_default(),
             backtrace: Backtrace::force_capture().to_string(),
         };
@@ -74,12 +87,7 @@ pub(crate) fn install_hook() {
             PLACE.set(Some(place));
         } else {
             let thread = std::thread::current();
-            let panic = Panic {
-                message: message(info.payload()),
-                location: Some(place.location),
-                backtrace: Some(place.backtrace),
-            };
-            panic.log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
+            Panic::from(place).log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
         }
     }));
 }
@@ -114,7 +122,13 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     // What the work leaves behind broken is its own; nothing of ours is behind the same reference.
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(outer);
-    done.map_err(|payload| Panic::caught(&*payload))
+    if done.is_ok() {
+        // The work has caught a panic of its own. That is its business, but not a secret.
+        if let Some(place) = PLACE.take() {
+            Panic::from(place).log("code that caught it itself");
+        }
+    }
+    done.map_err(Panic::caught)
 }
 
 #[cfg(test)]

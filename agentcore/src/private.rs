@@ -26,6 +26,9 @@ mod probe;
 mod reply;
 #[path = "private/state.rs"]
 mod state;
+#[cfg(feature = "ws")]
+#[path = "private/websocket.rs"]
+mod websocket;
 
 pub use ::core;
 pub use ::inventory;
@@ -48,18 +51,26 @@ pub use crate::registry::{
     Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
     StartHook, TaskDef,
 };
+#[cfg(feature = "ws")]
+pub use crate::registry::{WebSocketDef, WebSocketEndpoint};
 pub use crate::response::Response;
 pub use crate::rt::run as main;
 pub use crate::state::StateSlot;
 pub use crate::tasks::track;
+#[cfg(feature = "ws")]
+pub use crate::ws::Opening;
 
 pub use bounds::{HookError, PingReply, ShutdownReply};
+#[cfg(feature = "ws")]
+pub use checks::websocket_future_must_be_send;
 pub use checks::{
     entrypoint_future_must_be_send, never, ping_future_must_be_send,
     shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
     sync_function_runs_on_another_thread, time_limited, timed_out,
 };
 pub use probe::Probe;
+#[cfg(feature = "ws")]
+pub use websocket::{SocketError, SocketReply};
 
 /// The traits whose methods expansions call on a [`Probe`], without their names: a glob import of this brings the
 /// methods into scope, and nothing that a user's type could be mistaken for.
@@ -71,4 +82,8 @@ pub mod probes {
         StreamProbe as _, TryStreamProbe as _,
     };
     pub use super::state::{StateProbe as _, UnitProbe as _};
+    #[cfg(feature = "ws")]
+    pub use super::websocket::{
+        HandshakeProbe as _, SocketCount as _, SocketProbe as _, StrangerProbe as _,
+    };
 }

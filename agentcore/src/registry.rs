@@ -17,6 +17,8 @@ use crate::invoke::{self, Job, Options, Outgoing};
 use crate::ping::PingStatus;
 use crate::response::Response;
 use crate::state::StateSlot;
+#[cfg(feature = "ws")]
+use crate::ws::{Opened, Opening};
 
 /// Where a registered function stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,8 +212,44 @@ impl ShutdownDef {
     }
 }
 
+/// The adapter that `#[websocket]` generates.
+#[cfg(feature = "ws")]
+pub trait WebSocketEndpoint: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function; the error is the reply of an argument that refused.
+    fn open(
+        opening: Opening,
+    ) -> Result<impl Future<Output = Result<(), BoxError>> + Send + 'static, Response>;
+}
+
+/// A registered websocket handler.
+#[cfg(feature = "ws")]
+#[derive(Clone, Debug)]
+pub struct WebSocketDef {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) open: fn(Opening) -> Opened,
+}
+
+#[cfg(feature = "ws")]
+impl WebSocketDef {
+    /// Describes the handler behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: WebSocketEndpoint>(meta: Meta) -> Self {
+        Self {
+            meta,
+            requires: A::requires,
+            open: |opening| Ok(Box::pin(A::open(opening)?)),
+        }
+    }
+}
+
 inventory::collect!(EntrypointDef);
 inventory::collect!(TaskDef);
 inventory::collect!(PingDef);
 inventory::collect!(StartDef);
 inventory::collect!(ShutdownDef);
+#[cfg(feature = "ws")]
+inventory::collect!(WebSocketDef);

@@ -82,7 +82,7 @@ impl Response {
     }
 
     pub(crate) fn events<S: Stream + Send + 'static>(body: SseBody<S>) -> Self {
-        let mut response = http::Response::new(Body::foreign(body));
+        let mut response = http::Response::new(Body::new(body));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -135,7 +135,7 @@ impl Response {
     }
 
     fn full(content_type: HeaderValue, bytes: Bytes) -> Self {
-        let mut response = http::Response::new(Body::Full(bytes));
+        let mut response = http::Response::new(Body::from(bytes));
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
@@ -180,6 +180,32 @@ impl Response {
             .map(|failure| failure.0.as_str())
     }
 
+    /// The same reply with `value` as its body.
+    pub(crate) fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        let Self(json) = Self::json(value);
+        let (parts, body) = json.into_parts();
+        self.0.headers_mut().extend(parts.headers);
+        *self.0.body_mut() = body;
+        self
+    }
+
+    /// Takes out what is the server's to say: how the body is framed, and what the connection does. A handler that says
+    /// something else would make one reply run into the next. Informational statuses are no replies.
+    pub(crate) fn framed_by_the_server(mut self) -> Self {
+        if self.0.status().is_informational() {
+            tracing::error!("a reply cannot have the status {}", self.0.status());
+            return Self::error("Internal server error").with_status(500);
+        }
+        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE] {
+            self.0.headers_mut().remove(name);
+        }
+        self
+    }
+
+    pub(crate) fn into_http(self) -> http::Response<Body> {
+        *self.0
+    }
+
     pub(crate) fn into_parts(self) -> (http::response::Parts, Body) {
         self.0.into_parts()
     }
@@ -199,7 +225,7 @@ where
     B::Error: Into<BoxError>,
 {
     fn from(response: http::Response<B>) -> Self {
-        Self(Box::new(response.map(Body::foreign)))
+        Self(Box::new(response.map(Body::new)))
     }
 }
 
@@ -207,11 +233,7 @@ impl From<Response>
     for http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>
 {
     fn from(response: Response) -> Self {
-        use http_body_util::BodyExt as _;
-        response.0.map(|body| match body {
-            Body::Foreign(body) => body,
-            other => other.boxed_unsync(),
-        })
+        response.0.map(Body::into_boxed)
     }
 }
 

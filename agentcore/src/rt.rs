@@ -1,18 +1,17 @@
 //! [`run`]: what the generated `main` calls.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::app::App;
-use crate::config::{Config, Environment, Settings};
+use crate::config::{Environment, Settings};
 use crate::error::{Error, Kind, with_causes};
-use crate::log::{Format, Log};
+use crate::log::{self, Format, Log};
 use crate::panics;
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
 ///
-/// It reads the [configuration](Config) from the environment, sets up a log on stderr unless the program has set a
+/// It reads the [configuration](crate::Config) from the environment, sets up a log on stderr unless the program has set a
 /// `tracing` subscriber, checks what is registered, builds a multi-threaded Tokio runtime, serves, and drains when a
 /// SIGTERM or SIGINT comes, as PID 1 too. One line on stderr says that the agent is ready, or why it is not.
 ///
@@ -35,6 +34,10 @@ use crate::panics;
 /// When called from within a Tokio runtime, which cannot start another: use [`App::serve`] there.
 #[must_use = "the exit code tells whether everything was finished"]
 pub fn run() -> ExitCode {
+    run_app(App::from_registry())
+}
+
+pub(crate) fn run_app(app: App) -> ExitCode {
     let began = Instant::now();
     let environment = Environment::of_process();
     let mut format = Format::of_stderr();
@@ -42,21 +45,22 @@ pub fn run() -> ExitCode {
         format = log.format;
         log.install();
         panics::install_hook();
-        let settings = Config::new().resolve(&environment)?;
-        serve(settings, format, began)
+        let settings = app.settings(&environment)?;
+        serve(app, settings, format, began)
     });
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in report(&error, format) {
-                say(&line);
-            }
+            // Neither this nor the start line is a matter of log levels.
+            report(&error, format).into_iter().for_each(log::line);
             ExitCode::FAILURE
         }
-    }
+    };
+    log::flush();
+    code
 }
 
-fn serve(settings: Settings, format: Format, began: Instant) -> Result<(), Error> {
+fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result<(), Error> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
         builder.worker_threads(threads);
@@ -69,15 +73,12 @@ fn serve(settings: Settings, format: Format, began: Instant) -> Result<(), Error
             Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
         })?;
     let result = runtime.block_on(async {
-        let server = App::from_registry()
-            .bind_with(settings)
-            .await?
-            .with_signals();
+        let server = app.bind_with(settings).await?.with_signals();
         let address = server.local_addr();
         server
             .on_ready(move |agent| {
                 let message = ready(&agent.describe(), address, began);
-                say(&format.line(tracing::Level::INFO, &message));
+                log::line(format.line(tracing::Level::INFO, &message));
             })
             .serve()
             .await
@@ -120,12 +121,4 @@ fn with_causes_once(error: &Error) -> String {
     } else {
         with_causes(error)
     }
-}
-
-/// Straight to stderr: neither the start line nor a failed start is a matter of log levels.
-fn say(line: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // A closed stderr is no reason to fail.
-    let _ = writeln!(stderr, "{line}");
-    let _ = stderr.flush();
 }

@@ -3,13 +3,14 @@
 //! ```text
 //! Server ── front thread ─┬─ accept ── connection ── service ─┬─ ping          (answered here, from atomics)
 //!                         │                                   ├─ invocations   (body read here, the rest on workers)
-//!                         │                                   └─ ws            (its place; not there yet)
+//!                         │                                   └─ websockets    (answered here, then moved there)
 //!                         └─ lifecycle: start hooks → serving → draining → stopped
 //! ```
 
 mod accept;
 mod clock;
 mod front;
+mod graceful;
 mod in_process;
 mod invocations;
 mod lifecycle;
@@ -18,6 +19,8 @@ mod request_body;
 mod service;
 mod socket;
 mod wake;
+#[cfg(feature = "ws")]
+mod websockets;
 
 use std::fmt;
 use std::future::Future;
@@ -173,8 +176,11 @@ impl Server {
         self
     }
 
-    /// Reacts to SIGTERM and SIGINT; a second one ends the process.
-    pub(crate) fn with_signals(mut self) -> Self {
+    /// Stops gracefully on SIGTERM or SIGINT, as PID 1 too, whatever the workers are at; a second signal cuts off what
+    /// still runs.
+    ///
+    /// [`run`](crate::run) and [`App::run`](crate::App::run) do this by themselves.
+    pub fn with_signals(mut self) -> Self {
         self.signals = true;
         self
     }

@@ -211,7 +211,8 @@ impl Deref for TrackerHandle {
 /// The status that `/ping` reports, as far as the caller is concerned: asked from inside an invocation it does not
 /// count that invocation itself.
 ///
-/// A custom ping handler is not called for this; its last answer stands in for it.
+/// A custom ping handler is not called for this; its last answer stands in for it, except to the handler itself, which
+/// sees the automatic status.
 ///
 /// ```
 /// use agentcore::{PingStatus, current_ping_status, track};
@@ -226,6 +227,9 @@ impl Deref for TrackerHandle {
 pub fn current_ping_status() -> PingStatus {
     crate::context::with_scope(|tracker, scope| {
         let mut view = tracker.status();
+        if scope.is_some_and(crate::context::Scope::is_ping) {
+            view.custom = None;
+        }
         if scope.is_some_and(crate::context::Scope::is_counted) {
             view.count = view.count.saturating_sub(1);
         }

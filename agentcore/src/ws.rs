@@ -30,6 +30,6 @@ pub use error::WebSocketError;
 pub use handler::{WebSocketHandler, WebSocketReply};
 pub(crate) use handshake::{Origins, accept};
 pub use message::Message;
-pub(crate) use session::{Opened, Session};
-pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};
 pub use session::Opening;
+pub(crate) use session::{Opened, Session, WsSettings};
+pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};

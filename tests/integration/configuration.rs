@@ -19,9 +19,9 @@ fn wrong_values_are_all_reported_and_nothing_is_served() {
     assert_eq!(
         stderr,
         "error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535\n\
-         error: cannot start: AGENTCORE_WORKER_THREADS is `0`; it takes a number from 1 up\n\
+         error: cannot start: AGENTCORE_WORKER_THREADS is `0`; it takes a number from 1 to 1024\n\
          error: cannot start: AGENTCORE_SHUTDOWN_GRACE is `10`; it takes a duration with its unit, such as 500ms, 10s \
-         or 2h\n"
+         or 2h, up to a year\n"
     );
 }
 

@@ -1,12 +1,16 @@
 //! Real servers, spoken to over real sockets.
 
 mod both;
+mod cancellation;
 mod configuration;
+mod debug_actions;
 mod entrypoints;
 mod hostile;
 mod isolation;
+mod layers;
 mod ping_handler;
 mod shutdown;
 mod start;
 mod streams;
 mod support;
+mod websocket;

@@ -1,5 +1,7 @@
 //! Real agents in processes of their own, and a client that hides nothing.
 
+pub(crate) mod websocket;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};

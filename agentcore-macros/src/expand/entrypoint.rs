@@ -1,8 +1,9 @@
 //! `#[entrypoint]`: the function as it is, an adapter, a registration, and `main`.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 
+use super::arguments::{compile_panic, values};
 use super::register::{duration, meta, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
@@ -26,9 +27,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
 
     let requirements = Ident::new("__agentcore_requirements", site);
     let invocation = Ident::new("__agentcore_invocation", site);
-    let names: Vec<_> = (0..arguments.len())
-        .map(|i| format_ident!("__agentcore_arg{i}", span = site))
-        .collect();
+    let (names, values) = values(arguments);
 
     let requires = arguments.iter().map(|Argument { cfgs, ty, .. }| {
         quote_spanned! {site=>
@@ -51,11 +50,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
                 };
             }
         });
-    let pass = names
-        .iter()
-        .zip(arguments)
-        .map(|(name, Argument { cfgs, .. })| quote!(#(#cfgs)* #name));
-    let call = called(function, &quote!(#(#pass),*), "entrypoint");
+    let call = called(function, &values, "entrypoint");
     let respond = outcome(
         function,
         &call,
@@ -156,12 +151,7 @@ fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
         "only one argument may be the JSON payload; `{text}` is a second one\n\n\
          help: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
     );
-    let Range { start, end } = Range::of(ty);
-    let here = private.at(start);
-    let panic = quote_spanned!(start=> #here::core::panic!);
-    // Not as the format string: a type may have braces.
-    let arguments = quote_spanned!(end=> ("{}", #message));
-    quote!(#panic #arguments)
+    compile_panic(private, Range::of(ty), &message)
 }
 
 /// `main`, all of it at the function's name: two entrypoints in one file, or one that is not at the crate's root, make

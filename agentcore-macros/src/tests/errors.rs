@@ -274,6 +274,50 @@ fn tasks() {
 }
 
 #[test]
+fn websockets() {
+    check(
+        "#[websocket(name = \"chat\")] fn chat() -> ! {}",
+        &expect![[r#"
+            name
+                unknown argument `name`; expected `crate`
+            fn
+                a websocket handler waits for messages, so the function must be `async`
+            ()
+                a websocket handler takes the socket: `socket: agentcore::WebSocket`
+            !
+                a websocket handler cannot return `!`; the socket is closed when it has returned
+        "#]],
+    );
+    check(
+        "#[websocket] async fn chat<T>(&self, a: &mut WebSocket, b: &agentcore::WebSocket, c: &str, d: impl Send) {}",
+        &expect![[r#"
+            &self
+                a websocket handler must be a free function; it has no `self` to be called on
+            <T>
+                a websocket handler cannot be generic: the server needs one concrete function
+            &mut WebSocket
+                take the socket by value: `socket: WebSocket`
+            &agentcore::WebSocket
+                take the socket by value: `socket: WebSocket`
+            &str
+                handler arguments are owned: take `String` instead of a reference
+            impl Send
+                handler arguments need a concrete type; name a type that implements `agentcore::FromInvocation`
+        "#]],
+    );
+    let errors = compile_errors(crate::expand::websocket_without_feature(
+        "async fn chat(socket: WebSocket) {}".parse().expect("tokens"),
+    ));
+    let [(_, message)] = &errors[..] else {
+        panic!("{errors:?}")
+    };
+    assert_eq!(
+        message,
+        "`#[agentcore::websocket]` needs the `ws` feature of `agentcore`"
+    );
+}
+
+#[test]
 fn hooks() {
     check(
         "#[ping] const fn health(&self) {}",
@@ -393,6 +437,7 @@ fn a_rejected_item_is_kept() {
         "#[async_task] pub fn item(a: u8) -> u8 { a + }",
         "#[ping] pub fn item(a: u8) -> u8 { a + }",
         "#[on_start] pub fn item(a: u8) -> u8 { a + }",
+        "#[websocket] pub fn item(a: u8) -> u8 { a + }",
     ] {
         let item = source
             .split_once(']')

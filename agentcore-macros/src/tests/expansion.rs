@@ -108,6 +108,17 @@ fn ping() {
 }
 
 #[test]
+fn websocket() {
+    check(
+        "#[websocket]
+        async fn chat(context: RequestContext, #[cfg(unix)] mut socket: WebSocket) -> Result<(), Failure> {
+            body(context, socket)
+        }",
+        &expect_file!["../../tests/expand/websocket.rs"],
+    );
+}
+
+#[test]
 fn on_start() {
     check(
         r#"#[on_start(timeout = "1500ms")]
@@ -130,9 +141,9 @@ fn on_shutdown() {
 /// Only rustc knows whether a body is valid, and only rustc says so.
 #[test]
 fn bodies_are_not_parsed() {
-    for attribute in ["entrypoint", "async_task"] {
+    for attribute in ["entrypoint", "async_task", "websocket"] {
         let expansion = expand(&format!(
-            "#[{attribute}] async fn name() {{ let = ; yield ** }}"
+            "#[{attribute}] async fn name(argument: Argument) {{ let = ; yield ** }}"
         ))
         .to_string();
         assert!(!expansion.contains("compile_error"), "{expansion}");

@@ -5,8 +5,9 @@ use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeReference, parse_q
 
 use crate::errors::Errors;
 
-/// A handler's argument is made from the request: it has to be a concrete type that owns what it holds.
-pub(super) fn owned(ty: &Type, errors: &mut Errors) {
+/// A handler's argument is made from the request: it has to be a concrete type that owns what it holds. `concrete` says
+/// which one to take instead of `impl Trait`.
+pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
     for part in parts(ty) {
         match part {
             Part::Type(Type::Reference(reference)) if !is_static(reference.lifetime.as_ref()) => {
@@ -19,13 +20,27 @@ pub(super) fn owned(ty: &Type, errors: &mut Errors) {
             Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
             Part::Type(Type::ImplTrait(ty)) => errors.push_shape(
                 ty,
-                "handler arguments need a concrete type; name the type that the JSON body decodes to",
+                format_args!("handler arguments need a concrete type; {concrete}"),
             ),
             Part::Lifetime(lifetime) if !is_static(Some(lifetime)) => {
                 errors.push_shape(ty, "handler arguments are owned: take a type without lifetimes");
             }
             _ => {}
         }
+    }
+}
+
+/// Whether it is written as a reference to the socket of a websocket handler.
+pub(super) fn is_borrowed_socket(ty: &Type) -> bool {
+    let Type::Reference(reference) = ty else {
+        return false;
+    };
+    match &*reference.elem {
+        Type::Path(path) => {
+            let last = path.path.segments.last();
+            last.is_some_and(|last| last.ident == "WebSocket")
+        }
+        _ => false,
     }
 }
 

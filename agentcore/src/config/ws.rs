@@ -70,7 +70,11 @@ impl Config {
 
 impl WsOptions {
     /// Fills in the environment and the defaults.
-    pub(super) fn resolve(&self, env: &mut Reader<'_>) -> Arc<WsSettings> {
+    pub(super) fn resolve(
+        &self,
+        env: &mut Reader<'_>,
+        shutdown_grace: Duration,
+    ) -> Arc<WsSettings> {
         let interval = env.value("AGENTCORE_WS_PING_INTERVAL", DURATION, |text| {
             duration(text).filter(|interval| !interval.is_zero())
         });
@@ -96,7 +100,8 @@ impl WsOptions {
             }
         };
         check(
-            self.ping_interval.is_none_or(|interval| !interval.is_zero()),
+            self.ping_interval
+                .is_none_or(|interval| !interval.is_zero()),
             "ws_ping_interval is 0; it takes a longer time".to_owned(),
         );
         if let Some(bytes) = self.frame_bytes {
@@ -128,6 +133,7 @@ impl WsOptions {
             frame_bytes: self.frame_bytes.or(frame).unwrap_or(32 << 10),
             frames_per_second: self.frames_per_second.or(rate).unwrap_or(240),
             origins: own_origins.or(origins).unwrap_or_default(),
+            shutdown_grace,
         })
     }
 }

@@ -140,8 +140,7 @@ fn is_forwardable(name: &HeaderName) -> bool {
     if name.starts_with("x-amzn-") {
         return name.starts_with("x-amzn-bedrock-agentcore-runtime-custom-");
     }
-    let is_own =
-        name == "authorization" || name == "workloadaccesstoken" || name == "x-aws-guest-auth";
+    let is_own = matches!(name, "authorization" | "workloadaccesstoken" | "oauth2callbackurl" | "x-aws-guest-auth");
     !(is_own || name.starts_with("x-amz-"))
 }
 

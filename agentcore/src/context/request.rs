@@ -40,7 +40,7 @@ impl RequestContext {
     /// The context of the request that the caller is working for; `None` outside of one.
     #[must_use]
     pub fn current() -> Option<Self> {
-        scope::current().map(Self)
+        scope::current_request().map(Self)
     }
 
     /// The runtime session, which is also the microVM (`X-Amzn-Bedrock-AgentCore-Runtime-Session-Id`).

@@ -14,6 +14,7 @@ use tokio::task::futures::TaskLocalFuture;
 use super::cancellation::{Cancellation, CancellationToken};
 use super::request::RequestHead;
 use crate::instance::Instance;
+use crate::panics;
 use crate::tasks::TrackerHandle;
 
 tokio::task_local! {
@@ -24,15 +25,42 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Scope {
     instance: Arc<Instance>,
+    kind: Kind,
     head: RequestHead,
-    cancellation: Cancellation,
+    cancellation: Arc<Cancellation>,
     /// Whether the invocation makes the agent busy.
     counts: bool,
     /// [`Activity`]s that hold the invocation in flight.
     holds: AtomicUsize,
 }
 
+/// What the code below is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Request,
+    /// The custom ping handler. It is asked *for* the status, so its own last answer is no part of what it sees.
+    Ping,
+    /// A hook.
+    Hook,
+}
+
 impl Scope {
+    /// For the app's code that no request has called.
+    pub(crate) fn outside_requests(instance: Arc<Instance>, kind: Kind) -> Arc<Self> {
+        Arc::new(Self {
+            instance,
+            kind,
+            head: RequestHead::new(HeaderMap::new()),
+            cancellation: Arc::default(),
+            counts: false,
+            holds: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn is_ping(&self) -> bool {
+        self.kind == Kind::Ping
+    }
+
     /// Whether the invocation is part of the tracker's count at this moment.
     pub(crate) fn is_counted(&self) -> bool {
         self.counts && self.holds.load(Ordering::Acquire) > 0
@@ -85,8 +113,9 @@ impl Activity {
         Self {
             scope: Arc::new(Scope {
                 instance,
+                kind: Kind::Request,
                 head: RequestHead::new(headers),
-                cancellation: Cancellation::default(),
+                cancellation: Arc::default(),
                 counts,
                 holds: AtomicUsize::new(1),
             }),
@@ -95,6 +124,21 @@ impl Activity {
 
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.scope
+    }
+
+    /// The same invocation, with headers that a layer has changed.
+    pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
+        let Scope { instance, counts, cancellation, .. } = &*self.scope;
+        instance.tracker.begin_invocation(*counts);
+        let scope = Scope {
+            instance: Arc::clone(instance),
+            kind: Kind::Request,
+            head: RequestHead::new(headers),
+            cancellation: Arc::clone(cancellation),
+            counts: *counts,
+            holds: AtomicUsize::new(1),
+        };
+        Self { scope: Arc::new(scope) }
     }
 }
 
@@ -127,9 +171,14 @@ pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Scope>) ->
     run(&TrackerHandle::Process, None)
 }
 
-/// The caller's scope, if it is below a request.
-pub(crate) fn current() -> Option<Arc<Scope>> {
+/// The caller's scope.
+fn current() -> Option<Arc<Scope>> {
     SCOPE.try_with(Arc::clone).ok()
+}
+
+/// The caller's scope, if it is below a request.
+pub(crate) fn current_request() -> Option<Arc<Scope>> {
+    current().filter(|scope| scope.kind == Kind::Request)
 }
 
 /// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.
@@ -159,13 +208,11 @@ where
             None => work(),
         }
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down and will not come back here.
-            Err(_) => std::future::pending().await,
-        },
+    match tokio::task::spawn_blocking(|| panics::guard(work)).await {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => panic.resume(),
+        // The runtime is shutting down and will not come back here.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -38,6 +38,14 @@ where
     future
 }
 
+#[cfg(feature = "ws")]
+pub fn websocket_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
 /// It may block, and goes where that harms nobody.
 pub fn sync_function_runs_on_another_thread<F, T>(call: F) -> impl Future<Output = T> + Send
 where

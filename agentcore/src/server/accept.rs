@@ -8,15 +8,22 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
 use super::front::Front;
+use super::graceful::Graceful;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
 
 /// The largest head of a request, in bytes; beyond it hyper answers 431.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
+/// at once keep the front from its pings for tens of milliseconds.
+const MAX_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Descriptors that are left for other things than connections.
+const RESERVED_DESCRIPTORS: usize = 64;
 
 /// Waits between attempts to accept when the process is out of descriptors or memory.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
@@ -26,10 +33,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub(super) async fn accept_all(
     front: Arc<Front>,
     listener: TcpListener,
-    graceful: &GracefulShutdown,
+    graceful: &Graceful,
 ) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
+    let most = most_connections(front.settings.max_connections);
     let mut wait = FIRST_WAIT;
     loop {
         let stream = match listener.accept().await {
@@ -45,7 +53,7 @@ pub(super) async fn accept_all(
         };
         wait = FIRST_WAIT;
         let place = Place::take(&open);
-        let admission = if place.number > front.settings.max_connections {
+        let admission = if place.number > most {
             Admission::Crowded
         } else {
             Admission::Full
@@ -57,11 +65,14 @@ pub(super) async fn accept_all(
             front: Arc::clone(&front),
             admission,
             end,
+            _place: Some(place),
         });
-        let service = service_fn(move |request| service::answer(Arc::clone(&link), request));
-        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(socket), service));
+        // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
+        let service =
+            service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
+        let connection = protocol.serve_connection(TokioIo::new(socket), service);
+        let connection = graceful.watch(connection.with_upgrades());
         tokio::spawn(async move {
-            let _place = place;
             // An error here is a client that left or spoke something else; hyper has answered what could be answered.
             if let Err(error) = connection.await {
                 tracing::trace!("connection ended: {error}");
@@ -76,9 +87,26 @@ fn protocol(front: &Front) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(front.settings.header_timeout)
         .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
         // The socket decides when an end is one; see `socket`.
         .half_close(false);
     protocol
+}
+
+/// As many as asked for, or as the process may open. Beyond the latter nothing could be accepted, and no ping answered.
+fn most_connections(asked: usize) -> usize {
+    let limit = descriptor_limit().map_or(usize::MAX, |limit| limit.saturating_sub(RESERVED_DESCRIPTORS).max(1));
+    if limit < asked {
+        tracing::warn!("at most {limit} connections instead of {asked}: the process may not open more files");
+    }
+    asked.min(limit)
+}
+
+/// The soft limit of open files, where `/proc` tells it.
+fn descriptor_limit() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {
@@ -90,7 +118,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// One open connection in the count of them.
-struct Place {
+pub(super) struct Place {
     open: Arc<AtomicUsize>,
     number: usize,
 }

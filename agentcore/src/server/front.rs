@@ -6,25 +6,27 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::OnReady;
 use super::accept::accept_all;
+use super::graceful::Graceful;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
 use super::ping::Pinger;
 use super::wake::WakeQueue;
 use crate::agent::{Agent, Callback};
 use crate::config::Settings;
+use crate::context::{self, Kind as ScopeKind, Scope};
 use crate::error::{Error, Kind, with_causes};
 use crate::instance::Instance;
+use crate::layer::Endpoint;
 use crate::panics;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
 
 /// How long replies that are written may take to leave, once nothing produces any more.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// What shutdown hooks get when the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
@@ -37,6 +39,8 @@ pub(super) struct Front {
     pub(super) workers: Handle,
     pub(super) phase: PhaseCell,
     pub(super) pinger: Pinger,
+    /// Where requests go if there are layers.
+    pub(super) endpoint: Option<Endpoint>,
     pub(super) wakes: Arc<WakeQueue>,
 }
 
@@ -50,10 +54,13 @@ pub(super) fn run(
     on_ready: Option<OnReady>,
     signals: bool,
 ) -> Result<(), Error> {
+    crate::log::never_wait();
     let io = |error: std::io::Error| {
         Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error)
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
+        // Looks for new connections and pings this often, in tasks polled; the default is 61.
+        .event_interval(31)
         .enable_all()
         .build()
         .map_err(io)?;
@@ -107,15 +114,24 @@ impl StopRequests<'_> {
     }
 }
 
+/// How the server's life ended.
+struct Ended {
+    result: Result<(), Error>,
+    /// Without waiting for replies that are on their way out.
+    at_once: bool,
+}
+
 impl Front {
     pub(super) fn new(
-        agent: Agent,
+        mut agent: Agent,
         settings: Settings,
         tracker: TrackerHandle,
         workers: Handle,
     ) -> Self {
+        let layers = std::mem::take(&mut agent.layers);
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
+            endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings, &workers),
             agent,
             settings,
             instance: Arc::new(Instance::new(tracker)),
@@ -133,15 +149,17 @@ impl Front {
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
     ) -> Result<(), Error> {
-        let graceful = GracefulShutdown::new();
+        let graceful = Graceful::new();
         tokio::spawn(Arc::clone(&self.wakes).deliver());
         let ended = tokio::select! {
             never = accept_all(Arc::clone(&self), listener, &graceful) => match never {},
             ended = self.phases(states, on_ready, requests) => ended,
         };
-        // What is left are replies on their way out, idle connections, and clients that do not read.
-        let _ = timeout(FLUSH, graceful.shutdown()).await;
-        ended
+        // What is left are replies on their way out, idle connections, and clients that do not read. Who asked twice
+        // does not want to wait for them.
+        let patience = if ended.at_once { Duration::ZERO } else { FLUSH };
+        let _ = timeout(patience, graceful.shutdown()).await;
+        ended.result
     }
 
     /// Starting, serving, draining.
@@ -150,12 +168,14 @@ impl Front {
         mut states: States,
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
-    ) -> Result<(), Error> {
+    ) -> Ended {
         tokio::select! {
-            started = self.run_start_hooks(&mut states) => started?,
+            started = self.run_start_hooks(&mut states) => if let Err(error) = started {
+                return Ended { result: Err(error), at_once: true };
+            },
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
-                return Ok(());
+                return Ended { result: Ok(()), at_once: true };
             }
         }
         self.begin_serving(states);
@@ -173,10 +193,10 @@ impl Front {
             humantime::format_duration(grace)
         );
         tokio::select! {
-            result = self.drain(grace) => result,
+            result = self.drain(grace) => Ended { result, at_once: false },
             name = requests.another_signal() => {
                 tracing::error!("{name} again: stopping at once");
-                self.report_cut_off()
+                Ended { result: self.report_cut_off(), at_once: true }
             }
         }
     }
@@ -244,6 +264,10 @@ impl Front {
                 )
             })
             .collect();
+        #[cfg(feature = "ws")]
+        let has_sockets = self.agent.websocket.is_some();
+        #[cfg(not(feature = "ws"))]
+        let has_sockets = false;
         match self
             .instance
             .tracker
@@ -251,7 +275,9 @@ impl Front {
             .saturating_sub(tasks.len())
         {
             0 => {}
+            1 if has_sockets => cut_off.push("an invocation or socket".to_owned()),
             1 => cut_off.push("an invocation".to_owned()),
+            count if has_sockets => cut_off.push(format!("{count} invocations and sockets")),
             count => cut_off.push(format!("{count} invocations")),
         }
         if cut_off.is_empty() {
@@ -272,9 +298,9 @@ impl Front {
     /// Runs a hook on the workers; the error says how it ended.
     async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
         let (call, place) = (Arc::clone(&hook.call), hook.meta);
-        let run = self
-            .workers
-            .spawn(panics::catch(async move { call().await }));
+        let scope = Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook);
+        let run = panics::catch(async move { call().await });
+        let run = self.workers.spawn(context::within(scope, run));
         match self.wakes.batch(AbortOnDrop(run)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(error))) => Err(format!("failed: {}", with_causes(&*error))),

@@ -29,7 +29,7 @@ impl InProcess {
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
         let deliverer = tokio::spawn(Arc::clone(&front.wakes).deliver());
-        let link = Arc::new(Link { front, admission: Admission::Full, end: Arc::new(End::default()) });
+        let link = Arc::new(Link { front, admission: Admission::Full, end: Arc::new(End::default()), _place: None });
         let server = Self { link, deliverer };
         server.link.front.run_start_hooks(&mut states).await?;
         server.link.front.begin_serving(states);
@@ -37,7 +37,7 @@ impl InProcess {
     }
 
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
-        match service::answer(Arc::clone(&self.link), request).await {
+        match service::answer(Arc::clone(&self.link), request, self.link.end.hide()).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -2,59 +2,115 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Method, Request};
+use tokio::task::JoinHandle;
 
 use super::front::AbortOnDrop;
 use super::lifecycle::Phase;
 use super::request_body::{self, RequestBody};
-use super::service::{Link, ReplyBody, refuse};
+use super::service::{Link, ReplyBody, not_found, refuse};
+use super::socket::Hidden;
+use crate::body::Body;
 use crate::config::BusyWhile;
 use crate::context::{Activity, Scope};
 use crate::extract::Invocation;
-use crate::invoke::{Job, internal_error};
+use crate::invoke::{Job, Outgoing, internal_error};
 
 pub(super) async fn answer<B: RequestBody>(
     link: &Link,
     request: Request<B>,
+    end: Hidden,
 ) -> http::Response<ReplyBody> {
     let front = &link.front;
-    match front.phase.get() {
-        Phase::Starting => return refuse(request, front.unavailable("Starting")),
-        Phase::Serving => {}
-        Phase::Draining => return refuse(request, front.unavailable("Shutting down")),
-    }
-    let settings = &front.settings;
-    let counts = settings.busy_while == BusyWhile::Activity;
-    let (head, body) = request.into_parts();
-    let activity = Activity::begin(Arc::clone(&front.instance), counts, head.headers);
-
-    let body = match request_body::read(body, settings.max_body_bytes, settings.body_timeout).await
-    {
-        Ok(body) => body,
-        Err(problem) => {
-            let response = problem.into_response(
-                activity.scope().headers(),
-                settings.max_body_bytes,
-                settings.body_timeout,
-            );
-            return settings.errors.apply(response).into();
-        }
+    let Some(entrypoint) = &front.agent.entrypoint else {
+        return refuse(request, not_found());
     };
-
-    let entrypoint = &front.agent.entrypoint;
-    let invocation = Invocation::new(Arc::clone(activity.scope()), body);
+    let Accepted { activity, body, .. } = match accept(link, request).await {
+        Ok(accepted) => accepted,
+        Err(refused) => return refused,
+    };
+    let scope = Arc::clone(activity.scope());
     let job = Job {
-        invocation,
+        invocation: Invocation::new(Arc::clone(&scope), body),
         options: entrypoint.options,
-        errors: settings.errors,
-        debug: settings.debug,
+        errors: front.settings.errors,
+        debug: front.settings.debug,
         activity,
     };
-    // From here on the client has nothing more to say.
-    let end = (!entrypoint.options.watch_disconnect).then(|| link.end.hide());
-    let left = CancelOnDrop(Some(Arc::clone(job.activity.scope())));
-    let running = (entrypoint.start)(&front.workers, job);
-    let finished = if entrypoint.options.cancel_on_disconnect {
+    finish(link, scope, (entrypoint.start)(&front.workers, job), end).await
+}
+
+/// The same, with the user's layers in between. They run on the workers, like everything of the user's.
+pub(super) async fn through_layers<B: RequestBody>(
+    link: &Link,
+    request: Request<B>,
+    end: Hidden,
+) -> http::Response<ReplyBody> {
+    let front = &link.front;
+    let Some(endpoint) = &front.endpoint else {
+        return refuse(request, not_found());
+    };
+    let Accepted { activity, head, body } = match accept(link, request).await {
+        Ok(accepted) => accepted,
+        Err(refused) => return refused,
+    };
+    let scope = Arc::clone(activity.scope());
+    let mut request = Request::from_parts(head, Body::from(body));
+    *request.headers_mut() = scope.headers().clone();
+    finish(link, scope, endpoint.start(&front.workers, request, activity), end).await
+}
+
+/// A request that will be answered, and is in flight from now on.
+struct Accepted {
+    activity: Activity,
+    /// Without its headers, which the activity's scope has.
+    head: http::request::Parts,
+    body: Bytes,
+}
+
+async fn accept<B: RequestBody>(
+    link: &Link,
+    request: Request<B>,
+) -> Result<Accepted, http::Response<ReplyBody>> {
+    let front = &link.front;
+    match front.phase.get() {
+        Phase::Starting => return Err(refuse(request, front.unavailable("Starting"))),
+        Phase::Serving => {}
+        Phase::Draining => return Err(refuse(request, front.unavailable("Shutting down"))),
+    }
+    let settings = &front.settings;
+    let (mut head, body) = request.into_parts();
+    // A browser's preflight, say, goes through the layers without being work.
+    let is_work = head.uri.path() == "/invocations" && head.method == Method::POST;
+    let counts = is_work && settings.busy_while == BusyWhile::Activity;
+    let headers = std::mem::take(&mut head.headers);
+    let activity = Activity::begin(Arc::clone(&front.instance), counts, headers);
+
+    match request_body::read(body, settings.max_body_bytes, settings.body_timeout, &link.end).await {
+        Ok(body) => Ok(Accepted { activity, head, body }),
+        Err(problem) => {
+            let headers = activity.scope().headers();
+            let response =
+                problem.into_response(headers, settings.max_body_bytes, settings.body_timeout);
+            Err(settings.errors.apply(response).into())
+        }
+    }
+}
+
+/// Waits for the reply that the workers make, and passes it on.
+async fn finish(
+    link: &Link,
+    scope: Arc<Scope>,
+    running: JoinHandle<Outgoing>,
+    end: Hidden,
+) -> http::Response<ReplyBody> {
+    let front = &link.front;
+    let options = front.agent.entrypoint.as_ref().map(|entrypoint| entrypoint.options);
+    let watches = options.is_some_and(|options| options.watch_disconnect);
+    let end = Some(end).filter(|_| !watches);
+    let left = CancelOnDrop(Some(scope));
+    let finished = if options.is_some_and(|options| options.cancel_on_disconnect) {
         // This future is dropped with its connection.
         front.wakes.batch(AbortOnDrop(running)).await
     } else {
@@ -71,7 +127,7 @@ pub(super) async fn answer<B: RequestBody>(
         }
         // Panics of the handler are caught inside; this is one in the drop of what it left behind, or a runtime that
         // is being shut down.
-        Err(_) => settings.errors.apply(internal_error()).into(),
+        Err(_) => front.settings.errors.apply(internal_error()).into(),
     }
 }
 

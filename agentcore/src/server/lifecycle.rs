@@ -80,7 +80,9 @@ impl Stop {
 
     /// Completes when the owner has gone.
     pub(super) async fn abandoned(&self) {
-        while self.0.clone().changed().await.is_ok() {}
+        // One receiver for all changes: a fresh one would see the last of them again and again.
+        let mut wishes = self.0.clone();
+        while wishes.changed().await.is_ok() {}
     }
 }
 

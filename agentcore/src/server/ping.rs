@@ -13,6 +13,7 @@ use super::front::Front;
 use super::lifecycle::Phase;
 use crate::agent::Callback;
 use crate::config::StampWhileBusy;
+use crate::context::{self, Kind, Scope};
 use crate::error::with_causes;
 use crate::panics;
 use crate::ping::PingStatus;
@@ -139,7 +140,8 @@ impl Custom {
         let (sender, receiver) = watch::channel(None);
         let call = Arc::clone(&self.handler.call);
         let place = self.handler.meta;
-        front.workers.spawn(async move {
+        let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping);
+        let run_handler = async move {
             let verdict = match panics::catch(async move { call().await }).await {
                 Ok(Ok(status)) => Ok(status),
                 Ok(Err(error)) => Err(format!("failed: {}", with_causes(&*error))),
@@ -149,7 +151,8 @@ impl Custom {
                 }
             };
             sender.send_replace(Some(verdict));
-        });
+        };
+        front.workers.spawn(context::within(scope, run_handler));
         run.insert((Instant::now(), receiver)).clone()
     }
 

@@ -1,13 +1,16 @@
 //! Reading request bodies: whole, bounded, and not for ever.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::socket::End;
 use crate::error::BoxError;
 use crate::response::Response;
 
@@ -39,6 +42,7 @@ pub(super) async fn read<B: RequestBody>(
     mut body: B,
     limit: usize,
     pause: Duration,
+    end: &End,
 ) -> Result<Bytes, Problem<B>> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
@@ -46,11 +50,10 @@ pub(super) async fn read<B: RequestBody>(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = timeout(pause, body.frame())
-        .await
-        .map_err(|_| Problem::Stalled)?
+    while let Some(frame) =
+        timeout(pause, next_frame(&mut body, end)).await.map_err(|_| Problem::Stalled)?
     {
-        let Ok(data) = frame.map_err(|error| Problem::Broken(error.into()))?.into_data() else {
+        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
             continue;
         };
         if first.len() + rest.len() + data.len() > limit {
@@ -72,6 +75,18 @@ pub(super) async fn read<B: RequestBody>(
     } else {
         rest.freeze()
     })
+}
+
+/// The next frame; an error if none can come any more, since the client has closed its sending side.
+async fn next_frame<B: RequestBody>(
+    body: &mut B,
+    end: &End,
+) -> Option<Result<Frame<Bytes>, BoxError>> {
+    std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Pending if end.has_come() => Poll::Ready(Some(Err("the body was cut short".into()))),
+        polled => polled.map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+    })
+    .await
 }
 
 /// Takes note of a body that nobody wants, in the background.

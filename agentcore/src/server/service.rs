@@ -10,10 +10,13 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::accept::Place;
 use super::front::Front;
 use super::socket::{End, Hidden};
 use super::wake::Batched;
 use super::invocations;
+#[cfg(feature = "ws")]
+use super::websockets;
 use super::request_body::{self, RequestBody};
 use crate::body::Body;
 use crate::context::Activity;
@@ -33,31 +36,39 @@ pub(crate) struct Link {
     pub(super) front: Arc<Front>,
     pub(super) admission: Admission,
     pub(super) end: Arc<End>,
+    /// Among the open connections, as long as anything is left of this one; none in a test.
+    pub(super) _place: Option<Place>,
 }
 
 /// Answers one request.
 pub(super) async fn answer<B: RequestBody>(
     link: Arc<Link>,
     request: Request<B>,
+    end: Hidden,
 ) -> Result<http::Response<ReplyBody>, Infallible> {
     let Link {
         front, admission, ..
     } = &*link;
     let mut reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(front).await.into(),
+        (path, _) if goes_through_layers(front, path) && *admission == Admission::Full => {
+            return Ok(invocations::through_layers(&link, request, end).await);
+        }
         ("/invocations", &Method::POST) if *admission == Admission::Full => {
-            invocations::answer(&link, request).await
+            return Ok(invocations::answer(&link, request, end).await);
         }
         ("/invocations", &Method::POST) => {
             refuse(request, front.unavailable("Too many connections"))
         }
+        #[cfg(feature = "ws")]
+        ("/ws", _) => websockets::answer(&link, request).await,
         ("/ping", _) => refuse(request, method_not_allowed("GET, HEAD")),
-        ("/invocations", _) => refuse(request, method_not_allowed("POST")),
-        _ => refuse(
-            request,
-            Response::error("Not Found").with_status(StatusCode::NOT_FOUND),
-        ),
+        ("/invocations", _) if front.agent.entrypoint.is_some() => {
+            refuse(request, method_not_allowed("POST"))
+        }
+        _ => refuse(request, not_found()),
     };
+    reply.body_mut().end = Some(end);
     if *admission == Admission::Crowded {
         reply
             .headers_mut()
@@ -66,7 +77,16 @@ pub(super) async fn answer<B: RequestBody>(
     Ok(reply)
 }
 
-fn method_not_allowed(allow: &'static str) -> Response {
+/// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
+fn goes_through_layers(front: &Front, path: &str) -> bool {
+    front.endpoint.is_some() && path != "/ping" && path != "/ws"
+}
+
+pub(super) fn not_found() -> Response {
+    Response::error("Not Found").with_status(StatusCode::NOT_FOUND)
+}
+
+pub(super) fn method_not_allowed(allow: &'static str) -> Response {
     Response::error("Method Not Allowed")
         .with_status(StatusCode::METHOD_NOT_ALLOWED)
         .with_header(header::ALLOW, HeaderValue::from_static(allow))
@@ -86,11 +106,13 @@ impl Front {
     /// 503, with the advice to come back soon.
     pub(super) fn unavailable(&self, why: &str) -> Response {
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-        self.settings
-            .errors
-            .apply(response)
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        come_back(self.settings.errors.apply(response))
     }
+}
+
+/// With the advice to come back soon.
+pub(super) fn come_back(response: Response) -> Response {
+    response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 pin_project! {
@@ -106,10 +128,14 @@ pin_project! {
 
 impl ReplyBody {
     /// The reply to an invocation.
-    pub(super) fn new(body: Batched<Body>, activity: Activity, end: Option<Hidden>) -> Self {
+    pub(super) fn new(
+        body: Batched<Body>,
+        activity: Option<Activity>,
+        end: Option<Hidden>,
+    ) -> Self {
         Self {
             body,
-            activity: Some(activity),
+            activity,
             end,
         }
     }

@@ -4,6 +4,9 @@
 //! reply is being made the difference does not matter, since accepted work is finished anyway, so the socket keeps the
 //! end to itself and the client gets its reply. While a reply is streamed, or where the handler wants to know, the end
 //! is shown, and hyper drops the connection with everything that belongs to it.
+//!
+//! Hiding begins with the head of a request, before anything else is read: the end may be right behind it. A body that
+//! the end cuts short is noticed by whoever reads it; see [`End::has_come`].
 
 use std::io;
 use std::pin::Pin;
@@ -18,13 +21,13 @@ use tokio::net::TcpStream;
 pub(super) struct Socket {
     stream: TcpStream,
     end: Arc<End>,
-    /// The client has closed its sending side.
-    at_end: bool,
 }
 
-/// Whether the end of what a client sends is to be seen.
+/// The end of what a client sends, and whether it is to be seen.
 #[derive(Debug, Default)]
 pub(super) struct End {
+    /// The client has closed its sending side.
+    come: AtomicBool,
     hidden: AtomicBool,
     /// Who would have seen it.
     reader: Mutex<Option<Waker>>,
@@ -38,6 +41,11 @@ impl End {
     pub(super) fn hide(self: &Arc<Self>) -> Hidden {
         self.hidden.store(true, Ordering::Relaxed);
         Hidden(Arc::clone(self))
+    }
+
+    /// Whether the client has closed its sending side, hidden or not.
+    pub(super) fn has_come(&self) -> bool {
+        self.come.load(Ordering::Relaxed)
     }
 }
 
@@ -60,13 +68,17 @@ impl Socket {
     pub(super) fn new(stream: TcpStream) -> (Self, Arc<End>) {
         let end = Arc::new(End::default());
         (
-            Self {
-                stream,
-                end: Arc::clone(&end),
-                at_end: false,
-            },
+            Self { stream, end: Arc::clone(&end) },
             end,
         )
+    }
+}
+
+#[cfg(feature = "ws")]
+impl Socket {
+    /// The connection, for what is spoken on it after HTTP.
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.stream
     }
 }
 
@@ -76,16 +88,16 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.at_end {
+        if !self.end.has_come() {
             let before = buffer.filled().len();
             match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-                Poll::Ready(Ok(())) => {
-                    self.at_end = buffer.filled().len() == before && buffer.remaining() > 0
+                Poll::Ready(Ok(())) if buffer.filled().len() == before && buffer.remaining() > 0 => {
+                    self.end.come.store(true, Ordering::Relaxed);
                 }
                 other => return other,
             }
         }
-        if self.at_end && self.end.hidden.load(Ordering::Relaxed) {
+        if self.end.hidden.load(Ordering::Relaxed) {
             // Same thread as `Hidden`: nothing happens between the look and this.
             *self
                 .end

@@ -3,37 +3,39 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, header};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{Method, Request, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::accept::Place;
-use super::front::{AbortOnDrop, Front};
+use super::front::AbortOnDrop;
 use super::lifecycle::Phase;
-use super::service::{ReplyBody, method_not_allowed, not_found, refuse, unavailable};
+use super::request_body::RequestBody;
+use super::service::{
+    Admission, Link, ReplyBody, come_back, method_not_allowed, not_found, refuse,
+};
+use super::socket::Socket;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity};
+use crate::error::BoxError;
 use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::ws::{self, Session};
 
 /// Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
-pub(super) async fn answer(
-    front: &Arc<Front>,
-    place: Arc<Place>,
-    mut request: Request<Incoming>,
+pub(super) async fn answer<B: RequestBody>(
+    link: &Arc<Link>,
+    mut request: Request<B>,
 ) -> http::Response<ReplyBody> {
+    let front = &link.front;
     let Some(handler) = &front.agent.websocket else {
         return refuse(request, not_found());
     };
-    if let Some(refusal) = refusal(front, &place, &request) {
+    if let Some(refusal) = refusal(link, &request) {
         return refuse(request, refusal);
     }
-    let origins = &front.settings.ws.origins;
-    let accepted = match ws::accept(request.version(), request.headers(), origins) {
+    let settings = Arc::clone(&front.settings.ws);
+    let accepted = match ws::accept(request.version(), request.headers(), &settings.origins) {
         Ok(accepted) => accepted,
         Err(rejection) => return refuse(request, rejection),
     };
@@ -44,24 +46,12 @@ pub(super) async fn answer(
     let activity = Activity::begin(Arc::clone(&front.instance), counts, head.headers);
     let scope = Arc::clone(activity.scope());
     let open = Arc::clone(&handler.open);
-    let settings = Arc::clone(&front.settings.ws);
-    let opening = Session::open(
-        handler.meta.name(),
-        move |opening| open(opening),
-        settings,
-        activity,
-    );
+    let name = handler.meta.name();
+    let opening = Session::open(name, move |opening| open(opening), settings, activity);
     let opening = front.workers.spawn(context::within(scope, opening));
     match front.wakes.batch(AbortOnDrop(opening)).await {
         Ok(Ok(session)) => {
-            let workers = front.workers.clone();
-            tokio::spawn(async move {
-                match connection(upgrade).await {
-                    Ok((stream, ahead)) => workers.spawn(serve(session, stream, ahead, place)),
-                    // The client left before it was answered; the handler has not been called.
-                    Err(error) => return tracing::debug!("a websocket was not opened: {error}"),
-                };
-            });
+            tokio::spawn(hand_over(Arc::clone(link), upgrade, session));
             accepted.into()
         }
         Ok(Err(rejection)) => rejection.into(),
@@ -71,47 +61,54 @@ pub(super) async fn answer(
 }
 
 /// Why there is no socket to be had, whatever the handshake says.
-fn refusal(front: &Front, place: &Place, request: &Request<Incoming>) -> Option<Response> {
+fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response> {
+    let unavailable = |why| {
+        let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
+        Some(come_back(response))
+    };
     if request.method() != Method::GET {
         return Some(method_not_allowed("GET"));
     }
-    if place.is_beyond(front.settings.max_connections) {
-        return Some(unavailable("Too many connections"));
+    if link.admission == Admission::Crowded {
+        return unavailable("Too many connections");
     }
-    match front.phase.get() {
-        Phase::Starting => return Some(unavailable("Starting")),
+    match link.front.phase.get() {
+        Phase::Starting => return unavailable("Starting"),
         Phase::Serving => {}
-        Phase::Draining => return Some(unavailable("Shutting down")),
+        Phase::Draining => return unavailable("Shutting down"),
     }
     if !request.body().is_end_stream() {
-        // Its bytes could be taken for frames, or the other way round.
-        let response = Response::error("a WebSocket handshake has no body").with_status(400);
+        // Where it ends and where frames begin, the two sides could see differently.
+        let response = Response::error("a WebSocket handshake has no body");
+        let response = response.with_status(StatusCode::BAD_REQUEST);
         return Some(response.with_header(header::CONNECTION, "close"));
     }
     None
 }
 
-/// The connection itself, let go of by the front's event loop, and what had been read from it.
-async fn connection(
-    upgrade: OnUpgrade,
-) -> Result<(std::net::TcpStream, Bytes), Box<dyn std::error::Error>> {
-    let parts = upgrade
-        .await?
-        .downcast::<TokioIo<TcpStream>>()
-        .map_err(|_| "not a connection of ours")?;
-    Ok((parts.io.into_inner().into_std()?, parts.read_buf))
+/// Moves the connection to the workers once the handshake has been sent. A socket keeps its place among the open
+/// connections: it is part of `link`.
+async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
+    let (stream, ahead) = match connection(upgrade).await {
+        Ok(connection) => connection,
+        // The client left before it was answered. The handler has not been called.
+        Err(error) => return tracing::debug!("a websocket was not opened: {error}"),
+    };
+    let scope = Arc::clone(session.scope());
+    let workers = link.front.workers.clone();
+    workers.spawn(context::within(scope, async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => session.run(stream, ahead).await,
+            Err(error) => tracing::error!("cannot serve a websocket: {error}"),
+        }
+        drop(link);
+    }));
 }
 
-/// On the workers. The socket keeps its place among the open connections.
-async fn serve(
-    session: Session,
-    stream: std::net::TcpStream,
-    ahead: Bytes,
-    place: Arc<Place>,
-) {
-    match TcpStream::from_std(stream) {
-        Ok(stream) => session.run(stream, ahead).await,
-        Err(error) => tracing::error!("cannot serve a websocket: {error}"),
-    }
-    drop(place);
+/// The connection itself, let go of by the front's event loop, and what had been read from it.
+async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
+    let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
+    let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
+    let stream = parts.io.into_inner().into_inner().into_std()?;
+    Ok((stream, parts.read_buf))
 }

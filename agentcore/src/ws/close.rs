@@ -121,9 +121,17 @@ mod tests {
     #[test]
     fn codes_that_may_not_be_sent_are_none() {
         let refused = [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX];
-        assert!(refused.iter().all(|&number| CloseCode::new(number).is_none()));
+        assert!(
+            refused
+                .iter()
+                .all(|&number| CloseCode::new(number).is_none())
+        );
         let accepted = [1000, 1003, 1007, 1011, 1014, 3000, 4999];
-        assert!(accepted.iter().all(|&number| CloseCode::new(number).is_some()));
+        assert!(
+            accepted
+                .iter()
+                .all(|&number| CloseCode::new(number).is_some())
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::string::FromUtf8Error;
 
 use tokio_websockets as wire;
 
@@ -67,6 +68,10 @@ impl WebSocketError {
 
     pub(super) fn json(error: serde_json::Error) -> Self {
         Self::new(Kind::Json).with_source(error)
+    }
+
+    pub(super) fn not_text(error: FromUtf8Error) -> Self {
+        Self::new(Kind::Protocol(CloseCode::INVALID_DATA)).with_source(error.utf8_error())
     }
 
     pub(super) fn of_wire(error: wire::Error) -> Self {

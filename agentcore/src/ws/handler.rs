@@ -92,11 +92,4 @@ macro_rules! handlers {
     )+};
 }
 
-handlers!(
-    (),
-    (A),
-    (A, B),
-    (A, B, C),
-    (A, B, C, D),
-    (A, B, C, D, E)
-);
+handlers!((), (A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E));

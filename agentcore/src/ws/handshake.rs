@@ -173,7 +173,10 @@ mod tests {
         let sent = changed.iter().filter(|(_, value)| !value.is_empty());
         let headers = headers(kept.chain(sent));
         let answer = accept(Version::HTTP_11, &headers, &Origins::Any);
-        answer.unwrap_or_else(|rejection| rejection).status().as_u16()
+        answer
+            .unwrap_or_else(|rejection| rejection)
+            .status()
+            .as_u16()
     }
 
     #[test]
@@ -188,8 +191,17 @@ mod tests {
 
     #[test]
     fn tokens_may_stand_in_lists_and_in_any_case() {
-        assert_eq!(status(&[("connection", "keep-alive,  UPGRADE"), ("upgrade", "WebSocket")]), 101);
-        assert_eq!(status(&[("connection", "keep-alive"), ("connection", "upgrade")]), 101);
+        assert_eq!(
+            status(&[
+                ("connection", "keep-alive,  UPGRADE"),
+                ("upgrade", "WebSocket")
+            ]),
+            101
+        );
+        assert_eq!(
+            status(&[("connection", "keep-alive"), ("connection", "upgrade")]),
+            101
+        );
         assert_eq!(status(&[("upgrade", "h2c, websocket")]), 101);
     }
 
@@ -239,7 +251,13 @@ mod tests {
 
     #[test]
     fn a_list_that_could_never_match_is_refused() {
-        for list in ["", "app.example.com", "https://", "https://a.example/path", "://a"] {
+        for list in [
+            "",
+            "app.example.com",
+            "https://",
+            "https://a.example/path",
+            "://a",
+        ] {
             assert_eq!(Origins::parse(list.split(',')), None, "{list}");
         }
         assert_eq!(Origins::parse(["*"]), Some(Origins::Any));

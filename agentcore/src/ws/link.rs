@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_websockets as wire;
 
-use super::close::{CloseCode, CloseFrame};
+use super::close::CloseFrame;
 use super::error::WebSocketError;
 use super::message::{Message, close_into_wire};
 use super::session::WsSettings;
 use super::socket::{Ends, Incoming, Received};
 use super::transport::Transport;
+use crate::error::with_causes;
 
 /// Pings whose answers may be waiting to be sent. A client that sends more without reading is not listened to until it
 /// has read: the answers would fill the memory.
@@ -37,7 +38,7 @@ const SILENT_INTERVALS: u32 = 2;
 pub(super) enum End {
     /// The close frame is ours to send.
     Ours(Option<CloseFrame>),
-    /// The other side has closed, or broken the protocol; the library has its answer ready.
+    /// The other side has closed; the library has its answer ready.
     Theirs,
     /// The connection is gone.
     Lost,
@@ -141,35 +142,39 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             let message = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(self.failed(error)),
-                None => {
-                    self.end_with(Err(WebSocketError::lost()));
-                    return Poll::Ready(End::Lost);
-                }
+                None => return Poll::Ready(self.ended_by(WebSocketError::lost())),
             };
             if message.is_close() {
                 self.end_with(Ok(Message::Close(Message::close_of_wire(&message))));
                 return Poll::Ready(End::Theirs);
             }
-            if message.is_ping() {
-                self.pings_ahead += 1;
-            } else if let (Some(message), Some(incoming)) =
-                (Message::of_wire(message), &mut self.incoming)
-            {
-                // There is room; and if there is no receiver any more, the next look for room finds out.
-                let _ = incoming.messages.send_item(message);
+            self.pings_ahead += usize::from(message.is_ping());
+            match Message::of_wire(message) {
+                Some(Ok(message)) => {
+                    if let Some(incoming) = &mut self.incoming {
+                        // There is room; and if there is no receiver any more, the next look for room finds out.
+                        let _ = incoming.messages.send_item(message);
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(self.ended_by(error)),
+                None => {}
             }
         }
     }
 
     fn failed(&mut self, error: wire::Error) -> End {
-        let error = WebSocketError::of_wire(error);
+        self.ended_by(WebSocketError::of_wire(error))
+    }
+
+    /// Tells the handler of `error`.
+    fn ended_by(&mut self, error: WebSocketError) -> End {
+        tracing::debug!("websocket: {}", with_causes(&error));
+        // For most breaches of the protocol the library has its own answer ready already, and keeps to that; for a
+        // message that became too large in its last fragment it has none.
         let end = match error.protocol_code() {
-            // Of a message that only became too large in its last fragment the library does not tell the other side.
-            Some(code @ CloseCode::MESSAGE_TOO_BIG) => End::Ours(Some(CloseFrame::new(code, ""))),
-            Some(_) => End::Theirs,
+            Some(code) => End::Ours(Some(CloseFrame::new(code, ""))),
             None => End::Lost,
         };
-        tracing::debug!("websocket: {}", crate::error::with_causes(&error));
         self.end_with(Err(error));
         end
     }
@@ -203,8 +208,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             self.silent += 1;
         }
         if self.silent >= SILENT_INTERVALS {
-            self.end_with(Err(WebSocketError::silent()));
-            return Some(End::Lost);
+            return Some(self.ended_by(WebSocketError::silent()));
         }
         let ping = wire::Message::ping(bytes::Bytes::new());
         match Pin::new(&mut self.stream).start_send(ping) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio_websockets as wire;
 
 use super::close::{CloseCode, CloseFrame};
+use super::error::WebSocketError;
 
 /// One message, whole, however many frames it came in.
 ///
@@ -38,12 +39,15 @@ impl Message {
     }
 
     /// A data message that came off the wire; `None` for a control frame.
-    pub(super) fn of_wire(message: wire::Message) -> Option<Self> {
-        if let Some(text) = message.as_text() {
-            // A copy: the frame is part of a larger buffer.
-            Some(Self::Text(text.to_owned()))
+    pub(super) fn of_wire(message: wire::Message) -> Option<Result<Self, WebSocketError>> {
+        if message.is_text() {
+            // Checked here although the library does: it lets a text pass that ends within a character if the last
+            // fragment is empty, and its own `as_text` makes an invalid `str` of that.
+            let bytes = Vec::from(Bytes::from(message.into_payload()));
+            let text = String::from_utf8(bytes).map(Self::Text);
+            Some(text.map_err(WebSocketError::not_text))
         } else if message.is_binary() {
-            Some(Self::Binary(message.into_payload().into()))
+            Some(Ok(Self::Binary(message.into_payload().into())))
         } else {
             None
         }

@@ -61,7 +61,9 @@ impl Pacer {
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let wait = self.wait.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let wait = self
+            .wait
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
         if wait.deadline() != until {
             wait.as_mut().reset(until);
         }
@@ -145,8 +147,14 @@ mod tests {
                     .count();
                 assert!(within <= per_second as usize, "{within} of {per_second}");
             }
-            let first_second = moments.iter().filter(|moment| moment.as_secs() == 0).count();
-            assert!(first_second + 1 >= per_second as usize, "{first_second} of {per_second}");
+            let first_second = moments
+                .iter()
+                .filter(|moment| moment.as_secs() == 0)
+                .count();
+            assert!(
+                first_second + 1 >= per_second as usize,
+                "{first_second} of {per_second}"
+            );
         }
     }
 
@@ -161,7 +169,10 @@ mod tests {
     fn headers_of_all_three_kinds_are_read() {
         assert_eq!(length_of_frame(&[0x81, 5, 0, 0]), 7);
         assert_eq!(length_of_frame(&[0x82, 126, 1, 0, 9]), 4 + 256);
-        assert_eq!(length_of_frame(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), 10 + 65_536);
+        assert_eq!(
+            length_of_frame(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            10 + 65_536
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use super::handshake::Origins;
 use super::link::Link;
 use super::socket::{Ends, WebSocket};
 use super::transport::Transport;
-use crate::context::{self, Activity};
+use crate::context::{self, Activity, Scope};
 use crate::error::{BoxError, with_causes};
 use crate::extract::Invocation;
 use crate::invoke::internal_error;
@@ -104,6 +104,10 @@ impl Session {
             settings,
             activity,
         })
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        self.activity.scope()
     }
 
     /// Serves the socket over `io`, of which `ahead` has been read already. Runs on the workers, below the request's

@@ -366,8 +366,13 @@ impl Sink<Message> for WebSocketSender {
     /// Unless `poll_ready` said that it was, as every `Sink` may.
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), WebSocketError> {
         self.check(&message)?;
-        let sink = self.get_mut().sink.as_mut().expect("`poll_ready` comes first");
-        sink.send_item(message).map_err(|_| WebSocketError::closed())
+        let sink = self
+            .get_mut()
+            .sink
+            .as_mut()
+            .expect("`poll_ready` comes first");
+        sink.send_item(message)
+            .map_err(|_| WebSocketError::closed())
     }
 
     /// Ready at once: what has been sent leaves by itself.

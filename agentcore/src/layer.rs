@@ -1,0 +1,201 @@
+//! Middleware: tower layers around everything but `/ping` and `/ws`.
+//!
+//! Layers are the user's code, so they run on the workers. `/ping` is answered on the front and stays outside: nothing may
+//! delay it. An app without layers has no [`Endpoint`] and pays nothing.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::{Request, header};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+use crate::agent::Entrypoint;
+use crate::body::Body;
+use crate::config::Settings;
+use crate::context::{self, Activity};
+use crate::error::{BoxError, error_response};
+use crate::extract::Invocation;
+use crate::invoke::{Job, Outgoing, internal_error};
+use crate::panics;
+use crate::registry::BoxFuture;
+use crate::response::Response;
+
+/// The service that a layer wraps: the agent, with the layers that were added before.
+#[derive(Clone)]
+pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync>);
+
+impl Service<Request<Body>> for Endpoint {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let reply = (self.0)(request);
+        Box::pin(async move { Ok(reply.await) })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").finish_non_exhaustive()
+    }
+}
+
+/// A layer that has been added to an app, with its type forgotten.
+pub(crate) type Wrap = Box<dyn FnOnce(Endpoint) -> Endpoint + Send + Sync>;
+
+/// What a request that goes through layers carries along.
+#[derive(Clone)]
+struct InFlight(Arc<Mutex<Option<Activity>>>);
+
+impl InFlight {
+    fn take(&self) -> Option<Activity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, activity: Activity) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(activity);
+    }
+}
+
+impl Endpoint {
+    /// The agent itself, and `layers` around it; the last one is the outermost. `None` without layers.
+    pub(crate) fn of(
+        layers: Vec<Wrap>,
+        entrypoint: Option<&Entrypoint>,
+        settings: &Settings,
+        workers: &Handle,
+    ) -> Option<Self> {
+        if layers.is_empty() {
+            return None;
+        }
+        let agent = Arc::new(Innermost {
+            entrypoint: entrypoint.cloned(),
+            settings: settings.clone(),
+            workers: workers.clone(),
+        });
+        let innermost = Self(Arc::new(move |request| Box::pin(Arc::clone(&agent).answer(request))));
+        Some(layers.into_iter().fold(innermost, |inner, wrap| wrap(inner)))
+    }
+
+    /// `service`, which a layer has made, as the next layer will see it.
+    pub(crate) fn layered<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(move |request| {
+            let mut service = service.clone();
+            Box::pin(async move {
+                let reply = async {
+                    std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                    service.call(request).await
+                };
+                match reply.await {
+                    Ok(response) => response.map(Body::new),
+                    Err(error) => error_response(&error.into()).into_http(),
+                }
+            })
+        }))
+    }
+
+    /// Starts a request on the workers.
+    pub(crate) fn start(
+        &self,
+        workers: &Handle,
+        mut request: Request<Body>,
+        activity: Activity,
+    ) -> JoinHandle<Outgoing> {
+        let Self(call) = self.clone();
+        let scope = Arc::clone(activity.scope());
+        let in_flight = InFlight(Arc::new(Mutex::new(Some(activity))));
+        request.extensions_mut().insert(in_flight.clone());
+        let run = async move {
+            let reply = async {
+                let (parts, body) = call(request).await.into_parts();
+                Response::from_parts(parts, body.settle(context::hold()).await)
+            };
+            let response = panics::catch(reply).await.unwrap_or_else(|panic| {
+                panic.log("a layer");
+                internal_error()
+            });
+            let response = response.framed_by_the_server();
+            Outgoing { response, activity: in_flight.take() }
+        };
+        workers.spawn(context::within(scope, run))
+    }
+}
+
+/// The agent behind all layers.
+struct Innermost {
+    entrypoint: Option<Entrypoint>,
+    settings: Settings,
+    workers: Handle,
+}
+
+impl Innermost {
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> http::Response<Body> {
+        match (request.uri().path(), request.method(), &self.entrypoint) {
+            ("/invocations", &http::Method::POST, Some(entrypoint)) => {
+                self.invoke(entrypoint, request).await
+            }
+            ("/invocations", _, Some(_)) => Response::error("Method Not Allowed")
+                .with_status(405)
+                .with_header(header::ALLOW, "POST")
+                .into_http(),
+            _ => Response::error("Not Found").with_status(404).into_http(),
+        }
+    }
+
+    async fn invoke(
+        &self,
+        entrypoint: &Entrypoint,
+        request: Request<Body>,
+    ) -> http::Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                let details = error.to_string();
+                let status = http::StatusCode::BAD_REQUEST;
+                return Response::rejection(status, "Invalid body", &details, None).into_http();
+            }
+        };
+        // Gone if a layer has replaced the request's extensions, or calls more than once.
+        let in_flight = head.extensions.remove::<InFlight>();
+        let Some(activity) = in_flight.as_ref().and_then(InFlight::take) else {
+            return internal_error().into_http();
+        };
+        // Layers may have changed the headers; the handler sees them as they are now.
+        let activity = activity.with_headers(head.headers);
+        let job = Job {
+            invocation: Invocation::new(Arc::clone(activity.scope()), body),
+            options: entrypoint.options,
+            errors: self.settings.errors,
+            debug: self.settings.debug,
+            activity,
+        };
+        match (entrypoint.start)(&self.workers, job).await {
+            Ok(outgoing) => {
+                let (parts, body, activity) = outgoing.into_parts();
+                if let (Some(in_flight), Some(activity)) = (in_flight, activity) {
+                    in_flight.put(activity);
+                }
+                http::Response::from_parts(parts, body)
+            }
+            Err(_) => internal_error().into_http(),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Sockets without a network, and with a clock that obeys: what takes time, and how the halves behave as stream and
+//! sink. Everything that can be seen on the wire, `tests/integration/websocket.rs` of the workspace looks at.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_sink::Sink;
+use http::HeaderMap;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::session::{Session, WsSettings};
+use super::{CloseCode, Message, WebSocket, WebSocketError};
+use crate::context::Activity;
+use crate::error::BoxError;
+use crate::instance::Instance;
+use crate::tasks::TrackerHandle;
+
+/// Longer than anything that is waited for here, in the test's own time.
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+const PING: [u8; 2] = [0x89, 0];
+/// From a client: masked, with a mask of zeros.
+const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+
+/// An open socket: the client's end of its connection, and its whole life.
+struct Open {
+    wire: DuplexStream,
+    session: JoinHandle<()>,
+    instance: Arc<Instance>,
+}
+
+async fn open<Fut>(handler: impl FnOnce(WebSocket) -> Fut) -> Open
+where
+    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    let instance = Arc::new(Instance::new(TrackerHandle::default()));
+    let settings = Arc::new(WsSettings {
+        ping_interval: Duration::from_secs(25),
+        max_message_bytes: 1 << 20,
+        frame_bytes: 32 << 10,
+        frames_per_second: 240,
+        origins: super::Origins::Any,
+        shutdown_grace: Duration::from_secs(10),
+    });
+    let activity = Activity::begin(Arc::clone(&instance), false, HeaderMap::new());
+    let opened = Session::open(
+        "test",
+        |mut opening| Ok(Box::pin(handler(opening.socket()?))),
+        settings,
+        activity,
+    );
+    let session = opened.await.expect("arguments");
+    let (wire, io) = duplex(64 << 10);
+    Open {
+        wire,
+        session: tokio::spawn(session.run(io, Bytes::new())),
+        instance,
+    }
+}
+
+impl Open {
+    async fn reads(&mut self, expected: &[u8]) {
+        let mut bytes = vec![0; expected.len()];
+        let read = timeout(DEADLINE, self.wire.read_exact(&mut bytes)).await;
+        read.expect("bytes in time").expect("bytes");
+        assert_eq!(bytes, expected);
+    }
+
+    async fn writes(&mut self, bytes: &[u8]) {
+        self.wire.write_all(bytes).await.expect("an open connection");
+    }
+
+    /// Waits for the end, which comes after `expected` more bytes.
+    async fn ends_after(mut self, expected: &[u8]) {
+        let mut rest = Vec::new();
+        let read = timeout(DEADLINE, self.wire.read_to_end(&mut rest)).await;
+        read.expect("an end in time").expect("an end");
+        assert_eq!(rest, expected);
+        drop(self.wire);
+        let ended = timeout(DEADLINE, self.session).await;
+        ended.expect("a session that ends").expect("no panic");
+    }
+}
+
+/// Receives until there is nothing more; tells the last message.
+fn receiver() -> (
+    impl FnOnce(WebSocket) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>,
+    oneshot::Receiver<Option<Result<Message, WebSocketError>>>,
+) {
+    let (tell, told) = oneshot::channel();
+    let handler = move |mut socket: WebSocket| -> Pin<Box<dyn Future<Output = _> + Send>> {
+        Box::pin(async move {
+            let mut last = None;
+            while let Some(received) = socket.recv().await {
+                last = Some(received);
+            }
+            // Nobody asks in some of the tests.
+            let _ = tell.send(last);
+            Ok(())
+        })
+    };
+    (handler, told)
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("a short text");
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_given_up_after_two_intervals() {
+    let (handler, last) = receiver();
+    let mut socket = open(handler).await;
+    let began = Instant::now();
+    socket.reads(&PING).await;
+    assert_eq!(began.elapsed().as_secs(), 25);
+    socket.ends_after(&[]).await;
+    assert_eq!(began.elapsed().as_secs(), 50);
+    let error = last.await.unwrap().unwrap().unwrap_err();
+    assert!(error.is_disconnect(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_stays_for_hours() {
+    let (handler, _) = receiver();
+    let mut socket = open(handler).await;
+    for _ in 0..1000 {
+        socket.reads(&PING).await;
+        socket.writes(&PONG).await;
+    }
+    assert!(!socket.session.is_finished());
+}
+
+/// A large message may take longer than two intervals, and nothing else can be sent meanwhile.
+#[tokio::test(start_paused = true)]
+async fn every_byte_is_a_sign_of_life() {
+    let (handler, last) = receiver();
+    let mut socket = open(handler).await;
+    for byte in text("slowly, but still") {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        socket.writes(&[byte]).await;
+    }
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    let last = last.await.unwrap().unwrap().unwrap();
+    assert_eq!(last, Message::Close(None));
+}
+
+/// The same in the other direction: pings wait behind what the client has yet to read.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_alive_and_one_that_stops_is_not() {
+    let mut socket = open(async |socket: WebSocket| {
+        loop {
+            socket.send(vec![0; 1 << 20]).await?;
+        }
+    })
+    .await;
+    let mut buffer = vec![0; 16 << 10];
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        socket.wire.read_exact(&mut buffer).await.expect("data");
+    }
+    assert!(!socket.session.is_finished());
+    let stopped = Instant::now();
+    timeout(DEADLINE, socket.session)
+        .await
+        .expect("a session that ends")
+        .expect("no panic");
+    let took = stopped.elapsed().as_secs();
+    assert!((50..=75).contains(&took), "{took} s");
+}
+
+/// Who is not listened to cannot be heard.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_receive_does_not_lose_its_client() {
+    let (proceed, wait) = oneshot::channel::<()>();
+    let (tell, received) = oneshot::channel();
+    let mut socket = open(async |mut socket: WebSocket| {
+        wait.await?;
+        let mut count = 0;
+        while let Some(Ok(Message::Text(_))) = socket.recv().await {
+            count += 1;
+        }
+        tell.send(count).map_err(|_| "nobody asks".into())
+    })
+    .await;
+    for _ in 0..20 {
+        socket.writes(&text("unread")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(!socket.session.is_finished());
+    proceed.send(()).unwrap();
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    assert_eq!(received.await, Ok(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
+    let mut socket = open(async |_| Ok(())).await;
+    let began = Instant::now();
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+    timeout(DEADLINE, &mut socket.session)
+        .await
+        .expect("a session that ends")
+        .expect("no panic");
+    // Five for the answer, and one for the end of the connection.
+    assert_eq!(began.elapsed().as_secs(), 6);
+}
+
+/// A flood of pings whose answers nobody reads is not taken in.
+#[tokio::test(start_paused = true)]
+async fn pings_without_end_do_not_fill_the_memory() {
+    let (handler, _) = receiver();
+    let mut socket = open(handler).await;
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'p'; 125]].concat();
+    let mut taken = 0;
+    while timeout(Duration::from_secs(1), socket.writes(&ping))
+        .await
+        .is_ok()
+    {
+        taken += 1;
+        assert!(taken < 10_000, "the flood is not held back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_stop_what_was_received_is_still_read_and_sending_goes_on() {
+    let (proceed, wait) = oneshot::channel::<()>();
+    let mut socket = open(async |mut socket: WebSocket| {
+        wait.await?;
+        while let Some(message) = socket.recv().await {
+            socket.send(message?).await?;
+        }
+        socket.send("done").await?;
+        Ok(())
+    })
+    .await;
+    socket.writes(&text("early")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    socket.instance.stopping.cancel();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    socket.writes(&text("late")).await;
+    proceed.send(()).unwrap();
+    socket.reads(b"\x81\x05early\x81\x04done\x88\x02\x03\xe9").await;
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    socket.ends_after(&[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_goes_on_is_closed_a_second_before_the_grace_ends() {
+    let (tell, told) = oneshot::channel();
+    let mut socket = open(async |socket: WebSocket| {
+        let began = Instant::now();
+        while socket.send("more").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tell.send(began.elapsed()).map_err(|_| "nobody asks".into())
+    })
+    .await;
+    socket.instance.stopping.cancel();
+    let mut frames = Vec::new();
+    let close = b"\x88\x02\x03\xe9";
+    while !frames.ends_with(close) {
+        let read = timeout(DEADLINE, socket.wire.read_buf(&mut frames)).await;
+        assert_ne!(read.expect("frames in time").expect("frames"), 0);
+    }
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    socket.ends_after(&[]).await;
+    let sent_for = told.await.unwrap();
+    assert!((9..10).contains(&sent_for.as_secs()), "{sent_for:?}");
+}
+
+#[tokio::test]
+async fn a_socket_is_a_stream_and_a_sink() {
+    async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+        std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
+    }
+    async fn feed<S: Sink<Message, Error = WebSocketError> + Unpin>(
+        sink: &mut S,
+        message: Message,
+    ) -> Result<(), WebSocketError> {
+        std::future::poll_fn(|cx| Pin::new(&mut *sink).poll_ready(cx)).await?;
+        Pin::new(&mut *sink).start_send(message)?;
+        std::future::poll_fn(|cx| Pin::new(&mut *sink).poll_flush(cx)).await
+    }
+
+    let mut socket = open(async |mut socket: WebSocket| {
+        while let Some(Ok(message @ Message::Text(_))) = next(&mut socket).await {
+            feed(&mut socket, message).await?;
+        }
+        std::future::poll_fn(|cx| Pin::new(&mut socket).poll_close(cx)).await?;
+        assert!(feed(&mut socket, "more".into()).await.unwrap_err().is_closed());
+        // Closing what is closed is no mistake for a sink.
+        std::future::poll_fn(|cx| Pin::new(&mut socket).poll_close(cx)).await?;
+        assert!(socket.close(CloseCode::NORMAL, "").await.unwrap_err().is_closed());
+        Ok(())
+    })
+    .await;
+    for _ in 0..100 {
+        socket.writes(&text("hello")).await;
+        socket.reads(b"\x81\x05hello").await;
+    }
+    socket.writes(&[0x82, 0x80, 0, 0, 0, 0]).await;
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    socket.ends_after(&[]).await;
+}
+
+#[tokio::test]
+async fn a_receive_that_is_given_up_loses_nothing() {
+    let mut socket = open(async |mut socket: WebSocket| {
+        let mut received = 0;
+        while received < 100 {
+            tokio::select! {
+                biased;
+                () = tokio::task::yield_now() => {}
+                Some(Ok(_)) = socket.recv() => received += 1,
+            }
+        }
+        socket.send_json(&received).await?;
+        Ok(())
+    })
+    .await;
+    for _ in 0..100 {
+        socket.writes(&text("hello")).await;
+    }
+    socket.reads(b"\x81\x03100\x88\x02\x03\xe8").await;
+}

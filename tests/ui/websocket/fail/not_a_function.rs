@@ -1,0 +1,4 @@
+#[agentcore::websocket]
+struct Handler;
+
+fn main() {}

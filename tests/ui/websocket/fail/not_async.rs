@@ -1,0 +1,8 @@
+use agentcore::WebSocket;
+
+#[agentcore::websocket]
+fn handler(socket: WebSocket) {
+    let _ = socket;
+}
+
+fn main() {}
