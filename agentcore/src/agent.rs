@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
-use crate::layer::Wrap;
 use crate::invoke::{Job, Options, Outgoing};
+use crate::layer::Wrap;
 use crate::ping::PingStatus;
 #[cfg(feature = "ws")]
 use crate::registry::WebSocketDef;
@@ -101,7 +101,10 @@ impl Agent {
             names.join(", ")
         };
         let entrypoint = self.entrypoint.iter();
-        #[cfg_attr(not(feature = "ws"), expect(unused_mut, reason = "nothing else has a path"))]
+        #[cfg_attr(
+            not(feature = "ws"),
+            expect(unused_mut, reason = "nothing else has a path")
+        )]
         let mut handlers: Vec<_> = entrypoint
             .map(|entrypoint| format!("entrypoint {}", entrypoint.meta))
             .collect();
@@ -128,13 +131,13 @@ impl Parts {
                 start: Arc::new(def.start),
             }));
         #[cfg(feature = "ws")]
-        parts
-            .websockets
-            .extend(inventory::iter::<WebSocketDef>().map(|def| WebSocketEndpoint {
+        parts.websockets.extend(
+            inventory::iter::<WebSocketDef>().map(|def| WebSocketEndpoint {
                 meta: def.meta,
                 requires: def.requires,
                 open: Arc::new(def.open),
-            }));
+            }),
+        );
         parts
             .pings
             .extend(inventory::iter::<PingDef>().map(|def| Callback {

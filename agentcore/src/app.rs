@@ -14,12 +14,12 @@ use tower_service::Service;
 #[cfg(feature = "ws")]
 use crate::agent::WebSocketEndpoint;
 use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
-use crate::config::{Config, Environment, Settings};
 use crate::body::Body;
+use crate::config::{Config, Environment, Settings};
 use crate::error::{BoxError, Error};
-use crate::layer::Endpoint;
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
+use crate::layer::Endpoint;
 use crate::ping::PingReply;
 use crate::registry::Meta;
 use crate::server::Server;
@@ -282,7 +282,10 @@ impl App {
 
     /// The checked parts, and the configuration without the environment.
     pub(crate) fn into_agent_for_tests(self) -> Result<(Agent, Settings), Error> {
-        let nothing = Environment { variable: &|_| None, in_container: false };
+        let nothing = Environment {
+            variable: &|_| None,
+            in_container: false,
+        };
         let settings = self.settings(&nothing)?;
         Ok((self.into_agent()?, settings))
     }

@@ -72,7 +72,10 @@ pub struct TaskBuilder {
 impl TaskBuilder {
     /// A task of this name, without a time limit.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into(), timeout: None }
+        Self {
+            name: name.into(),
+            timeout: None,
+        }
     }
 
     /// Drops the task when it takes longer.
@@ -90,12 +93,20 @@ impl TaskBuilder {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let Self { name, timeout: limit } = self;
+        let Self {
+            name,
+            timeout: limit,
+        } = self;
         let guard = track(name.clone());
         let id = guard.id();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let tracker = guard.tracker().clone();
-        let finish = Finish { outcome: Arc::clone(&outcome), id, tracker: tracker.clone(), guard: Some(guard) };
+        let finish = Finish {
+            outcome: Arc::clone(&outcome),
+            id,
+            tracker: tracker.clone(),
+            guard: Some(guard),
+        };
         let task = {
             let name = name.clone();
             async move {
@@ -119,7 +130,13 @@ impl TaskBuilder {
         };
         let abort = spawn_in_scope(task.in_current_span()).abort_handle();
         tracker.make_abortable(id, abort.clone());
-        TaskHandle { id, name, abort, outcome, tracker }
+        TaskHandle {
+            id,
+            name,
+            abort,
+            outcome,
+            tracker,
+        }
     }
 }
 
@@ -169,7 +186,8 @@ impl<T> TaskHandle<T> {
         T: TaskResult,
     {
         let mut outcome = lock(&self.outcome);
-        let keep: Keep<T> = |result, id, tracker| tracker.results().keep(id, TaskStatus::of(result));
+        let keep: Keep<T> =
+            |result, id, tracker| tracker.results().keep(id, TaskStatus::of(result));
         match outcome.result.take() {
             Some(result) => keep(result, self.id, &self.tracker),
             None => outcome.keep = Some(keep),
@@ -186,7 +204,10 @@ impl<T> Future for TaskHandle<T> {
     /// When polled after it has completed.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut outcome = lock(&self.outcome);
-        assert!(!outcome.taken, "a `TaskHandle` was polled after it had completed");
+        assert!(
+            !outcome.taken,
+            "a `TaskHandle` was polled after it had completed"
+        );
         match outcome.result.take() {
             Some(result) => {
                 outcome.taken = true;
@@ -275,7 +296,11 @@ impl std::error::Error for TaskError {}
 pub fn task_status(id: TaskId) -> TaskStatus {
     with_scope(|tracker, _| {
         // In this order: a result is there before its task leaves the list, so one of the two looks finds it.
-        if tracker.is_running(id) { TaskStatus::Running } else { tracker.results().find(id) }
+        if tracker.is_running(id) {
+            TaskStatus::Running
+        } else {
+            tracker.results().find(id)
+        }
     })
 }
 
@@ -312,7 +337,12 @@ struct Outcome<T> {
 
 impl<T> Default for Outcome<T> {
     fn default() -> Self {
-        Self { result: None, taken: false, waker: None, keep: None }
+        Self {
+            result: None,
+            taken: false,
+            waker: None,
+            keep: None,
+        }
     }
 }
 
@@ -335,7 +365,9 @@ impl<T> Finish<T> {
     }
 
     fn leave(&mut self, result: Result<T, TaskError>) {
-        let Some(guard) = self.guard.take() else { return };
+        let Some(guard) = self.guard.take() else {
+            return;
+        };
         let mut outcome = lock(&self.outcome);
         match outcome.keep {
             // Whoever asks for it finds it running or ended, and never unknown in between.

@@ -123,7 +123,11 @@ impl Body {
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
-        Self(if bytes.is_empty() { Repr::Empty } else { Repr::Full(bytes) })
+        Self(if bytes.is_empty() {
+            Repr::Empty
+        } else {
+            Repr::Full(bytes)
+        })
     }
 }
 
@@ -183,9 +187,9 @@ impl http_body::Body for Body {
 impl fmt::Debug for Repr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Repr::Empty => f.write_str("Empty"),
-            Repr::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Repr::Foreign(_) | Repr::Channel(_) => f.write_str("Streaming"),
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Foreign(_) | Self::Channel(_) => f.write_str("Streaming"),
         }
     }
 }
@@ -223,7 +227,10 @@ mod tests {
     async fn a_panic_is_an_error_and_not_an_end() {
         let mut body = Body::new(Breaks(false)).settle(()).await;
         assert!(body.frame().await.unwrap().is_ok());
-        assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "the reply was cut off");
+        assert_eq!(
+            body.frame().await.unwrap().unwrap_err().to_string(),
+            "the reply was cut off"
+        );
         assert!(body.frame().await.is_none());
     }
 

@@ -156,7 +156,11 @@ impl Config {
             host,
         );
         let port = env.value("AGENTCORE_PORT", "a port number from 0 to 65535", parse);
-        let workers = env.value("AGENTCORE_WORKER_THREADS", "a number from 1 to 1024", threads);
+        let workers = env.value(
+            "AGENTCORE_WORKER_THREADS",
+            "a number from 1 to 1024",
+            threads,
+        );
         let max_body = env.value("AGENTCORE_MAX_BODY_BYTES", "a number of bytes", parse);
         let header_timeout = env.value("AGENTCORE_HEADER_TIMEOUT", DURATION, duration);
         let body_timeout = env.value("AGENTCORE_BODY_TIMEOUT", DURATION, duration);
@@ -190,7 +194,10 @@ impl Config {
                 _ => None,
             },
         );
-        if self.worker_threads.is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads)) {
+        if self
+            .worker_threads
+            .is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads))
+        {
             env.problems
                 .push("worker_threads takes a number from 1 to 1024".to_owned());
         }
@@ -221,11 +228,13 @@ impl Config {
             header_timeout: self
                 .header_timeout
                 .or(header_timeout)
-                .unwrap_or(Duration::from_secs(10)).min(LONGEST),
+                .unwrap_or(Duration::from_secs(10))
+                .min(LONGEST),
             body_timeout: self
                 .body_timeout
                 .or(body_timeout)
-                .unwrap_or(Duration::from_secs(30)).min(LONGEST),
+                .unwrap_or(Duration::from_secs(30))
+                .min(LONGEST),
             shutdown_grace,
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
             debug: self.debug.or(debug).unwrap_or_default(),
@@ -346,7 +355,9 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| *duration <= LONGEST)
 }
 
 fn host(text: &str) -> Option<IpAddr> {
@@ -354,7 +365,10 @@ fn host(text: &str) -> Option<IpAddr> {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
     // As in a URL, too: `[::1]`.
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
     bare.parse().ok()
 }
 

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::context::with_scope;
 use crate::ping::PingStatus;
 use crate::response::Response;
-use crate::tasks::{async_task_info, clear_forced_ping_status, current_ping_status, force_ping_status};
+use crate::tasks::{
+    async_task_info, clear_forced_ping_status, current_ping_status, force_ping_status,
+};
 
 /// The key that makes an invocation a debug action.
 const ACTION: &str = "_agent_core_app_action";

@@ -78,7 +78,11 @@ where
         activity,
     } = job;
     let reply = async {
-        let action = if debug { debug::answer(invocation.body()) } else { None };
+        let action = if debug {
+            debug::answer(invocation.body())
+        } else {
+            None
+        };
         let response = match action {
             Some(answer) => answer,
             None => call(invocation).await,

@@ -83,8 +83,14 @@ impl Endpoint {
             settings: settings.clone(),
             workers: workers.clone(),
         });
-        let innermost = Self(Arc::new(move |request| Box::pin(Arc::clone(&agent).answer(request))));
-        Some(layers.into_iter().fold(innermost, |inner, wrap| wrap(inner)))
+        let innermost = Self(Arc::new(move |request| {
+            Box::pin(Arc::clone(&agent).answer(request))
+        }));
+        Some(
+            layers
+                .into_iter()
+                .fold(innermost, |inner, wrap| wrap(inner)),
+        )
     }
 
     /// `service`, which a layer has made, as the next layer will see it.
@@ -132,7 +138,10 @@ impl Endpoint {
                 internal_error()
             });
             let response = response.framed_by_the_server();
-            Outgoing { response, activity: in_flight.take() }
+            Outgoing {
+                response,
+                activity: in_flight.take(),
+            }
         };
         workers.spawn(context::within(scope, run))
     }

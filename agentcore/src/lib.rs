@@ -30,16 +30,19 @@
 //! | … that is not UTF-8 | 400 `{"error":"Invalid encoding","details":..}` |
 //! | … with JSON of another shape | 422 `{"error":"Invalid payload","details":..,"path":"items[3].price"}` |
 //! | … over the size limit | 413 |
+//! | … from a handler that returns a `Stream` | 200 `text/event-stream`; see [`sse`] |
 //! | handler error | its own status ([`HttpError`], [`IntoResponse`]), else 500 `{"error":"<its text>"}` |
 //! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
 //! | handler over its `timeout` | 504 |
+//! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
+//! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!
 //! # The status
 //!
 //! Busy is held by guards: an invocation from the moment its head is read until its reply has been handed to the
-//! socket, a task from the moment its function is *called* until its future has finished, failed, panicked, been
+//! socket, a WebSocket until its handler has ended and it is closed, a task from the moment its function is *called* until its future has finished, failed, panicked, been
 //! aborted or dropped. There is nothing to reset by hand and no way to forget it.
 //!
 //! `time_of_last_update` is the second in which the status last changed. It never moves between changes: platforms
@@ -84,30 +87,30 @@ mod ws;
 #[path = "private.rs"]
 pub mod __private;
 
-#[doc(inline)]
-pub use agentcore_macros::{
-    async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
-};
 #[cfg(feature = "ws")]
 #[doc(inline)]
 pub use agentcore_macros::websocket;
 #[cfg(not(feature = "ws"))]
 #[doc(hidden)]
 pub use agentcore_macros::websocket_without_feature as websocket;
+#[doc(inline)]
+pub use agentcore_macros::{
+    async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
+};
 pub use bytes::Bytes;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
-pub use body::Body;
-pub use layer::Endpoint;
 pub use background::{
     TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn, task_status,
 };
+pub use body::Body;
 pub use config::{BusyWhile, Config, ErrorMode, StampWhileBusy};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError};
 pub use extract::{FromInvocation, Invocation, Requirements};
 pub use handler::{Handler, HandlerReply};
+pub use layer::Endpoint;
 pub use ping::{PingReply, PingStatus};
 pub use response::{IntoResponse, Json, Response};
 pub use rt::run;

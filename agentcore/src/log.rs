@@ -25,7 +25,11 @@ pub(crate) use writer::{flush, line, never_wait};
 /// everything else.
 fn filter(text: &str) -> Option<Targets> {
     let mut targets = Targets::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         targets = match part.split_once('=') {
             Some((target, of)) => targets.with_target(target.trim(), level(of)?),
             None => targets.with_default(level(part)?),
@@ -36,7 +40,11 @@ fn filter(text: &str) -> Option<Targets> {
 
 fn level(text: &str) -> Option<LevelFilter> {
     let text = text.trim();
-    if text.eq_ignore_ascii_case("warning") { Some(LevelFilter::WARN) } else { text.parse().ok() }
+    if text.eq_ignore_ascii_case("warning") {
+        Some(LevelFilter::WARN)
+    } else {
+        text.parse().ok()
+    }
 }
 
 /// How log lines look.

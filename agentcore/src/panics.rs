@@ -33,7 +33,11 @@ pub(crate) struct Panic {
 
 impl From<Place> for Panic {
     fn from(place: Place) -> Self {
-        Self { message: place.message, location: Some(place.location), backtrace: Some(place.backtrace) }
+        Self {
+            message: place.message,
+            location: Some(place.location),
+            backtrace: Some(place.backtrace),
+        }
     }
 }
 
@@ -46,7 +50,11 @@ impl Panic {
         };
         match PLACE.take() {
             Some(place) => place.into(),
-            None => Self { message: message(&*payload), location: None, backtrace: None },
+            None => Self {
+                message: message(&*payload),
+                location: None,
+                backtrace: None,
+            },
         }
     }
 

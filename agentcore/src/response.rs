@@ -196,7 +196,12 @@ impl Response {
             tracing::error!("a reply cannot have the status {}", self.0.status());
             return Self::error("Internal server error").with_status(500);
         }
-        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE] {
+        for name in [
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::CONNECTION,
+            header::UPGRADE,
+        ] {
             self.0.headers_mut().remove(name);
         }
         self

@@ -184,6 +184,7 @@ pub(crate) enum Step {
 }
 
 /// A stream's item as it is.
+#[expect(clippy::needless_pass_by_value, reason = "a `fn(S::Item) -> Step`")]
 pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     match item.encode() {
         Ok(bytes) => Step::Send(bytes),

@@ -129,7 +129,8 @@ impl BusyTracker {
 
     /// Gives a task the means to be ended from outside.
     pub(crate) fn make_abortable(&self, id: TaskId, abort: AbortHandle) {
-        self.tasks.with_value(id.ticket(), |task| task.abort = Some(abort));
+        self.tasks
+            .with_value(id.ticket(), |task| task.abort = Some(abort));
     }
 
     pub(crate) fn is_running(&self, id: TaskId) -> bool {
@@ -138,7 +139,10 @@ impl BusyTracker {
 
     /// Ends a task that was spawned; `false` if it is over, or of another kind.
     pub(crate) fn abort(&self, id: TaskId) -> bool {
-        let abort = self.tasks.with_value(id.ticket(), |task| task.abort.clone()).flatten();
+        let abort = self
+            .tasks
+            .with_value(id.ticket(), |task| task.abort.clone())
+            .flatten();
         abort.inspect(AbortHandle::abort).is_some()
     }
 

@@ -29,6 +29,9 @@
 //! instead of the app under test, unless the task's function is called before: `tokio::spawn(task())`, not
 //! `tokio::spawn(async { task().await })`. [`agentcore::spawn`](crate::spawn) always carries the request along.
 
+#[cfg(feature = "ws")]
+mod websocket;
+
 use std::fmt;
 use std::pin::Pin;
 
@@ -38,6 +41,9 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "ws")]
+pub use websocket::TestWebSocket;
 
 use crate::app::App;
 use crate::error::Error;
@@ -61,7 +67,9 @@ impl TestClient {
     /// What would keep the app from starting.
     pub async fn new(app: App) -> Result<Self, Error> {
         let (agent, settings) = app.into_agent_for_tests()?;
-        Ok(Self { server: InProcess::start(agent, settings).await? })
+        Ok(Self {
+            server: InProcess::start(agent, settings).await?,
+        })
     }
 
     /// The agent that is annotated in this test's binary.
@@ -105,7 +113,43 @@ impl TestClient {
             "the reply ({}) is no stream",
             response.status()
         );
-        TestStream { body: Box::pin(response.into_body()), buffer: String::new() }
+        TestStream {
+            body: Box::pin(response.into_body()),
+            buffer: String::new(),
+        }
+    }
+
+    /// A socket at `/ws`, in no session.
+    ///
+    /// # Panics
+    ///
+    /// When the app refuses it, or has no websocket handler.
+    #[cfg(feature = "ws")]
+    pub async fn websocket(&self) -> TestWebSocket {
+        self.websocket_with(HeaderMap::new()).await
+    }
+
+    /// A socket at `/ws`, in the session `session_id`.
+    ///
+    /// # Panics
+    ///
+    /// As [`websocket`](Self::websocket), or when the id is no header value.
+    #[cfg(feature = "ws")]
+    pub async fn websocket_as(&self, session_id: &str) -> TestWebSocket {
+        let session_id = session_id
+            .parse()
+            .expect("a session id that can be a header");
+        let headers = [(http::HeaderName::from_static(SESSION_ID), session_id)];
+        self.websocket_with(headers.into_iter().collect()).await
+    }
+
+    #[cfg(feature = "ws")]
+    async fn websocket_with(&self, headers: HeaderMap) -> TestWebSocket {
+        let (client, server) = tokio::io::duplex(websocket::PIPE_BYTES);
+        if let Err(refused) = self.server.open_socket(headers, server).await {
+            panic!("the app refused the socket: {refused:?}");
+        }
+        TestWebSocket::new(client)
     }
 
     /// Any request at all.
@@ -153,7 +197,9 @@ impl TestClient {
 
 impl fmt::Debug for TestClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestClient").field("tasks", &self.tasks()).finish_non_exhaustive()
+        f.debug_struct("TestClient")
+            .field("tasks", &self.tasks())
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,7 +207,9 @@ fn invocation(event: impl Serialize, session_id: Option<&str>) -> Request<Full<B
     let body = serde_json::to_vec(&event).expect("an event that can be serialised");
     let mut request = request(Method::POST, "/invocations", body.into());
     if let Some(session_id) = session_id {
-        let value = session_id.parse().expect("a session id that can be a header");
+        let value = session_id
+            .parse()
+            .expect("a session id that can be a header");
         request.headers_mut().insert(SESSION_ID, value);
     }
     request
@@ -231,7 +279,8 @@ impl TestResponse {
     /// When it is no JSON of this shape.
     #[must_use]
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_slice(self.bytes()).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
+        serde_json::from_slice(self.bytes())
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
     }
 }
 
@@ -295,7 +344,9 @@ impl TestStream {
 
 impl fmt::Debug for TestStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestStream").field("is_end_stream", &self.body.is_end_stream()).finish_non_exhaustive()
+        f.debug_struct("TestStream")
+            .field("is_end_stream", &self.body.is_end_stream())
+            .finish_non_exhaustive()
     }
 }
 
@@ -335,6 +386,7 @@ impl TestEvent {
     /// When it is no JSON of this shape.
     #[must_use]
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_str(&self.data).unwrap_or_else(|error| panic!("{error} in {:?}", self.data))
+        serde_json::from_str(&self.data)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.data))
     }
 }

@@ -21,6 +21,8 @@ struct String;
 struct Duration;
 struct Response;
 struct Probe;
+struct Opening;
+struct WebSocket;
 struct str;
 struct bool;
 struct u64;
@@ -69,6 +71,7 @@ macro_rules! module_path {
 /// Methods on everything, of names that an expansion might call.
 trait Everything {
     fn call(&self) {}
+    fn open(&self) {}
     fn of(&self) {}
     fn requires(&self) {}
     fn provides(&self) {}
@@ -134,6 +137,15 @@ impl Work for Invocation {
 #[::agentcore::ping]
 async fn ping() -> ::agentcore::PingStatus {
     ::agentcore::PingStatus::Healthy
+}
+
+#[::agentcore::websocket]
+async fn websocket(
+    headers: ::agentcore::HeaderMap,
+    __agentcore_opening: ::agentcore::WebSocket,
+) -> ::core::result::Result<(), ::agentcore::BoxError> {
+    let _ = (headers, __agentcore_opening);
+    ::core::result::Result::Ok(())
 }
 
 #[::agentcore::on_start]

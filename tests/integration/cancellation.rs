@@ -24,7 +24,10 @@ fn a_shutdown_is_told_to_the_handler_and_its_reply_still_arrives() {
     let running = agent.invoke_later(json!("wait"));
     agent.line_with("the handler runs");
     agent.signal("TERM");
-    assert_eq!(running.join().expect("a reply").parts(), (200, json!("never mind")));
+    assert_eq!(
+        running.join().expect("a reply").parts(),
+        (200, json!("never mind"))
+    );
     assert_eq!(agent.wait().0.code(), Some(0));
 }
 
@@ -39,7 +42,10 @@ fn a_timeout_is_told_to_what_the_handler_left_behind() {
 #[test]
 fn a_shutdown_is_told_to_background_tasks() {
     let agent = agent();
-    assert_eq!(agent.invoke(json!("spawn")).parts(), (200, json!("spawned")));
+    assert_eq!(
+        agent.invoke(json!("spawn")).parts(),
+        (200, json!("spawned"))
+    );
     assert!(agent.ping().busy);
     agent.signal("TERM");
     let (status, stderr) = agent.wait();

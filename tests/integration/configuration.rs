@@ -137,6 +137,37 @@ fn a_panic_is_one_log_line_with_place_and_backtrace() {
 }
 
 #[test]
+fn a_panic_in_a_sync_entrypoint_is_one_line_too() {
+    let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &[]);
+    agent.invoke(json!({ "panic": true }));
+    agent.signal("TERM");
+    let (_, stderr) = agent.wait();
+    let lines: Vec<_> = stderr
+        .lines()
+        .filter(|line| line.contains("in the blocking pool"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    assert!(
+        lines[0].contains("entrypoint `handler` panicked")
+            && lines[0].contains("sync_entrypoint.rs:"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_typo_in_the_log_level_does_not_silence_the_log() {
+    let (status, stderr) = failed_start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_LOG", "wraning")],
+    );
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        stderr.contains("AGENTCORE_LOG is `wraning`; it takes a level"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_panic_in_a_spawned_task_is_logged_too() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
     agent.invoke(json!({ "action": "task_panic" }));

@@ -12,7 +12,13 @@ fn agent() -> Agent {
 fn a_reply_goes_through_all_layers() {
     let agent = agent();
     let reply = agent.invoke(json!({}));
-    assert_eq!(reply.parts(), (200, json!({ "ping_status": "Healthy", "added": "by a layer" })));
+    assert_eq!(
+        reply.parts(),
+        (
+            200,
+            json!({ "ping_status": "Healthy", "added": "by a layer" })
+        )
+    );
     assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     assert!(!agent.ping().busy);
 }
@@ -24,7 +30,10 @@ fn a_preflight_is_answered_by_the_layer_and_is_no_work() {
     let request = "OPTIONS /invocations HTTP/1.1\r\nhost: a\r\norigin: http://localhost\r\n\
         access-control-request-method: POST\r\n\r\n";
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!((reply.status, reply.header("access-control-allow-methods")), (200, Some("*")));
+    assert_eq!(
+        (reply.status, reply.header("access-control-allow-methods")),
+        (200, Some("*"))
+    );
     assert_eq!(agent.ping(), before);
 }
 
@@ -33,8 +42,15 @@ fn a_compressed_reply_is_smaller_and_arrives_whole() {
     let request = "POST /invocations HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\ncontent-length: 18\r\n\r\n{\"action\":\"large\"}";
     let agent = agent();
     let reply = agent.connect().send(request.as_bytes()).reply();
-    assert_eq!((reply.status, reply.header("content-encoding")), (200, Some("gzip")));
-    assert!(reply.body.len() < 10_000 && reply.body.starts_with(b"\x1f\x8b"), "{} bytes", reply.body.len());
+    assert_eq!(
+        (reply.status, reply.header("content-encoding")),
+        (200, Some("gzip"))
+    );
+    assert!(
+        reply.body.len() < 10_000 && reply.body.starts_with(b"\x1f\x8b"),
+        "{} bytes",
+        reply.body.len()
+    );
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }
 
@@ -48,13 +64,19 @@ fn a_layers_timeout_answers_and_work_that_was_accepted_goes_on() {
 #[test]
 fn errors_panics_and_unknown_paths_keep_their_answers() {
     let agent = agent();
-    assert_eq!(agent.invoke(json!({ "action": "error" })).parts(), (409, json!({ "error": "conflict" })));
+    assert_eq!(
+        agent.invoke(json!({ "action": "error" })).parts(),
+        (409, json!({ "error": "conflict" }))
+    );
     assert_eq!(
         agent.invoke(json!({ "action": "panic" })).parts(),
         (500, json!({ "error": "Internal server error" }))
     );
     assert_eq!(agent.post("{").status, 400);
-    assert_eq!(agent.get("/nowhere").parts(), (404, json!({ "error": "Not Found" })));
+    assert_eq!(
+        agent.get("/nowhere").parts(),
+        (404, json!({ "error": "Not Found" }))
+    );
     assert_eq!(agent.get("/invocations").status, 405);
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }

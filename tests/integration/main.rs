@@ -9,6 +9,7 @@ mod hostile;
 mod isolation;
 mod layers;
 mod ping_handler;
+mod replies;
 mod shutdown;
 mod start;
 mod streams;

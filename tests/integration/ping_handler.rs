@@ -30,6 +30,17 @@ fn its_answer_replaces_the_automatic_status() {
 }
 
 #[test]
+fn it_may_fall_back_to_the_automatic_status() {
+    let agent = agent();
+    set(&agent, "busy");
+    assert!(agent.ping().busy);
+    set(&agent, "automatic");
+    assert!(!agent.ping().busy, "it does not see its own last answer");
+    agent.invoke(json!("task"));
+    assert!(agent.ping().busy);
+}
+
+#[test]
 fn its_failures_leave_the_automatic_status_and_the_stamp() {
     for mode in ["error", "panic"] {
         let agent = agent();

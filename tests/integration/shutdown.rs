@@ -115,3 +115,36 @@ fn app_stops_when_its_future_says_so() {
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
+
+/// Time is the subject: for half a second of a drain, next to no processor time is used.
+#[test]
+fn waiting_for_work_costs_nothing() {
+    for binary in [
+        env!("CARGO_BIN_EXE_agent_app"),
+        env!("CARGO_BIN_EXE_agent_macros"),
+    ] {
+        let agent = Agent::start(binary, &[]);
+        agent.invoke(json!({ "action": "spawn", "gate": "never" }));
+        agent.signal("TERM");
+        agent.until("the drain has begun", |agent| {
+            agent.invoke(json!({})).status == 503
+        });
+        let before = ticks(&agent);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let used = ticks(&agent) - before;
+        assert!(used < 20, "{used} of 50 ticks");
+    }
+}
+
+/// Processor time of the agent, in hundredths of a second.
+fn ticks(agent: &Agent) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", agent.pid())).expect("a process");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let fields: Vec<u64> = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse().expect("a number"))
+        .collect();
+    fields.iter().sum()
+}

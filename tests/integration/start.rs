@@ -56,7 +56,7 @@ fn everything_wrong_is_reported_in_one_go() {
     );
     assert_eq!(status.code(), Some(1));
     let lines: Vec<_> = stderr.lines().collect();
-    assert_eq!(lines.len(), 4, "{stderr}");
+    assert_eq!(lines.len(), 6, "{stderr}");
     assert!(
         lines[0].starts_with("error: cannot start: found 2 entrypoints, expected one: `first` (tests/fixtures/all_wrong.rs:"),
         "{stderr}"
@@ -70,13 +70,25 @@ fn everything_wrong_is_reported_in_one_go() {
         "{stderr}"
     );
     assert!(
-        lines[2].contains("is made twice: by `text` (tests/"),
+        lines[2].contains("found 2 websocket handlers, expected at most one: `chat` (tests/"),
         "{stderr}"
     );
     assert!(
-        lines[3].contains("takes `State<all_wrong::Missing>`, but no `#[on_start]` hook returns a"),
+        lines[3].contains("is made twice: by `text` (tests/"),
         "{stderr}"
     );
+    for (line, taker) in [
+        (lines[4], "entrypoint `second`"),
+        (lines[5], "websocket handler `chat`"),
+    ] {
+        assert!(
+            line.contains(taker)
+                && line.contains(
+                    "takes `State<all_wrong::Missing>`, but no `#[on_start]` hook returns a"
+                ),
+            "{stderr}"
+        );
+    }
 }
 
 #[test]

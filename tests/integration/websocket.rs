@@ -241,12 +241,14 @@ mod opening {
 mod protocol {
     use super::*;
 
+    type Frames = Vec<Vec<u8>>;
+
     #[test]
     fn messages_arrive_whole_however_they_are_cut() {
         let agent = agent(&[]);
         let bytes: Vec<u8> = (0..=255).collect();
         let long = "ü".repeat(40_000);
-        let cases: [(&str, Vec<Vec<u8>>, u8, &[u8]); 9] = [
+        let cases: [(&str, Frames, u8, &[u8]); 9] = [
             (
                 "one frame",
                 vec![masked(FINAL | TEXT, b"hello")],
@@ -344,7 +346,7 @@ mod protocol {
         assert_eq!(peer.next_text(), "hello");
         peer.send(TEXT, "cut ");
         peer.send(FINAL | CLOSE, close(1000, "bye"));
-        assert_eq!(peer.is_closed_with(1000), "");
+        assert_eq!(peer.expect_close(1000), "");
         agent.line_with("received a close: 1000: bye");
     }
 
@@ -658,7 +660,7 @@ mod sending {
         }
         peer.text("done");
         assert_eq!(peer.next_text(), r#"{"received":1000}"#);
-        peer.is_closed_with(1000);
+        peer.expect_close(1000);
     }
 
     #[test]
@@ -681,7 +683,7 @@ mod sending {
         for thread in threads {
             let mut peer = thread.join().expect("all echoes right");
             peer.send(FINAL | CLOSE, close(1000, ""));
-            peer.is_closed_with(1000);
+            peer.expect_close(1000);
         }
         becomes_idle(&agent);
     }
@@ -695,7 +697,7 @@ mod ending {
         let agent = agent(&[]);
         let mut peer = Peer::open(&agent);
         peer.text("return");
-        assert_eq!(peer.is_closed_with(1000), "");
+        assert_eq!(peer.expect_close(1000), "");
         becomes_idle(&agent);
     }
 
@@ -704,7 +706,7 @@ mod ending {
         let agent = agent(&[]);
         let mut peer = Peer::open(&agent);
         peer.text("fail");
-        assert_eq!(peer.is_closed_with(1011), "internal error");
+        assert_eq!(peer.expect_close(1011), "internal error");
         let line = agent.line_with("it is broken");
         assert!(
             line.contains("websocket handler `obey` failed: it is broken: the cause"),
@@ -719,7 +721,7 @@ mod ending {
         let agent = agent(&[]);
         let mut peer = Peer::open(&agent);
         peer.text("panic");
-        assert_eq!(peer.is_closed_with(1011), "internal error");
+        assert_eq!(peer.expect_close(1011), "internal error");
         let line = agent.line_with("a secret detail");
         assert!(
             line.contains("websocket handler `obey` panicked: a secret detail"),
@@ -749,7 +751,7 @@ mod ending {
             assert_eq!(peer.next_text(), number.to_string());
         }
         assert_eq!(peer.message().0.len(), 5_000_000);
-        peer.is_closed_with(1000);
+        peer.expect_close(1000);
     }
 
     #[test]
@@ -757,7 +759,7 @@ mod ending {
         let agent = agent(&[]);
         let mut peer = Peer::open(&agent);
         peer.text("close 4001");
-        assert_eq!(peer.is_closed_with(4001), "as told");
+        assert_eq!(peer.expect_close(4001), "as told");
         agent.line_with("closed: true, received: None");
         assert!(agent.ping().busy, "the handler has not ended");
         agent.invoke(json!(null));
@@ -844,7 +846,7 @@ mod stopping {
         let mut peer = Peer::open(&agent);
         peer.echoes("hello");
         agent.signal("TERM");
-        assert_eq!(peer.is_closed_with(1001), "");
+        assert_eq!(peer.expect_close(1001), "");
         let (status, stderr) = agent.wait();
         assert_eq!(status.code(), Some(0), "{stderr}");
         assert!(stderr.contains("received the end"), "{stderr}");
@@ -872,7 +874,7 @@ mod stopping {
         assert!(agent.ping().busy);
         assert_eq!(opener.send(b"0\r\n\r\n").reply().status, 200);
         assert_eq!(peer.next_text(), "waited");
-        peer.is_closed_with(1001);
+        peer.expect_close(1001);
         let (status, stderr) = agent.wait();
         assert_eq!(status.code(), Some(0), "{stderr}");
     }
@@ -895,7 +897,7 @@ mod stopping {
         agent.line_with("ignoring");
         agent.signal("TERM");
         agent.line_with("cancelled");
-        assert_eq!(peer.is_closed_with(1001), "");
+        assert_eq!(peer.expect_close(1001), "");
         let (status, stderr) = agent.wait();
         assert_eq!(status.code(), Some(1), "{stderr}");
         assert!(

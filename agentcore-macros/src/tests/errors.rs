@@ -306,7 +306,9 @@ fn websockets() {
         "#]],
     );
     let errors = compile_errors(crate::expand::websocket_without_feature(
-        "async fn chat(socket: WebSocket) {}".parse().expect("tokens"),
+        "async fn chat(socket: WebSocket) {}"
+            .parse()
+            .expect("tokens"),
     ));
     let [(_, message)] = &errors[..] else {
         panic!("{errors:?}")

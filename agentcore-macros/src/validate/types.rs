@@ -14,7 +14,9 @@ pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
                 let owned = owned_form(reference);
                 errors.push_shape(
                     reference,
-                    format_args!("handler arguments are owned: take {owned} instead of a reference"),
+                    format_args!(
+                        "handler arguments are owned: take {owned} instead of a reference"
+                    ),
                 );
             }
             Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
@@ -23,7 +25,10 @@ pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
                 format_args!("handler arguments need a concrete type; {concrete}"),
             ),
             Part::Lifetime(lifetime) if !is_static(Some(lifetime)) => {
-                errors.push_shape(ty, "handler arguments are owned: take a type without lifetimes");
+                errors.push_shape(
+                    ty,
+                    "handler arguments are owned: take a type without lifetimes",
+                );
             }
             _ => {}
         }

@@ -141,7 +141,19 @@ macro_rules! plain_results {
     )+};
 }
 
-plain_results!((), bool, String, &'static str, Value, i32, i64, u32, u64, usize, f64);
+plain_results!(
+    (),
+    bool,
+    String,
+    &'static str,
+    Value,
+    i32,
+    i64,
+    u32,
+    u64,
+    usize,
+    f64
+);
 
 struct Kept {
     id: TaskId,
@@ -162,7 +174,12 @@ impl Results {
     fn keep_at(&self, id: TaskId, status: TaskStatus, at: Instant) {
         let bytes = status.bytes();
         let mut kept = self.lock();
-        kept.push_back(Kept { id, at, bytes, status });
+        kept.push_back(Kept {
+            id,
+            at,
+            bytes,
+            status,
+        });
         let mut total: usize = kept.iter().map(|kept| kept.bytes).sum();
         while let Some(oldest) = kept.front() {
             let is_old = at.saturating_duration_since(oldest.at) > LONGEST;
@@ -193,7 +210,9 @@ impl Results {
 
 impl std::fmt::Debug for Results {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Results").field("kept", &self.lock().len()).finish()
+        f.debug_struct("Results")
+            .field("kept", &self.lock().len())
+            .finish()
     }
 }
 
@@ -213,7 +232,10 @@ mod tests {
         }
         assert_eq!(results.find(id(0)), TaskStatus::Unknown);
         assert_eq!(results.find(id(1)), TaskStatus::Completed(1.into()));
-        assert_eq!(results.find(id(MOST as u64)), TaskStatus::Completed(MOST.into()));
+        assert_eq!(
+            results.find(id(MOST as u64)),
+            TaskStatus::Completed(MOST.into())
+        );
     }
 
     #[test]
@@ -224,7 +246,10 @@ mod tests {
         results.keep(id(2), large());
         assert_eq!(results.find(id(1)), TaskStatus::Unknown);
         assert_ne!(results.find(id(2)), TaskStatus::Unknown);
-        results.keep(id(3), TaskStatus::Completed("x".repeat(MOST_BYTES + 1).into()));
+        results.keep(
+            id(3),
+            TaskStatus::Completed("x".repeat(MOST_BYTES + 1).into()),
+        );
         assert_eq!(results.find(id(3)), TaskStatus::Unknown);
     }
 
@@ -233,6 +258,9 @@ mod tests {
         let (results, now) = (Results::default(), Instant::now());
         results.keep_at(id(1), TaskStatus::Cancelled, now);
         assert_eq!(results.find_at(id(1), now + LONGEST), TaskStatus::Cancelled);
-        assert_eq!(results.find_at(id(1), now + LONGEST + Duration::from_secs(1)), TaskStatus::Unknown);
+        assert_eq!(
+            results.find_at(id(1), now + LONGEST + Duration::from_secs(1)),
+            TaskStatus::Unknown
+        );
     }
 }

@@ -140,7 +140,10 @@ fn is_forwardable(name: &HeaderName) -> bool {
     if name.starts_with("x-amzn-") {
         return name.starts_with("x-amzn-bedrock-agentcore-runtime-custom-");
     }
-    let is_own = matches!(name, "authorization" | "workloadaccesstoken" | "oauth2callbackurl" | "x-aws-guest-auth");
+    let is_own = matches!(
+        name,
+        "authorization" | "workloadaccesstoken" | "oauth2callbackurl" | "x-aws-guest-auth"
+    );
     !(is_own || name.starts_with("x-amz-"))
 }
 

@@ -128,7 +128,12 @@ impl Activity {
 
     /// The same invocation, with headers that a layer has changed.
     pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
-        let Scope { instance, counts, cancellation, .. } = &*self.scope;
+        let Scope {
+            instance,
+            counts,
+            cancellation,
+            ..
+        } = &*self.scope;
         instance.tracker.begin_invocation(*counts);
         let scope = Scope {
             instance: Arc::clone(instance),
@@ -138,7 +143,9 @@ impl Activity {
             counts: *counts,
             holds: AtomicUsize::new(1),
         };
-        Self { scope: Arc::new(scope) }
+        Self {
+            scope: Arc::new(scope),
+        }
     }
 }
 

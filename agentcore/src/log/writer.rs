@@ -85,7 +85,10 @@ fn write_all(entries: &Receiver<Entry>) {
         }
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let _ = writeln!(stderr, "{dropped} log lines were dropped: nobody read stderr");
+            let _ = writeln!(
+                stderr,
+                "{dropped} log lines were dropped: nobody read stderr"
+            );
         }
     }
 }

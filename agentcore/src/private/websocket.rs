@@ -41,6 +41,10 @@ pub struct SocketTag;
 impl SocketTag {
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
 
+    #[expect(
+        clippy::extra_unused_type_parameters,
+        reason = "expansions tell every tag"
+    )]
     pub fn __agentcore_take<T>(self, opening: &mut Opening) -> Result<WebSocket, Response> {
         opening.socket()
     }

@@ -30,11 +30,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Accepts for ever; survives every error.
-pub(super) async fn accept_all(
-    front: Arc<Front>,
-    listener: TcpListener,
-    graceful: &Graceful,
-) -> ! {
+pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, graceful: &Graceful) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
     let most = most_connections(front.settings.max_connections);
@@ -95,9 +91,13 @@ fn protocol(front: &Front) -> http1::Builder {
 
 /// As many as asked for, or as the process may open. Beyond the latter nothing could be accepted, and no ping answered.
 fn most_connections(asked: usize) -> usize {
-    let limit = descriptor_limit().map_or(usize::MAX, |limit| limit.saturating_sub(RESERVED_DESCRIPTORS).max(1));
+    let limit = descriptor_limit().map_or(usize::MAX, |limit| {
+        limit.saturating_sub(RESERVED_DESCRIPTORS).max(1)
+    });
     if limit < asked {
-        tracing::warn!("at most {limit} connections instead of {asked}: the process may not open more files");
+        tracing::warn!(
+            "at most {limit} connections instead of {asked}: the process may not open more files"
+        );
     }
     asked.min(limit)
 }
@@ -105,7 +105,9 @@ fn most_connections(asked: usize) -> usize {
 /// The soft limit of open files, where `/proc` tells it.
 fn descriptor_limit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -29,7 +29,12 @@ impl InProcess {
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
         let deliverer = tokio::spawn(Arc::clone(&front.wakes).deliver());
-        let link = Arc::new(Link { front, admission: Admission::Full, end: Arc::new(End::default()), _place: None });
+        let link = Arc::new(Link {
+            front,
+            admission: Admission::Full,
+            end: Arc::new(End::default()),
+            _place: None,
+        });
         let server = Self { link, deliverer };
         server.link.front.run_start_hooks(&mut states).await?;
         server.link.front.begin_serving(states);
@@ -41,6 +46,22 @@ impl InProcess {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    /// Opens a socket over `io`, on which the handshake is over.
+    #[cfg(feature = "ws")]
+    pub(crate) async fn open_socket(
+        &self,
+        headers: http::HeaderMap,
+        io: tokio::io::DuplexStream,
+    ) -> Result<(), crate::response::Response> {
+        let session = super::websockets::open(&self.link.front, headers).await?;
+        let scope = Arc::clone(session.scope());
+        tokio::spawn(crate::context::within(
+            scope,
+            session.run(io, bytes::Bytes::new()),
+        ));
+        Ok(())
     }
 
     pub(crate) fn tracker(&self) -> &BusyTracker {

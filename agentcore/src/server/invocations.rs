@@ -51,14 +51,24 @@ pub(super) async fn through_layers<B: RequestBody>(
     let Some(endpoint) = &front.endpoint else {
         return refuse(request, not_found());
     };
-    let Accepted { activity, head, body } = match accept(link, request).await {
+    let Accepted {
+        activity,
+        head,
+        body,
+    } = match accept(link, request).await {
         Ok(accepted) => accepted,
         Err(refused) => return refused,
     };
     let scope = Arc::clone(activity.scope());
     let mut request = Request::from_parts(head, Body::from(body));
     *request.headers_mut() = scope.headers().clone();
-    finish(link, scope, endpoint.start(&front.workers, request, activity), end).await
+    finish(
+        link,
+        scope,
+        endpoint.start(&front.workers, request, activity),
+        end,
+    )
+    .await
 }
 
 /// A request that will be answered, and is in flight from now on.
@@ -87,8 +97,19 @@ async fn accept<B: RequestBody>(
     let headers = std::mem::take(&mut head.headers);
     let activity = Activity::begin(Arc::clone(&front.instance), counts, headers);
 
-    match request_body::read(body, settings.max_body_bytes, settings.body_timeout, &link.end).await {
-        Ok(body) => Ok(Accepted { activity, head, body }),
+    match request_body::read(
+        body,
+        settings.max_body_bytes,
+        settings.body_timeout,
+        &link.end,
+    )
+    .await
+    {
+        Ok(body) => Ok(Accepted {
+            activity,
+            head,
+            body,
+        }),
         Err(problem) => {
             let headers = activity.scope().headers();
             let response =
@@ -106,7 +127,11 @@ async fn finish(
     end: Hidden,
 ) -> http::Response<ReplyBody> {
     let front = &link.front;
-    let options = front.agent.entrypoint.as_ref().map(|entrypoint| entrypoint.options);
+    let options = front
+        .agent
+        .entrypoint
+        .as_ref()
+        .map(|entrypoint| entrypoint.options);
     let watches = options.is_some_and(|options| options.watch_disconnect);
     let end = Some(end).filter(|_| !watches);
     let left = CancelOnDrop(Some(scope));

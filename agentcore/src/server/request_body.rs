@@ -23,9 +23,15 @@ const DISCARD_TIME: Duration = Duration::from_secs(30);
 const DISCARD_BYTES: u64 = 512 << 20;
 
 /// A request's body: hyper's, or a test's.
-pub(crate) trait RequestBody: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static {}
+pub(crate) trait RequestBody:
+    Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static
+{
+}
 
-impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> RequestBody for B {}
+impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> RequestBody
+    for B
+{
+}
 
 /// Why a body was not read.
 pub(super) enum Problem<B> {
@@ -50,8 +56,9 @@ pub(super) async fn read<B: RequestBody>(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) =
-        timeout(pause, next_frame(&mut body, end)).await.map_err(|_| Problem::Stalled)?
+    while let Some(frame) = timeout(pause, next_frame(&mut body, end))
+        .await
+        .map_err(|_| Problem::Stalled)?
     {
         let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
             continue;

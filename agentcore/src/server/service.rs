@@ -12,12 +12,12 @@ use pin_project_lite::pin_project;
 
 use super::accept::Place;
 use super::front::Front;
+use super::invocations;
+use super::request_body::{self, RequestBody};
 use super::socket::{End, Hidden};
 use super::wake::Batched;
-use super::invocations;
 #[cfg(feature = "ws")]
 use super::websockets;
-use super::request_body::{self, RequestBody};
 use crate::body::Body;
 use crate::context::Activity;
 use crate::error::BoxError;

@@ -68,7 +68,10 @@ impl Socket {
     pub(super) fn new(stream: TcpStream) -> (Self, Arc<End>) {
         let end = Arc::new(End::default());
         (
-            Self { stream, end: Arc::clone(&end) },
+            Self {
+                stream,
+                end: Arc::clone(&end),
+            },
             end,
         )
     }
@@ -91,7 +94,9 @@ impl AsyncRead for Socket {
         if !self.end.has_come() {
             let before = buffer.filled().len();
             match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-                Poll::Ready(Ok(())) if buffer.filled().len() == before && buffer.remaining() > 0 => {
+                Poll::Ready(Ok(()))
+                    if buffer.filled().len() == before && buffer.remaining() > 0 =>
+                {
                     self.end.come.store(true, Ordering::Relaxed);
                 }
                 other => return other,

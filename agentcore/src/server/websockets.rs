@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::front::AbortOnDrop;
+use super::front::{AbortOnDrop, Front};
 use super::lifecycle::Phase;
 use super::request_body::RequestBody;
 use super::service::{
@@ -28,36 +28,48 @@ pub(super) async fn answer<B: RequestBody>(
     mut request: Request<B>,
 ) -> http::Response<ReplyBody> {
     let front = &link.front;
-    let Some(handler) = &front.agent.websocket else {
+    if front.agent.websocket.is_none() {
         return refuse(request, not_found());
-    };
+    }
     if let Some(refusal) = refusal(link, &request) {
         return refuse(request, refusal);
     }
-    let settings = Arc::clone(&front.settings.ws);
-    let accepted = match ws::accept(request.version(), request.headers(), &settings.origins) {
+    let origins = &front.settings.ws.origins;
+    let accepted = match ws::accept(request.version(), request.headers(), origins) {
         Ok(accepted) => accepted,
         Err(rejection) => return refuse(request, rejection),
     };
 
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, _) = request.into_parts();
-    let counts = front.settings.busy_while == BusyWhile::Activity;
-    let activity = Activity::begin(Arc::clone(&front.instance), counts, head.headers);
-    let scope = Arc::clone(activity.scope());
-    let open = Arc::clone(&handler.open);
-    let name = handler.meta.name();
-    let opening = Session::open(name, move |opening| open(opening), settings, activity);
-    let opening = front.workers.spawn(context::within(scope, opening));
-    match front.wakes.batch(AbortOnDrop(opening)).await {
-        Ok(Ok(session)) => {
+    match open(front, head.headers).await {
+        Ok(session) => {
             tokio::spawn(hand_over(Arc::clone(link), upgrade, session));
             accepted.into()
         }
-        Ok(Err(rejection)) => rejection.into(),
-        // The runtime is being shut down.
-        Err(_) => internal_error().into(),
+        Err(rejection) => rejection.into(),
     }
+}
+
+/// Makes the handler's arguments, on the workers. From here on the socket is in flight.
+pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Response> {
+    let Some(handler) = &front.agent.websocket else {
+        return Err(not_found());
+    };
+    let counts = front.settings.busy_while == BusyWhile::Activity;
+    let activity = Activity::begin(Arc::clone(&front.instance), counts, headers);
+    let scope = Arc::clone(activity.scope());
+    let open = Arc::clone(&handler.open);
+    let name = handler.meta.name();
+    let settings = Arc::clone(&front.settings.ws);
+    let opening = Session::open(name, move |opening| open(opening), settings, activity);
+    let opening = front.workers.spawn(context::within(scope, opening));
+    // The runtime is being shut down if there is no answer.
+    front
+        .wakes
+        .batch(AbortOnDrop(opening))
+        .await
+        .unwrap_or_else(|_| Err(internal_error()))
 }
 
 /// Why there is no socket to be had, whatever the handshake says.

@@ -70,7 +70,7 @@ impl WebSocketError {
         Self::new(Kind::Json).with_source(error)
     }
 
-    pub(super) fn not_text(error: FromUtf8Error) -> Self {
+    pub(super) fn not_text(error: &FromUtf8Error) -> Self {
         Self::new(Kind::Protocol(CloseCode::INVALID_DATA)).with_source(error.utf8_error())
     }
 

@@ -45,7 +45,7 @@ impl Message {
             // fragment is empty, and its own `as_text` makes an invalid `str` of that.
             let bytes = Vec::from(Bytes::from(message.into_payload()));
             let text = String::from_utf8(bytes).map(Self::Text);
-            Some(text.map_err(WebSocketError::not_text))
+            Some(text.map_err(|error| WebSocketError::not_text(&error)))
         } else if message.is_binary() {
             Some(Ok(Self::Binary(message.into_payload().into())))
         } else {

@@ -16,10 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::session::{Session, WsSettings};
+use super::socket::Received;
 use super::{CloseCode, Message, WebSocket, WebSocketError};
 use crate::context::Activity;
 use crate::error::BoxError;
 use crate::instance::Instance;
+use crate::registry::BoxFuture;
 use crate::tasks::TrackerHandle;
 
 /// Longer than anything that is waited for here, in the test's own time.
@@ -74,7 +76,10 @@ impl Open {
     }
 
     async fn writes(&mut self, bytes: &[u8]) {
-        self.wire.write_all(bytes).await.expect("an open connection");
+        self.wire
+            .write_all(bytes)
+            .await
+            .expect("an open connection");
     }
 
     /// Waits for the end, which comes after `expected` more bytes.
@@ -89,13 +94,10 @@ impl Open {
     }
 }
 
-/// Receives until there is nothing more; tells the last message.
-fn receiver() -> (
-    impl FnOnce(WebSocket) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>,
-    oneshot::Receiver<Option<Result<Message, WebSocketError>>>,
-) {
+/// A handler that receives until there is nothing more, and who is told the last message.
+fn receiver() -> (impl FnOnce(WebSocket) -> Receiving, oneshot::Receiver<Last>) {
     let (tell, told) = oneshot::channel();
-    let handler = move |mut socket: WebSocket| -> Pin<Box<dyn Future<Output = _> + Send>> {
+    let handler = move |mut socket: WebSocket| -> Receiving {
         Box::pin(async move {
             let mut last = None;
             while let Some(received) = socket.recv().await {
@@ -108,6 +110,9 @@ fn receiver() -> (
     };
     (handler, told)
 }
+
+type Receiving = BoxFuture<Result<(), BoxError>>;
+type Last = Option<Received>;
 
 fn text(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("a short text");
@@ -247,7 +252,9 @@ async fn at_a_stop_what_was_received_is_still_read_and_sending_goes_on() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     socket.writes(&text("late")).await;
     proceed.send(()).unwrap();
-    socket.reads(b"\x81\x05early\x81\x04done\x88\x02\x03\xe9").await;
+    socket
+        .reads(b"\x81\x05early\x81\x04done\x88\x02\x03\xe9")
+        .await;
     socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
     socket.ends_after(&[]).await;
 }
@@ -295,10 +302,21 @@ async fn a_socket_is_a_stream_and_a_sink() {
             feed(&mut socket, message).await?;
         }
         std::future::poll_fn(|cx| Pin::new(&mut socket).poll_close(cx)).await?;
-        assert!(feed(&mut socket, "more".into()).await.unwrap_err().is_closed());
+        assert!(
+            feed(&mut socket, "more".into())
+                .await
+                .unwrap_err()
+                .is_closed()
+        );
         // Closing what is closed is no mistake for a sink.
         std::future::poll_fn(|cx| Pin::new(&mut socket).poll_close(cx)).await?;
-        assert!(socket.close(CloseCode::NORMAL, "").await.unwrap_err().is_closed());
+        assert!(
+            socket
+                .close(CloseCode::NORMAL, "")
+                .await
+                .unwrap_err()
+                .is_closed()
+        );
         Ok(())
     })
     .await;

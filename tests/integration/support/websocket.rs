@@ -205,7 +205,7 @@ impl Peer {
     }
 
     /// The server closes with `code`, gets its answer, and then ends the connection.
-    pub(crate) fn is_closed_with(mut self, code: u16) -> String {
+    pub(crate) fn expect_close(mut self, code: u16) -> String {
         let (closed, reason) = self.next_close();
         assert_eq!(closed, code, "{reason}");
         self.try_send_bytes(&masked(FINAL | CLOSE, &close(code, "")));

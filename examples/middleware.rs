@@ -1,0 +1,57 @@
+//! Middleware: any tower layer around the agent, here CORS for a page in development and a trace of each request.
+//!
+//! ```text
+//! cargo run --example middleware
+//! curl -i -X POST localhost:8080/invocations -d '"hello"' -H 'origin: http://localhost:3000'
+//! curl -i -X OPTIONS localhost:8080/invocations -H 'origin: http://localhost:3000' \
+//!     -H 'access-control-request-method: POST'
+//! ```
+//!
+//! Layers see everything but `/ping`, which nothing may delay, and `/ws`.
+
+use std::process::ExitCode;
+
+use agentcore::{App, entrypoint};
+use tower_http::cors::CorsLayer;
+use tower_http::trace::TraceLayer;
+
+// The app is run by hand, to have a place for the layers.
+#[entrypoint(main = false)]
+async fn handler(text: String) -> String {
+    text.to_uppercase()
+}
+
+fn app() -> App {
+    // The last one is the outermost: it traces what CORS answers, too.
+    App::from_registry()
+        .layer(CorsLayer::permissive())
+        .layer(TraceLayer::new_for_http())
+}
+
+fn main() -> ExitCode {
+    app().run()
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore::Bytes;
+    use agentcore::testing::TestClient;
+    use http_body_util::Full;
+
+    #[tokio::test]
+    async fn replies_and_preflights_go_through_the_layers() {
+        let agent = TestClient::new(super::app()).await.unwrap();
+        let reply = agent.invoke("hello").await;
+        assert_eq!(reply.json::<String>(), "HELLO");
+        assert_eq!(reply.headers()["access-control-allow-origin"], "*");
+
+        let preflight = http::Request::options("/invocations")
+            .header("origin", "http://localhost:3000")
+            .header("access-control-request-method", "POST");
+        let reply = agent
+            .send(preflight.body(Full::new(Bytes::new())).unwrap())
+            .await;
+        assert_eq!(reply.status(), 200);
+        assert_eq!(reply.headers()["access-control-allow-methods"], "*");
+    }
+}

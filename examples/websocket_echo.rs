@@ -1,0 +1,68 @@
+//! A socket that echoes, streams, and knows its session.
+//!
+//! ```text
+//! cargo run --example websocket_echo
+//! python3 -m pip install websockets
+//! python3 -m websockets ws://localhost:8080/ws
+//! ```
+//!
+//! Type `hello` and it comes back; `stream`, and five chunks come one by one; `session`, and the session's id does, which
+//! a client on AgentCore Runtime always has, and another one sends by itself:
+//!
+//! ```text
+//! python3 - <<'END'
+//! from websockets.sync.client import connect
+//! headers = {"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "session-7"}
+//! with connect("ws://localhost:8080/ws", additional_headers=headers) as socket:
+//!     socket.send("session")
+//!     print(socket.recv())
+//!     socket.send("stream")
+//!     print([socket.recv() for _ in range(5)])
+//! END
+//! ```
+//!
+//! `curl localhost:8080/ping` says `HealthyBusy` as long as a socket is open.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agentcore::{Message, RequestContext, WebSocket, WebSocketError, websocket};
+use serde_json::json;
+
+#[websocket]
+async fn chat(mut socket: WebSocket) -> Result<(), WebSocketError> {
+    while let Some(message) = socket.recv().await {
+        match message? {
+            Message::Text(text) => match text.as_str() {
+                "stream" => stream(&socket).await?,
+                "session" => socket.send(session()).await?,
+                _ => socket.send(text).await?,
+            },
+            Message::Binary(bytes) => socket.send(bytes).await?,
+            Message::Close(_) => println!("closed by the client"),
+        }
+    }
+    Ok(())
+}
+
+async fn stream(socket: &WebSocket) -> Result<(), WebSocketError> {
+    for chunk in 1..=5 {
+        socket
+            .send_json(&json!({ "chunk": chunk, "of": 5 }))
+            .await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// From the request that opened the socket, without having been handed down.
+fn session() -> String {
+    let context = RequestContext::current();
+    let session = context.as_ref().and_then(RequestContext::session_id);
+    session.unwrap_or("no session").to_owned()
+}
+
+// There is no entrypoint, which would write it.
+fn main() -> ExitCode {
+    agentcore::run()
+}

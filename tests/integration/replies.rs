@@ -1,0 +1,77 @@
+//! Replies that a handler builds itself: sent as they are, as far as HTTP allows.
+
+use serde_json::json;
+
+use crate::support::Agent;
+
+fn agent() -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_replies"), &[])
+}
+
+#[test]
+fn a_body_of_the_users_own_arrives_whole() {
+    let reply = agent().invoke(json!("chunks"));
+    assert_eq!(
+        (reply.status, reply.body.as_slice()),
+        (200, &b"chunkchunkchunk"[..])
+    );
+}
+
+#[test]
+fn a_body_that_breaks_is_cut_off_and_not_ended() {
+    for (what, logged) in [
+        (
+            "panic in the body",
+            "a streamed reply panicked: the body broke",
+        ),
+        (
+            "error in the body",
+            "a streamed reply failed: the source dried up",
+        ),
+    ] {
+        let agent = agent();
+        let text = agent
+            .connect()
+            .send_post(json!(what).to_string().as_bytes())
+            .rest();
+        let text = String::from_utf8(text).expect("text");
+        // How much of it had left by then is a matter of timing.
+        assert!(!text.ends_with("0\r\n\r\n"), "{what}: {text}");
+        agent.line_with(logged);
+        agent.until("the agent is idle", |agent| !agent.ping().busy);
+    }
+}
+
+#[test]
+fn a_lie_about_the_length_does_not_run_into_the_next_reply() {
+    let agent = agent();
+    let mut client = agent
+        .connect()
+        .send_post(br#""a lie about the length""#)
+        .send_post(br#""next""#);
+    assert_eq!(client.next_reply().body, b"twelve bytes");
+    assert_eq!(client.next_reply().body, b"next");
+}
+
+#[test]
+fn an_informational_status_is_no_reply() {
+    let agent = agent();
+    assert_eq!(
+        agent.invoke(json!("no reply")).parts(),
+        (500, json!({ "error": "Internal server error" }))
+    );
+    agent.line_with("a reply cannot have the status 101");
+}
+
+/// The kernel's buffers take a few megabytes of it; the rest waits for the reader.
+#[test]
+fn a_large_reply_is_busy_until_it_has_been_taken() {
+    let agent = agent();
+    let mut client = agent.connect().send_post(br#""large""#);
+    assert_eq!(client.head().0, 200);
+    assert!(agent.ping().busy);
+    agent.signal("TERM");
+    agent.line_with("stopping; 1 in progress");
+    assert_eq!(client.rest().len(), 40_000_000);
+    assert_eq!(agent.wait().0.code(), Some(0));
+}
