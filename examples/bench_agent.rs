@@ -9,7 +9,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use agentcore::{async_task, entrypoint};
+use agentcore::{
+    Message, Response, WebSocket, WebSocketError, async_task, entrypoint, stream, websocket,
+};
 use serde_json::{Value, json};
 
 #[async_task]
@@ -46,38 +48,61 @@ fn burn(seconds: f64) {
 }
 
 #[entrypoint]
-async fn handler(event: Value) -> Value {
+async fn handler(event: Value) -> Response {
     let seconds = event["seconds"].as_f64().unwrap_or(0.0);
     match event["action"].as_str().unwrap_or("info") {
         "process" => {
             process_data(seconds).await;
-            json!({ "message": "Processing completed" })
+            Response::json(&json!({ "message": "Processing completed" }))
         }
         "cleanup" => {
             cleanup_data(seconds).await;
-            json!({ "message": "Cleanup completed" })
+            Response::json(&json!({ "message": "Cleanup completed" }))
         }
         "status" => {
             let tasks = agentcore::async_task_info();
-            json!({
+            Response::json(&json!({
                 "ping_status": agentcore::current_ping_status(),
                 "active_tasks": tasks.active_count,
                 "running_jobs": tasks.running_jobs,
+            }))
+        }
+        "echo" => Response::json(&event),
+        "stream" => {
+            let events = event["events"].as_u64().unwrap_or(10);
+            let delay = event["delay"].as_f64().unwrap_or(0.0);
+            Response::stream(stream! {
+                for number in 0..events {
+                    if delay > 0.0 && number > 0 {
+                        tokio::time::sleep(Duration::from_secs_f64(delay)).await;
+                    }
+                    yield json!({ "i": number });
+                }
             })
         }
-        "echo" => event,
         "cpu" => {
             burn(seconds);
-            json!({ "message": "burnt" })
+            Response::json(&json!({ "message": "burnt" }))
         }
         "block" => {
             std::thread::sleep(Duration::from_secs_f64(seconds));
-            json!({ "message": "blocked" })
+            Response::json(&json!({ "message": "blocked" }))
         }
-        _ => json!({
+        _ => Response::json(&json!({
             "message": "Async status demo agent",
             "available_actions": ["process", "cleanup", "status"],
             "usage": "Send {\"action\": \"process\"} to start a tracked task",
-        }),
+        })),
     }
+}
+
+#[websocket]
+async fn echo(mut socket: WebSocket) -> Result<(), WebSocketError> {
+    while let Some(message) = socket.recv().await {
+        match message? {
+            Message::Close(_) => break,
+            message => socket.send(message).await?,
+        }
+    }
+    Ok(())
 }

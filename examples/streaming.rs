@@ -9,9 +9,9 @@
 //! Each word is an event of its own, half a second apart:
 //!
 //! ```text
-//! data: {"token":"why"}
+//! data: {"text":"why"}
 //!
-//! data: {"token":"is"}
+//! data: {"text":"is"}
 //! ```
 //!
 //! The second one ends with `data: {"error":"the fuse is lit","error_type":"Error","message":"An error occurred during
@@ -30,7 +30,7 @@ struct Request {
 
 #[derive(Serialize)]
 struct Token {
-    token: String,
+    text: String,
 }
 
 #[entrypoint]
@@ -41,7 +41,7 @@ async fn handler(request: Request) -> impl Stream<Item = Result<Token, BoxError>
                 Err("the fuse is lit")?;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            yield Token { token: word.to_owned() };
+            yield Token { text: word.to_owned() };
         }
     }
 }
@@ -58,10 +58,10 @@ mod tests {
         let mut stream = agent.stream(json!({ "prompt": "one two" })).await;
         assert_eq!(
             stream.next().await.unwrap().json::<Value>(),
-            json!({ "token": "one" })
+            json!({ "text": "one" })
         );
         assert!(agent.ping().await.status.is_busy());
-        assert_eq!(stream.collect::<Value>().await, [json!({ "token": "two" })]);
+        assert_eq!(stream.collect::<Value>().await, [json!({ "text": "two" })]);
         assert!(!agent.ping().await.status.is_busy());
     }
 

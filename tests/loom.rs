@@ -30,6 +30,11 @@ mod tasks {
         pub(crate) use loom::sync::Mutex;
         pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 
+        /// The same in every run of a model.
+        pub(crate) fn random() -> u64 {
+            0
+        }
+
         /// All on one shard: more meetings, fewer states.
         pub(crate) fn thread_number() -> usize {
             0

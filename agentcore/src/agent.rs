@@ -177,8 +177,12 @@ impl Parts {
     /// Checks that the parts make an agent; reports every way in which they do not.
     pub(crate) fn check(self) -> Result<Agent, Error> {
         let mut problems = Vec::new();
+        #[cfg(feature = "ws")]
+        let has_sockets = !self.websockets.is_empty();
+        #[cfg(not(feature = "ws"))]
+        let has_sockets = false;
         match self.entrypoints.len() {
-            0 if self.has_sockets() => {}
+            0 if has_sockets => {}
             0 => problems.push(
                 "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
                  `App::entrypoint`"
@@ -231,13 +235,6 @@ impl Parts {
             layers: self.layers,
             states,
         })
-    }
-
-    fn has_sockets(&self) -> bool {
-        #[cfg(feature = "ws")]
-        return !self.websockets.is_empty();
-        #[cfg(not(feature = "ws"))]
-        false
     }
 
     /// Every state that is asked for is made, and none is made twice.

@@ -442,7 +442,7 @@ mod tests {
             error.problems(),
             [
                 "AGENTCORE_PORT is `http`; it takes a port number from 0 to 65535",
-                "AGENTCORE_SHUTDOWN_GRACE is `10`; it takes a duration with its unit, such as 500ms, 10s or 2h",
+                "AGENTCORE_SHUTDOWN_GRACE is `10`; it takes a duration with its unit, such as 500ms, 10s or 2h, up to a year",
                 "AGENTCORE_ERRORS is `loud`; it takes http or in-band",
             ]
         );

@@ -26,7 +26,7 @@ struct Status {
 /// The answer, if `body` is a debug action.
 pub(crate) fn answer(body: &[u8]) -> Option<Response> {
     let event: Value = serde_json::from_slice(body).ok()?;
-    let action = event.get(ACTION)?;
+    let action = event.get(ACTION).filter(|action| !is_false(action))?;
     Some(match action.as_str() {
         Some("ping_status") => Response::json(&Status {
             status: current_ping_status(),
@@ -39,9 +39,6 @@ pub(crate) fn answer(body: &[u8]) -> Option<Response> {
             clear_forced_ping_status();
             Response::json(&json!({ "forced_status": "Cleared" }))
         }
-        // Python takes whatever counts as false for no action at all.
-        None if matches!(action, Value::Null | Value::Bool(false)) => return None,
-        Some("") => return None,
         name => {
             let name = name.map_or_else(|| action.to_string(), ToOwned::to_owned);
             Response::error(format!("Unknown action: {name}")).with_status(StatusCode::BAD_REQUEST)
@@ -52,4 +49,16 @@ pub(crate) fn answer(body: &[u8]) -> Option<Response> {
 fn forced(status: PingStatus) -> Response {
     force_ping_status(status);
     Response::json(&json!({ "forced_status": status }))
+}
+
+/// What Python counts as false, and so as no action at all.
+fn is_false(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+    }
 }

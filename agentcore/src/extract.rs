@@ -165,6 +165,8 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
             &format!("the body is not UTF-8: {error}"),
         )
     })?;
+    // Allowed by the JSON standard to be ignored, and sent by some clients.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
@@ -227,6 +229,11 @@ mod tests {
                 items: vec![Item { price: 1.5 }]
             }
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(decode::<Value>("\u{feff}{}".as_bytes()).unwrap(), json!({}));
     }
 
     #[test]

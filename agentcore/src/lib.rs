@@ -42,8 +42,9 @@
 //! # The status
 //!
 //! Busy is held by guards: an invocation from the moment its head is read until its reply has been handed to the
-//! socket, a WebSocket until its handler has ended and it is closed, a task from the moment its function is *called* until its future has finished, failed, panicked, been
-//! aborted or dropped. There is nothing to reset by hand and no way to forget it.
+//! socket, a WebSocket until its handler has ended and it is closed, a task from the moment its function is *called*
+//! until its future has finished, failed, panicked, been aborted or dropped. There is nothing to reset by hand and no way
+//! to forget it.
 //!
 //! `time_of_last_update` is the second in which the status last changed. It never moves between changes: platforms
 //! read a stamp that moves on every ping as activity, and keep idle sessions for hours.
@@ -72,6 +73,7 @@ mod layer;
 mod log;
 mod panics;
 mod ping;
+mod priority;
 mod registry;
 mod response;
 mod rt;

@@ -8,6 +8,7 @@ use crate::config::{Environment, Settings};
 use crate::error::{Error, Kind, with_causes};
 use crate::log::{self, Format, Log};
 use crate::panics;
+use crate::priority;
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
 ///
@@ -45,6 +46,7 @@ pub(crate) fn run_app(app: App) -> ExitCode {
         format = log.format;
         log.install();
         panics::install_hook();
+        priority::raise_file_limit();
         let settings = app.settings(&environment)?;
         serve(app, settings, format, began)
     });
@@ -67,6 +69,7 @@ fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result
     }
     let runtime = builder
         .thread_name("agentcore-worker")
+        .on_thread_start(priority::step_back)
         .enable_all()
         .build()
         .map_err(|error| {

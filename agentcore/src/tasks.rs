@@ -174,8 +174,10 @@ impl BusyTracker {
         self.status.clear_custom();
     }
 
-    pub(crate) fn restart_idle_clock(&self) {
+    /// The process goes on as one of several sessions that were restored from the same snapshot.
+    pub(crate) fn restored(&self) {
         self.status.restamp(unix_now());
+        self.tasks.begin_anew();
     }
 }
 

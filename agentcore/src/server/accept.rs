@@ -14,6 +14,7 @@ use super::front::Front;
 use super::graceful::Graceful;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
+use crate::priority;
 
 /// The largest head of a request, in bytes; beyond it hyper answers 431.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -91,7 +92,7 @@ fn protocol(front: &Front) -> http1::Builder {
 
 /// As many as asked for, or as the process may open. Beyond the latter nothing could be accepted, and no ping answered.
 fn most_connections(asked: usize) -> usize {
-    let limit = descriptor_limit().map_or(usize::MAX, |limit| {
+    let limit = priority::file_limit().map_or(usize::MAX, |limit| {
         limit.saturating_sub(RESERVED_DESCRIPTORS).max(1)
     });
     if limit < asked {
@@ -100,15 +101,6 @@ fn most_connections(asked: usize) -> usize {
         );
     }
     asked.min(limit)
-}
-
-/// The soft limit of open files, where `/proc` tells it.
-fn descriptor_limit() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {

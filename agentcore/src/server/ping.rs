@@ -64,7 +64,7 @@ impl Pinger {
             tracing::info!(
                 "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
             );
-            front.instance.tracker.restart_idle_clock();
+            front.instance.tracker.restored();
         }
         if let Some(custom) = &self.custom {
             match custom.ask(front).await {

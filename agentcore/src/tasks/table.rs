@@ -2,16 +2,18 @@
 //!
 //! Sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet. A
 //! ticket is shard, slot and generation in one number: a slot is used again, a generation never is, so a stale ticket
-//! finds nothing instead of a stranger's task.
+//! finds nothing instead of a stranger's task. Generations begin at a random number, drawn when the first value comes: a
+//! ticket from before a restart finds nothing either.
 
 use slab::Slab;
 
-use super::sync::{Mutex, thread_number};
+use super::sync::{Mutex, random, thread_number};
 
 const SHARD_BITS: u32 = 4;
 const SLOT_BITS: u32 = 24;
 const GENERATION_BITS: u32 = 64 - SHARD_BITS - SLOT_BITS;
 const SHARDS: usize = 1 << SHARD_BITS;
+const GENERATIONS: u64 = 1 << GENERATION_BITS;
 
 /// A table of `T`s under tickets that are never given twice.
 pub(crate) struct Table<T> {
@@ -24,7 +26,8 @@ struct Shard<T>(Mutex<Slots<T>>);
 
 struct Slots<T> {
     slab: Slab<(u64, T)>,
-    next_generation: u64,
+    /// `None` before the first value.
+    next_generation: Option<u64>,
 }
 
 impl<T> Table<T> {
@@ -33,7 +36,7 @@ impl<T> Table<T> {
             shards: std::array::from_fn(|_| {
                 Shard(Mutex::new(Slots {
                     slab: Slab::new(),
-                    next_generation: 0,
+                    next_generation: None,
                 }))
             }),
         }
@@ -47,10 +50,12 @@ impl<T> Table<T> {
     pub(crate) fn insert(&self, value: T) -> u64 {
         let shard = thread_number() % SHARDS;
         self.with(shard, |slots| {
-            let generation = slots.next_generation;
+            let generation = slots
+                .next_generation
+                .unwrap_or_else(|| random() % GENERATIONS);
             // 2³⁶ values per shard: at a million a second, nineteen hours. Around again it would take a stale ticket
             // of exactly that age, in the same slot, to be mistaken.
-            slots.next_generation = (generation + 1) % (1 << GENERATION_BITS);
+            slots.next_generation = Some((generation + 1) % GENERATIONS);
             let slot = slots.slab.insert((generation, value)) as u64;
             assert!(slot < 1 << SLOT_BITS, "too many tasks at once");
             shard as u64 | slot << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS)
@@ -73,6 +78,13 @@ impl<T> Table<T> {
             Some((living, value)) if *living == generation => Some(work(value)),
             _ => None,
         })
+    }
+
+    /// Draws new numbers for the tickets to come: the process has been restored from a snapshot, and so have its twins.
+    pub(crate) fn begin_anew(&self) {
+        for shard in 0..SHARDS {
+            self.with(shard, |slots| slots.next_generation = None);
+        }
     }
 
     /// `read` of every value, in no particular order.

@@ -95,6 +95,20 @@ mod table {
     }
 
     #[test]
+    fn tables_of_other_processes_give_other_tickets() {
+        let tickets = || {
+            let table = Table::new();
+            let before = table.insert(());
+            table.begin_anew();
+            [before, table.insert(())]
+        };
+        let mut all = [tickets(), tickets(), tickets()].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 6);
+    }
+
+    #[test]
     fn any_number_is_a_harmless_ticket() {
         let table = Table::new();
         let ticket = table.insert(());

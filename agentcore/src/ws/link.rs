@@ -201,8 +201,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
 
     /// To be called once in every interval: sends a ping, unless the other side has been silent for too long.
     pub(super) fn tick(&mut self) -> Option<End> {
-        // Who is not listened to cannot be heard.
-        if self.stream.get_mut().was_heard() || self.full {
+        let transport = self.stream.get_mut();
+        // Who is not listened to cannot be heard; but who takes nothing either is waiting for us to wait.
+        let unheard = self.full && !transport.is_blocked();
+        if transport.was_heard() || unheard {
             self.silent = 0;
         } else {
             self.silent += 1;

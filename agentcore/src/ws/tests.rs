@@ -205,6 +205,26 @@ async fn a_handler_that_does_not_receive_does_not_lose_its_client() {
     assert_eq!(received.await, Ok(20));
 }
 
+/// It only sends, the handler only answers, and in the end both sides wait for the other to read.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_none_of_the_answers_is_given_up() {
+    let mut socket = open(async |mut socket: WebSocket| {
+        while let Some(message) = socket.recv().await {
+            socket.send(message?).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let began = Instant::now();
+    let flood = async {
+        let message = text(&"x".repeat(100)).repeat(100);
+        while socket.wire.write_all(&message).await.is_ok() {}
+    };
+    timeout(DEADLINE, flood).await.expect("an end in time");
+    let took = began.elapsed().as_secs();
+    assert!((50..=100).contains(&took), "{took} s");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
     let mut socket = open(async |_| Ok(())).await;

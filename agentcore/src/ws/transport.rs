@@ -38,6 +38,11 @@ impl<T> Transport<T> {
     pub(super) fn was_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
+
+    /// Whether a write waits for the other side to take something.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Transport<T> {
