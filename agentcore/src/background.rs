@@ -143,6 +143,15 @@ impl TaskBuilder {
 /// A task in the background. Await it for its result; drop it to leave it running; [`detach`](Self::detach) it to ask for
 /// its result later.
 ///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let task = agentcore::spawn(std::future::pending::<u32>());
+/// assert!(!task.is_finished());
+/// task.abort();
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # });
+/// ```
+///
 /// # Cancel safety
 ///
 /// Awaiting `&mut handle` may be given up and taken up again.
@@ -232,6 +241,14 @@ impl<T> fmt::Debug for TaskHandle<T> {
 }
 
 /// Why a background task has no result.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let error = agentcore::spawn(async { panic!("no luck") }).await.unwrap_err();
+/// assert!(error.is_panic());
+/// assert_eq!(error.to_string(), "the task panicked");
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskError {

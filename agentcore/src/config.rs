@@ -70,6 +70,11 @@ pub struct Config {
 ///
 /// Amazon Bedrock AgentCore Runtime turns every answer that is not 2xx into a 424 without the body, so a caller that
 /// must read the reason needs [`InBand`](Self::InBand).
+///
+/// ```
+/// let config = agentcore::Config::new().errors(agentcore::ErrorMode::InBand);
+/// # let _ = config;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorMode {
@@ -81,6 +86,11 @@ pub enum ErrorMode {
 }
 
 /// What makes the agent busy by itself.
+///
+/// ```
+/// let config = agentcore::Config::new().busy_while(agentcore::BusyWhile::Tasks);
+/// # let _ = config;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusyWhile {
@@ -93,6 +103,11 @@ pub enum BusyWhile {
 }
 
 /// What `time_of_last_update` shows while the agent is busy.
+///
+/// ```
+/// let config = agentcore::Config::new().stamp_while_busy(agentcore::StampWhileBusy::Refresh);
+/// # let _ = config;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StampWhileBusy {

@@ -14,6 +14,21 @@ use crate::response::{IntoResponse, Json, Response};
 /// One call of the entrypoint: the request's head, and its body, whole.
 ///
 /// Extractors read from it; see [`FromInvocation`].
+///
+/// ```
+/// use agentcore::{FromInvocation, Invocation};
+///
+/// /// How large the body is.
+/// struct Size(usize);
+///
+/// impl FromInvocation for Size {
+///     type Rejection = std::convert::Infallible;
+///
+///     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Self::Rejection> {
+///         Ok(Self(invocation.body().len()))
+///     }
+/// }
+/// ```
 pub struct Invocation {
     scope: Arc<Scope>,
     body: Bytes,
@@ -100,6 +115,26 @@ pub trait FromInvocation: Sized {
 }
 
 /// What a handler's extractors need from the app, asked once before the server starts.
+///
+/// ```
+/// use agentcore::{FromInvocation, Invocation, Requirements, Response, State};
+///
+/// struct Settings { model: String }
+/// /// A part of the state; a start without `Settings` fails, and names them.
+/// struct ModelName(String);
+///
+/// impl FromInvocation for ModelName {
+///     type Rejection = Response;
+///
+///     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Response> {
+///         State::<Settings>::from_invocation(invocation).map(|settings| Self(settings.model.clone()))
+///     }
+///
+///     fn requires(requirements: &mut Requirements) {
+///         requirements.state::<Settings>();
+///     }
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Requirements {
     states: Vec<(TypeId, &'static str)>,

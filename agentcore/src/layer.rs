@@ -26,6 +26,26 @@ use crate::registry::BoxFuture;
 use crate::response::Response;
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
+///
+/// Only a layer written for this library has to name it; one of tower-http's is generic over what it wraps.
+///
+/// ```
+/// use agentcore::{App, Endpoint};
+///
+/// #[derive(Clone)]
+/// struct Nothing;
+///
+/// impl tower_layer::Layer<Endpoint> for Nothing {
+///     type Service = Endpoint;
+///
+///     fn layer(&self, inner: Endpoint) -> Endpoint {
+///         inner
+///     }
+/// }
+///
+/// let app = App::from_registry().layer(Nothing);
+/// # let _ = app;
+/// ```
 #[derive(Clone)]
 pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync>);
 

@@ -5,6 +5,20 @@
 //! `data: {"error":..,"error_type":..,"message":"An error occurred during streaming"}`, as in Python's SDK. While the
 //! producer is silent a comment is sent every 15 seconds, so that proxies keep the connection and a client that has gone
 //! is noticed.
+//!
+//! ```
+//! use agentcore::stream;
+//! use futures_core::Stream;
+//!
+//! #[agentcore::entrypoint(main = false)]
+//! async fn handler(text: String) -> impl Stream<Item = String> {
+//!     stream! {
+//!         for word in text.split(' ') {
+//!             yield word.to_owned();
+//!         }
+//!     }
+//! }
+//! ```
 
 use std::fmt::{self, Write as _};
 use std::future::Future;
@@ -147,6 +161,14 @@ fn on_one_line(text: &str) -> String {
 }
 
 /// What a stream's items may be: anything [`serde::Serialize`], or an [`Event`].
+///
+/// ```
+/// use agentcore::sse::{Event, StreamItem};
+///
+/// fn may_be_streamed<T: StreamItem>(_: T) {}
+/// may_be_streamed("a value");
+/// may_be_streamed(Event::comment("an event"));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a streamed reply",
     label = "not an item",

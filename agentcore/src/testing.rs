@@ -55,6 +55,26 @@ use crate::tasks::AsyncTaskInfo;
 const SESSION_ID: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
 
 /// An app under test. See the [module](self).
+///
+/// ```
+/// use agentcore::testing::TestClient;
+/// use agentcore::{App, Config, Json};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), agentcore::Error> {
+/// let app = App::new()
+///     .entrypoint("shout", async |Json(text): Json<String>| Json(text.to_uppercase()))
+///     .config(Config::new().max_body_bytes(100));
+/// let agent = TestClient::new(app).await?;
+/// assert_eq!(agent.invoke_as("session-1", "hey").await.json::<String>(), "HEY");
+/// assert_eq!(agent.invoke("x".repeat(100)).await.status(), 413);
+/// assert_eq!(agent.tasks().active_count, 0);
+/// agent.idle().await;
+/// agent.shutdown().await?;
+/// assert_eq!(agent.invoke("hey").await.status(), 503);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TestClient {
     server: InProcess,
 }
@@ -223,6 +243,14 @@ fn request(method: Method, path: &'static str, body: Bytes) -> Request<Full<Byte
 }
 
 /// An answer to `/ping`.
+///
+/// ```
+/// use agentcore::PingStatus;
+/// use agentcore::testing::Ping;
+///
+/// let ping: Ping = serde_json::from_str(r#"{"status":"Healthy","time_of_last_update":7}"#).unwrap();
+/// assert_eq!((ping.status, ping.time_of_last_update), (PingStatus::Healthy, 7));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Ping {
@@ -233,6 +261,19 @@ pub struct Ping {
 }
 
 /// A whole reply.
+///
+/// ```
+/// # use agentcore::{App, testing::TestClient};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), agentcore::Error> {
+/// # let agent = TestClient::new(App::new().entrypoint("x", async || agentcore::Json(1))).await?;
+/// let reply = agent.invoke(()).await;
+/// assert_eq!(reply.status(), 200);
+/// assert_eq!(reply.headers()["content-type"], "application/json");
+/// assert_eq!(reply.text(), "1");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TestResponse {
     head: http::response::Parts,
@@ -285,6 +326,27 @@ impl TestResponse {
 }
 
 /// The events of a streamed reply.
+///
+/// ```
+/// use agentcore::testing::TestClient;
+/// use agentcore::{App, Response, stream};
+///
+/// async fn count() -> Response {
+///     Response::stream(stream! {
+///         yield 1;
+///         yield 2;
+///     })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), agentcore::Error> {
+/// let agent = TestClient::new(App::new().entrypoint("count", count)).await?;
+/// let mut stream = agent.stream(()).await;
+/// assert_eq!(stream.next().await.unwrap().json::<u32>(), 1);
+/// assert_eq!(stream.collect::<u32>().await, [2]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct TestStream {
     body: Pin<Box<ReplyBody>>,
     /// What has arrived of the next event.
@@ -351,6 +413,26 @@ impl fmt::Debug for TestStream {
 }
 
 /// One server-sent event.
+///
+/// ```
+/// use agentcore::sse::Event;
+/// use agentcore::testing::TestClient;
+/// use agentcore::{App, Response, stream};
+///
+/// async fn one() -> Response {
+///     Response::stream(stream! {
+///         yield Event::text("hello").id("7").event("greeting");
+///     })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), agentcore::Error> {
+/// let agent = TestClient::new(App::new().entrypoint("one", one)).await?;
+/// let event = agent.stream(()).await.next().await.unwrap();
+/// assert_eq!((event.data.as_str(), event.id.as_deref()), ("hello", Some("7")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TestEvent {

@@ -36,11 +36,8 @@ fn work_in_progress_is_finished_while_new_work_is_refused_and_pings_are_answered
     let agent = agent(&[]);
     let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
     agent.until_tasks(1);
-    // Opens the gate, so it has to be on its way before the signal.
-    let opener = agent.connect().send(
-        b"POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
-    );
-    agent.until_tasks(1);
+    // Opens the gate, so it has to be in flight before the signal.
+    let opener = agent.connect().begin_post().send(b"1\r\n{\r\n");
     agent.signal("TERM");
     agent.line_with("SIGTERM: stopping");
 

@@ -266,6 +266,16 @@ impl Client {
         self.send(&[head.as_bytes(), body].concat())
     }
 
+    /// Sends the head of an invocation with a chunked body, and waits until the agent asks for the body: from then on the
+    /// invocation is in flight.
+    pub(crate) fn begin_post(mut self) -> Self {
+        let head = "POST /invocations HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\
+            transfer-encoding: chunked\r\n\r\n";
+        self = self.send(head.as_bytes());
+        assert_eq!(self.head().0, 100);
+        self
+    }
+
     pub(crate) fn finish_sending(self) -> Self {
         self.stream
             .get_ref()

@@ -858,10 +858,8 @@ mod stopping {
         let mut peer = Peer::open(&agent);
         peer.text("wait");
         agent.line_with("waiting");
-        // Opens the gate, so it has to be on its way before the signal.
-        let opener = agent.connect().send(
-            b"POST /invocations HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\n0\r\n",
-        );
+        // Opens the gate, so it has to be in flight before the signal.
+        let opener = agent.connect().begin_post().send(b"1\r\n0\r\n");
         agent.signal("TERM");
         agent.line_with("SIGTERM: stopping");
         let refused = agent.connect().send(handshake("").as_bytes()).reply();

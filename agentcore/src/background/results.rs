@@ -90,6 +90,19 @@ impl Serialize for TaskStatus {
 
 /// What a task may end with so that its result can be kept: JSON values, or a `Result` of a serialisable value and any
 /// error. [`Json`] makes one of everything else.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use agentcore::{BoxError, Json, spawn};
+///
+/// #[derive(serde::Serialize)]
+/// struct Report { pages: u32 }
+///
+/// spawn(async { Ok::<_, BoxError>(Report { pages: 12 }) }).detach();
+/// spawn(async { Json(Report { pages: 12 }) }).detach();
+/// spawn(async { "plain values, too".to_owned() }).detach();
+/// # });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the result of this task cannot be kept: `{Self}`",
     note = "end with a `Result<T, E>` of a `serde::Serialize` value and an error, or wrap the value in `agentcore::Json`"

@@ -150,6 +150,15 @@ impl FromInvocation for RequestContext {
 }
 
 /// The trace that a request is part of, as its headers say.
+///
+/// ```
+/// use agentcore::RequestContext;
+///
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(context: RequestContext) -> Option<String> {
+///     context.trace_context().traceparent.map(str::to_owned)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceContext<'a> {

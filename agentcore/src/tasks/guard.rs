@@ -66,6 +66,13 @@ impl<'de> Deserialize<'de> for TaskId {
 /// A running task; it is over when this is dropped.
 ///
 /// Made by [`track`].
+///
+/// ```
+/// let guard = agentcore::track("upload");
+/// let id = guard.id();
+/// drop(guard);
+/// assert!(!agentcore::complete_async_task(id), "it is over");
+/// ```
 #[derive(Debug)]
 #[must_use = "the task is over as soon as its guard is dropped; bind it to a name, not to `_`"]
 pub struct TaskGuard {

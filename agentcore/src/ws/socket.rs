@@ -224,7 +224,20 @@ impl WebSocket {
     }
 }
 
-/// The half of a [`WebSocket`] that receives.
+/// The half of a [`WebSocket`] that receives; [`WebSocketSender`] shows both at work.
+///
+/// ```
+/// use agentcore::{WebSocket, WebSocketError};
+///
+/// async fn listen(socket: WebSocket) -> Result<(), WebSocketError> {
+///     let (_sender, mut receiver) = socket.split();
+///     while let Some(message) = receiver.recv().await {
+///         println!("{:?}", message?.as_text());
+///     }
+///     Ok(())
+/// }
+/// # let _ = agentcore::App::new().websocket("listen", listen);
+/// ```
 #[derive(Debug)]
 pub struct WebSocketReceiver {
     messages: mpsc::Receiver<Message>,
@@ -266,6 +279,23 @@ impl WebSocketReceiver {
 }
 
 /// The half of a [`WebSocket`] that sends. Clones send into the same socket, each message whole.
+///
+/// ```
+/// use agentcore::{WebSocket, WebSocketError};
+///
+/// async fn ticker(socket: WebSocket) -> Result<(), WebSocketError> {
+///     let (sender, mut receiver) = socket.split();
+///     let ticking = agentcore::spawn(async move {
+///         while sender.send("tick").await.is_ok() {
+///             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///         }
+///     });
+///     while let Some(Ok(_)) = receiver.recv().await {}
+///     ticking.abort();
+///     Ok(())
+/// }
+/// # let _ = agentcore::App::new().websocket("ticker", ticker);
+/// ```
 #[derive(Clone)]
 pub struct WebSocketSender {
     messages: mpsc::Sender<Message>,
