@@ -65,3 +65,25 @@ fn sum(prices: impl Iterator<Item = f64>) -> Result<f64, HttpError> {
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests {
+    use agentcore::testing::TestClient;
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_told_where() {
+        let agent = TestClient::from_registry().await.unwrap();
+        let total = agent
+            .invoke(json!({ "action": "total", "prices": [1, 2.5] }))
+            .await;
+        assert_eq!(total.json::<Value>(), json!({ "total": 3.5 }));
+        let unknown = agent.invoke(json!({ "action": "sell" })).await;
+        assert_eq!(unknown.status(), 422);
+        assert_eq!(unknown.json::<Value>()["path"], "action");
+        let negative = agent
+            .invoke(json!({ "action": "total", "prices": [-1] }))
+            .await;
+        assert_eq!(negative.status(), 409);
+    }
+}

@@ -66,3 +66,32 @@ fn session() -> String {
 fn main() -> ExitCode {
     agentcore::run()
 }
+
+#[cfg(test)]
+mod tests {
+    use agentcore::testing::TestClient;
+    use agentcore::{CloseCode, Message};
+    use serde_json::{Value, json};
+
+    #[tokio::test(start_paused = true)]
+    async fn it_echoes_streams_and_knows_its_session() {
+        let agent = TestClient::from_registry().await.unwrap();
+        let mut socket = agent.websocket_as("session-7").await;
+        socket.send("hello").await;
+        assert_eq!(socket.recv().await, Some(Message::from("hello")));
+        socket.send("session").await;
+        assert_eq!(socket.recv().await, Some(Message::from("session-7")));
+        socket.send("stream").await;
+        for chunk in 1..=5 {
+            assert_eq!(
+                socket.recv_json::<Value>().await,
+                Some(json!({ "chunk": chunk, "of": 5 }))
+            );
+        }
+        assert!(agent.ping().await.status.is_busy());
+        socket.close(CloseCode::NORMAL).await;
+        assert!(matches!(socket.recv().await, Some(Message::Close(_))));
+        agent.idle().await;
+        assert!(!agent.ping().await.status.is_busy());
+    }
+}
