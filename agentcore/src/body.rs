@@ -74,7 +74,6 @@ impl Body {
         };
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
         crate::context::spawn_in_scope(async move {
-            let _hold = hold;
             let pump = panics::catch(async {
                 let mut next = match first {
                     Some(first) => Some(first),
@@ -89,6 +88,8 @@ impl Body {
                     }
                     next = body.frame().await;
                 }
+                // Before the end is told: whoever has seen it finds everything over.
+                drop((body, hold));
                 sender.send(None).await.ok()
             });
             // A reader that leaves ends the producer wherever it waits, not only at its next chunk.
