@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 
 use crate::context::{spawn_in_scope, with_scope};
 use crate::panics;
+use crate::stall::{self, At};
 use crate::tasks::{TaskGuard, TaskId, TimedOut, TrackerHandle, timeout, track};
 
 pub(crate) use results::Results;
@@ -101,6 +102,7 @@ impl TaskBuilder {
         let id = guard.id();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let tracker = guard.tracker().clone();
+        let limit = limit.into_iter().chain(tracker.max_age()).min();
         let finish = Finish {
             outcome: Arc::clone(&outcome),
             id,
@@ -119,15 +121,18 @@ impl TaskBuilder {
                     Ok(Ok(value)) => Ok(value),
                     Ok(Err(panic)) => {
                         panic.log(&format!("task `{name}`"));
-                        Err(TaskError::Panicked)
+                        Err(panic
+                            .limit()
+                            .map_or(TaskError::Panicked, TaskError::TimedOut))
                     }
                     Err(late) => {
-                        tracing::error!("task `{name}` {late}");
+                        tracing::error!("task `{name}` {id} {late}");
                         Err(TaskError::TimedOut(late))
                     }
                 });
             }
         };
+        let task = stall::watch(At::task(id.ticket()), task);
         let abort = spawn_in_scope(task.in_current_span()).abort_handle();
         tracker.make_abortable(id, abort.clone());
         TaskHandle {
@@ -409,7 +414,12 @@ impl<T> Finish<T> {
 
 impl<T> Drop for Finish<T> {
     fn drop(&mut self) {
-        self.leave(Err(TaskError::Cancelled));
+        // What the task leaves behind may panic in its own drop.
+        self.leave(Err(if std::thread::panicking() {
+            TaskError::Panicked
+        } else {
+            TaskError::Cancelled
+        }));
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Config`] holds what the program says. [`Config::resolve`] adds what the environment says, checks everything,
 //! and reports all that is wrong in one go. The environment is a closure, so nothing here depends on the process's.
 
+mod environment;
 #[cfg(feature = "ws")]
 mod ws;
 
@@ -10,6 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::error::{Error, Kind};
+use environment::{
+    DURATION, LONGEST, MOST_THREADS, at_least_one, boolean, duration, host, more_than_nothing,
+    parse, threads,
+};
+pub(crate) use environment::{Environment, Reader};
 
 /// How an agent serves. Everything has a default, and an environment variable; what is set here wins over both.
 ///
@@ -22,7 +28,11 @@ use crate::error::{Error, Kind};
 /// | [`header_timeout`](Self::header_timeout) | `AGENTCORE_HEADER_TIMEOUT` | `10s` |
 /// | [`body_timeout`](Self::body_timeout) | `AGENTCORE_BODY_TIMEOUT` | `30s` |
 /// | [`shutdown_grace`](Self::shutdown_grace) | `AGENTCORE_SHUTDOWN_GRACE` | `10s` |
+/// | [`write_timeout`](Self::write_timeout) | `AGENTCORE_WRITE_TIMEOUT` | `60s` |
 /// | [`max_connections`](Self::max_connections) | `AGENTCORE_MAX_CONNECTIONS` | 10000 |
+/// | [`max_invocations`](Self::max_invocations) | `AGENTCORE_MAX_INVOCATIONS` | as many as come |
+/// | [`session_policy`](Self::session_policy) | `AGENTCORE_SESSION_POLICY` | `concurrent` (or `reject`, `queue`) |
+/// | [`task_max_age`](Self::task_max_age) | `AGENTCORE_TASK_MAX_AGE` | none |
 /// | [`debug`](Self::debug) | `AGENTCORE_DEBUG` | `false` |
 /// | [`errors`](Self::errors) | `AGENTCORE_ERRORS` | `http` (or `in-band`) |
 /// | [`busy_while`](Self::busy_while) | `AGENTCORE_BUSY_WHILE` | `activity` (or `tasks`) |
@@ -56,8 +66,12 @@ pub struct Config {
     max_body_bytes: Option<usize>,
     header_timeout: Option<Duration>,
     body_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     shutdown_grace: Option<Duration>,
     max_connections: Option<usize>,
+    max_invocations: Option<usize>,
+    session_policy: Option<SessionPolicy>,
+    task_max_age: Option<Duration>,
     debug: Option<bool>,
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
@@ -83,6 +97,29 @@ pub enum ErrorMode {
     Http,
     /// Status 200, with `{"error": .., "status": ..}`.
     InBand,
+}
+
+/// What happens to an invocation whose session is at another one.
+///
+/// Amazon Bedrock AgentCore Runtime delivers simultaneous invocations of one session to the same process
+/// (bedrock-agentcore-sdk-python pull request 200). An agent that keeps a conversation may not want that. Invocations
+/// without a session id are always concurrent.
+///
+/// ```
+/// let config = agentcore::Config::new().session_policy(agentcore::SessionPolicy::Queue);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPolicy {
+    /// Both run.
+    #[default]
+    Concurrent,
+    /// It is answered 409, with `Retry-After`.
+    Reject,
+    /// It waits until the others are over, in the order in which they came; its `timeout` begins with its turn. Beyond
+    /// 64 that wait, it is answered 429, with `Retry-After`.
+    Queue,
 }
 
 /// What makes the agent busy by itself.
@@ -146,12 +183,30 @@ impl Config {
         max_body_bytes: usize,
         /// How long the head of a request may take to arrive; also how long a connection may idle between requests.
         header_timeout: Duration,
-        /// How long a request's body may stand still.
+        /// How long a request's body may stand still. On the long run it also has to come at 1 KiB a second or more:
+        /// a client that sends a byte now and then is given up as one that sends none.
         body_timeout: Duration,
+        /// How long a client may take nothing of what is sent to it, or not acknowledge it, before it counts as gone.
+        /// Linux only, where the kernel keeps this time (`TCP_USER_TIMEOUT`); elsewhere the system's own, much longer,
+        /// times hold.
+        write_timeout: Duration,
         /// How long work may go on after the signal to stop.
         shutdown_grace: Duration,
         /// Open connections; one beyond them may ping, and is answered 503 otherwise.
         max_connections: usize,
+        /// Invocations in flight, at least 1; one beyond them is answered 503, with `Retry-After`. Sockets do not count.
+        max_invocations: usize,
+        /// What happens to an invocation whose session is at another one.
+        session_policy: SessionPolicy,
+        /// How long any task may run. One that runs longer is cancelled and reported as an error, so that a forgotten one
+        /// cannot keep the session busy, and billed, for the platform's eight hours.
+        ///
+        /// What was [`spawn`](crate::spawn)ed is aborted at its next await. A function that is an
+        /// [`async_task`](macro@crate::async_task) is dropped at its next await and whoever awaits it is unwound as by a
+        /// panic: an invocation answers 504. Where nothing can be stopped, as for
+        /// [`add_async_task`](crate::add_async_task), a [`track`](crate::track) guard, a future that nobody polls or code
+        /// that blocks its thread, the task at least counts no longer.
+        task_max_age: Duration,
         /// Whether invocations with `_agent_core_app_action` are debug actions, as in Python's SDK.
         debug: bool,
         /// What a failed invocation answers with.
@@ -179,35 +234,45 @@ impl Config {
         let max_body = env.value("AGENTCORE_MAX_BODY_BYTES", "a number of bytes", parse);
         let header_timeout = env.value("AGENTCORE_HEADER_TIMEOUT", DURATION, duration);
         let body_timeout = env.value("AGENTCORE_BODY_TIMEOUT", DURATION, duration);
+        let write_timeout = env.value("AGENTCORE_WRITE_TIMEOUT", DURATION, more_than_nothing);
         let grace = env.value("AGENTCORE_SHUTDOWN_GRACE", DURATION, duration);
+        let task_max_age = env.value("AGENTCORE_TASK_MAX_AGE", DURATION, more_than_nothing);
         let max_connections = env.value(
             "AGENTCORE_MAX_CONNECTIONS",
             "a number from 1 up",
             at_least_one,
         );
-        let debug = env.value("AGENTCORE_DEBUG", "true or false", boolean);
-        let errors = env.value("AGENTCORE_ERRORS", "http or in-band", |text| match text {
-            "http" => Some(ErrorMode::Http),
-            "in-band" => Some(ErrorMode::InBand),
-            _ => None,
-        });
-        let busy_while = env.value(
-            "AGENTCORE_BUSY_WHILE",
-            "activity or tasks",
-            |text| match text {
-                "activity" => Some(BusyWhile::Activity),
-                "tasks" => Some(BusyWhile::Tasks),
-                _ => None,
-            },
+        let max_invocations = env.value(
+            "AGENTCORE_MAX_INVOCATIONS",
+            "a number from 1 up",
+            at_least_one,
         );
-        let stamp = env.value(
+        let session_policy = env.choice(
+            "AGENTCORE_SESSION_POLICY",
+            &[
+                ("concurrent", SessionPolicy::Concurrent),
+                ("reject", SessionPolicy::Reject),
+                ("queue", SessionPolicy::Queue),
+            ],
+        );
+        let debug = env.value("AGENTCORE_DEBUG", "true or false", boolean);
+        let errors = env.choice(
+            "AGENTCORE_ERRORS",
+            &[("http", ErrorMode::Http), ("in-band", ErrorMode::InBand)],
+        );
+        let busy_while = env.choice(
+            "AGENTCORE_BUSY_WHILE",
+            &[
+                ("activity", BusyWhile::Activity),
+                ("tasks", BusyWhile::Tasks),
+            ],
+        );
+        let stamp = env.choice(
             "AGENTCORE_STAMP_WHILE_BUSY",
-            "freeze or refresh",
-            |text| match text {
-                "freeze" => Some(StampWhileBusy::Freeze),
-                "refresh" => Some(StampWhileBusy::Refresh),
-                _ => None,
-            },
+            &[
+                ("freeze", StampWhileBusy::Freeze),
+                ("refresh", StampWhileBusy::Refresh),
+            ],
         );
         if self
             .worker_threads
@@ -215,6 +280,19 @@ impl Config {
         {
             env.problems
                 .push("worker_threads takes a number from 1 to 1024".to_owned());
+        }
+        for (name, time) in [
+            ("write_timeout", self.write_timeout),
+            ("task_max_age", self.task_max_age),
+        ] {
+            if time.is_some_and(|time| time.is_zero()) {
+                env.problems
+                    .push(format!("{name} is 0; it takes a longer time"));
+            }
+        }
+        if self.max_invocations == Some(0) {
+            env.problems
+                .push("max_invocations is 0; it takes a number from 1 up".to_owned());
         }
         let shutdown_grace = self
             .shutdown_grace
@@ -250,8 +328,16 @@ impl Config {
                 .or(body_timeout)
                 .unwrap_or(Duration::from_secs(30))
                 .min(LONGEST),
+            write_timeout: self
+                .write_timeout
+                .or(write_timeout)
+                .unwrap_or(Duration::from_secs(60))
+                .min(LONGEST),
             shutdown_grace,
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
+            max_invocations: self.max_invocations.or(max_invocations),
+            session_policy: self.session_policy.or(session_policy).unwrap_or_default(),
+            task_max_age: self.task_max_age.or(task_max_age),
             debug: self.debug.or(debug).unwrap_or_default(),
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
@@ -270,121 +356,18 @@ pub(crate) struct Settings {
     pub(crate) max_body_bytes: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
+    pub(crate) write_timeout: Duration,
     pub(crate) shutdown_grace: Duration,
     pub(crate) max_connections: usize,
+    pub(crate) max_invocations: Option<usize>,
+    pub(crate) session_policy: SessionPolicy,
+    pub(crate) task_max_age: Option<Duration>,
     pub(crate) debug: bool,
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
-}
-
-/// What the process was started with.
-pub(crate) struct Environment<'a> {
-    pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
-    /// Whether only an address that is reachable from outside makes sense.
-    pub(crate) in_container: bool,
-}
-
-impl Environment<'static> {
-    /// This process's.
-    pub(crate) fn of_process() -> Self {
-        let exists = |path: &str| std::path::Path::new(path).exists();
-        let is_set = |name: &str| std::env::var_os(name).is_some();
-        Self {
-            variable: &|name| {
-                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-            },
-            // Engines leave different traces; a process that is PID 1 is in a container or a microVM in any case.
-            in_container: std::process::id() == 1
-                || exists("/.dockerenv")
-                || exists("/run/.containerenv")
-                || is_set("DOCKER_CONTAINER")
-                || is_set("KUBERNETES_SERVICE_HOST"),
-        }
-    }
-}
-
-/// Reads variables and remembers what is wrong with them.
-pub(crate) struct Reader<'a> {
-    environment: &'a Environment<'a>,
-    pub(crate) problems: Vec<String>,
-}
-
-impl<'a> Reader<'a> {
-    pub(crate) fn new(environment: &'a Environment<'a>) -> Self {
-        Self {
-            environment,
-            problems: Vec::new(),
-        }
-    }
-
-    /// The variable's value; `None` when it is unset or empty, or wrong, which is then a problem.
-    pub(crate) fn value<T>(
-        &mut self,
-        name: &str,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = (self.environment.variable)(name)?;
-        let trimmed = text.trim();
-        if trimmed.is_empty() {
-            return None;
-        }
-        let value = parse(trimmed);
-        if value.is_none() {
-            self.problems
-                .push(format!("{name} is `{text}`; it takes {allowed}"));
-        }
-        value
-    }
-}
-
-const DURATION: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
-
-/// Beyond it clocks overflow, and nobody means it.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// Beyond it the process only gets slower, if it starts at all.
-const MOST_THREADS: usize = 1024;
-
-fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
-}
-
-fn at_least_one(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|&number| number > 0)
-}
-
-fn threads(text: &str) -> Option<usize> {
-    at_least_one(text).filter(|&number| number <= MOST_THREADS)
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Some(true),
-        "0" | "false" | "no" | "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| *duration <= LONGEST)
-}
-
-fn host(text: &str) -> Option<IpAddr> {
-    if text.eq_ignore_ascii_case("localhost") {
-        return Some(Ipv4Addr::LOCALHOST.into());
-    }
-    // As in a URL, too: `[::1]`.
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse().ok()
 }
 
 #[cfg(test)]

@@ -8,5 +8,8 @@ mod scope;
 
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
+pub(crate) use headers::session_id;
 pub use request::{AccessToken, RequestContext, TraceContext};
-pub(crate) use scope::{Activity, Kind, Scope, blocking, hold, spawn_in_scope, with_scope, within};
+pub(crate) use scope::{
+    Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, with_scope, within,
+};

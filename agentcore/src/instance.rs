@@ -1,16 +1,21 @@
 //! What belongs to one running app, and every request below it can reach.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::concurrency::Concurrency;
+use crate::context::Scope;
 use crate::state::States;
-use crate::tasks::TrackerHandle;
+use crate::tasks::{Table, TrackerHandle};
 
 /// One app while it is served.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) tracker: TrackerHandle,
+    pub(crate) concurrency: Arc<Concurrency>,
+    /// Invocations and sockets in flight.
+    pub(crate) requests: Table<Arc<Scope>>,
     /// There once the start hooks have run.
     pub(crate) states: OnceLock<States>,
     /// Cancelled when the server is told to stop.
@@ -18,9 +23,11 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(tracker: TrackerHandle) -> Self {
+    pub(crate) fn new(tracker: TrackerHandle, concurrency: Arc<Concurrency>) -> Self {
         Self {
             tracker,
+            concurrency,
+            requests: Table::new(),
             states: OnceLock::new(),
             stopping: CancellationToken::new(),
         }

@@ -77,6 +77,7 @@ where
         debug,
         activity,
     } = job;
+    activity.its_turn().await;
     let reply = async {
         let action = if debug {
             debug::answer(invocation.body())
@@ -105,7 +106,7 @@ where
     };
     let response = response.unwrap_or_else(|panic| {
         panic.log(&format!("entrypoint `{}`", options.name));
-        internal_error()
+        panic.to_response()
     });
     if let Some(failure) = response.failure() {
         let status = response.status().as_u16();

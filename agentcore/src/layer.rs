@@ -155,7 +155,7 @@ impl Endpoint {
             };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
                 panic.log("a layer");
-                internal_error()
+                panic.to_response()
             });
             let response = response.framed_by_the_server();
             Outgoing {

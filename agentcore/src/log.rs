@@ -67,14 +67,9 @@ impl Log {
     /// From `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`.
     pub(crate) fn from_environment(environment: &Environment<'_>) -> Result<Self, Error> {
         let mut env = Reader::new(environment);
-        let format = env.value(
+        let format = env.choice(
             "AGENTCORE_LOG_FORMAT",
-            "json or pretty",
-            |text| match text {
-                "json" => Some(Format::Json),
-                "pretty" => Some(Format::Pretty),
-                _ => None,
-            },
+            &[("json", Format::Json), ("pretty", Format::Pretty)],
         );
         let allowed =
             "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug";

@@ -8,7 +8,12 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
 use pin_project_lite::pin_project;
+
+use crate::invoke::internal_error;
+use crate::response::Response;
+use crate::tasks::TimedOut;
 
 thread_local! {
     /// Whether a panic on this thread would be caught, and so logged, here.
@@ -23,12 +28,13 @@ struct Place {
     backtrace: String,
 }
 
-/// A panic that was caught.
+/// A panic that was caught; or the unwinding of a task that took too long, which nothing else can stop.
 #[derive(Debug)]
 pub(crate) struct Panic {
     message: String,
     location: Option<String>,
     backtrace: Option<String>,
+    limit: Option<TimedOut>,
 }
 
 impl From<Place> for Panic {
@@ -37,11 +43,35 @@ impl From<Place> for Panic {
             message: place.message,
             location: Some(place.location),
             backtrace: Some(place.backtrace),
+            limit: None,
         }
     }
 }
 
 impl Panic {
+    /// For a task that exceeded a limit, and unwinds whoever awaits it. It has been reported already.
+    pub(crate) fn of_limit(limit: TimedOut) -> Self {
+        Self {
+            message: format!("a task {limit}"),
+            location: None,
+            backtrace: None,
+            limit: Some(limit),
+        }
+    }
+
+    /// The limit, if this is about one.
+    pub(crate) fn limit(&self) -> Option<TimedOut> {
+        self.limit
+    }
+
+    /// What the caller of the code that panicked may know of it.
+    pub(crate) fn to_response(&self) -> Response {
+        match self.limit {
+            Some(_) => Response::error(&self.message).with_status(StatusCode::GATEWAY_TIMEOUT),
+            None => internal_error(),
+        }
+    }
+
     fn caught(payload: Box<dyn Any + Send>) -> Self {
         // Caught on another thread before, and passed on.
         let payload = match payload.downcast::<Self>() {
@@ -54,6 +84,7 @@ impl Panic {
                 message: message(&*payload),
                 location: None,
                 backtrace: None,
+                limit: None,
             },
         }
     }
@@ -65,6 +96,9 @@ impl Panic {
 
     /// One log line for the panic; `what` names the code that panicked.
     pub(crate) fn log(&self, what: &str) {
+        if self.limit.is_some() {
+            return tracing::error!("{what} was given up: {}", self.message);
+        }
         tracing::error!(
             errorType = "panic",
             errorMessage = %self.message,

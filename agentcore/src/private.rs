@@ -56,7 +56,7 @@ pub use crate::registry::{WebSocketDef, WebSocketEndpoint};
 pub use crate::response::Response;
 pub use crate::rt::run as main;
 pub use crate::state::StateSlot;
-pub use crate::tasks::track;
+pub use crate::tasks::{track, tracked};
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 

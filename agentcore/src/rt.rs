@@ -7,8 +7,8 @@ use crate::app::App;
 use crate::config::{Environment, Settings};
 use crate::error::{Error, Kind, with_causes};
 use crate::log::{self, Format, Log};
+use crate::os;
 use crate::panics;
-use crate::priority;
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
 ///
@@ -46,7 +46,7 @@ pub(crate) fn run_app(app: App) -> ExitCode {
         format = log.format;
         log.install();
         panics::install_hook();
-        priority::raise_file_limit();
+        os::raise_file_limit();
         let settings = app.settings(&environment)?;
         serve(app, settings, format, began)
     });
@@ -69,7 +69,7 @@ fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result
     }
     let runtime = builder
         .thread_name("agentcore-worker")
-        .on_thread_start(priority::step_back)
+        .on_thread_start(os::step_back)
         .enable_all()
         .build()
         .map_err(|error| {

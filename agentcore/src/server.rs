@@ -9,6 +9,7 @@
 
 mod accept;
 mod clock;
+mod framing;
 mod front;
 mod graceful;
 mod in_process;
@@ -18,6 +19,7 @@ mod ping;
 mod request_body;
 mod service;
 mod socket;
+mod stalls;
 mod wake;
 #[cfg(feature = "ws")]
 mod websockets;
@@ -26,6 +28,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
@@ -34,6 +37,7 @@ use tokio::sync::oneshot;
 use crate::agent::Agent;
 use crate::config::Settings;
 use crate::error::{Error, Kind};
+use crate::os;
 pub(crate) use in_process::InProcess;
 use lifecycle::Control;
 pub(crate) use service::ReplyBody;
@@ -83,7 +87,7 @@ impl Server {
             };
             Error::new(Kind::Io, problem).with_source(error)
         };
-        let listener = listen(address).map_err(cannot_bind)?;
+        let listener = listen(address, settings.write_timeout).map_err(cannot_bind)?;
         let address = listener.local_addr().map_err(cannot_bind)?;
         Ok(Self {
             listener,
@@ -196,7 +200,7 @@ async fn held(
     result
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, write_timeout: Duration) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -205,6 +209,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     // A restart must not wait for the last one's connections to fade.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    os::give_up_on_silent_peers(&socket, write_timeout);
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
 }

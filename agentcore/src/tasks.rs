@@ -10,6 +10,7 @@ mod status;
 mod sync;
 mod table;
 mod timeout;
+mod tracked;
 
 #[cfg(test)]
 mod model;
@@ -18,9 +19,9 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -28,13 +29,14 @@ use tokio::task::AbortHandle;
 
 use crate::background::Results;
 use crate::ping::PingStatus;
-use table::Table;
+pub(crate) use table::Table;
 
 pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
 pub(crate) use status::{StatusCell, StatusView};
 pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
+pub use tracked::tracked;
 
 /// Everything about one running task.
 struct Task {
@@ -56,6 +58,8 @@ pub(crate) struct BusyTracker {
     idle: Notify,
     /// Of background tasks that have ended.
     results: Results,
+    /// How old a task may become, in milliseconds; 0 for any age.
+    max_age: AtomicU64,
 }
 
 impl BusyTracker {
@@ -66,6 +70,7 @@ impl BusyTracker {
             uncounted: AtomicUsize::new(0),
             idle: Notify::new(),
             results: Results::default(),
+            max_age: AtomicU64::new(0),
         }
     }
 
@@ -144,6 +149,60 @@ impl BusyTracker {
             .with_value(id.ticket(), |task| task.abort.clone())
             .flatten();
         abort.inspect(AbortHandle::abort).is_some()
+    }
+
+    /// Since when a task has been running.
+    fn started(&self, ticket: u64) -> Option<Instant> {
+        self.tasks.with_value(ticket, |task| task.started)
+    }
+
+    /// The name of a task that runs.
+    pub(crate) fn task_name(&self, ticket: u64) -> Option<Cow<'static, str>> {
+        self.tasks.with_value(ticket, |task| task.name.clone())
+    }
+
+    /// How old a task may become.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        match self.max_age.load(Ordering::Relaxed) {
+            0 => None,
+            milliseconds => Some(Duration::from_millis(milliseconds)),
+        }
+    }
+
+    /// Tasks may become so old and no older. Whoever polls a task keeps it to that; for those that nobody polls, see
+    /// [`end_older_than`](Self::end_older_than).
+    pub(crate) fn set_max_age(&self, limit: Option<Duration>) {
+        let milliseconds = limit.map_or(0, |limit| (limit.as_millis() as u64).max(1));
+        self.max_age.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Ends the tasks that are older than `limit`: they are aborted where that is possible, and count no longer.
+    pub(crate) fn end_older_than(&self, limit: Duration) {
+        let is_old = |task: &Task| task.started.elapsed() > limit;
+        for ticket in self
+            .tasks
+            .filter_map(|ticket, task| is_old(task).then_some(ticket))
+        {
+            let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
+            if let Some(abort) = abort.flatten() {
+                abort.abort();
+            }
+            self.end_by_age(ticket, limit);
+        }
+    }
+
+    /// Ends a task that has become older than `limit`, and says so.
+    fn end_by_age(&self, ticket: u64, limit: Duration) {
+        let Some(name) = self.task_name(ticket) else {
+            return;
+        };
+        // Of two who notice, one ends it.
+        if self.end_task(ticket) {
+            tracing::error!(
+                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
+                humantime::format_duration(limit)
+            );
+        }
     }
 
     pub(crate) fn results(&self) -> &Results {

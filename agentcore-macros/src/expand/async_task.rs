@@ -7,14 +7,12 @@
 //! ```text
 //! fn job(a: A, __agentcore_arg1: B) -> impl Future<Output = T> {
 //!     const _: () = { /* registration */ };
-//!     let guard = track("job");
-//!     async move {
+//!     tracked(track("job"), async move {
 //!         let mut a = a;
 //!         let __agentcore_arg1 = __agentcore_arg1;
 //!         let (b, _) = __agentcore_arg1;
-//!         let _ = &guard;
 //!         { if false { return never::<T>(); }; body }
-//!     }
+//!     })
 //! }
 //! ```
 //!
@@ -22,11 +20,11 @@
 //! - The future borrows whatever the arguments borrow: these tokens are of edition 2024, where `impl Future` captures
 //!   all lifetimes, also in a crate of an older edition.
 //! - Arguments live in the block, unused ones too. They are dropped in the order in which an `async fn` drops them, and
-//!   the guard, captured last, after them all.
+//!   the guard, which `tracked` keeps beside the block, after them all.
 //! - The body keeps its braces, and with them the rules of the user's edition for temporaries in the last expression.
 //!   The `return` that is never reached keeps them from being superfluous, and tells inference the type.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{FnArg, Pat, PatIdent, ReturnType, Signature, Type};
 
@@ -54,8 +52,7 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
         private,
         &quote_spanned!(site=> #private::TaskDef::new(#meta)),
     );
-    let guard = Ident::new("__agentcore_guard", site);
-    let future = future(model, &guard);
+    let future = future(model);
 
     quote_spanned! {site=>
         #(#attrs)*
@@ -64,8 +61,7 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
             const _: () = {
                 #registration
             };
-            let #guard = #private::track(#name);
-            #future
+            #private::tracked(#private::track(#name), #future)
         }
     }
 }
@@ -104,8 +100,8 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
     sig
 }
 
-/// The `async` block that owns the arguments and the guard, with its time limit if it has one.
-fn future(model: &AsyncTask<'_>, guard: &Ident) -> TokenStream {
+/// The `async` block that owns the arguments, with its time limit if it has one.
+fn future(model: &AsyncTask<'_>) -> TokenStream {
     let AsyncTask {
         private,
         body,
@@ -130,7 +126,6 @@ fn future(model: &AsyncTask<'_>, guard: &Ident) -> TokenStream {
         async move {
             #receiver
             #(#bindings)*
-            let _ = &#guard;
             #block
         }
     };

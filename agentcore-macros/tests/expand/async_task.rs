@@ -7,15 +7,16 @@ fn index(path: &Path) -> impl ::agentcore::__private::Future<Output = ()> {
             ::agentcore::__private::core::line!()))
         }
     };
-    let __agentcore_guard = ::agentcore::__private::track("index");
-    async move {
-        let path = path;
-        let _ = &__agentcore_guard;
-        {
-            if false {
-                return ::agentcore::__private::never::<()>();
+    ::agentcore::__private::tracked(
+        ::agentcore::__private::track("index"),
+        async move {
+            let path = path;
+            {
+                if false {
+                    return ::agentcore::__private::never::<()>();
+                }
+                body(path)
             }
-            body(path)
-        }
-    }
+        },
+    )
 }

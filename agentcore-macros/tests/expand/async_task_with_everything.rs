@@ -20,27 +20,28 @@ where
             ::agentcore::__private::core::line!()))
         }
     };
-    let __agentcore_guard = ::agentcore::__private::track("the task");
-    ::agentcore::__private::time_limited(
-        ::agentcore::__private::Duration::new(7200, 0),
-        ::agentcore::__private::timed_out::<Result<_, BoxError>>,
-        async move {
-            let _ = &self;
-            let mut name = name;
-            #[cfg(unix)]
-            let __agentcore_arg2 = __agentcore_arg2;
-            #[cfg(unix)]
-            #[expect(unused_variables)]
-            let (left, _) = __agentcore_arg2;
-            let __agentcore_arg3 = __agentcore_arg3;
-            let _ = __agentcore_arg3;
-            let _ = &__agentcore_guard;
-            {
-                if false {
-                    return ::agentcore::__private::never::<Result<_, BoxError>>();
+    ::agentcore::__private::tracked(
+        ::agentcore::__private::track("the task"),
+        ::agentcore::__private::time_limited(
+            ::agentcore::__private::Duration::new(7200, 0),
+            ::agentcore::__private::timed_out::<Result<_, BoxError>>,
+            async move {
+                let _ = &self;
+                let mut name = name;
+                #[cfg(unix)]
+                let __agentcore_arg2 = __agentcore_arg2;
+                #[cfg(unix)]
+                #[expect(unused_variables)]
+                let (left, _) = __agentcore_arg2;
+                let __agentcore_arg3 = __agentcore_arg3;
+                let _ = __agentcore_arg3;
+                {
+                    if false {
+                        return ::agentcore::__private::never::<Result<_, BoxError>>();
+                    }
+                    body(name)
                 }
-                body(name)
-            }
-        },
+            },
+        ),
     )
 }

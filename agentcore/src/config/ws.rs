@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, DURATION, Reader, duration, parse};
+use super::Config;
+use super::environment::{DURATION, Reader, more_than_nothing, parse};
 use crate::ws::{Origins, WsSettings};
 
 /// The shortest frame that the split may be asked for: a header, and enough behind it to be worth one.
@@ -75,9 +76,7 @@ impl WsOptions {
         env: &mut Reader<'_>,
         shutdown_grace: Duration,
     ) -> Arc<WsSettings> {
-        let interval = env.value("AGENTCORE_WS_PING_INTERVAL", DURATION, |text| {
-            duration(text).filter(|interval| !interval.is_zero())
-        });
+        let interval = env.value("AGENTCORE_WS_PING_INTERVAL", DURATION, more_than_nothing);
         let message = env.value("AGENTCORE_WS_MAX_MESSAGE_BYTES", "a number of bytes", parse);
         let frame = env.value(
             "AGENTCORE_WS_FRAME_BYTES",

@@ -30,6 +30,30 @@ pub(super) const WORKLOAD_ACCESS_TOKENS: [HeaderName; 3] = [
     name("x-amzn-bedrock-agentcore-runtime-workload-accesstoken"),
 ];
 
+/// How the names of headers end whose values are secrets, or carry them: the platform's own, and those that an agent's
+/// owner has had forwarded. (The browser's way to a socket has its token among the subprotocols.)
+const SECRETS: [&str; 10] = [
+    "authorization",
+    "cookie",
+    "token",
+    "-wat",
+    "-auth",
+    "secret",
+    "password",
+    "api-key",
+    "apikey",
+    "sec-websocket-protocol",
+];
+
+/// Marks secrets as such. From then on `Debug` shows them as `Sensitive`, wherever a layer or a handler prints headers.
+pub(super) fn protect(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if SECRETS.iter().any(|end| name.as_str().ends_with(end)) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
 /// Headers that are about this hop, this client or its browser, and say nothing to an agent's callees. The platform
 /// refuses them on an allow-list.
 const RESTRICTED: [&str; 74] = [
@@ -147,6 +171,17 @@ fn is_forwardable(name: &HeaderName) -> bool {
     !(is_own || name.starts_with("x-amz-"))
 }
 
+/// The runtime session that a request belongs to.
+pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &SESSION_ID)
+}
+
+/// The header's value; an empty one is none.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?;
+    Some(value).filter(|text| !text.is_empty())
+}
+
 /// The forwardable ones of `headers`.
 pub(super) fn forwardable(headers: &HeaderMap) -> HeaderMap {
     headers
@@ -159,6 +194,36 @@ pub(super) fn forwardable(headers: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_do_not_show_and_everything_else_does() {
+        let header = |name: &'static str| (self::name(name), "value of ".to_owned() + name);
+        let secret = [
+            "authorization",
+            "cookie",
+            "sec-websocket-protocol",
+            "workloadaccesstoken",
+            "x-amz-bedrock-agentcore-identity-wat",
+            "x-amzn-bedrock-agentcore-runtime-workload-accesstoken",
+            "x-amzn-bedrock-agentcore-runtime-custom-api-key",
+            "x-github-token",
+        ];
+        let open = ["host", "x-amzn-bedrock-agentcore-runtime-session-id"];
+        let mut headers: HeaderMap = secret
+            .iter()
+            .chain(&open)
+            .map(|name| header(name))
+            .map(|(name, value)| (name, value.parse().expect("a value")))
+            .collect();
+        protect(&mut headers);
+        let shown = format!("{headers:?} {:?}", forwardable(&headers));
+        for name in secret {
+            assert!(!shown.contains(&header(name).1), "{shown}");
+        }
+        for name in open {
+            assert!(shown.contains(&header(name).1), "{shown}");
+        }
+    }
 
     #[test]
     fn custom_headers_pass_and_the_hops_own_do_not() {

@@ -48,7 +48,7 @@ impl RequestContext {
     /// The platform always sends it; a plain `curl` does not.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.head().text(&headers::SESSION_ID)
+        headers::session_id(self.head().all_headers())
     }
 
     /// The request's id: `X-Amzn-Bedrock-AgentCore-Runtime-Request-Id`, else `x-amzn-requestid`, else a random UUID.
@@ -210,7 +210,8 @@ pub(super) struct RequestHead {
 }
 
 impl RequestHead {
-    pub(super) fn new(headers: HeaderMap) -> Self {
+    pub(super) fn new(mut headers: HeaderMap) -> Self {
+        headers::protect(&mut headers);
         Self {
             headers,
             generated_id: OnceLock::new(),
@@ -223,15 +224,11 @@ impl RequestHead {
         &self.headers
     }
 
-    /// The header's value; an empty one is none.
     fn text(&self, name: &HeaderName) -> Option<&str> {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .filter(|text| !text.is_empty())
+        headers::text(&self.headers, name)
     }
 
-    fn request_id(&self) -> &str {
+    pub(super) fn request_id(&self) -> &str {
         let given = headers::REQUEST_IDS.iter().find_map(|name| self.text(name));
         given.unwrap_or_else(|| self.generated_id.get_or_init(random_uuid))
     }
@@ -266,7 +263,7 @@ fn random_uuid() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Activity;
+    use crate::context::{Activity, Arrival, Kind};
     use crate::instance::Instance;
     use crate::tasks::TrackerHandle;
 
@@ -280,10 +277,9 @@ mod tests {
                 )
             })
             .collect();
-        let instance = Arc::new(Instance::new(TrackerHandle::default()));
-        RequestContext(Arc::clone(
-            Activity::begin(instance, false, headers).scope(),
-        ))
+        let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
+        let arrival = Arrival::uncounted(Kind::Invocation, "handler", headers);
+        RequestContext(Arc::clone(Activity::begin(instance, arrival).scope()))
     }
 
     #[test]

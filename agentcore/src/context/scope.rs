@@ -3,9 +3,11 @@
 //! It answers a question of the busy tracker (which status is mine, and is my own invocation part of it?), carries the
 //! request's head and its cancellation, and travels into everything that the library spawns.
 
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use tokio::task::JoinHandle;
@@ -13,8 +15,10 @@ use tokio::task::futures::TaskLocalFuture;
 
 use super::cancellation::{Cancellation, CancellationToken};
 use super::request::RequestHead;
+use crate::concurrency::Permit;
 use crate::instance::Instance;
 use crate::panics;
+use crate::stall::{self, Watched};
 use crate::tasks::TrackerHandle;
 
 tokio::task_local! {
@@ -26,35 +30,88 @@ tokio::task_local! {
 pub(crate) struct Scope {
     instance: Arc<Instance>,
     kind: Kind,
+    /// Of the handler.
+    name: &'static str,
+    began: Instant,
     head: RequestHead,
     cancellation: Arc<Cancellation>,
     /// Whether the invocation makes the agent busy.
     counts: bool,
     /// [`Activity`]s that hold the invocation in flight.
     holds: AtomicUsize,
+    /// Its place in the list of what is in flight.
+    ticket: OnceLock<u64>,
+    /// Its place among those that may be in flight at once, where that is limited.
+    permit: Mutex<Option<Permit>>,
 }
 
 /// What the code below is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Request,
+    Invocation,
+    #[cfg(feature = "ws")]
+    Socket,
     /// The custom ping handler. It is asked *for* the status, so its own last answer is no part of what it sees.
     Ping,
     /// A hook.
     Hook,
 }
 
-impl Scope {
-    /// For the app's code that no request has called.
-    pub(crate) fn outside_requests(instance: Arc<Instance>, kind: Kind) -> Arc<Self> {
-        Arc::new(Self {
-            instance,
+impl Kind {
+    fn is_request(self) -> bool {
+        !matches!(self, Self::Ping | Self::Hook)
+    }
+}
+
+/// A request that has arrived, and what for.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) kind: Kind,
+    /// Of the handler that it is for.
+    pub(crate) name: &'static str,
+    /// Whether it makes the agent busy.
+    pub(crate) counts: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Arrival {
+    /// One that makes nobody busy and needs no place.
+    pub(crate) fn uncounted(kind: Kind, name: &'static str, headers: HeaderMap) -> Self {
+        Self {
             kind,
-            head: RequestHead::new(HeaderMap::new()),
-            cancellation: Arc::default(),
+            name,
             counts: false,
+            headers,
+            permit: None,
+        }
+    }
+}
+
+impl Scope {
+    fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
+        Self {
+            instance,
+            kind: arrival.kind,
+            name: arrival.name,
+            began: Instant::now(),
+            head: RequestHead::new(arrival.headers),
+            cancellation: Arc::default(),
+            counts: arrival.counts,
             holds: AtomicUsize::new(0),
-        })
+            ticket: OnceLock::new(),
+            permit: Mutex::new(arrival.permit),
+        }
+    }
+
+    /// For the app's code that no request has called.
+    pub(crate) fn outside_requests(
+        instance: Arc<Instance>,
+        kind: Kind,
+        name: &'static str,
+    ) -> Arc<Self> {
+        let nothing = Arrival::uncounted(kind, name, HeaderMap::new());
+        Arc::new(Self::new(instance, nothing))
     }
 
     pub(crate) fn is_ping(&self) -> bool {
@@ -78,6 +135,11 @@ impl Scope {
         &self.instance
     }
 
+    /// How long ago it arrived.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Tells the request's code that nobody waits for it any more.
     pub(crate) fn cancel(&self) {
         self.cancellation.cancel();
@@ -97,6 +159,24 @@ impl Scope {
             scope: Arc::clone(self),
         })
     }
+
+    fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for Scope {
+    /// For a log line: what it is, its id, and whose.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Invocation => "invocation",
+            #[cfg(feature = "ws")]
+            Kind::Socket => "socket",
+            Kind::Ping => return f.write_str("the ping handler"),
+            Kind::Hook => return write!(f, "hook `{}`", self.name),
+        };
+        write!(f, "{kind} {} of `{}`", self.head.request_id(), self.name)
+    }
 }
 
 /// An invocation in flight: begun when its head has been read, over when its reply has been handed to the socket and
@@ -107,62 +187,86 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// Begins an invocation; it makes the agent busy if `counts`.
-    pub(crate) fn begin(instance: Arc<Instance>, counts: bool, headers: HeaderMap) -> Self {
-        instance.tracker.begin_invocation(counts);
-        Self {
-            scope: Arc::new(Scope {
-                instance,
-                kind: Kind::Request,
-                head: RequestHead::new(headers),
-                cancellation: Arc::default(),
-                counts,
-                holds: AtomicUsize::new(1),
-            }),
-        }
+    pub(crate) fn begin(instance: Arc<Instance>, arrival: Arrival) -> Self {
+        Self::of(Scope::new(instance, arrival))
+    }
+
+    fn of(scope: Scope) -> Self {
+        scope.holds.store(1, Ordering::Release);
+        scope.instance.tracker.begin_invocation(scope.counts);
+        let scope = Arc::new(scope);
+        let ticket = scope.instance.requests.insert(Arc::clone(&scope));
+        scope.ticket.get_or_init(|| ticket);
+        Self { scope }
     }
 
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
 
+    /// Completes when the handler may be called: at once, unless another invocation of the session comes first.
+    pub(crate) async fn its_turn(&self) {
+        let wait = self.scope.permit().as_mut().and_then(Permit::wait);
+        if let Some(wait) = wait {
+            let turn = wait.await;
+            if let Some(permit) = self.scope.permit().as_mut() {
+                permit.begin(turn);
+            }
+        }
+    }
+
     /// The same invocation, with headers that a layer has changed.
     pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
         let Scope {
             instance,
+            kind,
+            name,
+            began,
             counts,
             cancellation,
             ..
         } = &*self.scope;
-        instance.tracker.begin_invocation(*counts);
-        let scope = Scope {
-            instance: Arc::clone(instance),
-            kind: Kind::Request,
-            head: RequestHead::new(headers),
-            cancellation: Arc::clone(cancellation),
+        let arrival = Arrival {
+            kind: *kind,
+            name,
             counts: *counts,
-            holds: AtomicUsize::new(1),
+            headers,
+            permit: self.scope.permit().take(),
         };
-        Self {
-            scope: Arc::new(scope),
-        }
+        Self::of(Scope {
+            began: *began,
+            cancellation: Arc::clone(cancellation),
+            ..Scope::new(Arc::clone(instance), arrival)
+        })
     }
 }
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        if self.scope.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.scope
-                .instance
-                .tracker
-                .end_invocation(self.scope.counts);
+        if self.scope.holds.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
         }
+        let Scope {
+            instance,
+            counts,
+            ticket,
+            ..
+        } = &*self.scope;
+        if let Some(ticket) = ticket.get() {
+            instance.requests.remove(*ticket);
+        }
+        drop(self.scope.permit().take());
+        instance.tracker.end_invocation(*counts);
     }
 }
 
 /// Runs `future` below `scope`.
-pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> TaskLocalFuture<Arc<Scope>, F> {
-    SCOPE.scope(scope, future)
+pub(crate) fn within<F: Future>(
+    scope: Arc<Scope>,
+    future: F,
+) -> TaskLocalFuture<Arc<Scope>, Watched<F>> {
+    let at = stall::At::request(scope.ticket.get().copied());
+    SCOPE.scope(scope, stall::watch(at, future))
 }
 
 /// The tracker in force here, and the invocation if the caller is below one.
@@ -185,7 +289,7 @@ fn current() -> Option<Arc<Scope>> {
 
 /// The caller's scope, if it is below a request.
 pub(crate) fn current_request() -> Option<Arc<Scope>> {
-    current().filter(|scope| scope.kind == Kind::Request)
+    current().filter(|scope| scope.kind.is_request())
 }
 
 /// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.

@@ -14,7 +14,7 @@ use super::front::Front;
 use super::graceful::Graceful;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
-use crate::priority;
+use crate::os;
 
 /// The largest head of a request, in bytes; beyond it hyper answers 431.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -57,13 +57,8 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, gracefu
         };
         // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
         let _ = stream.set_nodelay(true);
-        let (socket, end) = Socket::new(stream);
-        let link = Arc::new(Link {
-            front: Arc::clone(&front),
-            admission,
-            end,
-            _place: Some(place),
-        });
+        let socket = Socket::new(stream);
+        let link = Arc::new(Link::new(Arc::clone(&front), admission, &socket, place));
         // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
         let service =
             service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
@@ -92,7 +87,7 @@ fn protocol(front: &Front) -> http1::Builder {
 
 /// As many as asked for, or as the process may open. Beyond the latter nothing could be accepted, and no ping answered.
 fn most_connections(asked: usize) -> usize {
-    let limit = priority::file_limit().map_or(usize::MAX, |limit| {
+    let limit = os::file_limit().map_or(usize::MAX, |limit| {
         limit.saturating_sub(RESERVED_DESCRIPTORS).max(1)
     });
     if limit < asked {

@@ -3,19 +3,22 @@
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::OnReady;
 use super::accept::accept_all;
+use super::clock::RestoreDetector;
 use super::graceful::Graceful;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
 use super::ping::Pinger;
+use super::stalls::{self, whole_milliseconds};
 use super::wake::WakeQueue;
 use crate::agent::{Agent, Callback};
+use crate::concurrency::Concurrency;
 use crate::config::Settings;
 use crate::context::{self, Kind as ScopeKind, Scope};
 use crate::error::{Error, Kind, with_causes};
@@ -31,6 +34,13 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// What shutdown hooks get when the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
 
+/// What is cut off is named up to so many; beyond that a log would be lost rather than read.
+const MOST_NAMED: usize = 500;
+
+/// How often the ages of tasks are looked at.
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
 /// What every connection shares.
 pub(super) struct Front {
     pub(super) agent: Agent,
@@ -42,6 +52,7 @@ pub(super) struct Front {
     /// Where requests go if there are layers.
     pub(super) endpoint: Option<Endpoint>,
     pub(super) wakes: Arc<WakeQueue>,
+    clock: Mutex<RestoreDetector>,
 }
 
 /// Serves until stopped. Runs on the front's thread, and is all that runs there.
@@ -129,15 +140,30 @@ impl Front {
         workers: Handle,
     ) -> Self {
         let layers = std::mem::take(&mut agent.layers);
+        let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
+        tracker.set_max_age(settings.task_max_age);
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings, &workers),
             agent,
             settings,
-            instance: Arc::new(Instance::new(tracker)),
+            instance: Arc::new(Instance::new(tracker, concurrency)),
             workers,
             phase: PhaseCell::new(),
             wakes: Arc::default(),
+            clock: Mutex::new(RestoreDetector::new()),
+        }
+    }
+
+    /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
+    /// that must not be as it was then.
+    pub(super) fn notice_restore(&self) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.restored() {
+            tracing::info!(
+                "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
+            );
+            self.instance.tracker.restored();
         }
     }
 
@@ -151,6 +177,10 @@ impl Front {
     ) -> Result<(), Error> {
         let graceful = Graceful::new();
         tokio::spawn(Arc::clone(&self.wakes).deliver());
+        tokio::spawn(stalls::watch(Arc::clone(&self)));
+        if let Some(limit) = self.settings.task_max_age {
+            tokio::spawn(Arc::clone(&self).end_old_tasks(limit));
+        }
         let ended = tokio::select! {
             never = accept_all(Arc::clone(&self), listener, &graceful) => match never {},
             ended = self.phases(states, on_ready, requests) => ended,
@@ -248,57 +278,60 @@ impl Front {
         finished
     }
 
+    /// Ends tasks that have become too old, for ever. Those that are polled end by themselves, and in time; this is for
+    /// the ones that nobody polls.
+    async fn end_old_tasks(self: Arc<Self>, limit: Duration) {
+        let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            // Those come first: they can be told.
+            self.instance.tracker.end_older_than(limit + looks.period());
+        }
+    }
+
     /// Names everything that still runs; an error if anything does.
     fn report_cut_off(&self) -> Result<(), Error> {
+        let requests = self.instance.requests.filter_map(|_, scope| {
+            let age = scope.age();
+            Some((age, scope.to_string()))
+        });
         let tasks = self.instance.tracker.info().running_jobs;
-        let mut cut_off: Vec<_> = tasks
-            .iter()
-            .map(|task| {
-                format!(
-                    "task `{}` {} after {}",
-                    task.name,
-                    task.id,
-                    humantime::format_duration(Duration::from_millis(
-                        task.duration.as_millis() as u64
-                    ))
-                )
-            })
-            .collect();
-        #[cfg(feature = "ws")]
-        let has_sockets = self.agent.websocket.is_some();
-        #[cfg(not(feature = "ws"))]
-        let has_sockets = false;
-        match self
-            .instance
-            .tracker
-            .in_progress()
-            .saturating_sub(tasks.len())
-        {
-            0 => {}
-            1 if has_sockets => cut_off.push("an invocation or socket".to_owned()),
-            1 => cut_off.push("an invocation".to_owned()),
-            count if has_sockets => cut_off.push(format!("{count} invocations and sockets")),
-            count => cut_off.push(format!("{count} invocations")),
-        }
+        let tasks = tasks
+            .into_iter()
+            .map(|task| (task.duration, format!("task `{}` {}", task.name, task.id)));
+        let mut cut_off: Vec<_> = requests.into_iter().chain(tasks).collect();
         if cut_off.is_empty() {
             return Ok(());
         }
-        cut_off
+        cut_off.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        let count = cut_off.len();
+        let mut lines: Vec<_> = cut_off
+            .into_iter()
+            .take(MOST_NAMED)
+            .map(|(age, what)| {
+                let age = humantime::format_duration(whole_milliseconds(age));
+                format!("{what} after {age}")
+            })
+            .collect();
+        if count > lines.len() {
+            lines.push(format!("{} more", count - lines.len()));
+        }
+        lines
             .iter()
             .for_each(|what| tracing::error!("cut off: {what}"));
-        Err(Error::new(
-            Kind::CutOff,
-            format!(
-                "stopped before everything was finished; cut off: {}",
-                cut_off.join(", ")
-            ),
-        ))
+        let problem = format!(
+            "stopped before everything was finished; cut off: {}",
+            lines.join(", ")
+        );
+        Err(Error::new(Kind::CutOff, problem))
     }
 
     /// Runs a hook on the workers; the error says how it ended.
     async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
         let (call, place) = (Arc::clone(&hook.call), hook.meta);
-        let scope = Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook);
+        let scope =
+            Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
         let run = panics::catch(async move { call().await });
         let run = self.workers.spawn(context::within(scope, run));
         match self.wakes.batch(AbortOnDrop(run)).await {

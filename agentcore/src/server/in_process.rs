@@ -9,8 +9,7 @@ use tokio::task::JoinHandle;
 use super::front::Front;
 use super::lifecycle::Phase;
 use super::request_body::RequestBody;
-use super::service::{self, Admission, Link, ReplyBody};
-use super::socket::End;
+use super::service::{self, Link, ReplyBody};
 use crate::agent::Agent;
 use crate::config::Settings;
 use crate::error::Error;
@@ -29,12 +28,7 @@ impl InProcess {
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
         let deliverer = tokio::spawn(Arc::clone(&front.wakes).deliver());
-        let link = Arc::new(Link {
-            front,
-            admission: Admission::Full,
-            end: Arc::new(End::default()),
-            _place: None,
-        });
+        let link = Arc::new(Link::without_socket(front));
         let server = Self { link, deliverer };
         server.link.front.run_start_hooks(&mut states).await?;
         server.link.front.begin_serving(states);

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use http::{Method, Request};
 use tokio::task::JoinHandle;
 
-use super::front::AbortOnDrop;
+use super::front::{AbortOnDrop, Front};
 use super::lifecycle::Phase;
 use super::request_body::{self, RequestBody};
-use super::service::{Link, ReplyBody, not_found, refuse};
+use super::service::{Link, ReplyBody, come_back, not_found, refuse};
 use super::socket::Hidden;
 use crate::body::Body;
+use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
-use crate::context::{Activity, Scope};
+use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, Outgoing, internal_error};
+use crate::response::Response;
 
 pub(super) async fn answer<B: RequestBody>(
     link: &Link,
@@ -90,12 +92,35 @@ async fn accept<B: RequestBody>(
         Phase::Draining => return Err(refuse(request, front.unavailable("Shutting down"))),
     }
     let settings = &front.settings;
-    let (mut head, body) = request.into_parts();
+    front.notice_restore();
     // A browser's preflight, say, goes through the layers without being work.
-    let is_work = head.uri.path() == "/invocations" && head.method == Method::POST;
-    let counts = is_work && settings.busy_while == BusyWhile::Activity;
-    let headers = std::mem::take(&mut head.headers);
-    let activity = Activity::begin(Arc::clone(&front.instance), counts, headers);
+    let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
+    let permit = if is_work {
+        let admitted = front
+            .instance
+            .concurrency
+            .admit(context::session_id(request.headers()));
+        admitted.map_err(|refusal| front.no_room(refusal))
+    } else {
+        Ok(None)
+    };
+    let permit = match permit {
+        Ok(permit) => permit,
+        Err(response) => return Err(refuse(request, response)),
+    };
+    let (mut head, body) = request.into_parts();
+    let arrival = Arrival {
+        kind: Kind::Invocation,
+        name: front
+            .agent
+            .entrypoint
+            .as_ref()
+            .map_or("", |entrypoint| entrypoint.options.name),
+        counts: is_work && settings.busy_while == BusyWhile::Activity,
+        headers: std::mem::take(&mut head.headers),
+        permit,
+    };
+    let activity = Activity::begin(Arc::clone(&front.instance), arrival);
 
     match request_body::read(
         body,
@@ -116,6 +141,22 @@ async fn accept<B: RequestBody>(
                 problem.into_response(headers, settings.max_body_bytes, settings.body_timeout);
             Err(settings.errors.apply(response).into())
         }
+    }
+}
+
+impl Front {
+    /// Why an invocation is not let in, with the advice to come back soon.
+    fn no_room(&self, refusal: Refusal) -> Response {
+        let (status, why) = match refusal {
+            Refusal::Full => (503, "Too many invocations"),
+            Refusal::SessionBusy => (409, "The session is busy"),
+            Refusal::QueueFull => (429, "Too many invocations of the session"),
+        };
+        come_back(
+            self.settings
+                .errors
+                .apply(Response::error(why).with_status(status)),
+        )
     }
 }
 

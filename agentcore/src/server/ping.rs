@@ -8,7 +8,6 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::clock::RestoreDetector;
 use super::front::Front;
 use super::lifecycle::Phase;
 use crate::agent::Callback;
@@ -30,7 +29,6 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Pinger {
     custom: Option<Custom>,
     stamp_while_busy: StampWhileBusy,
-    clock: Mutex<RestoreDetector>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +45,6 @@ impl Pinger {
         Self {
             custom: custom.map(Custom::new),
             stamp_while_busy,
-            clock: Mutex::new(RestoreDetector::new()),
         }
     }
 
@@ -55,17 +52,7 @@ impl Pinger {
         if front.phase.get() == Phase::Starting {
             return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
         }
-        if self
-            .clock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .restored()
-        {
-            tracing::info!(
-                "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
-            );
-            front.instance.tracker.restored();
-        }
+        front.notice_restore();
         if let Some(custom) = &self.custom {
             match custom.ask(front).await {
                 Ok(status) => front.instance.tracker.set_custom(status),
@@ -140,7 +127,7 @@ impl Custom {
         let (sender, receiver) = watch::channel(None);
         let call = Arc::clone(&self.handler.call);
         let place = self.handler.meta;
-        let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping);
+        let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping, place.name());
         let run_handler = async move {
             let verdict = match panics::catch(async move { call().await }).await {
                 Ok(Ok(status)) => Ok(status),

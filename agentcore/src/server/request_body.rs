@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::socket::End;
 use crate::error::BoxError;
@@ -16,6 +16,9 @@ use crate::response::Response;
 
 /// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
 const RESERVE_AT_MOST: u64 = 1 << 20;
+
+/// What a body has to bring on the long run, in bytes a second. Whoever sends less has nothing to say, only to hold.
+const LOWEST_RATE: u32 = 1024;
 
 /// How long, and how much, the server listens to a client that has been refused. A connection that is closed with
 /// unread data in it is reset, and the client may never see why.
@@ -37,13 +40,14 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'stati
 pub(super) enum Problem<B> {
     /// Larger than allowed. The rest of it is still to come.
     TooLarge(B),
-    /// Stood still for too long.
+    /// Stood still for too long, or nearly so.
     Stalled,
     /// Not HTTP, or not all of it came.
     Broken(BoxError),
 }
 
-/// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`.
+/// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`, and together no longer than that beyond what
+/// the lowest rate takes.
 pub(super) async fn read<B: RequestBody>(
     mut body: B,
     limit: usize,
@@ -56,13 +60,17 @@ pub(super) async fn read<B: RequestBody>(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = timeout(pause, next_frame(&mut body, end))
+    let mut until = Instant::now() + pause;
+    while let Some(frame) = timeout_at(until, next_frame(&mut body, end))
         .await
         .map_err(|_| Problem::Stalled)?
     {
         let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
             continue;
         };
+        // Every byte buys some time, and none buys more than a pause.
+        let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
+        until = (until + bought).min(Instant::now() + pause);
         if first.len() + rest.len() + data.len() > limit {
             return Err(Problem::TooLarge(body));
         }
@@ -136,7 +144,7 @@ impl<B: RequestBody> Problem<B> {
             }
             Self::Stalled => {
                 let details = format!(
-                    "the body stood still for {}",
+                    "the body stood still for {}, or came too slowly",
                     humantime::format_duration(pause)
                 );
                 (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)

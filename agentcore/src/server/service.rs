@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,10 +12,11 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::accept::Place;
+use super::framing::Verdict;
 use super::front::Front;
 use super::invocations;
 use super::request_body::{self, RequestBody};
-use super::socket::{End, Hidden};
+use super::socket::{End, Hidden, Socket};
 use super::wake::Batched;
 #[cfg(feature = "ws")]
 use super::websockets;
@@ -36,8 +38,46 @@ pub(crate) struct Link {
     pub(super) front: Arc<Front>,
     pub(super) admission: Admission,
     pub(super) end: Arc<End>,
+    verdict: Verdict,
+    /// That have been made so far.
+    requests: AtomicU64,
     /// Among the open connections, as long as anything is left of this one; none in a test.
-    pub(super) _place: Option<Place>,
+    _place: Option<Place>,
+}
+
+impl Link {
+    pub(super) fn new(
+        front: Arc<Front>,
+        admission: Admission,
+        socket: &Socket,
+        place: Place,
+    ) -> Self {
+        Self {
+            end: socket.end(),
+            verdict: socket.verdict(),
+            admission,
+            _place: Some(place),
+            ..Self::without_socket(front)
+        }
+    }
+
+    /// For requests that come as values.
+    pub(super) fn without_socket(front: Arc<Front>) -> Self {
+        Self {
+            front,
+            admission: Admission::Full,
+            end: Arc::default(),
+            verdict: Verdict::default(),
+            requests: AtomicU64::new(0),
+            _place: None,
+        }
+    }
+
+    /// Whether this request, the next one of its connection, could be read in two ways.
+    fn is_ambiguous(&self) -> bool {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.verdict.is_against(number)
+    }
 }
 
 /// Answers one request.
@@ -49,7 +89,9 @@ pub(super) async fn answer<B: RequestBody>(
     let Link {
         front, admission, ..
     } = &*link;
+    let is_ambiguous = link.is_ambiguous();
     let mut reply = match (request.uri().path(), request.method()) {
+        _ if is_ambiguous => refuse(request, ambiguous()),
         ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(front).await.into(),
         (path, _) if goes_through_layers(front, path) && *admission == Admission::Full => {
             return Ok(invocations::through_layers(&link, request, end).await);
@@ -69,7 +111,7 @@ pub(super) async fn answer<B: RequestBody>(
         _ => refuse(request, not_found()),
     };
     reply.body_mut().end = Some(end);
-    if *admission == Admission::Crowded {
+    if is_ambiguous || *admission == Admission::Crowded {
         reply
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -80,6 +122,13 @@ pub(super) async fn answer<B: RequestBody>(
 /// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
 fn goes_through_layers(front: &Front, path: &str) -> bool {
     front.endpoint.is_some() && path != "/ping" && path != "/ws"
+}
+
+/// For what a proxy might have read differently; see `framing`.
+fn ambiguous() -> Response {
+    let details =
+        "where the request ends is not clear: lines end with CR LF, and a length is given once";
+    Response::rejection(StatusCode::BAD_REQUEST, "Bad Request", details, None)
 }
 
 pub(super) fn not_found() -> Response {

@@ -17,10 +17,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::framing::{Framing, Verdict};
+
 /// The socket that hyper reads from and writes to.
 pub(super) struct Socket {
     stream: TcpStream,
     end: Arc<End>,
+    framing: Framing,
 }
 
 /// The end of what a client sends, and whether it is to be seen.
@@ -65,15 +68,20 @@ impl Drop for Hidden {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> (Self, Arc<End>) {
-        let end = Arc::new(End::default());
-        (
-            Self {
-                stream,
-                end: Arc::clone(&end),
-            },
-            end,
-        )
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            end: Arc::default(),
+            framing: Framing::default(),
+        }
+    }
+
+    pub(super) fn end(&self) -> Arc<End> {
+        Arc::clone(&self.end)
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        self.framing.verdict()
     }
 }
 
@@ -99,7 +107,10 @@ impl AsyncRead for Socket {
                 {
                     self.end.come.store(true, Ordering::Relaxed);
                 }
-                other => return other,
+                other => {
+                    self.framing.follow(&buffer.filled()[before..]);
+                    return other;
+                }
             }
         }
         if self.end.hidden.load(Ordering::Relaxed) {

@@ -16,7 +16,7 @@ use super::service::{
 };
 use super::socket::Socket;
 use crate::config::BusyWhile;
-use crate::context::{self, Activity};
+use crate::context::{self, Activity, Arrival, Kind};
 use crate::error::BoxError;
 use crate::invoke::internal_error;
 use crate::response::Response;
@@ -56,11 +56,18 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, R
     let Some(handler) = &front.agent.websocket else {
         return Err(not_found());
     };
-    let counts = front.settings.busy_while == BusyWhile::Activity;
-    let activity = Activity::begin(Arc::clone(&front.instance), counts, headers);
+    front.notice_restore();
+    let name = handler.meta.name();
+    let arrival = Arrival {
+        kind: Kind::Socket,
+        name,
+        counts: front.settings.busy_while == BusyWhile::Activity,
+        headers,
+        permit: None,
+    };
+    let activity = Activity::begin(Arc::clone(&front.instance), arrival);
     let scope = Arc::clone(activity.scope());
     let open = Arc::clone(&handler.open);
-    let name = handler.meta.name();
     let settings = Arc::clone(&front.settings.ws);
     let opening = Session::open(name, move |opening| open(opening), settings, activity);
     let opening = front.workers.spawn(context::within(scope, opening));

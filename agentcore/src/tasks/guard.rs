@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -30,7 +31,7 @@ impl TaskId {
         Self(ticket)
     }
 
-    pub(super) fn ticket(self) -> u64 {
+    pub(crate) fn ticket(self) -> u64 {
         self.0
     }
 }
@@ -89,6 +90,15 @@ impl TaskGuard {
 
     pub(crate) fn tracker(&self) -> &TrackerHandle {
         &self.tracker
+    }
+
+    pub(super) fn started(&self) -> Option<Instant> {
+        self.tracker.started(self.id.0)
+    }
+
+    /// Ends the task, which has become older than `limit`.
+    pub(super) fn end_by_age(self, limit: Duration) {
+        self.tracker.end_by_age(self.id.0, limit);
     }
 }
 

@@ -52,11 +52,13 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 impl BusyTracker {
     pub(crate) fn info(&self) -> AsyncTaskInfo {
         let now = Instant::now();
-        let mut running_jobs = self.tasks.collect(|ticket, task| RunningJob {
-            id: TaskId::new(ticket),
-            name: task.name.clone(),
-            duration: now.saturating_duration_since(task.started),
-            metadata: task.metadata.as_deref().cloned(),
+        let mut running_jobs = self.tasks.filter_map(|ticket, task| {
+            Some(RunningJob {
+                id: TaskId::new(ticket),
+                name: task.name.clone(),
+                duration: now.saturating_duration_since(task.started),
+                metadata: task.metadata.as_deref().cloned(),
+            })
         });
         running_jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.duration));
         AsyncTaskInfo {

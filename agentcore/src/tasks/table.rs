@@ -87,12 +87,12 @@ impl<T> Table<T> {
         }
     }
 
-    /// `read` of every value, in no particular order.
-    pub(crate) fn collect<R>(&self, read: impl Fn(u64, &T) -> R) -> Vec<R> {
+    /// What `read` makes of the values, in no particular order.
+    pub(crate) fn filter_map<R>(&self, read: impl Fn(u64, &T) -> Option<R>) -> Vec<R> {
         let mut found = Vec::new();
         for shard in 0..SHARDS {
             self.with(shard, |slots| {
-                found.extend(slots.slab.iter().map(|(slot, (generation, value))| {
+                found.extend(slots.slab.iter().filter_map(|(slot, (generation, value))| {
                     read(
                         shard as u64
                             | (slot as u64) << SHARD_BITS

@@ -117,7 +117,7 @@ mod table {
                 assert_eq!(table.remove(stray), None, "{stray}");
             }
         }
-        assert_eq!(table.collect(|ticket, ()| ticket), [ticket]);
+        assert_eq!(table.filter_map(|ticket, ()| Some(ticket)), [ticket]);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod table {
                 });
             }
         });
-        let mut all = table.collect(|_, value| *value);
+        let mut all = table.filter_map(|_, value| Some(*value));
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
     }

@@ -31,6 +31,10 @@ pub struct TimedOut {
 }
 
 impl TimedOut {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit }
+    }
+
     /// The limit that was exceeded.
     #[must_use]
     pub fn limit(&self) -> Duration {

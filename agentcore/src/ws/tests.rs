@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::session::{Session, WsSettings};
 use super::socket::Received;
 use super::{CloseCode, Message, WebSocket, WebSocketError};
-use crate::context::Activity;
+use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
 use crate::instance::Instance;
 use crate::registry::BoxFuture;
@@ -42,7 +42,7 @@ async fn open<Fut>(handler: impl FnOnce(WebSocket) -> Fut) -> Open
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    let instance = Arc::new(Instance::new(TrackerHandle::default()));
+    let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
     let settings = Arc::new(WsSettings {
         ping_interval: Duration::from_secs(25),
         max_message_bytes: 1 << 20,
@@ -51,7 +51,10 @@ where
         origins: super::Origins::Any,
         shutdown_grace: Duration::from_secs(10),
     });
-    let activity = Activity::begin(Arc::clone(&instance), false, HeaderMap::new());
+    let activity = Activity::begin(
+        Arc::clone(&instance),
+        Arrival::uncounted(Kind::Socket, "test", HeaderMap::new()),
+    );
     let opened = Session::open(
         "test",
         |mut opening| Ok(Box::pin(handler(opening.socket()?))),

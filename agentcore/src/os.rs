@@ -1,5 +1,7 @@
-//! What the process may ask of its operating system, safely: where the front stands among the threads, and how many files
-//! it may open. Linux only; elsewhere nothing happens.
+//! What the process may ask of its operating system, safely: where the front stands among the threads, how many files it
+//! may open, and when a silent peer counts as gone. Linux only; elsewhere nothing happens.
+
+use std::time::Duration;
 
 /// How much the threads of the user's code step back behind the front. Measured with eight spinning handlers on two cores:
 /// 4.5 ms for the 99th percentile of pings without it, 0.25 ms with it.
@@ -44,3 +46,15 @@ pub(crate) fn file_limit() -> Option<usize> {
 pub(crate) fn file_limit() -> Option<usize> {
     None
 }
+
+/// Gives up connections whose other side takes nothing, or acknowledges nothing, for `limit`. Connections that `listener`
+/// accepts inherit it.
+#[cfg(target_os = "linux")]
+pub(crate) fn give_up_on_silent_peers(listener: &tokio::net::TcpSocket, limit: Duration) {
+    let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    // Without it a peer that is gone is noticed a quarter of an hour later, by the kernel's own rules.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(listener, milliseconds);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn give_up_on_silent_peers(_: &tokio::net::TcpSocket, _: Duration) {}

@@ -1,0 +1,184 @@
+//! Noticing that handlers block their threads, and saying which.
+//!
+//! The front asks the workers for a sign of life, a task that does nothing. If it has not run after a second, every worker
+//! is blocked, and nothing of the agent's advances but `/ping`. Which code it is that blocks, the threads' own notes tell;
+//! see [`stall`].
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::front::Front;
+use crate::stall::{self, Slot};
+
+/// How long a poll may take before it counts as blocking.
+const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// How often the front looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often a single blocked worker is reported. All of them at once always are.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Looks for ever. One task on the front runs this.
+pub(super) async fn watch(front: Arc<Front>) -> Infallible {
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = Watch::new(front);
+    loop {
+        looks.tick().await;
+        watch.look();
+    }
+}
+
+struct Watch {
+    front: Arc<Front>,
+    last_look: Instant,
+    polls: Vec<Observed>,
+    /// The sign of life that was asked for last, and when.
+    probe: Option<(Instant, JoinHandle<()>)>,
+    /// Whether it has been said that all workers are blocked.
+    said: bool,
+    last_warning: Option<Instant>,
+}
+
+/// A poll that is in progress.
+struct Observed {
+    slot: Arc<Slot>,
+    number: u64,
+    since: Instant,
+    said: bool,
+}
+
+impl Watch {
+    fn new(front: Arc<Front>) -> Self {
+        Self {
+            front,
+            last_look: Instant::now(),
+            polls: Vec::new(),
+            probe: None,
+            said: false,
+            last_warning: None,
+        }
+    }
+
+    fn look(&mut self) {
+        let now = Instant::now();
+        // When the front itself could not look for so long, the whole process was stopped: no handler's fault.
+        let was_stopped = now - self.last_look > LONGEST_POLL;
+        self.last_look = now;
+        if was_stopped {
+            self.polls.clear();
+            self.probe = None;
+        }
+        self.look_at_polls(now);
+        self.look_for_life(now);
+    }
+
+    /// Keeps what is being polled, and since when.
+    fn look_at_polls(&mut self, now: Instant) {
+        let mut before = std::mem::take(&mut self.polls);
+        for slot in stall::slots() {
+            let Some(number) = slot.poll_in_progress() else {
+                continue;
+            };
+            let known = before
+                .iter()
+                .position(|poll| poll.number == number && Arc::ptr_eq(&poll.slot, &slot));
+            self.polls.push(match known {
+                Some(at) => before.swap_remove(at),
+                None => Observed {
+                    slot,
+                    number,
+                    since: now,
+                    said: false,
+                },
+            });
+        }
+        let may_warn = self
+            .last_warning
+            .is_none_or(|last| now - last >= WARN_EVERY);
+        let new = self
+            .polls
+            .iter_mut()
+            .find(|poll| !poll.said && poll.is_long(now));
+        if let Some(poll) = new.filter(|_| may_warn) {
+            poll.said = true;
+            self.last_warning = Some(now);
+            let what = self.front.describe(poll, now);
+            tracing::warn!(
+                "{what} blocks its thread: what waits or computes for long belongs on `tokio::task::spawn_blocking` or \
+                 into an entrypoint that is not async (said at most once a minute)"
+            );
+        }
+    }
+
+    /// Finds out whether the workers run anything at all.
+    fn look_for_life(&mut self, now: Instant) {
+        match &self.probe {
+            Some((asked, probe)) if !probe.is_finished() => {
+                if now - *asked >= LONGEST_POLL && !self.said {
+                    self.said = true;
+                    tracing::error!("{}", self.all_blocked(now));
+                }
+            }
+            Some((asked, _)) => {
+                if std::mem::take(&mut self.said) {
+                    let blocked = humantime::format_duration(whole_milliseconds(now - *asked));
+                    tracing::info!("the workers run again, after {blocked}");
+                }
+                self.probe = None;
+            }
+            // An idle agent is left alone.
+            None if self.front.instance.tracker.in_progress() == 0 => {}
+            None => self.probe = Some((now, self.front.workers.spawn(async {}))),
+        }
+    }
+
+    fn all_blocked(&self, now: Instant) -> String {
+        let long = self.polls.iter().filter(|poll| poll.is_long(now));
+        let mut what: Vec<_> = long.map(|poll| self.front.describe(poll, now)).collect();
+        if what.is_empty() {
+            what.push("code that no handler or task has called".to_owned());
+        }
+        format!(
+            "all workers ({}) are blocked and nothing but /ping advances; blocked by: {}",
+            self.front.workers.metrics().num_workers(),
+            what.join(", ")
+        )
+    }
+}
+
+impl Observed {
+    fn is_long(&self, now: Instant) -> bool {
+        now - self.since >= LONGEST_POLL
+    }
+}
+
+impl Front {
+    /// The code behind a poll, and for how long it has been at it.
+    fn describe(&self, poll: &Observed, now: Instant) -> String {
+        let at = poll.slot.at();
+        let request = self
+            .instance
+            .requests
+            .with_value(at.request, |scope| scope.to_string());
+        let task = self.instance.tracker.task_name(at.task);
+        let what = match (task, request) {
+            (Some(task), Some(request)) => format!("task `{task}` in {request}"),
+            (Some(task), None) => format!("task `{task}`"),
+            (None, Some(request)) => request,
+            (None, None) => "code of a hook or a task that is over".to_owned(),
+        };
+        let long = humantime::format_duration(whole_milliseconds(now - poll.since));
+        format!("{what}, {long} at one poll")
+    }
+}
+
+/// As log lines show it.
+pub(super) fn whole_milliseconds(duration: Duration) -> Duration {
+    Duration::from_millis(duration.as_millis() as u64)
+}

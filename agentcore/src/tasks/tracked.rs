@@ -1,0 +1,104 @@
+//! The future of an `#[async_task]` function, together with its guard.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
+
+use super::{TaskGuard, TimedOut};
+use crate::panics::Panic;
+use crate::stall::{self, At};
+
+pin_project! {
+    /// A future that is a task until it has completed, failed, panicked or been dropped.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Tracked<F> {
+        // `None` once it is over. Before the guard: what the future leaves behind is dropped while the task counts.
+        #[pin]
+        future: Option<F>,
+        guard: Option<TaskGuard>,
+        // Made at the first poll, where tasks may only become so old.
+        expiry: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+/// `future` as the task that `guard` was taken for.
+pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
+    Tracked {
+        future: Some(future),
+        guard: Some(guard),
+        expiry: None,
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    /// # Panics
+    ///
+    /// When polled after it has completed, as every async function's future; and, as the only way to stop whoever awaits
+    /// it, when the task is older than tasks may become. With `panic = "abort"` it stays pending instead.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        // Out of its place during the poll: a panic in there drops it on its way.
+        let Some(guard) = this.guard.take() else {
+            // Ended by its age, where nothing can be unwound; or polled once too often.
+            assert!(
+                this.expiry.is_some(),
+                "an async task was polled after it had completed"
+            );
+            return Poll::Pending;
+        };
+        if let Some(limit) = guard.tracker().max_age() {
+            if has_expired(this.expiry, &guard, limit, cx) {
+                this.future.set(None);
+                guard.end_by_age(limit);
+                if cfg!(panic = "unwind") {
+                    Panic::of_limit(TimedOut::new(limit)).resume();
+                }
+                return Poll::Pending;
+            }
+        }
+        let at = At::task(guard.id().ticket());
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let polled = stall::noted(at, || future.poll(cx));
+        match polled {
+            Poll::Ready(_) => this.future.set(None),
+            Poll::Pending => *this.guard = Some(guard),
+        }
+        polled
+    }
+}
+
+/// Whether the task has become older than `limit`; wakes the poller when it does.
+fn has_expired(
+    expiry: &mut Option<Pin<Box<Sleep>>>,
+    guard: &TaskGuard,
+    limit: Duration,
+    cx: &mut Context<'_>,
+) -> bool {
+    if expiry.is_none() {
+        // Ended by its id, or polled where there is no clock to wait for.
+        let (Some(started), Ok(_)) = (guard.started(), tokio::runtime::Handle::try_current())
+        else {
+            return false;
+        };
+        *expiry = Some(Box::pin(sleep_until((started + limit).into())));
+    }
+    expiry
+        .as_mut()
+        .is_some_and(|expiry| expiry.as_mut().poll(cx).is_ready())
+}
+
+impl<F> std::fmt::Debug for Tracked<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracked")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}
