@@ -176,9 +176,10 @@ impl BusyTracker {
         self.max_age.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Ends the tasks that are older than `limit`: they are aborted where that is possible, and count no longer.
-    pub(crate) fn end_older_than(&self, limit: Duration) {
-        let is_old = |task: &Task| task.started.elapsed() > limit;
+    /// Ends the tasks that are older than `limit`, and by more than `slack`: they are aborted where that is possible, and
+    /// count no longer.
+    pub(crate) fn end_older_than(&self, limit: Duration, slack: Duration) {
+        let is_old = |task: &Task| task.started.elapsed() > limit + slack;
         for ticket in self
             .tasks
             .filter_map(|ticket, task| is_old(task).then_some(ticket))

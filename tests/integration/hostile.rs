@@ -166,6 +166,12 @@ fn ambiguous_lengths_are_refused() {
         "content-length: -1\r\n",
         "transfer-encoding: gzip\r\n",
         "transfer-encoding: chunked, identity\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 2\r\n",
+        "content-length: 2\r\ntransfer-encoding: chunked\r\n",
+        "content-length: 2\n",
+        "x: a\n b\r\ncontent-length: 2\r\n",
+        "x: a\r\n b\r\ncontent-length: 2\r\n",
+        "x : a\r\ncontent-length: 2\r\n",
     ] {
         let request = format!("POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}\r\n{{}}");
         let rest = agent
@@ -179,6 +185,26 @@ fn ambiguous_lengths_are_refused() {
             String::from_utf8_lossy(&rest)
         );
     }
+    still_well(&agent);
+}
+
+/// What comes before it on the same connection is answered; what comes behind it is not even looked at.
+#[test]
+fn a_request_that_could_be_read_in_two_ways_ends_its_connection() {
+    let agent = agent(&[]);
+    let good = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
+    let smuggling = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n\
+        0\r\n\r\nX";
+    let all = [good, smuggling, good].concat();
+    let mut client = agent.connect().try_send(all.as_bytes());
+    assert_eq!(client.next_reply().parts(), (200, json!({})));
+    let refused = client.next_reply();
+    assert_eq!(
+        (refused.status, refused.json()["error"].as_str()),
+        (400, Some("Bad Request"))
+    );
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert_eq!(client.rest(), b"");
     still_well(&agent);
 }
 

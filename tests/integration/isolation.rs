@@ -75,5 +75,46 @@ fn a_signal_is_noticed_while_every_worker_is_blocked() {
     agent.signal("TERM");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("cut off: an invocation"), "{stderr}");
+    assert!(
+        stderr.contains("cut off: invocation ") && stderr.contains(" of `handler` after "),
+        "{stderr}"
+    );
+}
+
+/// Time is the subject: a second is what a poll may take.
+#[test]
+fn blocked_workers_are_reported_with_the_handlers_that_block_them() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_WORKER_THREADS", "2")],
+    );
+    let running: Vec<_> = ["first", "second"]
+        .into_iter()
+        .map(|id| {
+            let body = r#"{"action": "block", "seconds": 2.5}"#;
+            let head = format!(
+                "POST /invocations HTTP/1.1\r\nhost: a\r\nx-amzn-requestid: {id}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let client = agent.connect().send((head + body).as_bytes());
+            std::thread::spawn(move || client.reply())
+        })
+        .collect();
+    let one = agent.line_with("blocks its thread");
+    assert!(
+        one.contains("invocation first of `handler`")
+            || one.contains("invocation second of `handler`"),
+        "{one}"
+    );
+    let all = agent.line_with("all workers (2) are blocked");
+    for name in [
+        "invocation first of `handler`",
+        "invocation second of `handler`",
+    ] {
+        assert!(all.contains(name), "{all}");
+    }
+    agent.line_with("the workers run again");
+    for reply in running {
+        assert_eq!(reply.join().expect("a reply").status, 200);
+    }
 }

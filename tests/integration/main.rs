@@ -8,6 +8,8 @@ mod entrypoints;
 mod hostile;
 mod isolation;
 mod layers;
+mod limits;
+mod old_tasks;
 mod ping_handler;
 mod replies;
 mod shutdown;

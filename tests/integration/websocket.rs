@@ -899,7 +899,7 @@ mod stopping {
         let (status, stderr) = agent.wait();
         assert_eq!(status.code(), Some(1), "{stderr}");
         assert!(
-            stderr.contains("cut off: an invocation or socket"),
+            stderr.contains("cut off: socket ") && stderr.contains(" of `obey` after "),
             "{stderr}"
         );
     }

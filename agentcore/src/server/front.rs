@@ -285,8 +285,9 @@ impl Front {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            // Those come first: they can be told.
-            self.instance.tracker.end_older_than(limit + looks.period());
+            // A little late, so that those come first.
+            let slack = looks.period();
+            self.instance.tracker.end_older_than(limit, slack);
         }
     }
 

@@ -139,8 +139,14 @@ impl Watch {
     }
 
     fn all_blocked(&self, now: Instant) -> String {
-        let long = self.polls.iter().filter(|poll| poll.is_long(now));
-        let mut what: Vec<_> = long.map(|poll| self.front.describe(poll, now)).collect();
+        // What began a moment later than the others is as much a part of it.
+        let blocking = self
+            .polls
+            .iter()
+            .filter(|poll| now - poll.since >= LONGEST_POLL / 2);
+        let mut what: Vec<_> = blocking
+            .map(|poll| self.front.describe(poll, now))
+            .collect();
         if what.is_empty() {
             what.push("code that no handler or task has called".to_owned());
         }

@@ -1,0 +1,193 @@
+//! What an agent lets in, and how it says that there is no room.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Agent, Client, Reply};
+
+fn agent(environment: &[(&str, &str)]) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_agent_macros"), environment)
+}
+
+/// Begins an invocation of a session.
+fn invoke_in(agent: &Agent, session: &str, event: &Value) -> Client {
+    let body = event.to_string();
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: a\r\nx-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    agent.connect().send((head + &body).as_bytes())
+}
+
+fn refusal(reply: &Reply) -> (u16, Option<&str>, String) {
+    let error = reply.json()["error"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    (reply.status, reply.header("retry-after"), error)
+}
+
+#[test]
+fn one_invocation_too_many_is_told_to_come_back() {
+    let agent = agent(&[("AGENTCORE_MAX_INVOCATIONS", "2")]);
+    let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
+    // It counts from its head on.
+    let sending = agent.connect().begin_post();
+    agent.until("both are in flight", |agent| {
+        agent.invoke(json!({})).status == 503
+    });
+    assert_eq!(
+        refusal(&agent.invoke(json!({}))),
+        (503, Some("1"), "Too many invocations".to_owned())
+    );
+    assert!(agent.ping().busy);
+
+    let body = br#"{"action": "open", "gate": "g"}"#;
+    let sent = sending
+        .send(format!("{:x}\r\n", body.len()).as_bytes())
+        .send(body)
+        .send(b"\r\n0\r\n\r\n");
+    assert_eq!(sent.reply().status, 200);
+    assert_eq!(running.join().expect("a reply").status, 200);
+    assert_eq!(agent.invoke(json!({})).status, 200);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[test]
+fn a_refusal_is_in_band_where_errors_are() {
+    let agent = agent(&[
+        ("AGENTCORE_MAX_INVOCATIONS", "1"),
+        ("AGENTCORE_ERRORS", "in-band"),
+    ]);
+    let _held = agent.connect().begin_post();
+    assert_eq!(
+        agent.invoke(json!({})).parts(),
+        (
+            200,
+            json!({ "error": "Too many invocations", "status": 503 })
+        )
+    );
+}
+
+#[test]
+fn a_busy_session_is_rejected_and_other_sessions_are_not() {
+    let agent = agent(&[("AGENTCORE_SESSION_POLICY", "reject")]);
+    let wait = json!({ "action": "wait", "gate": "g" });
+    let running = invoke_in(&agent, "one", &wait);
+    agent.until_tasks(1);
+    assert_eq!(
+        refusal(&invoke_in(&agent, "one", &json!({})).reply()),
+        (409, Some("1"), "The session is busy".to_owned())
+    );
+    assert_eq!(invoke_in(&agent, "two", &json!({})).reply().status, 200);
+    assert_eq!(
+        agent
+            .invoke(json!({ "action": "open", "gate": "g" }))
+            .status,
+        200
+    );
+    assert_eq!(running.reply().status, 200);
+    agent.until("the session is free", |agent| {
+        invoke_in(agent, "one", &json!({})).reply().status == 200
+    });
+}
+
+#[test]
+fn a_queued_invocation_is_busy_and_runs_in_its_turn() {
+    let agent = agent(&[("AGENTCORE_SESSION_POLICY", "queue")]);
+    let wait = |gate: &str| json!({ "action": "wait", "gate": gate });
+    let first = invoke_in(&agent, "one", &wait("first"));
+    agent.until_tasks(1);
+    let second = invoke_in(&agent, "one", &wait("second"));
+    // Where a session queues, others pass.
+    assert_eq!(invoke_in(&agent, "two", &json!({})).reply().status, 200);
+    assert_eq!(agent.tasks()["active_tasks"], 1);
+    agent.invoke(json!({ "action": "open", "gate": "first" }));
+    assert_eq!(first.reply().json(), json!({ "passed": "first" }));
+    agent.until_tasks(1);
+    assert!(agent.ping().busy);
+    agent.invoke(json!({ "action": "open", "gate": "second" }));
+    assert_eq!(second.reply().json(), json!({ "passed": "second" }));
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+/// Accepted is accepted: a client that does not wait for its turn has its work done all the same.
+#[test]
+fn a_queued_invocation_whose_client_has_left_is_finished() {
+    let agent = agent(&[("AGENTCORE_SESSION_POLICY", "queue")]);
+    let first = invoke_in(&agent, "one", &json!({ "action": "wait", "gate": "first" }));
+    agent.until_tasks(1);
+    let spawn = json!({ "action": "spawn", "gate": "second" });
+    let mut queued = invoke_in(&agent, "one", &spawn);
+    // A second request behind it tells that the first has been read: it is answered only then.
+    queued = queued.send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+    agent.until("both are in flight", |agent| {
+        let status = agent.invoke(json!({ "action": "status" })).json();
+        status["active_tasks"] == 1
+    });
+    drop(queued.finish_sending());
+    agent.invoke(json!({ "action": "open", "gate": "first" }));
+    assert_eq!(first.reply().status, 200);
+    agent.until("the queued invocation has run", |agent| {
+        agent.tasks()["active_tasks"] == 1
+    });
+    agent.invoke(json!({ "action": "open", "gate": "second" }));
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+/// Time is the subject: bytes that come, but too slowly to be worth waiting for.
+#[test]
+fn a_body_that_trickles_is_given_up() {
+    let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "300ms")]);
+    let mut client = agent
+        .connect()
+        .send(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
+    let began = Instant::now();
+    // Each byte comes long before a pause is over.
+    while began.elapsed() < Duration::from_millis(800) {
+        client = client.try_send(b" ");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(client.next_reply().status, 408);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+/// A reply that nobody takes would keep the agent busy for as long as its client likes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_takes_nothing_of_its_reply_is_given_up() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_replies"),
+        &[("AGENTCORE_WRITE_TIMEOUT", "300ms")],
+    );
+    let mut client = agent.connect().send_post(b"\"large\"");
+    assert_eq!(client.head().0, 200);
+    assert!(agent.ping().busy);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_without_descriptors_accepts_again_when_there_are_some() {
+    let agent = agent(&[]);
+    let mut client = agent.connect();
+    // Lower than what the test may open itself.
+    let limit = format!("--nofile={0}:{0}", 200);
+    let limited = std::process::Command::new("prlimit")
+        .args(["--pid", &agent.pid().to_string(), &limit])
+        .status();
+    assert!(limited.expect("a prlimit command").success());
+    let event = json!({ "action": "open_files" }).to_string();
+    client = client.send_post(event.as_bytes());
+    let opened = client.next_reply().json()["opened"].as_u64();
+    assert!(opened > Some(50), "{opened:?}");
+    // Connected by the kernel, accepted when the files have been closed.
+    assert_eq!(agent.invoke(json!({ "still": "well" })).status, 200);
+    assert!(
+        agent
+            .line_with("cannot accept connections")
+            .contains("trying again")
+    );
+}
