@@ -177,15 +177,11 @@ mod tests {
         noted(request, || {
             let number = THREAD.with(|thread| thread.slot.poll_in_progress());
             assert_eq!(seen(), Some(request));
-            noted(task, || {
-                assert_eq!(
-                    seen(),
-                    Some(At {
-                        request: 7,
-                        task: 9
-                    })
-                )
-            });
+            let both = At {
+                request: 7,
+                task: 9,
+            };
+            assert_eq!(noted(task, seen), Some(both));
             assert_eq!(seen(), Some(request));
             // The outer poll is still the same one.
             assert_eq!(THREAD.with(|thread| thread.slot.poll_in_progress()), number);

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Finished, TaskError};
 use crate::error::BoxError;
+use crate::panics;
 use crate::response::Json;
 use crate::tasks::TaskId;
 
@@ -47,9 +48,14 @@ pub enum TaskStatus {
 impl TaskStatus {
     pub(super) fn of<T: TaskResult>(result: Result<T, TaskError>) -> Self {
         match result {
-            Ok(value) => match value.into_json() {
-                Ok(value) => Self::Completed(value),
-                Err(error) => Self::Failed(error),
+            // Serialising is the user's code, and this is no place to end by a panic in it.
+            Ok(value) => match panics::guard(|| value.into_json()) {
+                Ok(Ok(value)) => Self::Completed(value),
+                Ok(Err(error)) => Self::Failed(error),
+                Err(panic) => {
+                    panic.log("serialising a task's result");
+                    Self::Failed(TaskError::Panicked.to_string())
+                }
             },
             Err(TaskError::Cancelled) => Self::Cancelled,
             Err(TaskError::TimedOut(_)) => Self::TimedOut,

@@ -127,8 +127,9 @@ impl Framing {
         };
         let at = self.at;
         self.at = match at {
-            // A blank line before a request is allowed, and means nothing.
-            At::RequestLine if line.is_empty() => At::RequestLine,
+            // Behind trailers, a blank line ends the request; before a request it is allowed, and means nothing.
+            At::RequestLine | At::Trailer if line.is_empty() => At::RequestLine,
+            At::Trailer => At::Trailer,
             At::RequestLine => {
                 self.heads += 1;
                 self.head = Head::default();
@@ -142,8 +143,6 @@ impl Framing {
                 None => return self.lose_track(),
             },
             At::ChunkEnd if line.is_empty() => At::ChunkSize,
-            At::Trailer if line.is_empty() => At::RequestLine,
-            At::Trailer => At::Trailer,
             At::Header | At::ChunkEnd | At::Data(..) | At::Lost => return self.lose_track(),
         };
     }
