@@ -146,9 +146,10 @@ impl Endpoint {
     ) -> JoinHandle<Outgoing> {
         let Self(call) = self.clone();
         let scope = Arc::clone(activity.scope());
-        let in_flight = InFlight(Arc::new(Mutex::new(Some(activity))));
-        request.extensions_mut().insert(in_flight.clone());
         let run = async move {
+            activity.its_turn().await;
+            let in_flight = InFlight(Arc::new(Mutex::new(Some(activity))));
+            request.extensions_mut().insert(in_flight.clone());
             let reply = async {
                 let (parts, body) = call(request).await.into_parts();
                 Response::from_parts(parts, body.settle(context::hold()).await)

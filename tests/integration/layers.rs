@@ -80,3 +80,29 @@ fn errors_panics_and_unknown_paths_keep_their_answers() {
     assert_eq!(agent.get("/invocations").status, 405);
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }
+
+#[test]
+fn a_session_takes_its_turn_before_the_layers_are_asked() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_layers"),
+        &[("AGENTCORE_SESSION_POLICY", "reject")],
+    );
+    let invoke = |event: &str| {
+        let head = format!(
+            "POST /invocations HTTP/1.1\r\nhost: a\r\nx-amzn-bedrock-agentcore-runtime-session-id: one\r\n\
+             content-length: {}\r\n\r\n",
+            event.len()
+        );
+        agent.connect().send((head + event).as_bytes())
+    };
+    let hanging = invoke(r#"{"action": "hang"}"#);
+    agent.until("it hangs", |agent| agent.ping().busy);
+    agent.until("the session is refused", |_| {
+        invoke("{}").reply().status == 409
+    });
+    // The layer's time-out ends it, and with it the session's turn.
+    assert_eq!(hanging.reply().status, 408);
+    agent.until("the session is free", |_| {
+        invoke("{}").reply().status == 200
+    });
+}
