@@ -7,39 +7,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use super::OnReady;
 use super::accept::accept_all;
 use super::clock::RestoreDetector;
 use super::graceful::Graceful;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
+use super::old_tasks;
 use super::ping::Pinger;
-use super::stalls::{self, whole_milliseconds};
+use super::stalls;
 use super::wake::WakeQueue;
-use crate::agent::{Agent, Callback};
+use crate::agent::Agent;
 use crate::concurrency::Concurrency;
 use crate::config::Settings;
-use crate::context::{self, Kind as ScopeKind, Scope};
-use crate::error::{Error, Kind, with_causes};
+use crate::error::{Error, Kind};
 use crate::instance::Instance;
 use crate::layer::Endpoint;
-use crate::panics;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
 
 /// How long replies that are written may take to leave, once nothing produces any more.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// What shutdown hooks get when the work in progress has used up the grace.
-const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
-
-/// What is cut off is named up to so many; beyond that a log would be lost rather than read.
-const MOST_NAMED: usize = 500;
-
-/// How often the ages of tasks are looked at.
-const SHORTEST_LOOK: Duration = Duration::from_millis(20);
-const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// The same, when the grace is over already.
+const LAST_FLUSH: Duration = Duration::from_millis(200);
 
 /// What every connection shares.
 pub(super) struct Front {
@@ -128,8 +120,17 @@ impl StopRequests<'_> {
 /// How the server's life ended.
 struct Ended {
     result: Result<(), Error>,
-    /// Without waiting for replies that are on their way out.
-    at_once: bool,
+    /// How long replies that are on their way out are waited for.
+    patience: Duration,
+}
+
+impl Ended {
+    fn at_once(result: Result<(), Error>) -> Self {
+        Self {
+            result,
+            patience: Duration::ZERO,
+        }
+    }
 }
 
 impl Front {
@@ -179,16 +180,14 @@ impl Front {
         tokio::spawn(Arc::clone(&self.wakes).deliver());
         tokio::spawn(stalls::watch(Arc::clone(&self)));
         if let Some(limit) = self.settings.task_max_age {
-            tokio::spawn(Arc::clone(&self).end_old_tasks(limit));
+            tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
         }
         let ended = tokio::select! {
             never = accept_all(Arc::clone(&self), listener, &graceful) => match never {},
             ended = self.phases(states, on_ready, requests) => ended,
         };
-        // What is left are replies on their way out, idle connections, and clients that do not read. Who asked twice
-        // does not want to wait for them.
-        let patience = if ended.at_once { Duration::ZERO } else { FLUSH };
-        let _ = timeout(patience, graceful.shutdown()).await;
+        // What is left are replies on their way out, idle connections, and clients that do not read.
+        let _ = timeout(ended.patience, graceful.shutdown()).await;
         ended.result
     }
 
@@ -201,11 +200,11 @@ impl Front {
     ) -> Ended {
         tokio::select! {
             started = self.run_start_hooks(&mut states) => if let Err(error) = started {
-                return Ended { result: Err(error), at_once: true };
+                return Ended::at_once(Err(error));
             },
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
-                return Ended { result: Ok(()), at_once: true };
+                return Ended::at_once(Ok(()));
             }
         }
         self.begin_serving(states);
@@ -223,10 +222,14 @@ impl Front {
             humantime::format_duration(grace)
         );
         tokio::select! {
-            result = self.drain(grace) => Ended { result, at_once: false },
+            result = self.drain(grace) => Ended {
+                // What has been named as cut off is: it gets no second grace.
+                patience: if result.is_ok() { FLUSH } else { LAST_FLUSH },
+                result,
+            },
             name = requests.another_signal() => {
                 tracing::error!("{name} again: stopping at once");
-                Ended { result: self.report_cut_off(), at_once: true }
+                Ended::at_once(self.report_cut_off())
             }
         }
     }
@@ -234,116 +237,6 @@ impl Front {
     pub(super) fn begin_serving(&self, states: States) {
         self.instance.states.get_or_init(|| states);
         self.phase.advance(Phase::Serving);
-    }
-
-    /// Runs the start hooks, one after the other, on the workers.
-    pub(super) async fn run_start_hooks(&self, states: &mut States) -> Result<(), Error> {
-        for hook in &self.agent.start_hooks {
-            let failed = |why: String| {
-                Error::new(
-                    Kind::Start,
-                    format!("start hook {} {why}", hook.callback.meta),
-                )
-            };
-            let run = self.on_workers(&hook.callback);
-            let made = match hook.timeout {
-                None => run.await,
-                Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
-                    Err(format!(
-                        "took longer than {}",
-                        humantime::format_duration(limit)
-                    ))
-                }),
-            };
-            states.insert(made.map_err(failed)?);
-        }
-        Ok(())
-    }
-
-    /// Lets work in progress finish within `grace`, then runs the shutdown hooks.
-    pub(super) async fn drain(&self, grace: Duration) -> Result<(), Error> {
-        let deadline = tokio::time::Instant::now() + grace;
-        let finished = match tokio::time::timeout_at(deadline, self.instance.tracker.idle()).await {
-            Ok(()) => Ok(()),
-            Err(_) => self.report_cut_off(),
-        };
-        let until = deadline.max(tokio::time::Instant::now() + LEAST_FOR_HOOKS);
-        for hook in &self.agent.shutdown_hooks {
-            match tokio::time::timeout_at(until, self.on_workers(hook)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => tracing::error!("shutdown hook {} {why}", hook.meta),
-                Err(_) => tracing::error!("shutdown hook {} was cut off", hook.meta),
-            }
-        }
-        finished
-    }
-
-    /// Ends tasks that have become too old, for ever. Those that are polled end by themselves, and in time; this is for
-    /// the ones that nobody polls.
-    async fn end_old_tasks(self: Arc<Self>, limit: Duration) {
-        let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            looks.tick().await;
-            // A little late, so that those come first.
-            let slack = looks.period();
-            self.instance.tracker.end_older_than(limit, slack);
-        }
-    }
-
-    /// Names everything that still runs; an error if anything does.
-    fn report_cut_off(&self) -> Result<(), Error> {
-        let requests = self.instance.requests.filter_map(|_, scope| {
-            let age = scope.age();
-            Some((age, scope.to_string()))
-        });
-        let tasks = self.instance.tracker.info().running_jobs;
-        let tasks = tasks
-            .into_iter()
-            .map(|task| (task.duration, format!("task `{}` {}", task.name, task.id)));
-        let mut cut_off: Vec<_> = requests.into_iter().chain(tasks).collect();
-        if cut_off.is_empty() {
-            return Ok(());
-        }
-        cut_off.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
-        let count = cut_off.len();
-        let mut lines: Vec<_> = cut_off
-            .into_iter()
-            .take(MOST_NAMED)
-            .map(|(age, what)| {
-                let age = humantime::format_duration(whole_milliseconds(age));
-                format!("{what} after {age}")
-            })
-            .collect();
-        if count > lines.len() {
-            lines.push(format!("{} more", count - lines.len()));
-        }
-        lines
-            .iter()
-            .for_each(|what| tracing::error!("cut off: {what}"));
-        let problem = format!(
-            "stopped before everything was finished; cut off: {}",
-            lines.join(", ")
-        );
-        Err(Error::new(Kind::CutOff, problem))
-    }
-
-    /// Runs a hook on the workers; the error says how it ended.
-    async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
-        let (call, place) = (Arc::clone(&hook.call), hook.meta);
-        let scope =
-            Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
-        let run = panics::catch(async move { call().await });
-        let run = self.workers.spawn(context::within(scope, run));
-        match self.wakes.batch(AbortOnDrop(run)).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(format!("failed: {}", with_causes(&*error))),
-            Ok(Err(panic)) => {
-                panic.log(&format!("hook {place}"));
-                Err("panicked".to_owned())
-            }
-            Err(_) => Err("was cancelled".to_owned()),
-        }
     }
 }
 

@@ -1,0 +1,67 @@
+//! Hooks: the user's code at both ends of the server's life, run on the workers.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::front::{AbortOnDrop, Front};
+use crate::agent::Callback;
+use crate::context::{self, Kind as ScopeKind, Scope};
+use crate::error::{Error, Kind, with_causes};
+use crate::panics;
+use crate::state::States;
+
+impl Front {
+    /// Runs the start hooks, one after the other, on the workers.
+    pub(super) async fn run_start_hooks(&self, states: &mut States) -> Result<(), Error> {
+        for hook in &self.agent.start_hooks {
+            let failed = |why: String| {
+                Error::new(
+                    Kind::Start,
+                    format!("start hook {} {why}", hook.callback.meta),
+                )
+            };
+            let run = self.on_workers(&hook.callback);
+            let made = match hook.timeout {
+                None => run.await,
+                Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
+                    Err(format!(
+                        "took longer than {}",
+                        humantime::format_duration(limit)
+                    ))
+                }),
+            };
+            states.insert(made.map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    /// Runs the shutdown hooks, one after the other, until the time is over.
+    pub(super) async fn run_shutdown_hooks(&self, until: Instant) {
+        for hook in &self.agent.shutdown_hooks {
+            match timeout_at(until, self.on_workers(hook)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => tracing::error!("shutdown hook {} {why}", hook.meta),
+                Err(_) => tracing::error!("shutdown hook {} was cut off", hook.meta),
+            }
+        }
+    }
+
+    /// Runs a hook on the workers; the error says how it ended.
+    async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
+        let (call, place) = (Arc::clone(&hook.call), hook.meta);
+        let scope =
+            Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
+        let run = panics::catch(async move { call().await });
+        let run = self.workers.spawn(context::within(scope, run));
+        match self.wakes.batch(AbortOnDrop(run)).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(error))) => Err(format!("failed: {}", with_causes(&*error))),
+            Ok(Err(panic)) => {
+                panic.log(&format!("hook {place}"));
+                Err("panicked".to_owned())
+            }
+            Err(_) => Err("was cancelled".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Ending tasks that have become too old.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::front::Front;
+
+/// How often the ages of tasks are looked at.
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+
+/// Looks for ever. One task on the front runs this. Tasks that are polled end by themselves, and in time; this is for the
+/// ones that nobody polls.
+pub(super) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
+    let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        // A little late, so that those come first.
+        let slack = looks.period();
+        front.instance.tracker.end_older_than(limit, slack);
+    }
+}
