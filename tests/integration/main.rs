@@ -5,6 +5,7 @@ mod cancellation;
 mod configuration;
 mod debug_actions;
 mod entrypoints;
+mod faults;
 mod hostile;
 mod isolation;
 mod layers;
