@@ -153,10 +153,7 @@ impl Agent {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("a kill command").success());
+        signal(&self.child, name);
     }
 
     /// Waits for the end, and returns it with what is left of stderr.
@@ -217,7 +214,15 @@ pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Recei
     (child, lines)
 }
 
-fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("a kill command").success());
+}
+
+/// Waits for the end of a program, and returns it with what is left of its stderr.
+pub(crate) fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
     let deadline = Instant::now() + DEADLINE;
     let mut text = String::new();
     // Stderr closes when the process ends.
