@@ -519,6 +519,65 @@ mod blocking {
     }
 }
 
+/// A drop is the last part of the work: while it runs, the agent is busy.
+mod slow_drops {
+    use super::*;
+
+    fn is_busy_until_it_is_dropped(place: &str, environment: &[(&str, &str)]) {
+        // The drop blocks a worker.
+        let workers = [("AGENTCORE_WORKER_THREADS", "4")];
+        let agent = Plain.agent(&[environment, &workers].concat());
+        let event = json!({ "kind": "slow", "outcome": place }).to_string();
+        let mut client = agent.connect().send_post(event.as_bytes());
+        match place {
+            "stream" => {
+                assert_eq!(client.head().0, 200);
+                assert_eq!(client.chunk(), b"data: \"one\"\n\n");
+            }
+            "handler" => drop(agent.line_with("in the middle")),
+            _ => assert_eq!(client.next_reply().status, 200),
+        }
+        if !environment.iter().any(|(name, _)| *name == LIMIT) {
+            drop(client);
+        }
+        agent.line_with("being dropped");
+        assert!(agent.ping().busy, "{place}");
+        agent.invoke(json!({ "kind": "let go" }));
+        agent.until_within(RECOVERY, &format!("{place}: idle"), |agent| {
+            !agent.ping().busy
+        });
+    }
+
+    const LIMIT: &str = "ENTRYPOINT_TIMEOUT_MS";
+
+    #[test]
+    fn of_a_handler_over_its_limit() {
+        is_busy_until_it_is_dropped("handler", &[(LIMIT, "100")]);
+    }
+
+    #[test]
+    fn of_a_handler_whose_client_left() {
+        is_busy_until_it_is_dropped("handler", &[("CANCEL_ON_DISCONNECT", "1")]);
+    }
+
+    #[test]
+    fn of_a_producer_whose_reader_left() {
+        is_busy_until_it_is_dropped("stream", &[]);
+    }
+
+    #[test]
+    fn of_a_task_that_was_aborted() {
+        is_busy_until_it_is_dropped("new task", &[]);
+        is_busy_until_it_is_dropped("task", &[]);
+    }
+
+    #[test]
+    fn of_a_background_task_that_was_aborted() {
+        is_busy_until_it_is_dropped("new background task", &[]);
+        is_busy_until_it_is_dropped("background task", &[]);
+    }
+}
+
 mod sigterm {
     use super::*;
 

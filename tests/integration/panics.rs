@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::websocket::Peer;
+use crate::support::websocket::{FINAL, Peer, TEXT, handshake, masked};
 use crate::support::{Agent, failed_start};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_panics");
@@ -200,6 +200,22 @@ fn in_a_socket_it_is_a_1011() {
     recovers(&agent, "the end, alone");
 }
 
+/// A client that resets its connection while the handler's arguments are being made. It has sent a frame already: a server
+/// that has something to read does not look for the end. Closing with a reply unread is what makes a reset.
+#[test]
+#[ignore = "a bug of the library: `websockets::hand_over` drops the handler on the front"]
+fn in_the_arguments_of_a_socket_whose_client_has_left_it_is_logged() {
+    let agent = agent("", "");
+    let mut bytes = b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n".to_vec();
+    bytes.extend(handshake("x-late: 1\r\n").into_bytes());
+    bytes.extend(masked(FINAL | TEXT, b"the end"));
+    let client = agent.connect().send(&bytes);
+    agent.line_with("the handshake waits");
+    drop(client);
+    agent.invoke(json!({ "in": "open" }));
+    recovers(&agent, "the arguments of a socket");
+}
+
 #[test]
 fn in_a_ping_handler_it_leaves_the_automatic_status() {
     for how in ["panic", "display", "source", "error"] {
@@ -256,4 +272,14 @@ fn in_the_error_of_a_shutdown_hook_it_is_logged() {
 #[ignore = "a bug of the library: states are dropped on the front, which panics and makes the exit code 1"]
 fn in_the_drop_of_a_state_it_is_logged() {
     is_logged_behind_the_last_work("state", "");
+}
+
+/// A runtime, which is what a blocking HTTP client is inside, may not be dropped by a thread that runs tasks.
+#[test]
+#[ignore = "a bug of the library: states are dropped on the front, which panics and makes the exit code 1"]
+fn a_state_may_hold_a_runtime_of_its_own() {
+    let agent = agent("runtime", "");
+    agent.signal("TERM");
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
 }
