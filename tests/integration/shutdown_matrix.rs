@@ -87,7 +87,10 @@ fn begin(agent: &Agent, state: State, seconds: u64) -> Caller {
         Idle | Start => return Caller::None,
         MidHead => {
             let head = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-le";
-            return Caller::Http(agent.connect().send(head.as_bytes()));
+            let client = agent.connect().send(head.as_bytes());
+            // One thread reads from all connections: what was sent before this is read before it.
+            agent.ping();
+            return Caller::Http(client);
         }
         MidBody => return Caller::Http(agent.connect().begin_post().send(b"1\r\n{\r\n")),
         Handler | Twice => Caller::Http(agent.connect().send_post(nap("handler").as_bytes())),
