@@ -45,6 +45,7 @@ fn in_a_handler_it_is_a_500() {
         "the end",
         "an unpolled task",
         "the reply",
+        "the panic",
         "display",
         "source",
         "error",
@@ -180,7 +181,7 @@ fn in_a_result_that_is_kept_it_is_the_tasks_failure() {
 #[test]
 fn in_a_socket_it_is_a_1011() {
     let agent = agent("", "");
-    for place in ["the reply", "display", "source", "error"] {
+    for place in ["the reply", "the panic", "display", "source", "error"] {
         let mut peer = Peer::open(&agent);
         peer.text(place);
         assert_eq!(peer.expect_close(1011), "internal error", "{place}");
