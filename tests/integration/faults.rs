@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::websocket::Peer;
-use crate::support::{Agent, Client, all_at_once, post, was_cut_off};
+use crate::support::{Agent, Client, DEADLINE, all_at_once, post, was_cut_off};
 
 /// Pieces of work in one round of a cell, all at the same time. Two rounds are made: the first is for what a process
 /// allocates once, the second must not add to it.
@@ -138,7 +138,8 @@ impl Caller {
     }
 }
 
-/// The one connection on which a cell's questions are asked: none of theirs is among those still being closed.
+/// The one connection on which a cell's questions are asked. What was asked before is over when the next is read, so that
+/// no question makes the agent busy for another, or keeps a descriptor.
 struct Observer(Client);
 
 impl Observer {
@@ -147,19 +148,42 @@ impl Observer {
         self.0.next_reply().json()["status"].take()
     }
 
-    /// What the agent says of itself; the question is the one task that is alive.
-    fn report(&mut self) -> Value {
-        self.0.write(&post(br#"{"kind":"report"}"#));
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` makes is passed on as it is"
+    )]
+    fn ask(&mut self, event: Value) -> Value {
+        self.0.write(&post(event.to_string().as_bytes()));
         self.0.next_reply().json()
     }
-}
 
-fn report(agent: &Agent) -> Value {
-    Observer(agent.connect()).report()
-}
+    /// What the agent says of itself; the question is the one task that is alive.
+    fn report(&mut self) -> Value {
+        self.ask(json!({ "kind": "report" }))
+    }
 
-fn open(agent: &Agent, count: usize) {
-    agent.invoke(json!({ "kind": "open", "count": count }));
+    fn open(&mut self, count: usize) {
+        self.ask(json!({ "kind": "open", "count": count }));
+    }
+
+    /// Waits until `holds`.
+    fn until(&mut self, what: &str, holds: impl Fn(&mut Self) -> bool) {
+        let began = Instant::now();
+        while !holds(self) {
+            assert!(began.elapsed() < DEADLINE, "waited too long: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn until_at_the_gate(&mut self, count: usize, what: &str) {
+        self.until(what, |observer| observer.report()["at_the_gate"] == count);
+    }
+
+    /// All works are in the middle, and the ping says so.
+    fn sees_work(&mut self, what: &str) {
+        assert_eq!(self.report()["at_the_gate"], WORKS, "{what}");
+        assert_eq!(self.status(), "HealthyBusy", "{what}");
+    }
 }
 
 /// One cell of the matrix: `WORKS` works of a kind that end with `outcome`, twice.
@@ -173,7 +197,7 @@ fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
     let descriptors = agent.descriptors();
     let mut largest = usize::MAX;
     for rounds in 1..=2 {
-        round(&agent, kind, outcome, sees);
+        round(&agent, &mut observer, kind, outcome, sees);
         let (finished, cut) = match work {
             Finished => (rounds * WORKS, 0),
             Cut => (0, rounds * WORKS),
@@ -201,7 +225,7 @@ fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
     }
 }
 
-fn round(agent: &Agent, kind: Kind, outcome: &str, sees: Sees<'_>) {
+fn round(agent: &Agent, observer: &mut Observer, kind: Kind, outcome: &str, sees: Sees<'_>) {
     let calls = (0..WORKS).map(|_| kind.call(agent, outcome));
     // Read now or never, where the reply does not wait for the work.
     let at_once = matches!((kind, outcome), (Spawned, _) | (Blocking, "abort" | "drop"))
@@ -211,57 +235,53 @@ fn round(agent: &Agent, kind: Kind, outcome: &str, sees: Sees<'_>) {
     } else {
         calls.collect()
     };
-    let says = |what: &str| format!("{kind:?}, {outcome}: {what}");
-    // A limit does not wait for us; where it cuts nothing off, the work does.
-    if outcome != "timeout" || kind == Blocking {
-        agent.until(&says("all are in the middle"), |agent| {
-            report(agent)["at_the_gate"] == WORKS
+    let name = format!("{kind:?}, {outcome}");
+    if outcome == "timeout" && kind != Blocking {
+        // A limit does not wait for us at the gate. It is long enough for a look.
+        observer.until(&format!("{name}: busy"), |observer| {
+            observer.status() == "HealthyBusy"
         });
+    } else {
+        observer.until_at_the_gate(WORKS, &format!("{name}: all in the middle"));
+        observer.sees_work(&name);
     }
-    assert!(agent.ping().busy, "{}", says("in the middle"));
+    let collect = |callers: Vec<Caller>| {
+        for caller in callers {
+            caller.sees(agent, sees);
+        }
+    };
     match (kind, outcome) {
+        (Stream, "disconnect") => drop(callers),
         (_, "disconnect") => {
             drop(callers);
-            if kind != Stream {
-                // The work has been accepted, so it goes on.
-                assert_eq!(report(agent)["at_the_gate"], WORKS, "{}", says("alone"));
-                assert!(agent.ping().busy, "{}", says("alone"));
-                open(agent, WORKS);
-            }
-            return;
+            observer.sees_work(&format!("{name}: it was accepted, so it goes on"));
+            observer.open(WORKS);
         }
         (Spawned | Blocking, "abort") => {
             for caller in &callers {
                 let Caller::Answered(id) = caller else {
-                    panic!("{}", says("no id"));
+                    panic!("{name}: no id")
                 };
-                let cancelled = agent.invoke(json!({ "kind": "cancel", "id": id })).json();
-                assert_eq!(cancelled, true, "{}", says("cancel"));
+                let cancelled = observer.ask(json!({ "kind": "cancel", "id": id }));
+                assert_eq!(cancelled, true, "{name}");
             }
             if kind == Blocking {
-                assert_eq!(
-                    report(agent)["at_the_gate"],
-                    WORKS,
-                    "{}",
-                    says("it goes on")
-                );
-                assert!(agent.ping().busy, "{}", says("it goes on"));
-                open(agent, WORKS);
+                observer.sees_work(&format!("{name}: it goes on"));
+                observer.open(WORKS);
             }
+            collect(callers);
         }
         (Blocking, "timeout") => {
-            callers
-                .into_iter()
-                .for_each(|caller| caller.sees(agent, sees));
-            assert!(agent.ping().busy, "{}", says("answered, and still at it"));
-            return open(agent, WORKS);
+            collect(callers);
+            observer.sees_work(&format!("{name}: answered, and still at it"));
+            observer.open(WORKS);
         }
-        (_, "timeout") => {}
-        _ => open(agent, WORKS),
+        (_, "timeout") => collect(callers),
+        _ => {
+            observer.open(WORKS);
+            collect(callers);
+        }
     }
-    callers
-        .into_iter()
-        .for_each(|caller| caller.sees(agent, sees));
 }
 
 const BROKEN: &str = r#"{"error":"it is broken"}"#;
@@ -591,9 +611,7 @@ mod sigterm {
             Spawned => caller.answered(),
             _ => caller,
         };
-        agent.until(&format!("{kind:?} is in the middle"), |agent| {
-            report(agent)["at_the_gate"] == 1
-        });
+        Observer(agent.connect()).until_at_the_gate(1, &format!("{kind:?}"));
         (agent, caller)
     }
 
