@@ -148,9 +148,6 @@ fn a_signal_during_the_start_is_a_clean_stop() {
         .recv_timeout(crate::support::DEADLINE)
         .expect("the hook runs");
     assert!(line.contains("the hook runs"), "{line}");
-    let killed = std::process::Command::new("kill")
-        .arg(child.id().to_string())
-        .status();
-    assert!(killed.expect("a kill command").success());
+    crate::support::signal(&child, "TERM");
     assert_eq!(child.wait().expect("an exit status").code(), Some(0));
 }

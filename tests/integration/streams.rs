@@ -2,24 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Agent, Client};
 
 fn agent() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_streams"), &[])
-}
-
-/// The JSON of each event's data.
-fn events(body: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(body).expect("text");
-    assert!(text.ends_with("\n\n"), "{text:?}");
-    text.split_terminator("\n\n")
-        .filter_map(|event| event.strip_prefix("data: "))
-        .map(|data| {
-            serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {data:?}"))
-        })
-        .collect()
 }
 
 #[test]
@@ -29,7 +17,7 @@ fn every_item_arrives_in_order_and_the_agent_is_idle_afterwards() {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
     assert_eq!(reply.header("cache-control"), Some("no-cache"));
-    let events = events(&reply.body);
+    let events = reply.events();
     assert_eq!(events.len(), 100_000);
     assert!(
         events
@@ -42,7 +30,9 @@ fn every_item_arrives_in_order_and_the_agent_is_idle_afterwards() {
 
 #[test]
 fn an_error_is_the_last_event() {
-    let events = events(&agent().invoke(json!({ "kind": "fails", "count": 2 })).body);
+    let events = agent()
+        .invoke(json!({ "kind": "fails", "count": 2 }))
+        .events();
     assert_eq!(events[..2], [json!(0), json!(1)]);
     let message = "An error occurred during streaming";
     assert_eq!(
@@ -63,7 +53,7 @@ fn an_error_before_the_stream_chooses_the_status() {
 #[test]
 fn a_panic_is_the_last_event_without_its_text() {
     let agent = agent();
-    let events = events(&agent.invoke(json!({ "kind": "panics" })).body);
+    let events = agent.invoke(json!({ "kind": "panics" })).events();
     assert_eq!(
         (&events[0], &events[1]["error"]),
         (&json!(1), &json!("Internal server error"))
@@ -86,7 +76,7 @@ fn a_stream_knows_its_request_and_does_not_count_itself() {
     let request = "POST /invocations HTTP/1.1\r\nhost: a\r\n\
         x-amzn-bedrock-agentcore-runtime-session-id: s-1\r\ncontent-length: 18\r\n\r\n{\"kind\":\"context\"}";
     let reply = agent().connect().send(request.as_bytes()).reply();
-    assert_eq!(events(&reply.body), [json!("s-1"), json!("Healthy")]);
+    assert_eq!(reply.events(), [json!("s-1"), json!("Healthy")]);
 }
 
 #[test]
@@ -129,7 +119,10 @@ fn a_reader_that_stops_stops_its_producer_and_nobody_else() {
     assert!(last > 10 && last < 100_000, "{last}");
     // Others stream meanwhile; and when the reader reads, the producer goes on.
     assert_eq!(
-        events(&agent.invoke(json!({ "kind": "count", "count": 10 })).body).len(),
+        agent
+            .invoke(json!({ "kind": "count", "count": 10 }))
+            .events()
+            .len(),
         10
     );
     for _ in 0..last {
@@ -143,12 +136,7 @@ fn a_reader_that_stops_stops_its_producer_and_nobody_else() {
 #[test]
 fn clients_that_vanish_leave_nothing_behind() {
     let agent = agent();
-    let descriptors = || {
-        std::fs::read_dir(format!("/proc/{}/fd", agent.pid()))
-            .expect("a process")
-            .count()
-    };
-    let before = descriptors();
+    let before = agent.descriptors();
     for _ in 0..10 {
         let clients: Vec<_> = (0..100)
             .map(|_| Client::connect(agent.address()).send_post(br#"{"kind":"endless"}"#))
@@ -160,7 +148,7 @@ fn clients_that_vanish_leave_nothing_behind() {
         agent.invoke(json!({})).json(),
         json!({ "ping_status": "Healthy", "active_tasks": 0 })
     );
-    agent.until("all descriptors are closed", |_| {
-        descriptors() <= before + 1
+    agent.until("all descriptors are closed", |agent| {
+        agent.descriptors() <= before + 1
     });
 }

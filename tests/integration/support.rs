@@ -106,9 +106,19 @@ impl Agent {
 
     /// Waits until `condition` holds.
     pub(crate) fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        self.until_within(DEADLINE, what, condition);
+    }
+
+    /// Waits until `condition` holds, which has to be so within `limit`.
+    pub(crate) fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&Self) -> bool,
+    ) {
         let began = Instant::now();
         while !condition(self) {
-            assert!(began.elapsed() < DEADLINE, "waited too long until {what}");
+            assert!(began.elapsed() < limit, "waited too long until {what}");
             std::thread::yield_now();
         }
     }
@@ -124,11 +134,26 @@ impl Agent {
         self.child.id()
     }
 
+    /// How many files and sockets the agent has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("a process")
+            .count()
+    }
+
+    /// The memory that the agent occupies, in KiB.
+    pub(crate) fn resident_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a number of KiB")
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("a kill command").success());
+        signal(&self.child, name);
     }
 
     /// Waits for the end, and returns it with what is left of stderr.
@@ -189,7 +214,15 @@ pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Recei
     (child, lines)
 }
 
-fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.expect("a kill command").success());
+}
+
+/// Waits for the end of a program, and returns it with what is left of its stderr.
+pub(crate) fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
     let deadline = Instant::now() + DEADLINE;
     let mut text = String::new();
     // Stderr closes when the process ends.
@@ -204,6 +237,35 @@ fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
         }
     }
     (child.wait().expect("an exit status"), text)
+}
+
+/// Whether a line of the log says that something was cut off, and the line contains `what`: a task's name in backticks,
+/// `invocation` or `socket`.
+pub(crate) fn was_cut_off(log: &str, what: &str) -> bool {
+    log.lines()
+        .filter_map(|line| line.split_once("cut off: "))
+        .any(|(_, named)| named.contains(what))
+}
+
+/// Runs `check` for every one of `cells` at the same time, each on a thread of its own; says which of them failed.
+pub(crate) fn all_at_once<T: std::fmt::Debug + Sync>(cells: &[T], check: impl Fn(&T) + Sync) {
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let check = &check;
+        let threads: Vec<_> = cells
+            .iter()
+            .map(|cell| (cell, scope.spawn(move || check(cell))))
+            .collect();
+        threads
+            .into_iter()
+            .filter_map(|(cell, thread)| thread.join().err().map(|panic| (cell, panic)))
+            .map(|(cell, panic)| {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                format!("{cell:?}: {}", text.unwrap_or("a panic without a text"))
+            })
+            .collect()
+    });
+    assert!(failed.is_empty(), "failed:\n{}", failed.join("\n"));
 }
 
 /// The address in a start line.
@@ -227,6 +289,15 @@ pub(crate) fn unix_now() -> u64 {
         .as_secs()
 }
 
+/// An invocation as most clients send it.
+pub(crate) fn post(body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
 /// A connection that sends exactly what it is told to.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -244,11 +315,15 @@ impl Client {
         }
     }
 
-    pub(crate) fn send(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream
             .get_mut()
             .write_all(bytes)
             .expect("the bytes are sent");
+    }
+
+    pub(crate) fn send(mut self, bytes: &[u8]) -> Self {
+        self.write(bytes);
         self
     }
 
@@ -259,11 +334,7 @@ impl Client {
     }
 
     pub(crate) fn send_post(self, body: &[u8]) -> Self {
-        let head = format!(
-            "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        self.send(&[head.as_bytes(), body].concat())
+        self.send(&post(body))
     }
 
     /// Sends the head of an invocation with a chunked body, and waits until the agent asks for the body: from then on the
@@ -369,6 +440,18 @@ impl Reply {
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The JSON of each event's data, of a streamed reply.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let text = std::str::from_utf8(&self.body).expect("text");
+        assert!(text.ends_with("\n\n"), "{text:?}");
+        text.split_terminator("\n\n")
+            .filter_map(|event| event.strip_prefix("data: "))
+            .map(|data| {
+                serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {data:?}"))
+            })
+            .collect()
     }
 
     /// Status and JSON, as most tests want them.
