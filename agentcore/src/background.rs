@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -112,10 +112,12 @@ impl TaskBuilder {
         let task = {
             let name = name.clone();
             async move {
-                let caught = panics::catch(future);
+                let mut caught = pin!(panics::catch(future));
                 let ended = match limit {
                     None => Ok(caught.await),
-                    Some(limit) => timeout(limit, caught).await,
+                    Some(limit) => timeout(limit, caught.as_mut()).await.inspect_err(|_| {
+                        caught.give_up(&format!("task `{name}`"));
+                    }),
                 };
                 finish.with(match ended {
                     Ok(Ok(value)) => Ok(value),
@@ -414,12 +416,7 @@ impl<T> Finish<T> {
 
 impl<T> Drop for Finish<T> {
     fn drop(&mut self) {
-        // What the task leaves behind may panic in its own drop.
-        self.leave(Err(if std::thread::panicking() {
-            TaskError::Panicked
-        } else {
-            TaskError::Cancelled
-        }));
+        self.leave(Err(TaskError::Cancelled));
     }
 }
 

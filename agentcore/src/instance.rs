@@ -1,5 +1,6 @@
 //! What belongs to one running app, and every request below it can reach.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ pub(crate) struct Instance {
     pub(crate) states: OnceLock<States>,
     /// Cancelled when the server is told to stop.
     pub(crate) stopping: CancellationToken,
+    cut_off: AtomicBool,
 }
 
 impl Instance {
@@ -30,6 +32,17 @@ impl Instance {
             requests: Table::new(),
             states: OnceLock::new(),
             stopping: CancellationToken::new(),
+            cut_off: AtomicBool::new(false),
         }
+    }
+
+    /// What is in progress has been named as cut off: from now on none of it is finished.
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
+        self.tracker.abort_all();
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 }

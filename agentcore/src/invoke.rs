@@ -1,6 +1,7 @@
 //! One invocation on the workers: call the handler, bound it in time, catch its panic, log its failure.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -92,12 +93,15 @@ where
         let (parts, body) = response.into_parts();
         Response::from_parts(parts, body.settle(context::hold()).await)
     };
+    let mut reply = pin!(panics::catch(reply));
     let response = match options.timeout {
-        None => panics::catch(reply).await,
-        Some(limit) => match timeout(limit, panics::catch(reply)).await {
+        None => reply.await,
+        Some(limit) => match timeout(limit, reply.as_mut()).await {
             Ok(response) => response,
             Err(late) => {
+                // What the handler has left behind is told, whatever its own drop does.
                 activity.scope().cancel();
+                reply.give_up(&format!("entrypoint `{}`", options.name));
                 Ok(Response::error(late.to_string())
                     .with_status(504)
                     .with_failure(&late))

@@ -136,13 +136,26 @@ pub(crate) fn install_hook() {
 
 /// `future`, with a panic turned into an error.
 pub(crate) fn catch<F: Future>(future: F) -> Catch<F> {
-    Catch { future }
+    Catch {
+        future: Some(future),
+    }
 }
 
 pin_project! {
     pub(crate) struct Catch<F> {
+        // `None` once it has been given up.
         #[pin]
-        future: F,
+        future: Option<F>,
+    }
+}
+
+impl<F> Catch<F> {
+    /// Gives the future up: drops it where it is, which may panic as well. `what` names it, for the log.
+    pub(crate) fn give_up(self: Pin<&mut Self>, what: &str) {
+        let mut future = self.project().future;
+        if let Err(panic) = guard(|| future.set(None)) {
+            panic.log(&format!("{what}, when it was dropped,"));
+        }
     }
 }
 
@@ -150,7 +163,9 @@ impl<F: Future> Future for Catch<F> {
     type Output = Result<F::Output, Panic>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
+        let Some(future) = self.project().future.as_pin_mut() else {
+            return Poll::Pending;
+        };
         match guard(|| future.poll(cx)) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
@@ -171,6 +186,13 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
         }
     }
     done.map_err(Panic::caught)
+}
+
+/// Drops `value`, whose drop may be the user's code; `what` names it, for the log.
+pub(crate) fn drop_caught<T>(value: T, what: &str) {
+    if let Err(panic) = guard(|| drop(value)) {
+        panic.log(&format!("{what}, when it was dropped,"));
+    }
 }
 
 #[cfg(test)]

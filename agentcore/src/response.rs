@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::body::Body;
 use crate::error::{BoxError, ErrorBody, with_causes};
+use crate::panics;
 use crate::sse::{self, SseBody, StreamItem};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -55,6 +56,9 @@ impl Response {
     }
 
     /// 200 with `bytes` as `application/octet-stream`.
+    ///
+    /// What they were made of is dropped on the thread that answers pings, once they have been sent. Of
+    /// [`Bytes::from_owner`], this is the owner: its drop may neither block nor panic.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self::full(
             HeaderValue::from_static("application/octet-stream"),
@@ -190,7 +194,8 @@ impl Response {
     }
 
     /// Takes out what is the server's to say: how the body is framed, and what the connection does. A handler that says
-    /// something else would make one reply run into the next. Informational statuses are no replies.
+    /// something else would make one reply run into the next. Informational statuses are no replies. Extensions, which nobody
+    /// reads behind this, are dropped here.
     pub(crate) fn framed_by_the_server(mut self) -> Self {
         if self.0.status().is_informational() {
             tracing::error!("a reply cannot have the status {}", self.0.status());
@@ -204,6 +209,9 @@ impl Response {
         ] {
             self.0.headers_mut().remove(name);
         }
+        // hyper would drop them, on the thread that answers pings.
+        let extensions = std::mem::take(self.0.extensions_mut());
+        panics::drop_caught(extensions, "an extension of a reply");
         self
     }
 

@@ -255,6 +255,19 @@ fn error_event(error: &str, error_type: &str) -> Bytes {
     .unwrap_or_default()
 }
 
+/// The last event of a stream that panicked.
+fn panicked() -> Bytes {
+    error_event("Internal server error", "panic")
+}
+
+/// Drops what is over. That is the user's code as well; the error is the event that tells of a panic in it.
+fn end<S>(mut stream: Pin<&mut Option<S>>) -> Result<(), Bytes> {
+    panics::guard(|| stream.set(None)).map_err(|panic| {
+        panic.log("the stream, when it was dropped,");
+        panicked()
+    })
+}
+
 /// `HttpError` of `agentcore::error::HttpError`; `Error` for a boxed one, which has no name.
 pub(crate) fn short_type_name<E>() -> &'static str {
     let name = std::any::type_name::<E>();
@@ -304,13 +317,13 @@ impl<S: Stream> http_body::Body for SseBody<S> {
         let bytes = match step {
             Ok(Poll::Ready(Some(Step::Send(bytes)))) => bytes,
             Ok(Poll::Ready(Some(Step::End(bytes)))) => {
-                this.stream.set(None);
+                let _ = end(this.stream);
                 bytes
             }
-            Ok(Poll::Ready(None)) => {
-                this.stream.set(None);
-                return Poll::Ready(None);
-            }
+            Ok(Poll::Ready(None)) => match end(this.stream) {
+                Ok(()) => return Poll::Ready(None),
+                Err(last) => last,
+            },
             Ok(Poll::Pending) => {
                 if this.keep_alive.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
@@ -319,8 +332,8 @@ impl<S: Stream> http_body::Body for SseBody<S> {
             }
             Err(panic) => {
                 panic.log("the stream");
-                this.stream.set(None);
-                error_event("Internal server error", "panic")
+                let _ = end(this.stream);
+                panicked()
             }
         };
         this.keep_alive.reset(Instant::now() + KEEP_ALIVE);

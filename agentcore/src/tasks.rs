@@ -156,6 +156,12 @@ impl BusyTracker {
         self.tasks.with_value(ticket, |task| task.started)
     }
 
+    /// Ends all tasks that were spawned.
+    pub(crate) fn abort_all(&self) {
+        let aborts = self.tasks.filter_map(|_, task| task.abort.clone());
+        aborts.iter().for_each(AbortHandle::abort);
+    }
+
     /// The name of a task that runs.
     pub(crate) fn task_name(&self, ticket: u64) -> Option<Cow<'static, str>> {
         self.tasks.with_value(ticket, |task| task.name.clone())

@@ -11,7 +11,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::front::Front;
-use super::graceful::Graceful;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
 use crate::os;
@@ -31,7 +30,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Accepts for ever; survives every error.
-pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, graceful: &Graceful) -> ! {
+pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
     let most = most_connections(front.settings.max_connections);
@@ -63,7 +62,7 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, gracefu
         let service =
             service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
         let connection = protocol.serve_connection(TokioIo::new(socket), service);
-        let connection = graceful.watch(connection.with_upgrades());
+        let connection = front.graceful.watch(connection.with_upgrades());
         tokio::spawn(async move {
             // An error here is a client that left or spoke something else; hyper has answered what could be answered.
             if let Err(error) = connection.await {

@@ -24,6 +24,7 @@ use crate::config::Settings;
 use crate::error::{Error, Kind};
 use crate::instance::Instance;
 use crate::layer::Endpoint;
+use crate::panics;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
 
@@ -44,6 +45,7 @@ pub(super) struct Front {
     /// Where requests go if there are layers.
     pub(super) endpoint: Option<Endpoint>,
     pub(super) wakes: Arc<WakeQueue>,
+    pub(super) graceful: Graceful,
     clock: Mutex<RestoreDetector>,
 }
 
@@ -69,7 +71,7 @@ pub(super) fn run(
         .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
     let front = Arc::new(Front::new(agent, settings, TrackerHandle::Process, workers));
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
         let mut signals = if signals {
             Some(Signals::new().map_err(io)?)
@@ -81,10 +83,14 @@ pub(super) fn run(
             stop,
         };
         tokio::select! {
-            result = front.live(listener, states, on_ready, &mut requests) => result,
+            result = Arc::clone(&front).live(listener, states, on_ready, &mut requests) => result,
             () = stop.abandoned() => Ok(()),
         }
-    })
+    });
+    // Only now, when there is nothing left to answer: states and handlers are the user's, and so are their drops.
+    panics::drop_caught(runtime, "a connection");
+    panics::drop_caught(front, "a part of the agent");
+    result
 }
 
 /// The two ways in which a stop is asked for.
@@ -152,6 +158,7 @@ impl Front {
             workers,
             phase: PhaseCell::new(),
             wakes: Arc::default(),
+            graceful: Graceful::new(),
             clock: Mutex::new(RestoreDetector::new()),
         }
     }
@@ -168,7 +175,7 @@ impl Front {
         }
     }
 
-    /// The whole life of the server, with connections being accepted all along.
+    /// The whole life of the server. Connections are accepted, and pings answered, all along.
     async fn live(
         self: Arc<Self>,
         listener: tokio::net::TcpListener,
@@ -176,19 +183,24 @@ impl Front {
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
     ) -> Result<(), Error> {
-        let graceful = Graceful::new();
         tokio::spawn(Arc::clone(&self.wakes).deliver());
         tokio::spawn(stalls::watch(Arc::clone(&self)));
         if let Some(limit) = self.settings.task_max_age {
             tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
         }
-        let ended = tokio::select! {
-            never = accept_all(Arc::clone(&self), listener, &graceful) => match never {},
-            ended = self.phases(states, on_ready, requests) => ended,
+        let life = async {
+            let ended = self.phases(states, on_ready, requests).await;
+            // What is left are replies on their way out, idle connections, and clients that do not read.
+            tokio::select! {
+                _ = timeout(ended.patience, self.graceful.shutdown()) => {}
+                _ = requests.another_signal() => {}
+            }
+            ended.result
         };
-        // What is left are replies on their way out, idle connections, and clients that do not read.
-        let _ = timeout(ended.patience, graceful.shutdown()).await;
-        ended.result
+        tokio::select! {
+            never = accept_all(Arc::clone(&self), listener) => match never {},
+            result = life => result,
+        }
     }
 
     /// Starting, serving, draining.
@@ -198,16 +210,19 @@ impl Front {
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
     ) -> Ended {
-        tokio::select! {
-            started = self.run_start_hooks(&mut states) => if let Err(error) = started {
-                return Ended::at_once(Err(error));
-            },
+        let started = tokio::select! {
+            started = self.run_start_hooks(&mut states) => started.map_err(Err),
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
-                return Ended::at_once(Ok(()));
+                Err(Ok(()))
             }
+        };
+        // Kept in any case: this is not the place to drop any.
+        self.instance.states.get_or_init(|| states);
+        if let Err(result) = started {
+            return Ended::at_once(result);
         }
-        self.begin_serving(states);
+        self.begin_serving();
         if let Some(tell) = on_ready {
             tell(&self.agent);
         }
@@ -234,8 +249,7 @@ impl Front {
         }
     }
 
-    pub(super) fn begin_serving(&self, states: States) {
-        self.instance.states.get_or_init(|| states);
+    pub(super) fn begin_serving(&self) {
         self.phase.advance(Phase::Serving);
     }
 }

@@ -52,11 +52,14 @@ impl Front {
         let (call, place) = (Arc::clone(&hook.call), hook.meta);
         let scope =
             Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
-        let run = panics::catch(async move { call().await });
+        // Its text is read, and it is dropped, where it was made.
+        let run = panics::catch(async move {
+            let done = call().await;
+            done.map_err(|error| format!("failed: {}", with_causes(&*error)))
+        });
         let run = self.workers.spawn(context::within(scope, run));
         match self.wakes.batch(AbortOnDrop(run)).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(error))) => Err(format!("failed: {}", with_causes(&*error))),
+            Ok(Ok(done)) => done,
             Ok(Err(panic)) => {
                 panic.log(&format!("hook {place}"));
                 Err("panicked".to_owned())

@@ -31,7 +31,8 @@ impl InProcess {
         let link = Arc::new(Link::without_socket(front));
         let server = Self { link, deliverer };
         server.link.front.run_start_hooks(&mut states).await?;
-        server.link.front.begin_serving(states);
+        server.link.front.instance.states.get_or_init(|| states);
+        server.link.front.begin_serving();
         Ok(server)
     }
 

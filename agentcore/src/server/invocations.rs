@@ -1,12 +1,15 @@
 //! `POST /invocations`, on the front: read the body, hand it to the workers, pass the reply on.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Method, Request};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
-use super::front::{AbortOnDrop, Front};
+use super::front::Front;
 use super::lifecycle::Phase;
 use super::request_body::{self, RequestBody};
 use super::service::{Link, ReplyBody, come_back, not_found, refuse};
@@ -16,6 +19,7 @@ use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
+use crate::instance::Instance;
 use crate::invoke::{Job, Outgoing, internal_error};
 use crate::response::Response;
 
@@ -176,12 +180,12 @@ async fn finish(
     let watches = options.is_some_and(|options| options.watch_disconnect);
     let end = Some(end).filter(|_| !watches);
     let left = CancelOnDrop(Some(scope));
-    let finished = if options.is_some_and(|options| options.cancel_on_disconnect) {
-        // This future is dropped with its connection.
-        front.wakes.batch(AbortOnDrop(running)).await
-    } else {
-        front.wakes.batch(running).await
+    let running = Running {
+        job: running,
+        instance: &front.instance,
+        cancel: options.is_some_and(|options| options.cancel_on_disconnect),
     };
+    let finished = front.wakes.batch(running).await;
     left.disarm();
     match finished {
         Ok(outgoing) => {
@@ -195,6 +199,49 @@ async fn finish(
         // is being shut down.
         Err(_) => front.settings.errors.apply(internal_error()).into(),
     }
+}
+
+/// A job on the workers, as its connection sees it: this is dropped with the connection.
+struct Running<'a> {
+    job: JoinHandle<Outgoing>,
+    instance: &'a Instance,
+    /// Whether the job ends with its connection.
+    cancel: bool,
+}
+
+impl Future for Running<'_> {
+    type Output = Result<Outgoing, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.job).poll(cx)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.cancel || self.instance.is_cut_off() {
+            self.job.abort();
+        }
+    }
+}
+
+/// `reply`, or that the shutdown has cut it off.
+pub(super) async fn unless_cut_off(
+    front: &Front,
+    reply: impl Future<Output = http::Response<ReplyBody>>,
+) -> http::Response<ReplyBody> {
+    let mut reply = pin!(reply);
+    let finished = std::future::poll_fn(|cx| {
+        if front.instance.is_cut_off() {
+            return Poll::Ready(None);
+        }
+        reply.as_mut().poll(cx).map(Some)
+    });
+    finished.await.unwrap_or_else(|| {
+        // No advice to come again: how far it came, nobody knows.
+        let response = Response::error("Cut off by the shutdown").with_status(503);
+        front.settings.errors.apply(response).into()
+    })
 }
 
 /// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.

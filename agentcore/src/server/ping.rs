@@ -129,9 +129,12 @@ impl Custom {
         let place = self.handler.meta;
         let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping, place.name());
         let run_handler = async move {
-            let verdict = match panics::catch(async move { call().await }).await {
-                Ok(Ok(status)) => Ok(status),
-                Ok(Err(error)) => Err(format!("failed: {}", with_causes(&*error))),
+            let ask = async move {
+                let answer = call().await;
+                answer.map_err(|error| format!("failed: {}", with_causes(&*error)))
+            };
+            let verdict = match panics::catch(ask).await {
+                Ok(verdict) => verdict,
                 Err(panic) => {
                     panic.log(&format!("ping handler {place}"));
                     Err("panicked".to_owned())

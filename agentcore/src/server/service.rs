@@ -94,10 +94,12 @@ pub(super) async fn answer<B: RequestBody>(
         _ if is_ambiguous => refuse(request, ambiguous()),
         ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(front).await.into(),
         (path, _) if goes_through_layers(front, path) && *admission == Admission::Full => {
-            return Ok(invocations::through_layers(&link, request, end).await);
+            let reply = invocations::through_layers(&link, request, end);
+            return Ok(invocations::unless_cut_off(front, reply).await);
         }
         ("/invocations", &Method::POST) if *admission == Admission::Full => {
-            return Ok(invocations::answer(&link, request, end).await);
+            let reply = invocations::answer(&link, request, end);
+            return Ok(invocations::unless_cut_off(front, reply).await);
         }
         ("/invocations", &Method::POST) => {
             refuse(request, front.unavailable("Too many connections"))
@@ -213,6 +215,10 @@ impl http_body::Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let activity = self.activity.as_ref();
+        if activity.is_some_and(|activity| activity.scope().instance().is_cut_off()) {
+            return Poll::Ready(Some(Err("cut off by the shutdown".into())));
+        }
         self.project().body.poll_with(cx, Body::poll_frame)
     }
 

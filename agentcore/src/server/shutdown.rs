@@ -27,7 +27,7 @@ impl Front {
         finished
     }
 
-    /// Names everything that still runs; an error if anything does.
+    /// Names everything that still runs, and ends it as far as possible; an error if anything does.
     pub(super) fn report_cut_off(&self) -> Result<(), Error> {
         let requests = self.instance.requests.filter_map(|_, scope| {
             let age = scope.age();
@@ -57,6 +57,8 @@ impl Front {
         lines
             .iter()
             .for_each(|what| tracing::error!("cut off: {what}"));
+        self.instance.cut_off();
+        self.graceful.look_again();
         let problem = format!(
             "stopped before everything was finished; cut off: {}",
             lines.join(", ")

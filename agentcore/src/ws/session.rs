@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::close::{CloseCode, CloseFrame};
@@ -72,10 +73,32 @@ pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
 /// A socket whose handshake is answered.
 pub(crate) struct Session {
     name: &'static str,
-    handler: BoxFuture<Result<(), BoxError>>,
+    scope: Arc<Scope>,
     ends: Ends,
     settings: Arc<WsSettings>,
-    activity: Activity,
+    work: OnWorkers<(BoxFuture<Result<(), BoxError>>, Activity)>,
+}
+
+/// What may only be dropped on the workers, since that is running the user's code: they get it back from whoever lets go
+/// of it.
+struct OnWorkers<T: Send + 'static> {
+    value: Option<T>,
+    workers: Handle,
+}
+
+impl<T: Send + 'static> OnWorkers<T> {
+    fn take(mut self) -> Option<T> {
+        self.value.take()
+    }
+}
+
+impl<T: Send + 'static> Drop for OnWorkers<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            let drop = async move { panics::drop_caught(value, "a websocket handler") };
+            self.workers.spawn(drop);
+        }
+    }
 }
 
 impl Session {
@@ -99,15 +122,18 @@ impl Session {
         })?;
         Ok(Self {
             name,
-            handler,
+            scope: Arc::clone(activity.scope()),
             ends,
             settings,
-            activity,
+            work: OnWorkers {
+                value: Some((handler, activity)),
+                workers: Handle::current(),
+            },
         })
     }
 
     pub(crate) fn scope(&self) -> &Arc<Scope> {
-        self.activity.scope()
+        &self.scope
     }
 
     /// Serves the socket over `io`, of which `ahead` has been read already. Runs on the workers, below the request's
@@ -122,11 +148,14 @@ impl Session {
     {
         let Self {
             name,
-            handler,
             ends,
             settings,
-            activity,
+            work,
+            ..
         } = self;
+        let Some((handler, activity)) = work.take() else {
+            return;
+        };
         let transport = Transport::new(io, ahead, settings.frames_per_second);
         let mut link = Link::new(transport, ends, &settings);
         // A task of its own: the connection is looked after whatever the handler does to its thread.
