@@ -13,6 +13,7 @@ mod limits;
 mod old_tasks;
 mod panics;
 mod ping_handler;
+mod platform;
 mod replies;
 mod shutdown;
 mod shutdown_matrix;

@@ -23,7 +23,13 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts `binary` on a free port and waits until it says that it is ready.
     pub(crate) fn start(binary: &str, environment: &[(&str, &str)]) -> Self {
-        let (mut child, stderr) = spawn(binary, environment);
+        Self::start_command(Command::new(binary), environment)
+    }
+
+    /// The same, for a program that is not called directly.
+    pub(crate) fn start_command(command: Command, environment: &[(&str, &str)]) -> Self {
+        let binary = format!("{command:?}");
+        let (mut child, stderr) = spawn_command(command, environment);
         let deadline = Instant::now() + DEADLINE;
         let mut seen = String::new();
         loop {
@@ -192,7 +198,11 @@ pub(crate) fn failed_start(binary: &str, environment: &[(&str, &str)]) -> (ExitS
 
 /// Starts `binary` on a free port, with its stderr as lines.
 pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Receiver<String>) {
-    let mut child = Command::new(binary)
+    spawn_command(Command::new(binary), environment)
+}
+
+fn spawn_command(mut command: Command, environment: &[(&str, &str)]) -> (Child, Receiver<String>) {
+    let mut child = command
         .env_clear()
         .env("AGENTCORE_HOST", "127.0.0.1")
         .env("AGENTCORE_PORT", "0")
@@ -201,7 +211,7 @@ pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Recei
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot run {binary}: {error}"));
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let stderr = BufReader::new(child.stderr.take().expect("a piped stderr"));
     let (sender, lines) = channel();
     std::thread::spawn(move || {

@@ -1,0 +1,118 @@
+//! What a managed platform does to a process: it is PID 1, and may be restored from a snapshot.
+//!
+//! Both need something of the machine, and say so where it is missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{Agent, unix_now};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
+
+/// The kernel ignores a SIGTERM that PID 1 has not asked for. (`unshare` needs root, or user namespaces.)
+#[cfg(target_os = "linux")]
+#[test]
+fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
+    let namespace = |command: &mut Command| {
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]);
+    };
+    let mut trial = Command::new("unshare");
+    namespace(&mut trial);
+    if !trial
+        .arg("true")
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        eprintln!("not tested: `unshare` may not make namespaces here");
+        return;
+    }
+    let mut command = Command::new("unshare");
+    namespace(&mut command);
+    command.arg(BINARY);
+    // An empty variable is none: the address is the agent's own choice.
+    let agent = Agent::start_command(command, &[("AGENTCORE_HOST", "")]);
+    assert!(agent.address().ip().is_unspecified(), "{}", agent.address());
+    assert!(!agent.ping().busy);
+
+    let children = format!("/proc/{0}/task/{0}/children", agent.pid());
+    let child = fs::read_to_string(children).expect("the children of `unshare`");
+    let killed = Command::new("kill")
+        .args(["-s", "TERM", child.trim()])
+        .status();
+    assert!(killed.expect("a kill command").success());
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("SIGTERM: stopping"), "{stderr}");
+}
+
+/// A restored process sees its wall clock jump and its monotonic clock go on. libfaketime does the same to a process.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
+    let Some(library) = libfaketime() else {
+        eprintln!("not tested: libfaketime is not installed");
+        return;
+    };
+    for first in ["ping", "invocation"] {
+        let offset = std::env::temp_dir().join(format!("agentcore-{}-{first}", std::process::id()));
+        fs::write(&offset, "+0").expect("a file");
+        let agent = Agent::start(
+            BINARY,
+            &[
+                ("LD_PRELOAD", &library.to_string_lossy()),
+                ("FAKETIME_TIMESTAMP_FILE", &offset.to_string_lossy()),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+                ("FAKETIME_NO_CACHE", "1"),
+                // Every thread has its own numbers; here one thread is enough.
+                ("AGENTCORE_WORKER_THREADS", "1"),
+            ],
+        );
+        let add = || -> u64 {
+            let id = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
+            let completed = agent.invoke(json!({ "action": "complete", "id": id }));
+            assert_eq!(completed.json(), json!({ "completed": true }));
+            id.as_str().and_then(|id| id.parse().ok()).expect("an id")
+        };
+        // Generations are the upper bits of an id, and count from a number that is drawn at first use.
+        let generation = |id: u64| id >> 28;
+        let (one, two) = (add(), add());
+        assert!(
+            generation(one).abs_diff(generation(two)) < 100,
+            "{one} {two}"
+        );
+        let before = agent.ping().stamp;
+        assert!(unix_now() - before < 60);
+
+        fs::write(&offset, "+7200").expect("a file");
+        if first == "ping" {
+            let stamp = agent.ping().stamp;
+            assert!((7200..7260).contains(&(stamp - before)), "{before} {stamp}");
+            assert_eq!(agent.ping().stamp, stamp, "said once");
+        }
+        let three = add();
+        assert!(
+            generation(three).abs_diff(generation(two)) > 100,
+            "{two} {three}"
+        );
+        agent.line_with("restored from a snapshot");
+        fs::remove_file(&offset).expect("the file");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn libfaketime() -> Option<PathBuf> {
+    let library = |folder: &Path| folder.join("faketime/libfaketimeMT.so.1");
+    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders
+        .map(|folder| library(&folder.path()))
+        .find(|library| library.exists())
+}
