@@ -29,6 +29,37 @@ const RECOVERY: Duration = Duration::from_secs(20);
 /// What may stay of the memory: the allocator keeps some for the next crowd.
 const KEPT: Memory = Memory(32 << 20);
 
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    SlowHeads,
+    SlowBodies,
+    Idle,
+    HalfClosed,
+    Resets,
+    Pipelines,
+    Chunks,
+    LargeBodies,
+}
+
+/// All of them, as the report and the command line call them.
+const ATTACKS: [(&str, Attack); 8] = [
+    ("slow-heads", Attack::SlowHeads),
+    ("slow-bodies", Attack::SlowBodies),
+    ("idle", Attack::Idle),
+    ("half-closed", Attack::HalfClosed),
+    ("resets", Attack::Resets),
+    ("pipelines", Attack::Pipelines),
+    ("chunks", Attack::Chunks),
+    ("large-bodies", Attack::LargeBodies),
+];
+
+impl Attack {
+    /// For the 99th percentile, where the attack is to wait and not to make work.
+    fn ping_limit(self) -> Option<Millis> {
+        matches!(self, Self::SlowHeads | Self::SlowBodies).then_some(Millis(5.0))
+    }
+}
+
 /// How long, and by which chance.
 #[derive(Clone, Debug)]
 pub struct Hostile {
@@ -38,6 +69,8 @@ pub struct Hostile {
     pub time: Duration,
     /// Of the chance that chooses pauses and places.
     pub seed: u64,
+    /// The name of the only kind of client, instead of all.
+    pub only: Option<String>,
 }
 
 impl Hostile {
@@ -48,6 +81,7 @@ impl Hostile {
             program: program.into(),
             time: Duration::from_secs(60),
             seed: 1,
+            only: None,
         }
     }
 
@@ -62,37 +96,24 @@ impl Hostile {
         report.figure("seed", self.seed);
         let mut random = Random::new(self.seed);
 
-        let mut scene = Scene::begin("slow heads", self).await?;
-        slow::heads(&mut scene, &mut report, random.fork()).await;
-        scene.end(&mut report, Some(Millis(5.0))).await?;
-
-        let mut scene = Scene::begin("slow bodies", self).await?;
-        slow::bodies(&mut scene, &mut report, random.fork()).await;
-        scene.end(&mut report, Some(Millis(5.0))).await?;
-
-        let mut scene = Scene::begin("idle connections", self).await?;
-        slow::idle(&mut scene, &mut report).await?;
-        scene.end(&mut report, None).await?;
-
-        let mut scene = Scene::begin("half-closed", self).await?;
-        bytes::half_closed(&mut scene, &mut report).await;
-        scene.end(&mut report, None).await?;
-
-        let mut scene = Scene::begin("resets", self).await?;
-        bytes::resets(&mut scene, &mut report, random.fork()).await;
-        scene.end(&mut report, None).await?;
-
-        let mut scene = Scene::begin("pipelines", self).await?;
-        bytes::pipelines(&mut scene, &mut report).await;
-        scene.end(&mut report, None).await?;
-
-        let mut scene = Scene::begin("chunks", self).await?;
-        bytes::chunks(&mut scene, &mut report).await;
-        scene.end(&mut report, None).await?;
-
-        let mut scene = Scene::begin("large bodies", self).await?;
-        large::bodies(&mut scene, &mut report).await?;
-        scene.end(&mut report, None).await?;
+        for (name, attack) in ATTACKS {
+            let random = random.fork();
+            if self.only.as_ref().is_some_and(|only| only != name) {
+                continue;
+            }
+            let mut scene = Scene::begin(name, self).await?;
+            match attack {
+                Attack::SlowHeads => slow::heads(&mut scene, &mut report, random).await,
+                Attack::SlowBodies => slow::bodies(&mut scene, &mut report, random).await,
+                Attack::Idle => slow::idle(&mut scene, &mut report).await?,
+                Attack::HalfClosed => bytes::half_closed(&mut scene, &mut report).await,
+                Attack::Resets => bytes::resets(&mut scene, &mut report, random).await,
+                Attack::Pipelines => bytes::pipelines(&mut scene, &mut report).await,
+                Attack::Chunks => bytes::chunks(&mut scene, &mut report).await,
+                Attack::LargeBodies => large::bodies(&mut scene, &mut report).await?,
+            }
+            scene.end(&mut report, attack.ping_limit()).await?;
+        }
         Ok(report)
     }
 }

@@ -15,7 +15,7 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
 
     soak        [--seconds 600] [--clients 200] [--seed N]
     in-flight   [--count 10000]
-    hostile     [--seconds 60] [--seed N]
+    hostile     [--seconds 60] [--seed N] [--only slow-heads|slow-bodies|idle|half-closed|resets|pipelines|chunks|large-bodies]
     kill        [--times 200] [--seed N]
     all         [--seed N]                      each of them, short
 
@@ -59,6 +59,7 @@ struct Options {
     count: Option<u64>,
     times: Option<u64>,
     seed: Option<u64>,
+    only: Option<String>,
 }
 
 impl Options {
@@ -71,11 +72,12 @@ impl Options {
             count: None,
             times: None,
             seed: None,
+            only: None,
         };
         let allowed: &[&str] = match command.as_str() {
             "soak" => &["--seconds", "--clients", "--seed"],
             "in-flight" => &["--count"],
-            "hostile" => &["--seconds", "--seed"],
+            "hostile" => &["--seconds", "--seed", "--only"],
             "kill" => &["--times", "--seed"],
             "all" => &["--seed"],
             _ => return Err(format!("there is no command {command:?}")),
@@ -85,9 +87,14 @@ impl Options {
             if !allowed.contains(&name) {
                 return Err(format!("{command} has no option {name:?}"));
             }
-            let number = pair
-                .get(1)
-                .and_then(|number| number.parse().ok())
+            let value = pair.get(1).ok_or_else(|| format!("{name} wants a value"))?;
+            if name == "--only" {
+                options.only = Some(value.clone());
+                continue;
+            }
+            let number = value
+                .parse()
+                .ok()
                 .filter(|number| *number > 0)
                 .ok_or_else(|| format!("{name} wants a number above 0"))?;
             *match name {
@@ -134,6 +141,7 @@ async fn run(options: &Options) -> Result<Vec<Report>> {
         let mut hostile = Hostile::new(&program);
         hostile.time = seconds(60, 15);
         hostile.seed = options.seed.unwrap_or(hostile.seed);
+        hostile.only.clone_from(&options.only);
         reports.push(hostile.run().await?);
     }
     if wanted("kill") {
