@@ -26,7 +26,7 @@ use crate::report::{Memory, Millis, Report};
 /// How long everything may take to be as it was before.
 const RECOVERY: Duration = Duration::from_secs(20);
 
-/// What may stay of the memory: the allocator keeps some for the next crowd.
+/// What may stay of the memory: the allocator keeps some for the next time.
 const KEPT: Memory = Memory(32 << 20);
 
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +128,8 @@ struct Scene {
     /// Before the attack.
     descriptors: usize,
     memory: Memory,
+    /// What may stay of the memory.
+    kept: Memory,
     problems: Vec<String>,
     /// Pings under attack that have been taken from the pinger already.
     seen: Option<Seen>,
@@ -148,6 +150,7 @@ impl Scene {
             time: hostile.time,
             descriptors: agent.descriptors()?,
             memory: agent.memory()?,
+            kept: KEPT,
             agent,
             address,
             pinger,
@@ -203,6 +206,11 @@ impl Scene {
             self.problems.push(format!("afterwards: {error}"));
         }
         report.figure(self.label("as before after"), Millis::from(began.elapsed()));
+        report.at_most(
+            self.label("memory afterwards"),
+            self.agent.memory()?,
+            Memory(self.memory.0 + self.kept.0),
+        );
         report.none_of(self.label("problems"), &self.problems);
         Ok(())
     }
@@ -213,10 +221,6 @@ impl Scene {
         let open = self.agent.descriptors()?;
         if open > self.descriptors {
             remains.push(format!("{open} descriptors, {} before", self.descriptors));
-        }
-        let memory = self.agent.memory()?;
-        if memory.0 > self.memory.0 + KEPT.0 {
-            remains.push(format!("memory of {memory}, {} before", self.memory));
         }
         if self.pinger.take().pings.last().is_none_or(|ping| ping.busy) {
             remains.push("not Healthy".to_owned());

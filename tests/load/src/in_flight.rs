@@ -72,10 +72,19 @@ impl InFlight {
         report.figure("until all were in flight", Millis::of(all - began));
         let ramp = pinger.take();
         tell_latencies(&mut report, "during the ramp", &ramp);
+        report.figure(
+            "ping during the ramp, 99th percentile",
+            ramp.latencies().quantile(0.99),
+        );
         sleep(self.plateau).await;
         let full = agent.memory()?;
         let plateau = pinger.take();
         tell_latencies(&mut report, "on the plateau", &plateau);
+        report.at_most(
+            "ping on the plateau, 99th percentile",
+            plateau.latencies().quantile(0.99),
+            Millis(5.0),
+        );
         report.figure("memory before", before);
         report.figure("memory on the plateau", full);
         let each = full.0.saturating_sub(before.0) / self.count.max(1) as u64;
@@ -171,9 +180,5 @@ fn tell_latencies(report: &mut Report, when: &str, seen: &Seen) {
     let latencies = seen.latencies();
     report.figure(format!("pings {when}"), seen.pings.len());
     report.figure(format!("ping {when}, median"), latencies.quantile(0.5));
-    report.figure(
-        format!("ping {when}, 99th percentile"),
-        latencies.quantile(0.99),
-    );
     report.figure(format!("ping {when}, longest"), latencies.quantile(1.0));
 }
