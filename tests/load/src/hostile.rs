@@ -27,7 +27,7 @@ use crate::report::{Memory, Millis, Report};
 const RECOVERY: Duration = Duration::from_secs(20);
 
 /// What may stay of the memory: the allocator keeps some for the next time.
-const KEPT: Memory = Memory(32 << 20);
+const KEPT: Memory = Memory(64 << 20);
 
 #[derive(Clone, Copy, Debug)]
 enum Attack {
@@ -92,6 +92,12 @@ impl Hostile {
     /// An agent cannot be started or does not answer at all. Whatever else goes wrong is in the report.
     pub async fn run(&self) -> Result<Report> {
         files::make_room_for(slow::IDLE)?;
+        if let Some(only) = &self.only {
+            // Nothing at all would hold too.
+            if ATTACKS.iter().all(|(name, _)| name != only) {
+                return Err(Error::other(format!("there is no attack {only:?}")));
+            }
+        }
         let mut report = Report::new("hostile");
         report.figure("seed", self.seed);
         let mut random = Random::new(self.seed);

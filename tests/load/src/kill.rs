@@ -89,6 +89,9 @@ impl Kill {
                 load.spawn(until_it_dies(address, random.fork()));
             }
             sleep(Duration::from_micros(random.within(1_000..60_000))).await;
+            if !agent.is_alive() {
+                problems.push(format!("life {life} ended by itself:\n{}", agent.log()));
+            }
             agent.kill()?;
             problems.extend(load.join_all().await.into_iter().flatten());
         }

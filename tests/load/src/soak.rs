@@ -24,7 +24,7 @@ use crate::clock::{self, Nanos};
 use crate::knowledge::{Possible, Span, Timeline, Verdict};
 use crate::ping::Pinger;
 use crate::random::Random;
-use crate::report::{Memory, Report};
+use crate::report::{Distribution, Memory, Report};
 use operation::{End, Mood, Operation, Performed};
 
 /// How long and how hard.
@@ -277,24 +277,19 @@ impl Run<'_> {
 
     /// Holds the pings of the wave against what is known now.
     fn judge(&mut self, wave: Wave) {
+        let seen = self.pinger.take();
         // Nothing runs, and nothing will before the next wave.
-        let now = clock::now();
         let window = Span {
             from: self.judged_to,
-            to: now,
+            to: clock::now(),
         };
-        self.judged_to = now;
-        let seen = self.pinger.take();
-        self.tally.latencies.extend(
-            seen.pings
-                .iter()
-                .map(|ping| ping.received.saturating_sub(ping.sent)),
-        );
+        self.judged_to = window.to;
+        let times = seen.pings.iter().map(|ping| ping.received - ping.sent);
+        self.tally.latencies.extend(times);
         self.tally.problems.extend(seen.failed);
         self.tally.waves += 1;
         let timeline = self.timeline(window, wave);
-        let known = seen.pings.partition_point(|ping| ping.received < window.to);
-        timeline.judge(&seen.pings[..known], &mut self.verdict);
+        timeline.judge(&seen.pings, &mut self.verdict);
     }
 
     /// Puts together what the clients know and what the journal says.
@@ -379,7 +374,7 @@ impl Run<'_> {
             verdict.pairs,
         );
         report.none_of("wrong pings", &verdict.wrong);
-        let latencies: crate::report::Distribution = tally.latencies.drain(..).collect();
+        let latencies: Distribution = tally.latencies.drain(..).collect();
         report.figure("ping, median", latencies.quantile(0.5));
         report.figure("ping, 99th percentile", latencies.quantile(0.99));
         report.figure("ping, longest", latencies.quantile(1.0));
@@ -415,7 +410,7 @@ async fn client(
         let operation = Operation::choose(id, mood, random.fork());
         let one = operation.perform(address, &mut kept).await;
         if let Some(grace) = wait_after_leaving.filter(|_| one.has_left()) {
-            sleep(grace + Duration::from_millis(250)).await;
+            sleep(grace + Duration::from_millis(100)).await;
         }
         performed.push(one);
         sleep(Duration::from_micros(random.within(0..25_000))).await;
