@@ -141,8 +141,8 @@ struct Tally {
     right_replies: u64,
     problems: Vec<String>,
     latencies: Vec<Nanos>,
-    warm: Option<Memory>,
-    last: Option<Memory>,
+    /// In the quiet after each wave.
+    memory: Vec<Memory>,
     most_descriptors: usize,
     most_tasks: u64,
 }
@@ -162,17 +162,12 @@ impl Run<'_> {
         self.first_ping().await?;
         self.descriptors = self.agent.descriptors()?;
         let began = Instant::now();
-        let round = self.soak.round();
-        for (clients, mood) in round.into_iter().cycle() {
+        for (clients, mood) in self.soak.round().into_iter().cycle() {
             let mut wave = self.wave(clients, mood).await;
             self.settle(&mut wave).await?;
             self.look(&mut wave).await?;
             self.judge(wave);
-            let over = began.elapsed() >= self.soak.time;
-            if self.tally.waves == round.len() as u64 || (over && self.tally.warm.is_none()) {
-                self.tally.warm = self.tally.last;
-            }
-            if over {
+            if began.elapsed() >= self.soak.time {
                 return Ok(());
             }
         }
@@ -241,7 +236,7 @@ impl Run<'_> {
             }
             sleep(Duration::from_millis(20)).await;
         }
-        self.tally.last = Some(self.agent.memory()?);
+        self.tally.memory.push(self.agent.memory()?);
         let status = self.ask(wave, &json!({ "action": "status" })).await?;
         let tasks = status["active_count"].as_u64().unwrap_or(u64::MAX);
         self.tally.most_tasks = self.tally.most_tasks.max(tasks);
@@ -384,12 +379,15 @@ impl Run<'_> {
             *descriptors,
         );
         report.exactly("tasks in the quiet", tally.most_tasks, 0);
-        let (warm, last) = (
-            tally.warm.unwrap_or(Memory(0)),
-            tally.last.unwrap_or(Memory(0)),
-        );
-        report.figure("memory after the first round of waves", warm);
-        report.at_most("memory in the end", last, Memory(warm.0 + soak.growth.0));
+        // At the end of each round the same has been going on.
+        let rounds: Vec<_> = tally.memory.chunks(soak.round().len()).collect();
+        let ends: Vec<_> = rounds.iter().filter_map(|round| round.last()).collect();
+        let shown: Vec<_> = ends.iter().map(ToString::to_string).collect();
+        println!("    memory after each round of waves: {}", shown.join(", "));
+        if let [warm, .., last] | [warm @ last] = ends[..] {
+            report.figure("memory after the first round of waves", warm);
+            report.at_most("memory in the end", *last, Memory(warm.0 + soak.growth.0));
+        }
         report.exactly("agents that survived", u8::from(agent.is_alive()), 1);
     }
 }

@@ -41,7 +41,9 @@ async fn wrong_pings_are_noticed() {
         ("AGENTCORE_STAMP_WHILE_BUSY", "refresh"),
     ] {
         let mut soak = short(Duration::from_secs(6));
-        soak.clients = 2;
+        // Enough that somebody is at work whenever a second ends: only then is a stamp seen to move.
+        soak.clients = 20;
+        soak.wave = Duration::from_secs(3);
         soak.environment.push(lie);
         let broken = run(soak).await.broken();
         assert!(
