@@ -49,7 +49,7 @@ pub struct Soak {
     pub grace: Duration,
     /// Pings of either certain kind that there have to be.
     pub enough: u64,
-    /// What the memory may grow by from the end of the first round of waves to the end.
+    /// What the memory may grow by, once everything has been done for the first time.
     pub growth: Memory,
 }
 
@@ -379,16 +379,25 @@ impl Run<'_> {
             *descriptors,
         );
         report.exactly("tasks in the quiet", tally.most_tasks, 0);
-        // At the end of each round the same has been going on.
-        let rounds: Vec<_> = tally.memory.chunks(soak.round().len()).collect();
-        let ends: Vec<_> = rounds.iter().filter_map(|round| round.last()).collect();
-        let shown: Vec<_> = ends.iter().map(ToString::to_string).collect();
-        println!("    memory after each round of waves: {}", shown.join(", "));
-        if let [warm, .., last] | [warm @ last] = ends[..] {
-            report.figure("memory after the first round of waves", warm);
-            report.at_most("memory in the end", *last, Memory(warm.0 + soak.growth.0));
-        }
+        let (warm, last) = warm_and_last(&tally.memory, soak.round().len());
+        report.figure("memory once warm", warm);
+        report.at_most("memory in the end", last, Memory(warm.0 + soak.growth.0));
         report.exactly("agents that survived", u8::from(agent.is_alive()), 1);
+    }
+}
+
+/// The memory after the first round of waves and after the last: at the end of each the same has been going on. Without
+/// two rounds, after the first and the last wave.
+fn warm_and_last(memory: &[Memory], round: usize) -> (Memory, Memory) {
+    let rounds: Vec<_> = memory
+        .chunks_exact(round)
+        .map(|waves| waves[round - 1])
+        .collect();
+    let shown: Vec<_> = rounds.iter().map(ToString::to_string).collect();
+    println!("    memory after each round of waves: {}", shown.join(", "));
+    match (&rounds[..], memory) {
+        ([warm, .., last], _) | (_, [warm, .., last] | [warm @ last]) => (*warm, *last),
+        (_, []) => (Memory(0), Memory(u64::MAX)),
     }
 }
 
