@@ -1,0 +1,268 @@
+//! Clients that no honest program is. After each kind of them the agent goes on as if nothing had happened.
+//!
+//! Each has an agent of its own, so that what it leaves behind is its own.
+
+mod bytes;
+mod large;
+mod slow;
+
+use std::future::Future;
+use std::io::{Error, Result};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::agent::{Agent, Launch};
+use crate::client::{Connection, invocation, invoke};
+use crate::files;
+use crate::ping::{Pinger, Seen};
+use crate::random::Random;
+use crate::report::{Memory, Millis, Report};
+
+/// How long everything may take to be as it was before.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// What may stay of the memory: the allocator keeps some for the next time.
+const KEPT: Memory = Memory(64 << 20);
+
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    SlowHeads,
+    SlowBodies,
+    Idle,
+    HalfClosed,
+    Resets,
+    Pipelines,
+    Chunks,
+    LargeBodies,
+}
+
+/// All of them, as the report and the command line call them.
+const ATTACKS: [(&str, Attack); 8] = [
+    ("slow-heads", Attack::SlowHeads),
+    ("slow-bodies", Attack::SlowBodies),
+    ("idle", Attack::Idle),
+    ("half-closed", Attack::HalfClosed),
+    ("resets", Attack::Resets),
+    ("pipelines", Attack::Pipelines),
+    ("chunks", Attack::Chunks),
+    ("large-bodies", Attack::LargeBodies),
+];
+
+impl Attack {
+    /// For the 99th percentile, where the attack is to wait and not to make work.
+    fn ping_limit(self) -> Option<Millis> {
+        matches!(self, Self::SlowHeads | Self::SlowBodies).then_some(Millis(5.0))
+    }
+}
+
+/// How long, and by which chance.
+#[derive(Clone, Debug)]
+pub struct Hostile {
+    /// The agent.
+    pub program: PathBuf,
+    /// How long each kind of slow client keeps at it.
+    pub time: Duration,
+    /// Of the chance that chooses pauses and places.
+    pub seed: u64,
+    /// The name of the only kind of client, instead of all.
+    pub only: Option<String>,
+}
+
+impl Hostile {
+    /// As long as is usual.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            time: Duration::from_secs(60),
+            seed: 1,
+            only: None,
+        }
+    }
+
+    /// Runs them one after the other, and tells what came of them.
+    ///
+    /// # Errors
+    ///
+    /// An agent cannot be started or does not answer at all. Whatever else goes wrong is in the report.
+    pub async fn run(&self) -> Result<Report> {
+        files::make_room_for(slow::IDLE)?;
+        if let Some(only) = &self.only {
+            // Nothing at all would hold too.
+            if ATTACKS.iter().all(|(name, _)| name != only) {
+                return Err(Error::other(format!("there is no attack {only:?}")));
+            }
+        }
+        let mut report = Report::new("hostile");
+        report.figure("seed", self.seed);
+        let mut random = Random::new(self.seed);
+
+        for (name, attack) in ATTACKS {
+            let random = random.fork();
+            if self.only.as_ref().is_some_and(|only| only != name) {
+                continue;
+            }
+            let mut scene = Scene::begin(name, self).await?;
+            match attack {
+                Attack::SlowHeads => slow::heads(&mut scene, &mut report, random).await,
+                Attack::SlowBodies => slow::bodies(&mut scene, &mut report, random).await,
+                Attack::Idle => slow::idle(&mut scene, &mut report).await?,
+                Attack::HalfClosed => bytes::half_closed(&mut scene, &mut report).await,
+                Attack::Resets => bytes::resets(&mut scene, &mut report, random).await,
+                Attack::Pipelines => bytes::pipelines(&mut scene, &mut report).await,
+                Attack::Chunks => bytes::chunks(&mut scene, &mut report).await,
+                Attack::LargeBodies => large::bodies(&mut scene, &mut report).await?,
+            }
+            scene.end(&mut report, attack.ping_limit()).await?;
+        }
+        Ok(report)
+    }
+}
+
+/// An agent that is attacked in one way.
+struct Scene {
+    name: &'static str,
+    time: Duration,
+    agent: Agent,
+    address: SocketAddr,
+    pinger: Pinger,
+    /// Before the attack.
+    descriptors: usize,
+    memory: Memory,
+    /// What may stay of the memory.
+    kept: Memory,
+    problems: Vec<String>,
+    /// Pings under attack that have been taken from the pinger already.
+    seen: Option<Seen>,
+}
+
+impl Scene {
+    async fn begin(name: &'static str, hostile: &Hostile) -> Result<Self> {
+        let (agent, address) = Launch::new(&hostile.program).start()?;
+        let pinger = Pinger::start(address, Duration::from_millis(5))?;
+        // Everything that is made once has been made before anything is measured.
+        for _ in 0..200 {
+            well(address).await?;
+        }
+        sleep(Duration::from_millis(200)).await;
+        let _ = pinger.take();
+        Ok(Self {
+            name,
+            time: hostile.time,
+            descriptors: agent.descriptors()?,
+            memory: agent.memory()?,
+            kept: KEPT,
+            agent,
+            address,
+            pinger,
+            problems: Vec::new(),
+            seen: None,
+        })
+    }
+
+    fn label(&self, what: &str) -> String {
+        format!("{}: {what}", self.name)
+    }
+
+    /// Runs all `attackers` at once, and keeps what they complain about.
+    async fn run_all<T: Send + 'static>(
+        &mut self,
+        attackers: impl IntoIterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
+    ) -> Vec<T> {
+        let attackers: JoinSet<_> = attackers.into_iter().collect();
+        let mut results = Vec::new();
+        for result in attackers.join_all().await {
+            match result {
+                Ok(result) => results.push(result),
+                Err(error) => self.problems.push(error.to_string()),
+            }
+        }
+        results
+    }
+
+    /// Holds the agent against what it was before.
+    async fn end(mut self, report: &mut Report, ping_limit: Option<Millis>) -> Result<()> {
+        let under_attack = self.seen.take().unwrap_or_else(|| self.pinger.take());
+        let latencies = under_attack.latencies();
+        self.problems.extend(under_attack.failed);
+        report.figure(self.label("pings"), under_attack.pings.len());
+        report.figure(self.label("ping, median"), latencies.quantile(0.5));
+        let name = self.label("ping, 99th percentile");
+        match ping_limit {
+            Some(limit) => report.at_most(name, latencies.quantile(0.99), limit),
+            None => report.figure(name, latencies.quantile(0.99)),
+        }
+        report.figure(self.label("ping, longest"), latencies.quantile(1.0));
+
+        let began = Instant::now();
+        let remains = loop {
+            let remains = self.remains()?;
+            if remains.is_empty() || began.elapsed() > RECOVERY {
+                break remains;
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        self.problems.extend(remains);
+        if let Err(error) = well(self.address).await {
+            self.problems.push(format!("afterwards: {error}"));
+        }
+        report.figure(self.label("as before after"), Millis::from(began.elapsed()));
+        report.at_most(
+            self.label("memory afterwards"),
+            self.agent.memory()?,
+            Memory(self.memory.0 + self.kept.0),
+        );
+        report.none_of(self.label("problems"), &self.problems);
+        Ok(())
+    }
+
+    /// What is not as it was.
+    fn remains(&self) -> Result<Vec<String>> {
+        let mut remains = Vec::new();
+        let open = self.agent.descriptors()?;
+        if open > self.descriptors {
+            remains.push(format!("{open} descriptors, {} before", self.descriptors));
+        }
+        if self.pinger.take().pings.last().is_none_or(|ping| ping.busy) {
+            remains.push("not Healthy".to_owned());
+        }
+        Ok(remains)
+    }
+}
+
+/// A normal invocation is answered as ever.
+async fn well(address: SocketAddr) -> Result<()> {
+    let reply = invoke(address, &echo(1)).await?;
+    expect_echo(1, &reply)
+}
+
+fn echo(id: u64) -> serde_json::Value {
+    json!({ "id": id, "action": "echo", "text": "well" })
+}
+
+fn expect_echo(id: u64, reply: &crate::client::Reply) -> Result<()> {
+    if reply.status == 200 && reply.json()? == json!({ "id": id, "text": "well" }) {
+        Ok(())
+    } else {
+        Err(Error::other(format!("a wrong reply: {reply:?}")))
+    }
+}
+
+/// Sends `bytes`, as far as they are taken, closes the sending side, and reads all that comes.
+async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let mut connection = Connection::open(address).await?;
+    let _ = connection.send(&bytes).await;
+    let _ = connection.finish_sending().await;
+    let rest = connection.rest(crate::client::DEADLINE).await;
+    rest.ok_or_else(|| Error::other("the connection stays open"))
+}
+
+/// An echo, as bytes.
+fn echo_request(id: u64) -> Vec<u8> {
+    invocation(&echo(id))
+}

@@ -1,0 +1,184 @@
+//! Clients that take their time: with heads, with bodies, or with everything.
+
+use std::io::{Error, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::{Scene, echo, expect_echo};
+use crate::client::{Connection, DEADLINE};
+use crate::clock;
+use crate::knowledge::{Possible, Span, Timeline, Verdict};
+use crate::random::Random;
+use crate::report::{Distribution, Memory, Millis, Report};
+
+const CLIENTS: usize = 500;
+
+/// As many as the agent takes by default, less the pinger.
+pub(super) const IDLE: usize = 9_990;
+
+/// How long a connection without a request may stay: the default of the agent, and a while for a busy machine.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const EARLY: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(3);
+
+/// Not before the time-out, and soon after it.
+fn expect_closed_in_time(scene: &Scene, report: &mut Report, lives: Vec<clock::Nanos>) {
+    let lives: Distribution = lives.into_iter().collect();
+    report.at_least(
+        scene.label("connection closed after, shortest"),
+        lives.quantile(0.0),
+        Millis::from(HEADER_TIMEOUT - EARLY),
+    );
+    report.at_most(
+        scene.label("connection closed after, longest"),
+        lives.quantile(1.0),
+        Millis::from(HEADER_TIMEOUT + SLACK),
+    );
+}
+
+/// A byte of a head every few seconds, and a new connection when one is closed.
+pub(super) async fn heads(scene: &mut Scene, report: &mut Report, mut random: Random) {
+    let (address, until) = (scene.address, Instant::now() + scene.time);
+    let clients = (0..CLIENTS).map(|_| slow_heads(address, until, random.fork()));
+    let clients: Vec<_> = clients.collect();
+    let lives = scene.run_all(clients).await;
+    let lives: Vec<_> = lives.into_iter().flatten().collect();
+    report.figure(scene.label("connections"), lives.len());
+    expect_closed_in_time(scene, report, lives);
+}
+
+/// How long each connection was left open.
+async fn slow_heads(
+    address: SocketAddr,
+    until: Instant,
+    mut random: Random,
+) -> Result<Vec<clock::Nanos>> {
+    let mut lives = Vec::new();
+    while Instant::now() < until {
+        let mut connection = Connection::open(address).await?;
+        let began = clock::now();
+        let head = b"POST /invocations HTTP/1.1\r\nhost: slow\r\n"
+            .iter()
+            .cycle();
+        // It sends on until it is told that nobody listens.
+        for byte in head {
+            let pause = Duration::from_millis(random.within(1_000..4_000));
+            if connection.send(&[*byte]).await.is_err() || connection.rest(pause).await.is_some() {
+                break;
+            }
+            if clock::now() - began > DEADLINE.as_nanos() as clock::Nanos {
+                return Err(Error::other("a slow head was listened to for ever"));
+            }
+        }
+        lives.push(clock::now() - began);
+    }
+    Ok(lives)
+}
+
+/// Bodies that come byte by byte: accepted work, so the agent is busy with them, and they are answered in the end.
+pub(super) async fn bodies(scene: &mut Scene, report: &mut Report, mut random: Random) {
+    let from = clock::now();
+    let (address, time) = (scene.address, scene.time);
+    let clients = (1..=CLIENTS as u64).map(|id| slow_body(address, id, time, random.fork()));
+    let clients: Vec<_> = clients.collect();
+    let spans = scene.run_all(clients).await;
+    sleep(Duration::from_millis(500)).await;
+
+    let to = clock::now();
+    let (certain, possible) = spans.into_iter().unzip();
+    let timeline = Timeline::new(Span { from, to }, certain, possible);
+    let mut verdict = Verdict::default();
+    let seen = scene.pinger.take();
+    timeline.judge(&seen.pings, &mut verdict);
+    report.figure(scene.label("clients"), CLIENTS);
+    report.figure(scene.label("pings while certainly busy"), verdict.busy);
+    report.none_of(scene.label("wrong pings"), &verdict.wrong);
+    scene.seen = Some(seen);
+}
+
+/// When the body was certainly being read, and when it may have been.
+async fn slow_body(
+    address: SocketAddr,
+    id: u64,
+    time: Duration,
+    mut random: Random,
+) -> Result<(Span, Possible)> {
+    let body = echo(id).to_string();
+    let mut connection = Connection::open(address).await?;
+    let began = clock::now();
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: slow\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.send(head.as_bytes()).await?;
+    let status = connection.head().await?;
+    let from = clock::now();
+    if status != 100 {
+        return Err(Error::other(format!("{status} instead of 100")));
+    }
+    let mut to = from;
+    let pause = time.as_micros() as u64 / body.len() as u64;
+    for byte in body.bytes() {
+        sleep(Duration::from_micros(random.within(0..2 * pause + 1))).await;
+        to = clock::now();
+        connection.send(&[byte]).await?;
+    }
+    expect_echo(id, &connection.reply().await?)?;
+    let possible = Possible {
+        span: Span {
+            from: began,
+            to: clock::now(),
+        },
+        kind: "slow body".to_owned(),
+    };
+    Ok((Span { from, to }, possible))
+}
+
+/// What the allocator may keep of the memory for each connection of a crowd that has left: pieces of it are in use
+/// elsewhere, and it is used again by the next crowd.
+const KEPT_FOR_EACH: u64 = 32 << 10;
+
+/// Connections that say nothing at all. Twice, to see that the second crowd lives on what the first has left.
+pub(super) async fn idle(scene: &mut Scene, report: &mut Report) -> Result<()> {
+    scene.kept = Memory(KEPT_FOR_EACH * IDLE as u64);
+    for crowd in ["first", "second"] {
+        idle_crowd(scene, report, crowd).await?;
+    }
+    Ok(())
+}
+
+async fn idle_crowd(scene: &mut Scene, report: &mut Report, crowd: &str) -> Result<()> {
+    let connecting = Arc::new(Semaphore::new(64));
+    let address = scene.address;
+    let clients = (0..IDLE).map(|_| silent(address, Arc::clone(&connecting)));
+    let clients: Vec<_> = clients.collect();
+    let look = scene.agent.memory_at(Instant::now() + HEADER_TIMEOUT / 2);
+    let (lives, full) = tokio::join!(scene.run_all(clients), look);
+    let each = full?.0.saturating_sub(scene.memory.0) / IDLE as u64;
+    let label = |what: &str| scene.label(&format!("{crowd} crowd, {what}"));
+    report.figure(label("connections"), lives.len());
+    report.at_most(label("memory for each, in bytes"), each, KEPT_FOR_EACH);
+    report.figure(label("memory afterwards"), scene.agent.memory()?);
+    expect_closed_in_time(scene, report, lives);
+    Ok(())
+}
+
+/// How long it was left open.
+async fn silent(address: SocketAddr, connecting: Arc<Semaphore>) -> Result<clock::Nanos> {
+    let place = connecting.acquire().await.map_err(Error::other)?;
+    let mut connection = Connection::open(address).await?;
+    let began = clock::now();
+    drop(place);
+    match connection.rest(DEADLINE).await {
+        Some(rest) if rest.is_empty() => Ok(clock::now() - began),
+        Some(rest) => Err(Error::other(format!(
+            "an idle connection was told {:?}",
+            String::from_utf8_lossy(&rest)
+        ))),
+        None => Err(Error::other("an idle connection stays open")),
+    }
+}

@@ -1,0 +1,24 @@
+//! Puts a real agent under fire and checks that what it says stays true.
+//!
+//! ```text
+//! agent      a process of its own, seen from outside: memory, descriptors, log
+//! client     raw bytes over loopback; websocket on top of it
+//! ping       a steady stream of pings, with the times around each
+//! knowledge  what must be true at which time, and whether the pings agree
+//! soak, in_flight, hostile, kill      the commands
+//! report     figures, and the limits they have to keep
+//! ```
+
+mod agent;
+mod client;
+pub mod clock;
+mod files;
+pub mod hostile;
+pub mod in_flight;
+pub mod kill;
+mod knowledge;
+mod ping;
+mod random;
+pub mod report;
+pub mod soak;
+mod websocket;

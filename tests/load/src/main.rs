@@ -1,0 +1,186 @@
+//! The load tool: see README.md beside this package.
+
+use std::io::{Error, Result};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use agentcore_load::hostile::Hostile;
+use agentcore_load::in_flight::InFlight;
+use agentcore_load::kill::Kill;
+use agentcore_load::report::Report;
+use agentcore_load::soak::Soak;
+
+const USAGE: &str = "usage: agentcore-load <command> [options]
+
+    soak        [--seconds 600] [--clients 200] [--seed N]
+    in-flight   [--count 10000]
+    hostile     [--seconds 60] [--seed N] [--only slow-heads|slow-bodies|idle|half-closed|resets|pipelines|chunks|large-bodies]
+    kill        [--times 200] [--seed N]
+    all         [--seed N]                      each of them, short
+
+Exits with 0 if every limit was kept, and with 1 otherwise.";
+
+const TARGET: &str = "agentcore-load-target";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let options = match Options::parse(&words) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let reports = match run(&options).await {
+        Ok(reports) => reports,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("\n| command | figure | value | limit |\n| --- | --- | --- | --- |");
+    reports
+        .iter()
+        .for_each(|report| print!("{}", report.markdown()));
+    if reports.iter().all(Report::holds) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What the command line says.
+struct Options {
+    command: String,
+    seconds: Option<u64>,
+    clients: Option<u64>,
+    count: Option<u64>,
+    times: Option<u64>,
+    seed: Option<u64>,
+    only: Option<String>,
+}
+
+impl Options {
+    fn parse(words: &[String]) -> std::result::Result<Self, String> {
+        let (command, rest) = words.split_first().ok_or("a command is missing")?;
+        let mut options = Self {
+            command: command.clone(),
+            seconds: None,
+            clients: None,
+            count: None,
+            times: None,
+            seed: None,
+            only: None,
+        };
+        let allowed: &[&str] = match command.as_str() {
+            "soak" => &["--seconds", "--clients", "--seed"],
+            "in-flight" => &["--count"],
+            "hostile" => &["--seconds", "--seed", "--only"],
+            "kill" => &["--times", "--seed"],
+            "all" => &["--seed"],
+            _ => return Err(format!("there is no command {command:?}")),
+        };
+        for pair in rest.chunks(2) {
+            let name = pair[0].as_str();
+            if !allowed.contains(&name) {
+                return Err(format!("{command} has no option {name:?}"));
+            }
+            let value = pair.get(1).ok_or_else(|| format!("{name} wants a value"))?;
+            if name == "--only" {
+                options.only = Some(value.clone());
+                continue;
+            }
+            let number = value
+                .parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| format!("{name} wants a number above 0"))?;
+            *match name {
+                "--seconds" => &mut options.seconds,
+                "--clients" => &mut options.clients,
+                "--count" => &mut options.count,
+                "--times" => &mut options.times,
+                _ => &mut options.seed,
+            } = Some(number);
+        }
+        Ok(options)
+    }
+}
+
+async fn run(options: &Options) -> Result<Vec<Report>> {
+    let program = target()?;
+    let short = options.command == "all";
+    let mut reports = Vec::new();
+    let wanted = |command: &str| short || options.command == command;
+    let seconds = |usual: u64, short_one: u64| {
+        let seconds = options
+            .seconds
+            .unwrap_or(if short { short_one } else { usual });
+        Duration::from_secs(seconds)
+    };
+    let number = |given: Option<u64>, usual: usize, short_one: usize| match given {
+        Some(number) => number as usize,
+        None if short => short_one,
+        None => usual,
+    };
+    if wanted("soak") {
+        let mut soak = Soak::new(&program);
+        soak.time = seconds(600, 30);
+        soak.clients = number(options.clients, soak.clients, soak.clients);
+        soak.seed = options.seed.unwrap_or(soak.seed);
+        reports.push(soak.run().await?);
+    }
+    if wanted("in-flight") {
+        let mut in_flight = InFlight::new(&program);
+        in_flight.count = number(options.count, in_flight.count, 2_000);
+        reports.push(in_flight.run().await?);
+    }
+    if wanted("hostile") {
+        let mut hostile = Hostile::new(&program);
+        hostile.time = seconds(60, 15);
+        hostile.seed = options.seed.unwrap_or(hostile.seed);
+        hostile.only.clone_from(&options.only);
+        reports.push(hostile.run().await?);
+    }
+    if wanted("kill") {
+        let mut kill = Kill::new(&program);
+        kill.times = number(options.times, kill.times, 20);
+        kill.seed = options.seed.unwrap_or(kill.seed);
+        reports.push(kill.run().await?);
+    }
+    Ok(reports)
+}
+
+/// The agent, which lies beside this program.
+fn target() -> Result<PathBuf> {
+    // `cargo run` builds the program that it runs and no other.
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args([
+            "build",
+            "--quiet",
+            "--package",
+            env!("CARGO_PKG_NAME"),
+            "--bin",
+            TARGET,
+        ]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        if !build.status()?.success() {
+            return Err(Error::other("the agent cannot be built"));
+        }
+    }
+    let name = format!("{TARGET}{}", std::env::consts::EXE_SUFFIX);
+    let program = std::env::current_exe()?.with_file_name(name);
+    if program.exists() {
+        Ok(program)
+    } else {
+        Err(Error::other(format!(
+            "there is no {}: cargo build --release -p agentcore-load",
+            program.display()
+        )))
+    }
+}

@@ -1,0 +1,54 @@
+//! A short soak of a debug build: the same facts as the long one, except for times, which other tests disturb.
+
+use std::time::Duration;
+
+use agentcore_load::report::{Memory, Report};
+use agentcore_load::soak::Soak;
+
+fn short(time: Duration) -> Soak {
+    let mut soak = Soak::new(env!("CARGO_BIN_EXE_agentcore-load-target"));
+    soak.time = time;
+    soak.clients = 40;
+    soak.wave = Duration::from_millis(1_500);
+    soak.quiet = Duration::from_millis(500);
+    // A thread may have to wait for the machine's other business.
+    soak.grace = Duration::from_secs(2);
+    soak.enough = 100;
+    // Backtraces of a debug build are large, and made from what is read once.
+    soak.growth = Memory(64 << 20);
+    soak
+}
+
+async fn run(soak: Soak) -> Report {
+    let limit = soak.time * 4;
+    let report = tokio::time::timeout(limit, soak.run());
+    let report = report.await.expect("an end in time");
+    report.expect("an agent that starts and answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_ping_is_wrong_and_no_reply_is_lost() {
+    let report = run(short(Duration::from_secs(25))).await;
+    assert!(report.holds(), "{:#?}", report.broken());
+}
+
+/// Who guards the guards: an agent that does not count invocations as busy, or whose stamp moves with every ping, is
+/// found out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_pings_are_noticed() {
+    for lie in [
+        ("AGENTCORE_BUSY_WHILE", "tasks"),
+        ("AGENTCORE_STAMP_WHILE_BUSY", "refresh"),
+    ] {
+        let mut soak = short(Duration::from_secs(6));
+        // Enough that somebody is at work whenever a second ends: only then is a stamp seen to move.
+        soak.clients = 20;
+        soak.wave = Duration::from_secs(3);
+        soak.environment.push(lie);
+        let broken = run(soak).await.broken();
+        assert!(
+            broken.iter().any(|line| line.starts_with("wrong pings")),
+            "{lie:?}: {broken:?}"
+        );
+    }
+}
