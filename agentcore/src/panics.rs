@@ -25,7 +25,7 @@ thread_local! {
 struct Place {
     message: String,
     location: String,
-    backtrace: String,
+    backtrace: Option<String>,
 }
 
 /// A panic that was caught; or the unwinding of a task that took too long, which nothing else can stop.
@@ -42,7 +42,7 @@ impl From<Place> for Panic {
         Self {
             message: place.message,
             location: Some(place.location),
-            backtrace: Some(place.backtrace),
+            backtrace: place.backtrace,
             limit: None,
         }
     }
@@ -123,7 +123,7 @@ pub(crate) fn install_hook() {
         let place = Place {
             message: message(info.payload()),
             location: info.location().map(ToString::to_string).unwrap_or_default(),
-            backtrace: Backtrace::force_capture().to_string(),
+            backtrace: backtrace(),
         };
         if CATCHING.get() {
             PLACE.set(Some(place));
@@ -132,6 +132,13 @@ pub(crate) fn install_hook() {
             Panic::from(place).log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
         }
     }));
+}
+
+/// Where the caller stands, unless `RUST_BACKTRACE` is 0: the first one costs some ten megabytes of the standard library's,
+/// once.
+fn backtrace() -> Option<String> {
+    let unwanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value == "0");
+    (!unwanted).then(|| Backtrace::force_capture().to_string())
 }
 
 /// `future`, with a panic turned into an error.

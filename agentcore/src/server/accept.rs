@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::front::Front;
 use super::service::{self, Admission, Link};
@@ -25,51 +25,74 @@ const MAX_BUFFER_BYTES: usize = 128 * 1024;
 /// Descriptors that are left for other things than connections.
 const RESERVED_DESCRIPTORS: usize = 64;
 
+/// Connections that are accepted at a time. The kernel hands out a crowd faster than it can be served: accepted at once, a
+/// ping among them would wait for thousands.
+const AT_A_TIME: u32 = 8;
+
 /// Waits between attempts to accept when the process is out of descriptors or memory.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts for ever; survives every error.
+/// Accepts for ever.
 pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
     let most = most_connections(front.settings.max_connections);
+    loop {
+        for _ in 0..AT_A_TIME {
+            let stream = accept(&listener).await;
+            let place = Place::take(&open);
+            let admission = if place.number > most {
+                Admission::Crowded
+            } else {
+                Admission::Full
+            };
+            serve(&front, &protocol, stream, admission, place);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The next connection; survives every error.
+async fn accept(listener: &TcpListener) -> TcpStream {
     let mut wait = FIRST_WAIT;
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
             // The client's own doing: it left before it was accepted.
-            Err(error) if is_of_the_connection(&error) => continue,
+            Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
-                continue;
             }
-        };
-        wait = FIRST_WAIT;
-        let place = Place::take(&open);
-        let admission = if place.number > most {
-            Admission::Crowded
-        } else {
-            Admission::Full
-        };
-        // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
-        let _ = stream.set_nodelay(true);
-        let socket = Socket::new(stream);
-        let link = Arc::new(Link::new(Arc::clone(&front), admission, &socket, place));
-        // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
-        let service =
-            service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
-        let connection = protocol.serve_connection(TokioIo::new(socket), service);
-        let connection = front.graceful.watch(connection.with_upgrades());
-        tokio::spawn(async move {
-            // An error here is a client that left or spoke something else; hyper has answered what could be answered.
-            if let Err(error) = connection.await {
-                tracing::trace!("connection ended: {error}");
-            }
-        });
+        }
     }
+}
+
+/// Keeps one connection alive.
+fn serve(
+    front: &Arc<Front>,
+    protocol: &http1::Builder,
+    stream: TcpStream,
+    admission: Admission,
+    place: Place,
+) {
+    // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
+    let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream);
+    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
+    // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
+    let service =
+        service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
+    let connection = protocol.serve_connection(TokioIo::new(socket), service);
+    let connection = front.graceful.watch(connection.with_upgrades());
+    tokio::spawn(async move {
+        // An error here is a client that left or spoke something else; hyper has answered what could be answered.
+        if let Err(error) = connection.await {
+            tracing::trace!("connection ended: {error}");
+        }
+    });
 }
 
 fn protocol(front: &Front) -> http1::Builder {

@@ -17,6 +17,9 @@ use crate::response::Response;
 /// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
 const RESERVE_AT_MOST: u64 = 1 << 20;
 
+/// What is read of a body at a time, in bytes. A fast client would keep the front from its pings for milliseconds.
+const AT_A_TIME: usize = 256 * 1024;
+
 /// What a body has to bring on the long run, in bytes a second. Whoever sends less has nothing to say, only to hold.
 const LOWEST_RATE: u32 = 1024;
 
@@ -61,6 +64,7 @@ pub(super) async fn read<B: RequestBody>(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut until = Instant::now() + pause;
+    let mut at_once = 0;
     while let Some(frame) = timeout_at(until, next_frame(&mut body, end))
         .await
         .map_err(|_| Problem::Stalled)?
@@ -71,6 +75,11 @@ pub(super) async fn read<B: RequestBody>(
         // Every byte buys some time, and none buys more than a pause.
         let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
         until = (until + bought).min(Instant::now() + pause);
+        at_once += data.len();
+        if at_once >= AT_A_TIME {
+            at_once = 0;
+            tokio::task::yield_now().await;
+        }
         if first.len() + rest.len() + data.len() > limit {
             return Err(Problem::TooLarge(body));
         }
