@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::{Scene, echo, expect_echo};
+use super::Scene;
 use crate::client::{Connection, DEADLINE};
 use crate::clock;
 use crate::knowledge::{Possible, Span, Timeline, Verdict};
