@@ -78,7 +78,8 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, gracefu
     }
 }
 
-fn protocol(front: &Front) -> http1::Builder {
+/// How HTTP is spoken, on every connection.
+pub(super) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())

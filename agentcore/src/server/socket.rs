@@ -17,9 +17,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The socket that hyper reads from and writes to.
-pub(super) struct Socket {
-    stream: TcpStream,
+/// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
+pub(super) struct Socket<T = TcpStream> {
+    stream: T,
     end: Arc<End>,
 }
 
@@ -64,8 +64,8 @@ impl Drop for Hidden {
     }
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream) -> (Self, Arc<End>) {
+impl<T> Socket<T> {
+    pub(super) fn new(stream: T) -> (Self, Arc<End>) {
         let end = Arc::new(End::default());
         (
             Self {
@@ -78,14 +78,14 @@ impl Socket {
 }
 
 #[cfg(feature = "ws")]
-impl Socket {
+impl<T> Socket<T> {
     /// The connection, for what is spoken on it after HTTP.
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> T {
         self.stream
     }
 }
 
-impl AsyncRead for Socket {
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -115,7 +115,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
