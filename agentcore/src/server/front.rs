@@ -26,7 +26,7 @@ use crate::state::States;
 use crate::tasks::TrackerHandle;
 
 /// How long replies that are written may take to leave, once nothing produces any more.
-const FLUSH: Duration = Duration::from_secs(2);
+pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// What shutdown hooks get when the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);

@@ -3,14 +3,26 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
+#[cfg(fuzzing)]
+use hyper::service::service_fn;
+#[cfg(fuzzing)]
+use hyper_util::rt::TokioIo;
+#[cfg(fuzzing)]
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+#[cfg(fuzzing)]
+use super::accept::protocol;
 use super::front::Front;
+#[cfg(fuzzing)]
+use super::graceful::Graceful;
 use super::lifecycle::Phase;
 use super::request_body::RequestBody;
 use super::service::{self, Admission, Link, ReplyBody};
 use super::socket::End;
+#[cfg(fuzzing)]
+use super::socket::Socket;
 use crate::agent::Agent;
 use crate::config::Settings;
 use crate::error::Error;
@@ -74,6 +86,77 @@ impl InProcess {
         front.phase.advance(Phase::Draining);
         front.instance.stopping.cancel();
         front.drain(front.settings.shutdown_grace).await
+    }
+}
+
+/// What fuzzing needs beyond tests: the connections themselves, without a network below them.
+#[cfg(fuzzing)]
+impl InProcess {
+    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown
+    /// is over. `answered` is told the head of every answer that goes to hyper.
+    pub(crate) async fn serve<T>(
+        &self,
+        io: T,
+        crowded: bool,
+        stop: impl Future<Output = ()>,
+        answered: impl Fn(&http::Method, http::StatusCode) + Clone + Send + 'static,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let graceful = Graceful::new();
+        let (socket, end) = Socket::new(io);
+        let link = Arc::new(Link {
+            front: Arc::clone(&self.link.front),
+            admission: if crowded {
+                Admission::Crowded
+            } else {
+                Admission::Full
+            },
+            end,
+            _place: None,
+        });
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let answered = answered.clone();
+            let method = request.method().clone();
+            let answer = service::answer(Arc::clone(&link), request, link.end.hide());
+            async move {
+                let answer = answer.await;
+                if let Ok(response) = &answer {
+                    answered(&method, response.status());
+                }
+                answer
+            }
+        });
+        let connection = protocol(&self.link.front).serve_connection(TokioIo::new(socket), service);
+        let mut connection = tokio::spawn(graceful.watch(connection.with_upgrades()));
+        tokio::select! {
+            _ = &mut connection => return,
+            () = stop => {}
+        }
+        // Work that is cut off is an error, and no business of this.
+        let _ = self.stop().await;
+        let _ = tokio::time::timeout(super::front::FLUSH, graceful.shutdown()).await;
+        connection.abort();
+        let _ = connection.await;
+    }
+
+    /// As `open_socket`, with what had been read behind the handshake, and a handle on the whole session.
+    #[cfg(feature = "ws")]
+    pub(crate) async fn open_session<T>(
+        &self,
+        headers: http::HeaderMap,
+        io: T,
+        ahead: bytes::Bytes,
+    ) -> Result<JoinHandle<()>, crate::response::Response>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let session = super::websockets::open(&self.link.front, headers).await?;
+        let scope = Arc::clone(session.scope());
+        Ok(tokio::spawn(crate::context::within(
+            scope,
+            session.run(io, ahead),
+        )))
     }
 }
 
