@@ -25,6 +25,8 @@ struct Status {
 
 /// The answer, if `body` is a debug action.
 pub(crate) fn answer(body: &[u8]) -> Option<Response> {
+    // As payloads are decoded: a byte order mark is passed over.
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let event: Value = serde_json::from_slice(body).ok()?;
     let action = event.get(ACTION).filter(|action| !is_false(action))?;
     Some(match action.as_str() {
@@ -60,5 +62,18 @@ fn is_false(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         Value::Object(entries) => entries.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_does_not_hide_an_action() {
+        let body = "\u{feff}{\"_agent_core_app_action\":\"ping_status\"}";
+        let response = answer(body.as_bytes()).expect("an action");
+        assert_eq!(response.status(), 200);
+        assert!(answer("\u{feff}{}".as_bytes()).is_none());
     }
 }

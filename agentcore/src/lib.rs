@@ -92,6 +92,11 @@ mod ws;
 #[path = "private.rs"]
 pub mod __private;
 
+#[cfg(all(fuzzing, feature = "ws"))]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
+
 #[cfg(feature = "ws")]
 #[doc(inline)]
 pub use agentcore_macros::websocket;

@@ -11,6 +11,8 @@ mod accept;
 mod clock;
 mod framing;
 mod front;
+#[cfg(all(fuzzing, feature = "ws"))]
+mod fuzzing;
 mod graceful;
 mod hooks;
 mod in_process;

@@ -33,3 +33,9 @@ pub use message::Message;
 pub use session::Opening;
 pub(crate) use session::{Opened, Session, WsSettings};
 pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};
+
+/// For `fuzz`: the most that a frame carries under `settings`.
+#[cfg(fuzzing)]
+pub(crate) fn payload_bytes(settings: &WsSettings) -> usize {
+    settings.payload_bytes()
+}

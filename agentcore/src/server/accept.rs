@@ -81,7 +81,12 @@ fn serve(
     // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream);
-    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
+    let link = Arc::new(Link::new(
+        Arc::clone(front),
+        admission,
+        &socket,
+        Some(place),
+    ));
     // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
     let service =
         service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
@@ -95,7 +100,8 @@ fn serve(
     });
 }
 
-fn protocol(front: &Front) -> http1::Builder {
+/// How HTTP is spoken, on every connection.
+pub(super) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())

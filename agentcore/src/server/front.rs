@@ -29,7 +29,7 @@ use crate::state::States;
 use crate::tasks::TrackerHandle;
 
 /// How long replies that are written may take to leave, once nothing produces any more.
-const FLUSH: Duration = Duration::from_secs(2);
+pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// The same, when the grace is over already.
 const LAST_FLUSH: Duration = Duration::from_millis(200);

@@ -17,7 +17,7 @@ use crate::tasks::{BusyTracker, TrackerHandle};
 
 /// One app, served to the caller's own runtime, with a status of its own.
 pub(crate) struct InProcess {
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     deliverer: JoinHandle<std::convert::Infallible>,
 }
 

@@ -46,17 +46,17 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(
+    pub(super) fn new<T>(
         front: Arc<Front>,
         admission: Admission,
-        socket: &Socket,
-        place: Place,
+        socket: &Socket<T>,
+        place: Option<Place>,
     ) -> Self {
         Self {
             end: socket.end(),
             verdict: socket.verdict(),
             admission,
-            _place: Some(place),
+            _place: place,
             ..Self::without_socket(front)
         }
     }

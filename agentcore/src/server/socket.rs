@@ -19,9 +19,9 @@ use tokio::net::TcpStream;
 
 use super::framing::{Framing, Verdict};
 
-/// The socket that hyper reads from and writes to.
-pub(super) struct Socket {
-    stream: TcpStream,
+/// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
+pub(super) struct Socket<T = TcpStream> {
+    stream: T,
     end: Arc<End>,
     framing: Framing,
 }
@@ -67,8 +67,8 @@ impl Drop for Hidden {
     }
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<T> Socket<T> {
+    pub(super) fn new(stream: T) -> Self {
         Self {
             stream,
             end: Arc::default(),
@@ -86,14 +86,14 @@ impl Socket {
 }
 
 #[cfg(feature = "ws")]
-impl Socket {
+impl<T> Socket<T> {
     /// The connection, for what is spoken on it after HTTP.
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> T {
         self.stream
     }
 }
 
-impl AsyncRead for Socket {
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -126,7 +126,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,0 +1,154 @@
+//! What the fuzz targets of `agentcore/fuzz` reach of the inside. **Not public API**, and only there under
+//! `--cfg fuzzing`: everything that can be tried through the public API is.
+
+#![expect(missing_debug_implementations, reason = "for fuzzers, not for people")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::config::{Config, Environment};
+use crate::context::{Activity, Arrival, Kind, RequestContext};
+use crate::error::Error;
+use crate::extract::{FromInvocation as _, Invocation};
+use crate::instance::Instance;
+use crate::log::Log;
+use crate::response::Response;
+use crate::server::InProcess;
+use crate::tasks::TrackerHandle;
+use crate::ws::{self, Origins};
+
+/// An app that is served, with a status of its own, and connections that come from the caller.
+pub struct Server(InProcess);
+
+impl Server {
+    /// Checks `app` and runs its start hooks. The environment does not count.
+    pub async fn start(app: App) -> Result<Self, Error> {
+        let (agent, settings) = app.into_agent_for_tests()?;
+        InProcess::start(agent, settings).await.map(Self)
+    }
+
+    /// Speaks HTTP on `io` until the connection is over, or `stop` completes and the shutdown is over. `answered` is told
+    /// the method and the status of every answer, in order.
+    pub async fn serve<T>(
+        &self,
+        io: T,
+        crowded: bool,
+        stop: impl Future<Output = ()>,
+        answered: impl Fn(&Method, StatusCode) + Clone + Send + 'static,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.0.serve(io, crowded, stop, answered).await;
+    }
+
+    /// Speaks WebSocket on `io`, of which `ahead` was read with the handshake. The handle is the session's whole life.
+    pub async fn open_session<T>(&self, io: T, ahead: Bytes) -> Result<JoinHandle<()>, Response>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.0.open_session(HeaderMap::new(), io, ahead).await
+    }
+
+    /// Stops as a signal would.
+    pub async fn stop(&self) {
+        let _ = self.0.stop().await;
+    }
+
+    /// Completes when nothing runs.
+    pub async fn idle(&self) {
+        self.0.tracker().idle().await;
+    }
+
+    /// Everything that runs, whether or not it counts as busy.
+    #[must_use]
+    pub fn in_progress(&self) -> usize {
+        self.0.tracker().in_progress()
+    }
+
+    /// What `/ping` would say; `None` while a debug action forces it.
+    #[must_use]
+    pub fn is_busy(&self) -> Option<bool> {
+        let view = self.0.tracker().status();
+        view.forced.is_none().then(|| view.effective().is_busy())
+    }
+}
+
+/// The context of a request with `headers`, and what an extractor sees of it.
+#[must_use]
+pub fn request(headers: HeaderMap) -> (RequestContext, Invocation) {
+    let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
+    let arrival = Arrival::uncounted(Kind::Invocation, "handler", headers);
+    let activity = Activity::begin(instance, arrival);
+    let mut invocation = Invocation::new(Arc::clone(activity.scope()), Bytes::new());
+    match RequestContext::from_invocation(&mut invocation) {
+        Ok(context) => (context, invocation),
+        Err(never) => match never {},
+    }
+}
+
+/// The answer to a handshake at a server that is open to the pages of `origins`; `None` if that is no list of origins.
+pub fn handshake(
+    version: Version,
+    headers: &HeaderMap,
+    origins: &str,
+) -> Option<Result<Response, Response>> {
+    let origins = Origins::parse(origins.split(','))?;
+    Some(ws::accept(version, headers, &origins))
+}
+
+/// What a set of variables comes to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Resolved {
+    pub address: std::net::SocketAddr,
+    pub worker_threads: Option<usize>,
+    pub max_connections: usize,
+    /// All of them.
+    pub durations: [Duration; 5],
+    pub frame_bytes: usize,
+    pub frame_payload_bytes: usize,
+    pub frames_per_second: u32,
+    /// Everything else, as text.
+    pub rest: String,
+}
+
+/// Reads the configuration from `variable` as a start would.
+pub fn settings(variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved, Error> {
+    let environment = Environment {
+        variable,
+        in_container: false,
+    };
+    let settings = Config::new().resolve(&environment)?;
+    let sockets = &settings.ws;
+    Ok(Resolved {
+        address: settings.address,
+        worker_threads: settings.worker_threads,
+        max_connections: settings.max_connections,
+        durations: [
+            settings.header_timeout,
+            settings.body_timeout,
+            settings.write_timeout,
+            settings.shutdown_grace,
+            sockets.ping_interval,
+        ],
+        frame_bytes: sockets.frame_bytes,
+        frame_payload_bytes: ws::payload_bytes(sockets),
+        frames_per_second: sockets.frames_per_second,
+        rest: format!("{settings:?}"),
+    })
+}
+
+/// Reads what is to be logged from `variable` as a start would; what it comes to, as text.
+pub fn log(variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
+    let environment = Environment {
+        variable,
+        in_container: false,
+    };
+    Log::from_environment(&environment).map(|log| format!("{log:?}"))
+}

@@ -1,0 +1,81 @@
+//! What fuzzing needs beyond tests: the connections themselves, without a network below them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::Request;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+use super::accept::protocol;
+use super::front::FLUSH;
+use super::in_process::InProcess;
+use super::service::{self, Admission, Link};
+use super::socket::Socket;
+
+impl InProcess {
+    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown
+    /// is over. `answered` is told the head of every answer that goes to hyper.
+    pub(crate) async fn serve<T>(
+        &self,
+        io: T,
+        crowded: bool,
+        stop: impl Future<Output = ()>,
+        answered: impl Fn(&http::Method, http::StatusCode) + Clone + Send + 'static,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let front = &self.link.front;
+        let socket = Socket::new(io);
+        let admission = if crowded {
+            Admission::Crowded
+        } else {
+            Admission::Full
+        };
+        let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, None));
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let answered = answered.clone();
+            let method = request.method().clone();
+            let answer = service::answer(Arc::clone(&link), request, link.end.hide());
+            async move {
+                let answer = answer.await;
+                if let Ok(response) = &answer {
+                    answered(&method, response.status());
+                }
+                answer
+            }
+        });
+        let connection = protocol(front).serve_connection(TokioIo::new(socket), service);
+        let mut connection = tokio::spawn(front.graceful.watch(connection.with_upgrades()));
+        tokio::select! {
+            _ = &mut connection => return,
+            () = stop => {}
+        }
+        // Work that is cut off is an error, and no business of this.
+        let _ = self.stop().await;
+        let _ = tokio::time::timeout(FLUSH, front.graceful.shutdown()).await;
+        connection.abort();
+        let _ = connection.await;
+    }
+
+    /// As `open_socket`, with what had been read behind the handshake, and a handle on the whole session.
+    #[cfg(feature = "ws")]
+    pub(crate) async fn open_session<T>(
+        &self,
+        headers: http::HeaderMap,
+        io: T,
+        ahead: bytes::Bytes,
+    ) -> Result<JoinHandle<()>, crate::response::Response>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let session = super::websockets::open(&self.link.front, headers).await?;
+        let scope = Arc::clone(session.scope());
+        Ok(tokio::spawn(crate::context::within(
+            scope,
+            session.run(io, ahead),
+        )))
+    }
+}
