@@ -33,11 +33,9 @@ fn refusal(reply: &Reply) -> (u16, Option<&str>, String) {
 fn one_invocation_too_many_is_told_to_come_back() {
     let agent = agent(&[("AGENTCORE_MAX_INVOCATIONS", "2")]);
     let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
+    agent.until_tasks(1);
     // It counts from its head on.
     let sending = agent.connect().begin_post();
-    agent.until("both are in flight", |agent| {
-        agent.invoke(json!({})).status == 503
-    });
     assert_eq!(
         refusal(&agent.invoke(json!({}))),
         (503, Some("1"), "Too many invocations".to_owned())

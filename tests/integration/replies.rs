@@ -75,3 +75,15 @@ fn a_large_reply_is_busy_until_it_has_been_taken() {
     assert_eq!(client.rest().len(), 40_000_000);
     assert_eq!(agent.wait().0.code(), Some(0));
 }
+
+/// The end of what the client sends is there long before the end of what it is sent.
+#[test]
+fn a_client_that_has_sent_all_gets_a_large_reply_whole_however_late_it_reads() {
+    let agent = agent();
+    let mut client = agent.connect().send_post(br#""large""#).finish_sending();
+    agent.until("the reply is on its way", |agent| agent.ping().busy);
+    // Time is the subject: what has room has been sent by then.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(client.next_reply().body.len(), 40_000_000);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}

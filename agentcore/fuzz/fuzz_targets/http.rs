@@ -41,8 +41,6 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
     }
     let stops = steps.contains(&Step::Stop);
     let reading = Reading::of(client);
-    // KNOWN: the rest of a reply is dropped if its client has closed its sending side and does not take it at once.
-    let loses_the_rest = steps.contains(&Step::End) && reading != Reading::All;
     let (wire, client_side) = Wire::new(steps, reading);
     let answered = Arc::new(Mutex::new(Vec::new()));
     let tell = {
@@ -62,7 +60,7 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
     let answered = answered.lock().unwrap();
     let is_head = |number: usize| answered.get(number).is_some_and(|(is_head, _)| *is_head);
     let replies = replies::parse(&client_side.received(), is_head);
-    let can_be_cut = stops || client_side.has_vanished() || loses_the_rest;
+    let can_be_cut = stops || client_side.has_vanished();
     for (number, reply) in replies.iter().enumerate() {
         match answered.get(number) {
             Some((is_head, status)) => {

@@ -178,7 +178,7 @@ async fn finish(
         .as_ref()
         .map(|entrypoint| entrypoint.options);
     let watches = options.is_some_and(|options| options.watch_disconnect);
-    let end = Some(end).filter(|_| !watches);
+    let end = end.unless(watches);
     let left = CancelOnDrop(Some(scope));
     let running = Running {
         job: running,
@@ -191,7 +191,8 @@ async fn finish(
         Ok(outgoing) => {
             let (parts, body, activity) = outgoing.into_parts();
             // A stream's producer goes with its reader.
-            let end = end.filter(|_| body.as_bytes().is_some());
+            let is_stream = body.as_bytes().is_none();
+            let end = end.and_then(|end| end.unless(is_stream));
             let body = ReplyBody::new(front.wakes.batch(body), activity, end);
             http::Response::from_parts(parts, body)
         }

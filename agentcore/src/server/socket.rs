@@ -5,14 +5,16 @@
 //! end to itself and the client gets its reply. While a reply is streamed, or where the handler wants to know, the end
 //! is shown, and hyper drops the connection with everything that belongs to it.
 //!
+//! The end stays hidden until the reply has left: what hyper still has of it when it sees the end, it drops.
+//!
 //! Hiding begins with the head of a request, before anything else is read: the end may be right behind it. A body that
 //! the end cuts short is noticed by whoever reads it; see [`End::has_come`].
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -32,6 +34,8 @@ pub(super) struct End {
     /// The client has closed its sending side.
     come: AtomicBool,
     hidden: AtomicBool,
+    /// Something of the last hidden reply may not have left yet.
+    unsent: AtomicBool,
     /// Who would have seen it.
     reader: Mutex<Option<Waker>>,
 }
@@ -43,7 +47,29 @@ pub(super) struct Hidden(Arc<End>);
 impl End {
     pub(super) fn hide(self: &Arc<Self>) -> Hidden {
         self.hidden.store(true, Ordering::Relaxed);
+        self.unsent.store(true, Ordering::Relaxed);
         Hidden(Arc::clone(self))
+    }
+
+    /// Everything that hyper had has been sent.
+    fn sent(&self) {
+        if !self.hidden.load(Ordering::Relaxed) && self.unsent.swap(false, Ordering::Relaxed) {
+            self.wake_reader();
+        }
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed) || self.unsent.load(Ordering::Relaxed)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_reader(&self) {
+        if let Some(reader) = self.reader().take() {
+            reader.wake();
+        }
     }
 
     /// Whether the client has closed its sending side, hidden or not.
@@ -52,17 +78,22 @@ impl End {
     }
 }
 
+impl Hidden {
+    /// Shows the end from now on, if nobody who has left needs an answer: the rest of the reply is not sent any more.
+    pub(super) fn unless(self, leaving_counts: bool) -> Option<Self> {
+        if !leaving_counts {
+            return Some(self);
+        }
+        self.0.unsent.store(false, Ordering::Relaxed);
+        None
+    }
+}
+
 impl Drop for Hidden {
     fn drop(&mut self) {
         self.0.hidden.store(false, Ordering::Relaxed);
-        let reader = self
-            .0
-            .reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(reader) = reader {
-            reader.wake();
+        if !self.0.is_hidden() {
+            self.0.wake_reader();
         }
     }
 }
@@ -113,13 +144,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                 }
             }
         }
-        if self.end.hidden.load(Ordering::Relaxed) {
+        if self.end.is_hidden() {
             // Same thread as `Hidden`: nothing happens between the look and this.
-            *self
-                .end
-                .reader
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            *self.end.reader() = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -148,7 +175,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // hyper has written all that it had when it comes here.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.end.sent();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
