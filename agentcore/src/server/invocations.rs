@@ -1,151 +1,148 @@
 //! `POST /invocations`, on the front: read the body, hand it to the workers, pass the reply on.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Method, Request};
+use pin_project_lite::pin_project;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::front::Front;
 use super::lifecycle::Phase;
-use super::request_body::{self, RequestBody};
-use super::service::{Link, ReplyBody, come_back, not_found, refuse};
+use super::request_body::{Read, RequestBody};
+use super::service::{Link, ReplyBody, come_back, refuse};
 use super::socket::Hidden;
 use crate::body::Body;
 use crate::concurrency::Refusal;
-use crate::config::BusyWhile;
+use crate::config::{BusyWhile, Settings};
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
 use crate::instance::Instance;
 use crate::invoke::{Job, Outgoing, internal_error};
 use crate::response::Response;
 
-pub(super) async fn answer<B: RequestBody>(
-    link: &Link,
-    request: Request<B>,
-    end: Hidden,
-) -> http::Response<ReplyBody> {
-    let front = &link.front;
-    let Some(entrypoint) = &front.agent.entrypoint else {
-        return refuse(request, not_found());
-    };
-    let Accepted { activity, body, .. } = match accept(link, request).await {
-        Ok(accepted) => accepted,
-        Err(refused) => return refused,
-    };
-    let scope = Arc::clone(activity.scope());
-    let job = Job {
-        invocation: Invocation::new(Arc::clone(&scope), body),
-        options: entrypoint.options,
-        errors: front.settings.errors,
-        debug: front.settings.debug,
-        activity,
-    };
-    finish(link, scope, (entrypoint.start)(&front.workers, job), end).await
-}
-
-/// The same, with the user's layers in between. They run on the workers, like everything of the user's.
-pub(super) async fn through_layers<B: RequestBody>(
-    link: &Link,
-    request: Request<B>,
-    end: Hidden,
-) -> http::Response<ReplyBody> {
-    let front = &link.front;
-    let Some(endpoint) = &front.endpoint else {
-        return refuse(request, not_found());
-    };
-    let Accepted {
-        activity,
-        head,
-        body,
-    } = match accept(link, request).await {
-        Ok(accepted) => accepted,
-        Err(refused) => return refused,
-    };
-    let scope = Arc::clone(activity.scope());
-    let mut request = Request::from_parts(head, Body::from(body));
-    *request.headers_mut() = scope.headers().clone();
-    finish(
-        link,
-        scope,
-        endpoint.start(&front.workers, request, activity),
-        end,
-    )
-    .await
-}
-
 /// A request that will be answered, and is in flight from now on.
-struct Accepted {
+pub(super) struct Accepted<B> {
     activity: Activity,
     /// Without its headers, which the activity's scope has.
     head: http::request::Parts,
-    body: Bytes,
+    body: B,
 }
 
-async fn accept<B: RequestBody>(
+/// Lets a request in, whose body is still to come; or says why not.
+pub(super) fn accept<B: RequestBody>(
     link: &Link,
     request: Request<B>,
-) -> Result<Accepted, http::Response<ReplyBody>> {
+) -> Result<Accepted<B>, Response> {
     let front = &link.front;
     match front.phase.get() {
         Phase::Starting => return Err(refuse(request, front.unavailable("Starting"))),
         Phase::Serving => {}
         Phase::Draining => return Err(refuse(request, front.unavailable("Shutting down"))),
     }
-    let settings = &front.settings;
     front.notice_restore();
     // A browser's preflight, say, goes through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
-        let admitted = front
-            .instance
-            .concurrency
-            .admit(context::session_id(request.headers()));
-        admitted.map_err(|refusal| front.no_room(refusal))
+        let session = context::session_id(request.headers());
+        match front.instance.concurrency.admit(session) {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(refuse(request, front.no_room(refusal))),
+        }
     } else {
-        Ok(None)
-    };
-    let permit = match permit {
-        Ok(permit) => permit,
-        Err(response) => return Err(refuse(request, response)),
+        None
     };
     let (mut head, body) = request.into_parts();
+    let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {
         kind: Kind::Invocation,
-        name: front
-            .agent
-            .entrypoint
-            .as_ref()
-            .map_or("", |entrypoint| entrypoint.options.name),
-        counts: is_work && settings.busy_while == BusyWhile::Activity,
+        name: entrypoint.map_or("", |entrypoint| entrypoint.options.name),
+        counts: is_work && front.settings.busy_while == BusyWhile::Activity,
         headers: std::mem::take(&mut head.headers),
         permit,
     };
-    let activity = Activity::begin(Arc::clone(&front.instance), arrival);
-
-    match request_body::read(
+    Ok(Accepted {
+        activity: Activity::begin(Arc::clone(&front.instance), arrival),
+        head,
         body,
-        settings.max_body_bytes,
-        settings.body_timeout,
-        &link.end,
-    )
-    .await
-    {
-        Ok(body) => Ok(Accepted {
+    })
+}
+
+/// The reply to an invocation.
+pub(super) fn answer<B: RequestBody>(
+    link: Arc<Link>,
+    accepted: Accepted<B>,
+    end: Hidden,
+) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
+    let Accepted { activity, body, .. } = accepted;
+    run(link, activity, body, end, |front, activity, body| {
+        let entrypoint = front.agent.entrypoint.as_ref()?;
+        let job = Job {
+            invocation: Invocation::new(Arc::clone(activity.scope()), body),
+            options: entrypoint.options,
+            errors: front.settings.errors,
+            debug: front.settings.debug,
             activity,
-            head,
-            body,
-        }),
-        Err(problem) => {
-            let headers = activity.scope().headers();
-            let response =
-                problem.into_response(headers, settings.max_body_bytes, settings.body_timeout);
-            Err(settings.errors.apply(response).into())
+        };
+        Some((entrypoint.start)(&front.workers, job))
+    })
+}
+
+/// The reply to any request, with the user's layers in between. They run on the workers, like everything of the user's.
+pub(super) fn through_layers<B: RequestBody>(
+    link: Arc<Link>,
+    accepted: Accepted<B>,
+    end: Hidden,
+) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
+    let Accepted {
+        activity,
+        head,
+        body,
+    } = accepted;
+    run(link, activity, body, end, |front, activity, body| {
+        let mut request = Request::from_parts(head, Body::from(body));
+        *request.headers_mut() = activity.scope().headers().clone();
+        let endpoint = front.endpoint.as_ref()?;
+        Some(endpoint.start(&front.workers, request, activity))
+    })
+}
+
+/// Reads the body, has `start` begin the work on the workers, and waits for its reply.
+fn run<B: RequestBody>(
+    link: Arc<Link>,
+    activity: Activity,
+    body: B,
+    end: Hidden,
+    start: impl FnOnce(&Front, Activity, Bytes) -> Option<JoinHandle<Outgoing>> + Send + 'static,
+) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
+    let front = Arc::clone(&link.front);
+    let Settings {
+        max_body_bytes,
+        body_timeout,
+        ..
+    } = front.settings;
+    let read = Read::new(body, max_body_bytes, body_timeout, Arc::clone(&link.end));
+    let reply = async move {
+        let front = &link.front;
+        match read.await {
+            Ok(body) => {
+                let scope = Arc::clone(activity.scope());
+                match start(front, activity, body) {
+                    Some(running) => finish(front, scope, running, end).await,
+                    None => front.settings.errors.apply(internal_error()).into(),
+                }
+            }
+            Err(problem) => {
+                let headers = activity.scope().headers();
+                let response = problem.into_response(headers, max_body_bytes, body_timeout);
+                front.settings.errors.apply(response).into()
+            }
         }
-    }
+    };
+    UnlessCutOff { front, reply }
 }
 
 impl Front {
@@ -166,12 +163,11 @@ impl Front {
 
 /// Waits for the reply that the workers make, and passes it on.
 async fn finish(
-    link: &Link,
+    front: &Front,
     scope: Arc<Scope>,
     running: JoinHandle<Outgoing>,
     end: Hidden,
 ) -> http::Response<ReplyBody> {
-    let front = &link.front;
     let options = front
         .agent
         .entrypoint
@@ -226,23 +222,26 @@ impl Drop for Running<'_> {
     }
 }
 
-/// `reply`, or that the shutdown has cut it off.
-pub(super) async fn unless_cut_off(
-    front: &Front,
-    reply: impl Future<Output = http::Response<ReplyBody>>,
-) -> http::Response<ReplyBody> {
-    let mut reply = pin!(reply);
-    let finished = std::future::poll_fn(|cx| {
-        if front.instance.is_cut_off() {
-            return Poll::Ready(None);
+pin_project! {
+    /// A reply, or that the shutdown has cut it off.
+    struct UnlessCutOff<F> {
+        front: Arc<Front>,
+        #[pin]
+        reply: F,
+    }
+}
+
+impl<F: Future<Output = http::Response<ReplyBody>>> Future for UnlessCutOff<F> {
+    type Output = http::Response<ReplyBody>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.front.instance.is_cut_off() {
+            // No advice to come again: how far it came, nobody knows.
+            let response = Response::error("Cut off by the shutdown").with_status(503);
+            return Poll::Ready(self.front.settings.errors.apply(response).into());
         }
-        reply.as_mut().poll(cx).map(Some)
-    });
-    finished.await.unwrap_or_else(|| {
-        // No advice to come again: how far it came, nobody knows.
-        let response = Response::error("Cut off by the shutdown").with_status(503);
-        front.settings.errors.apply(response).into()
-    })
+        self.project().reply.poll(cx)
+    }
 }
 
 /// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.

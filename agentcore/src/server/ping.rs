@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
-use serde::Serialize;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::front::Front;
 use super::lifecycle::Phase;
+use super::service::ReplyBody;
 use crate::agent::Callback;
 use crate::config::StampWhileBusy;
 use crate::context::{self, Kind, Scope};
@@ -29,12 +30,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Pinger {
     custom: Option<Custom>,
     stamp_while_busy: StampWhileBusy,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    status: PingStatus,
-    time_of_last_update: u32,
+    /// The last answer.
+    last: Mutex<Option<(PingStatus, u32, Bytes)>>,
 }
 
 impl Pinger {
@@ -45,13 +42,25 @@ impl Pinger {
         Self {
             custom: custom.map(Custom::new),
             stamp_while_busy,
+            last: Mutex::new(None),
         }
     }
 
-    pub(super) async fn answer(&self, front: &Front) -> Response {
+    /// The answer, if nobody has to be asked for it.
+    pub(super) fn answer(&self, front: &Front) -> Option<http::Response<ReplyBody>> {
         if front.phase.get() == Phase::Starting {
-            return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
+            let starting = Response::error("Starting");
+            return Some(starting.with_status(StatusCode::SERVICE_UNAVAILABLE).into());
         }
+        if self.custom.is_some() {
+            return None;
+        }
+        front.notice_restore();
+        Some(self.show(front.instance.tracker.status()))
+    }
+
+    /// The answer, after the custom handler has been asked.
+    pub(super) async fn ask(&self, front: &Front) -> http::Response<ReplyBody> {
         front.notice_restore();
         if let Some(custom) = &self.custom {
             match custom.ask(front).await {
@@ -65,13 +74,27 @@ impl Pinger {
         self.show(front.instance.tracker.status())
     }
 
-    fn show(&self, view: StatusView) -> Response {
+    fn show(&self, view: StatusView) -> http::Response<ReplyBody> {
         let status = view.effective();
         let refresh = status.is_busy() && self.stamp_while_busy == StampWhileBusy::Refresh;
-        Response::json(&Answer {
-            status,
-            time_of_last_update: if refresh { unix_now() } else { view.stamp },
-        })
+        let stamp = if refresh { unix_now() } else { view.stamp };
+        let body = self.body(status, stamp);
+        let mut reply = http::Response::new(ReplyBody::in_memory(body));
+        let json = HeaderValue::from_static("application/json");
+        reply.headers_mut().insert(header::CONTENT_TYPE, json);
+        reply
+    }
+
+    /// Most pings are answered as the one before was.
+    fn body(&self, status: PingStatus, stamp: u32) -> Bytes {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, at, body)) if (*known, *at) == (status, stamp) => body.clone(),
+            _ => {
+                let body = format!(r#"{{"status":"{status}","time_of_last_update":{stamp}}}"#);
+                last.insert((status, stamp, body.into())).2.clone()
+            }
+        }
     }
 }
 

@@ -1,21 +1,24 @@
 //! Reading request bodies: whole, bounded, and not for ever.
 
+use std::future::Future;
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use http_body::{Body, Frame};
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::socket::End;
 use crate::error::BoxError;
 use crate::response::Response;
 
 /// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
-const RESERVE_AT_MOST: u64 = 1 << 20;
+const RESERVE_AT_MOST: usize = 1 << 20;
 
 /// What is read of a body at a time, in bytes. A fast client would keep the front from its pings for milliseconds.
 const AT_A_TIME: usize = 256 * 1024;
@@ -49,68 +52,122 @@ pub(super) enum Problem<B> {
     Broken(BoxError),
 }
 
-/// Reads all of `body`, up to `limit` bytes, with pauses of up to `pause`, and together no longer than that beyond what
-/// the lowest rate takes.
-pub(super) async fn read<B: RequestBody>(
-    mut body: B,
-    limit: usize,
-    pause: Duration,
-    end: &End,
-) -> Result<Bytes, Problem<B>> {
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Err(Problem::TooLarge(body));
-    }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut until = Instant::now() + pause;
-    let mut at_once = 0;
-    while let Some(frame) = timeout_at(until, next_frame(&mut body, end))
-        .await
-        .map_err(|_| Problem::Stalled)?
-    {
-        let Ok(data) = frame.map_err(Problem::Broken)?.into_data() else {
-            continue;
-        };
-        // Every byte buys some time, and none buys more than a pause.
-        let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
-        until = (until + bought).min(Instant::now() + pause);
-        at_once += data.len();
-        if at_once >= AT_A_TIME {
-            at_once = 0;
-            tokio::task::yield_now().await;
-        }
-        if first.len() + rest.len() + data.len() > limit {
-            return Err(Problem::TooLarge(body));
-        }
+pin_project! {
+    /// Reads all of a body, up to `limit` bytes, with pauses of up to `pause`, and together no longer than that beyond what
+    /// the lowest rate takes.
+    pub(super) struct Read<B> {
+        // `None` once it has been read.
+        body: Option<B>,
+        end: Arc<End>,
+        limit: usize,
+        announced: usize,
         // Most bodies arrive in one piece, and stay in the buffer that they arrived in.
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-            continue;
-        }
-        if rest.is_empty() {
-            rest.reserve(announced.min(RESERVE_AT_MOST) as usize);
-            rest.extend_from_slice(&std::mem::take(&mut first));
-        }
-        rest.extend_from_slice(&data);
+        first: Bytes,
+        rest: BytesMut,
+        at_once: usize,
+        pause: Duration,
+        until: Instant,
+        // Set to `until` whenever there is nothing to read.
+        #[pin]
+        timer: Sleep,
     }
-    Ok(if rest.is_empty() {
-        first
-    } else {
-        rest.freeze()
-    })
 }
 
-/// The next frame; an error if none can come any more, since the client has closed its sending side.
-async fn next_frame<B: RequestBody>(
-    body: &mut B,
-    end: &End,
-) -> Option<Result<Frame<Bytes>, BoxError>> {
-    std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
-        Poll::Pending if end.has_come() => Poll::Ready(Some(Err("the body was cut short".into()))),
-        polled => polled.map(|frame| frame.map(|frame| frame.map_err(Into::into))),
-    })
-    .await
+impl<B: RequestBody> Read<B> {
+    pub(super) fn new(body: B, limit: usize, pause: Duration, end: Arc<End>) -> Self {
+        let until = Instant::now() + pause;
+        Self {
+            announced: usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX),
+            body: Some(body),
+            end,
+            limit,
+            first: Bytes::new(),
+            rest: BytesMut::new(),
+            at_once: 0,
+            pause,
+            until,
+            timer: sleep_until(until),
+        }
+    }
+}
+
+impl<B: RequestBody> Future for Read<B> {
+    type Output = Result<Bytes, Problem<B>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let Some(body) = this
+                .body
+                .as_mut()
+                .filter(|_| *this.announced <= *this.limit)
+            else {
+                return match this.body.take() {
+                    Some(body) => Poll::Ready(Err(Problem::TooLarge(body))),
+                    None => Poll::Pending,
+                };
+            };
+            let frame = match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(Problem::Broken(error.into())));
+                }
+                Poll::Ready(None) => {
+                    *this.body = None;
+                    return Poll::Ready(Ok(if this.rest.is_empty() {
+                        std::mem::take(this.first)
+                    } else {
+                        std::mem::take(this.rest).freeze()
+                    }));
+                }
+                // None can come any more: the client has closed its sending side.
+                Poll::Pending if this.end.has_come() => {
+                    let error = "the body was cut short".into();
+                    return Poll::Ready(Err(Problem::Broken(error)));
+                }
+                Poll::Pending => {
+                    *this.at_once = 0;
+                    if this.timer.deadline() != *this.until {
+                        this.timer.as_mut().reset(*this.until);
+                    }
+                    return this.timer.poll(cx).map(|()| Err(Problem::Stalled));
+                }
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = this.first.len() + this.rest.len() + data.len();
+            if length > *this.limit {
+                return too_large(this.body);
+            }
+            // Every byte buys some time, and none buys more than a pause.
+            let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
+            *this.until = (*this.until + bought).min(Instant::now() + *this.pause);
+            *this.at_once += data.len();
+            if this.first.is_empty() && this.rest.is_empty() {
+                *this.first = data;
+            } else {
+                if this.rest.is_empty() {
+                    this.rest.reserve((*this.announced).min(RESERVE_AT_MOST));
+                    this.rest.extend_from_slice(&std::mem::take(this.first));
+                }
+                this.rest.extend_from_slice(&data);
+            }
+            if *this.at_once >= AT_A_TIME {
+                *this.at_once = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Hands back the body, of which more is to come.
+fn too_large<B>(body: &mut Option<B>) -> Poll<Result<Bytes, Problem<B>>> {
+    match body.take() {
+        Some(body) => Poll::Ready(Err(Problem::TooLarge(body))),
+        None => Poll::Pending,
+    }
 }
 
 /// Takes note of a body that nobody wants, in the background.

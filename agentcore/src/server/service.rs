@@ -1,6 +1,7 @@
 //! One connection's requests: which path, which method, whether now.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,6 +74,21 @@ impl Link {
         }
     }
 
+    /// A reply of the server's own, on its way out.
+    fn reply(
+        &self,
+        reply: impl Into<http::Response<ReplyBody>>,
+        end: Hidden,
+    ) -> http::Response<ReplyBody> {
+        let mut reply = reply.into();
+        reply.body_mut().end = Some(end);
+        if self.admission == Admission::Crowded {
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(header::CONNECTION, close);
+        }
+        reply
+    }
+
     /// Whether this request, the next one of its connection, could be read in two ways.
     fn is_ambiguous(&self) -> bool {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -80,45 +96,87 @@ impl Link {
     }
 }
 
+/// The answer to a request: hyper's future for it. Most are there at once, or wait for the workers in a box of their own,
+/// so that connections that are at nothing stay small.
+pub(crate) enum Answer {
+    Now(Option<http::Response<ReplyBody>>),
+    Later(Pin<Box<dyn Future<Output = http::Response<ReplyBody>> + Send>>),
+}
+
+impl Answer {
+    fn now(reply: http::Response<ReplyBody>) -> Self {
+        Self::Now(Some(reply))
+    }
+
+    fn later(reply: impl Future<Output = http::Response<ReplyBody>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(reply))
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<http::Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(reply) => reply
+                .take()
+                .map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
+            Self::Later(reply) => reply.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
 /// Answers one request.
-pub(super) async fn answer<B: RequestBody>(
-    link: Arc<Link>,
-    request: Request<B>,
-    end: Hidden,
-) -> Result<http::Response<ReplyBody>, Infallible> {
-    let Link {
-        front, admission, ..
-    } = &*link;
-    let is_ambiguous = link.is_ambiguous();
-    let mut reply = match (request.uri().path(), request.method()) {
-        _ if is_ambiguous => refuse(request, ambiguous()),
-        ("/ping", &Method::GET | &Method::HEAD) => front.pinger.answer(front).await.into(),
-        (path, _) if goes_through_layers(front, path) && *admission == Admission::Full => {
-            let reply = invocations::through_layers(&link, request, end);
-            return Ok(invocations::unless_cut_off(front, reply).await);
+pub(super) fn answer<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: Hidden) -> Answer {
+    if link.is_ambiguous() {
+        return Answer::now(link.reply(refuse(request, ambiguous()), end));
+    }
+    let front = &link.front;
+    let is_crowded = link.admission == Admission::Crowded;
+    let reply = match (request.uri().path(), request.method()) {
+        ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
+            Some(answer) => return Answer::now(link.reply(answer, end)),
+            None => {
+                return Answer::later(async move {
+                    let answer = link.front.pinger.ask(&link.front).await;
+                    link.reply(answer, end)
+                });
+            }
+        },
+        (path, _) if goes_through_layers(front, path) && !is_crowded => {
+            match invocations::accept(&link, request) {
+                Ok(accepted) => {
+                    return Answer::later(invocations::through_layers(link, accepted, end));
+                }
+                Err(refused) => refused,
+            }
         }
-        ("/invocations", &Method::POST) if *admission == Admission::Full => {
-            let reply = invocations::answer(&link, request, end);
-            return Ok(invocations::unless_cut_off(front, reply).await);
-        }
-        ("/invocations", &Method::POST) => {
+        ("/invocations", &Method::POST) if is_crowded => {
             refuse(request, front.unavailable("Too many connections"))
         }
+        ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
+            match invocations::accept(&link, request) {
+                Ok(accepted) => return Answer::later(invocations::answer(link, accepted, end)),
+                Err(refused) => refused,
+            }
+        }
         #[cfg(feature = "ws")]
-        ("/ws", _) => websockets::answer(&link, request).await,
+        ("/ws", _) => match websockets::accept(&link, request) {
+            Ok(accepted) => {
+                return Answer::later(async move {
+                    let reply = websockets::answer(&link, accepted).await;
+                    link.reply(reply, end)
+                });
+            }
+            Err(refused) => refused,
+        },
         ("/ping", _) => refuse(request, method_not_allowed("GET, HEAD")),
         ("/invocations", _) if front.agent.entrypoint.is_some() => {
             refuse(request, method_not_allowed("POST"))
         }
         _ => refuse(request, not_found()),
     };
-    reply.body_mut().end = Some(end);
-    if is_ambiguous || *admission == Admission::Crowded {
-        reply
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(reply)
+    Answer::now(link.reply(reply, end))
 }
 
 /// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
@@ -131,6 +189,7 @@ fn ambiguous() -> Response {
     let details =
         "where the request ends is not clear: lines end with CR LF, and a length is given once";
     Response::rejection(StatusCode::BAD_REQUEST, "Bad Request", details, None)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 pub(super) fn not_found() -> Response {
@@ -144,13 +203,10 @@ pub(super) fn method_not_allowed(allow: &'static str) -> Response {
 }
 
 /// Answers without having read the body.
-pub(super) fn refuse<B: RequestBody>(
-    request: Request<B>,
-    response: Response,
-) -> http::Response<ReplyBody> {
+pub(super) fn refuse<B: RequestBody>(request: Request<B>, response: Response) -> Response {
     let (head, body) = request.into_parts();
     request_body::discard(&head, body);
-    response.into()
+    response
 }
 
 impl Front {
@@ -178,6 +234,10 @@ pin_project! {
 }
 
 impl ReplyBody {
+    pub(super) fn in_memory(bytes: Bytes) -> Self {
+        Self::new(Batched::direct(bytes.into()), None, None)
+    }
+
     /// The reply to an invocation.
     pub(super) fn new(
         body: Batched<Body>,
@@ -196,14 +256,7 @@ impl From<Response> for http::Response<ReplyBody> {
     /// A reply of the server's own, in memory.
     fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
-        Self::from_parts(
-            parts,
-            ReplyBody {
-                body: Batched::direct(body),
-                activity: None,
-                end: None,
-            },
-        )
+        Self::from_parts(parts, ReplyBody::new(Batched::direct(body), None, None))
     }
 }
 

@@ -22,30 +22,51 @@ use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::ws::{self, Session};
 
-/// Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
-pub(super) async fn answer<B: RequestBody>(
-    link: &Arc<Link>,
+/// A handshake that is in order.
+pub(super) struct Accepted {
+    headers: HeaderMap,
+    upgrade: OnUpgrade,
+    switching: Response,
+}
+
+/// Looks at a handshake. Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
+pub(super) fn accept<B: RequestBody>(
+    link: &Link,
     mut request: Request<B>,
-) -> http::Response<ReplyBody> {
+) -> Result<Accepted, Response> {
     let front = &link.front;
     if front.agent.websocket.is_none() {
-        return refuse(request, not_found());
+        return Err(refuse(request, not_found()));
     }
     if let Some(refusal) = refusal(link, &request) {
-        return refuse(request, refusal);
+        return Err(refuse(request, refusal));
     }
     let origins = &front.settings.ws.origins;
-    let accepted = match ws::accept(request.version(), request.headers(), origins) {
-        Ok(accepted) => accepted,
-        Err(rejection) => return refuse(request, rejection),
-    };
+    match ws::accept(request.version(), request.headers(), origins) {
+        Ok(switching) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let (head, _) = request.into_parts();
+            Ok(Accepted {
+                headers: head.headers,
+                upgrade,
+                switching,
+            })
+        }
+        Err(rejection) => Err(refuse(request, rejection)),
+    }
+}
 
-    let upgrade = hyper::upgrade::on(&mut request);
-    let (head, _) = request.into_parts();
-    match open(front, head.headers).await {
+/// Opens a socket, unless one of its handler's arguments refuses.
+pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Response<ReplyBody> {
+    let Accepted {
+        headers,
+        upgrade,
+        switching,
+    } = accepted;
+    match open(&link.front, headers).await {
         Ok(session) => {
             tokio::spawn(hand_over(Arc::clone(link), upgrade, session));
-            accepted.into()
+            switching.into()
         }
         Err(rejection) => rejection.into(),
     }
