@@ -12,6 +12,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memchr::memchr;
+
 /// The longest line that is followed. hyper refuses longer ones before they end.
 const LONGEST_LINE: usize = 128 * 1024;
 
@@ -99,7 +101,7 @@ impl Framing {
 
     /// Takes what belongs to the current line, and returns the rest.
     fn follow_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr(b'\n', bytes) else {
             self.line.extend_from_slice(bytes);
             if self.line.len() > LONGEST_LINE {
                 self.lose_track();
@@ -149,7 +151,7 @@ impl Framing {
 
     /// Whether the header can be understood.
     fn read_header(&mut self, line: &[u8]) -> bool {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        let Some(colon) = memchr(b':', line) else {
             return true;
         };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
