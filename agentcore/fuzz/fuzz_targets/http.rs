@@ -64,10 +64,8 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
     for (number, reply) in replies.iter().enumerate() {
         match answered.get(number) {
             Some((is_head, status)) => {
-                // KNOWN: what hyper has not sent of a reply when it meets garbage behind the request, it drops.
-                let garbage = reading != Reading::All && number + 1 == replies.len();
                 assert!(
-                    reply.whole || can_be_cut || garbage || reply.is_stream(),
+                    reply.whole || can_be_cut || reply.is_stream(),
                     "a reply was cut short: {reply:?}"
                 );
                 if reply.status != 0 {
@@ -81,6 +79,8 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
                     );
                 }
             }
+            // KNOWN: hyper does not wait until a refusal of its own has been taken. A real socket has room for it.
+            None if reading != Reading::All && !reply.whole => {}
             None => {
                 // Of hyper's own, about what has not become a request.
                 assert_eq!(number + 1, replies.len(), "goes on behind a refusal");
@@ -92,7 +92,7 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
     }
     let missing = answered.len().saturating_sub(replies.len());
     assert!(
-        missing == 0 || can_be_cut || reading != Reading::All,
+        missing == 0 || can_be_cut,
         "{missing} answers did not arrive"
     );
 }

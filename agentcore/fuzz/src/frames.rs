@@ -142,18 +142,24 @@ pub fn of_client(mut bytes: &[u8], longest: usize) -> (Vec<Item>, End) {
             _ => return (items, End::Violation),
         }
         let so_far = message.as_ref().map_or(0, |message| message.payload.len());
-        if so_far > longest {
+        if so_far > longest
+            || message
+                .as_ref()
+                .is_some_and(|text| is_broken(text, frame.is_last))
+        {
             return (items, End::Violation);
         }
-        if frame.is_last
-            && let Some(message) = message.take()
-        {
-            if message.opcode == TEXT && std::str::from_utf8(&message.payload).is_err() {
-                return (items, End::Violation);
-            }
-            items.push(message);
+        if frame.is_last {
+            items.extend(message.take());
         }
     }
+}
+
+/// Whether the text is not UTF-8, or cannot become any more: that is told as soon as it can be.
+fn is_broken(message: &Item, is_whole: bool) -> bool {
+    message.opcode == TEXT
+        && std::str::from_utf8(&message.payload)
+            .is_err_and(|error| is_whole || error.error_len().is_some())
 }
 
 /// What the server has sent, which has to be without fault: frames of at most `longest` bytes.
