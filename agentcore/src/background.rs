@@ -114,11 +114,11 @@ impl TaskBuilder {
             async move {
                 let mut caught = pin!(panics::catch(future));
                 let ended = match limit {
-                    None => Ok(caught.await),
-                    Some(limit) => timeout(limit, caught.as_mut()).await.inspect_err(|_| {
-                        caught.give_up(&format!("task `{name}`"));
-                    }),
+                    None => Ok(caught.as_mut().await),
+                    Some(limit) => timeout(limit, caught.as_mut()).await,
                 };
+                // What it still holds is a part of it.
+                caught.give_up(&format!("task `{name}`"));
                 finish.with(match ended {
                     Ok(Ok(value)) => Ok(value),
                     Ok(Err(panic)) => {

@@ -40,8 +40,9 @@ enum Repr {
     Full(Bytes),
     /// Not yet polled; only on the workers.
     Foreign(UnsyncBoxBody<Bytes, BoxError>),
-    /// Produced by a task on the workers. `None` is the end; a channel that closes without it was cut off.
-    Channel(mpsc::Receiver<Option<Result<Frame<Bytes>, BoxError>>>),
+    /// Produced by a task on the workers. `None` is the end; a channel that closes without it was cut off. What an error
+    /// says has been logged there, and it is dropped there.
+    Channel(mpsc::Receiver<Option<Frame<Bytes>>>),
 }
 
 impl Body {
@@ -80,11 +81,12 @@ impl Body {
                     None => body.frame().await,
                 };
                 while let Some(frame) = next {
-                    let failed = frame.as_ref().err().map(|error| with_causes(&**error));
-                    sender.send(Some(frame)).await.ok()?;
-                    if let Some(problem) = failed {
-                        tracing::error!("a streamed reply failed: {problem}");
-                        return Some(());
+                    match frame {
+                        Ok(frame) => sender.send(Some(frame)).await.ok()?,
+                        Err(error) => {
+                            tracing::error!("a streamed reply failed: {}", with_causes(&*error));
+                            return None;
+                        }
                     }
                     next = body.frame().await;
                 }
@@ -153,7 +155,7 @@ impl http_body::Body for Body {
             }
             Repr::Foreign(body) => Pin::new(body).poll_frame(cx),
             Repr::Channel(receiver) => receiver.poll_recv(cx).map(|received| match received {
-                Some(Some(frame)) => Some(frame),
+                Some(Some(frame)) => Some(Ok(frame)),
                 Some(None) => {
                     self.0 = Repr::Empty;
                     None

@@ -297,7 +297,8 @@ impl Config {
         let shutdown_grace = self
             .shutdown_grace
             .or(grace)
-            .unwrap_or(Duration::from_secs(10));
+            .unwrap_or(Duration::from_secs(10))
+            .min(LONGEST);
         #[cfg(feature = "ws")]
         let ws = self.ws.resolve(&mut env, shutdown_grace);
         if !env.problems.is_empty() {
@@ -337,7 +338,10 @@ impl Config {
             max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
             max_invocations: self.max_invocations.or(max_invocations),
             session_policy: self.session_policy.or(session_policy).unwrap_or_default(),
-            task_max_age: self.task_max_age.or(task_max_age),
+            task_max_age: self
+                .task_max_age
+                .or(task_max_age)
+                .map(|age| age.min(LONGEST)),
             debug: self.debug.or(debug).unwrap_or_default(),
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),

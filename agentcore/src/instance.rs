@@ -22,6 +22,8 @@ pub(crate) struct Instance {
     /// Cancelled when the server is told to stop.
     pub(crate) stopping: CancellationToken,
     cut_off: AtomicBool,
+    /// Cancelled at the same moment, for those who wait for it.
+    cut: CancellationToken,
 }
 
 impl Instance {
@@ -33,13 +35,20 @@ impl Instance {
             states: OnceLock::new(),
             stopping: CancellationToken::new(),
             cut_off: AtomicBool::new(false),
+            cut: CancellationToken::new(),
         }
     }
 
-    /// What is in progress has been named as cut off: from now on none of it is finished.
+    /// What is in progress has been named as cut off: from now on none of it is answered, and what can be stopped is.
     pub(crate) fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Release);
+        self.cut.cancel();
         self.tracker.abort_all();
+    }
+
+    /// Completes when everything has been cut off.
+    pub(crate) async fn until_cut_off(&self) {
+        self.cut.cancelled().await;
     }
 
     pub(crate) fn is_cut_off(&self) -> bool {

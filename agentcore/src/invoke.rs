@@ -1,16 +1,18 @@
 //! One invocation on the workers: call the handler, bound it in time, catch its panic, log its failure.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::body::Body;
 use crate::config::ErrorMode;
-use crate::context::{self, Activity};
+use crate::context::{self, Activity, Scope};
 use crate::debug;
 use crate::extract::Invocation;
 use crate::panics;
@@ -54,6 +56,36 @@ pub(crate) struct Outgoing {
     pub(crate) response: Response,
     /// `None` if a layer has let go of it.
     pub(crate) activity: Option<Activity>,
+}
+
+/// A job on the workers, as whoever waits for it sees it.
+pub(crate) struct Running {
+    job: JoinHandle<Outgoing>,
+    scope: Arc<Scope>,
+    /// Whether the job ends when nobody waits for it any more.
+    cancel: bool,
+}
+
+impl Running {
+    pub(crate) fn new(job: JoinHandle<Outgoing>, scope: Arc<Scope>, cancel: bool) -> Self {
+        Self { job, scope, cancel }
+    }
+}
+
+impl Future for Running {
+    type Output = Result<Outgoing, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.job).poll(cx)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.cancel || self.scope.instance().is_cut_off() {
+            self.job.abort();
+        }
+    }
 }
 
 /// Starts `job` on the workers. Generic, so that the handler's future needs no box of its own: it lives in the task.

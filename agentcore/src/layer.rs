@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
 use crate::extract::Invocation;
-use crate::invoke::{Job, Outgoing, internal_error};
+use crate::invoke::{Job, Outgoing, Running, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
@@ -217,7 +217,10 @@ impl Innermost {
             debug: self.settings.debug,
             activity,
         };
-        match (entrypoint.start)(&self.workers, job).await {
+        let scope = Arc::clone(job.activity.scope());
+        let cancel = entrypoint.options.cancel_on_disconnect;
+        let job = (entrypoint.start)(&self.workers, job);
+        match Running::new(job, scope, cancel).await {
             Ok(outgoing) => {
                 let (parts, body, activity) = outgoing.into_parts();
                 if let (Some(in_flight), Some(activity)) = (in_flight, activity) {

@@ -52,6 +52,11 @@ impl Slot {
         (polls % 2 == 1).then_some(polls)
     }
 
+    /// How many polls have begun or ended.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn at(&self) -> At {
         At {
             request: self.request.load(Ordering::Relaxed),

@@ -38,6 +38,9 @@ pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
 pub use tracked::tracked;
 
+/// Of tasks that end for their age at once, so many are named. More would only fill the log.
+const MOST_NAMED: usize = 100;
+
 /// Everything about one running task.
 struct Task {
     name: Cow<'static, str>,
@@ -186,15 +189,20 @@ impl BusyTracker {
     /// count no longer.
     pub(crate) fn end_older_than(&self, limit: Duration, slack: Duration) {
         let is_old = |task: &Task| task.started.elapsed() > limit + slack;
-        for ticket in self
+        let old = self
             .tasks
-            .filter_map(|ticket, task| is_old(task).then_some(ticket))
-        {
-            let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
-            if let Some(abort) = abort.flatten() {
-                abort.abort();
+            .filter_map(|ticket, task| is_old(task).then(|| (ticket, task.abort.clone())));
+        for (number, (ticket, abort)) in old.iter().enumerate() {
+            if number < MOST_NAMED {
+                self.end_by_age(*ticket, limit);
+            } else {
+                self.end_task(*ticket);
             }
-            self.end_by_age(ticket, limit);
+            abort.iter().for_each(AbortHandle::abort);
+        }
+        if old.len() > MOST_NAMED {
+            let more = old.len() - MOST_NAMED;
+            tracing::error!("{more} more tasks were cancelled for their age");
         }
     }
 

@@ -31,7 +31,8 @@ use crate::extract::{FromInvocation, Invocation, Requirements};
 /// # Half-closed connections
 ///
 /// A client that closes its sending side cannot be told from one that left. An agent whose entrypoint takes a
-/// `CancellationToken` treats both as gone; any other still answers.
+/// `CancellationToken` treats both as gone; any other still answers, unless its reply is a stream, which ends with its
+/// reader.
 #[derive(Clone)]
 pub struct CancellationToken(Token);
 

@@ -54,7 +54,7 @@ impl RequestContext {
     /// The request's id: `X-Amzn-Bedrock-AgentCore-Runtime-Request-Id`, else `x-amzn-requestid`, else a random UUID.
     #[must_use]
     pub fn request_id(&self) -> &str {
-        self.head().request_id()
+        self.0.request_id()
     }
 
     /// What the caller said the user is (`X-Amzn-Bedrock-AgentCore-Runtime-User-Id`).
@@ -204,7 +204,6 @@ impl fmt::Debug for AccessToken {
 /// A request's headers, and what has been read from them. Reading is left until somebody asks.
 pub(super) struct RequestHead {
     headers: HeaderMap,
-    generated_id: OnceLock<String>,
     forwardable: OnceLock<HeaderMap>,
     baggage: OnceLock<Baggage>,
 }
@@ -214,7 +213,6 @@ impl RequestHead {
         headers::protect(&mut headers);
         Self {
             headers,
-            generated_id: OnceLock::new(),
             forwardable: OnceLock::new(),
             baggage: OnceLock::new(),
         }
@@ -228,9 +226,9 @@ impl RequestHead {
         headers::text(&self.headers, name)
     }
 
-    pub(super) fn request_id(&self) -> &str {
-        let given = headers::REQUEST_IDS.iter().find_map(|name| self.text(name));
-        given.unwrap_or_else(|| self.generated_id.get_or_init(random_uuid))
+    /// The id, if the headers bring one.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        headers::REQUEST_IDS.iter().find_map(|name| self.text(name))
     }
 }
 
@@ -242,7 +240,7 @@ impl fmt::Debug for RequestHead {
 
 /// A version 4 UUID, its bits straight from the operating system: a generator that was seeded at start would be cloned,
 /// with its future, into every session that the platform restores from a snapshot.
-fn random_uuid() -> String {
+pub(super) fn random_uuid() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
         // Ids tell requests apart in a log; that is not worth failing one.

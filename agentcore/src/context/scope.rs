@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
 
 use super::cancellation::{Cancellation, CancellationToken};
-use super::request::RequestHead;
+use super::request::{RequestHead, random_uuid};
 use crate::concurrency::Permit;
 use crate::instance::Instance;
 use crate::panics;
@@ -29,12 +29,20 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Scope {
     instance: Arc<Instance>,
+    flight: Arc<Flight>,
+    head: RequestHead,
+}
+
+/// What belongs to a request however often its headers are changed on the way.
+#[derive(Debug)]
+struct Flight {
     kind: Kind,
     /// Of the handler.
     name: &'static str,
     began: Instant,
-    head: RequestHead,
-    cancellation: Arc<Cancellation>,
+    /// Made where the headers bring none.
+    id: OnceLock<String>,
+    cancellation: Cancellation,
     /// Whether the invocation makes the agent busy.
     counts: bool,
     /// [`Activity`]s that hold the invocation in flight.
@@ -92,15 +100,18 @@ impl Scope {
     fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
         Self {
             instance,
-            kind: arrival.kind,
-            name: arrival.name,
-            began: Instant::now(),
+            flight: Arc::new(Flight {
+                kind: arrival.kind,
+                name: arrival.name,
+                began: Instant::now(),
+                id: OnceLock::new(),
+                cancellation: Cancellation::default(),
+                counts: arrival.counts,
+                holds: AtomicUsize::new(0),
+                ticket: OnceLock::new(),
+                permit: Mutex::new(arrival.permit),
+            }),
             head: RequestHead::new(arrival.headers),
-            cancellation: Arc::default(),
-            counts: arrival.counts,
-            holds: AtomicUsize::new(0),
-            ticket: OnceLock::new(),
-            permit: Mutex::new(arrival.permit),
         }
     }
 
@@ -115,12 +126,12 @@ impl Scope {
     }
 
     pub(crate) fn is_ping(&self) -> bool {
-        self.kind == Kind::Ping
+        self.flight.kind == Kind::Ping
     }
 
     /// Whether the invocation is part of the tracker's count at this moment.
     pub(crate) fn is_counted(&self) -> bool {
-        self.counts && self.holds.load(Ordering::Acquire) > 0
+        self.flight.counts && self.flight.holds.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn head(&self) -> &RequestHead {
@@ -135,24 +146,31 @@ impl Scope {
         &self.instance
     }
 
+    /// The request's id: the headers' own, or one that is made once.
+    pub(super) fn request_id(&self) -> &str {
+        let given = self.head.request_id();
+        given.unwrap_or_else(|| self.flight.id.get_or_init(random_uuid))
+    }
+
     /// How long ago it arrived.
     pub(crate) fn age(&self) -> Duration {
-        self.began.elapsed()
+        self.flight.began.elapsed()
     }
 
     /// Tells the request's code that nobody waits for it any more.
     pub(crate) fn cancel(&self) {
-        self.cancellation.cancel();
+        self.flight.cancellation.cancel();
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.cancellation.token(&self.instance.stopping)
+        self.flight.cancellation.token(&self.instance.stopping)
     }
 
     /// One more hold, while there is any.
     fn hold(self: &Arc<Self>) -> Option<Activity> {
         let more = |holds| (holds > 0).then_some(holds + 1);
-        self.holds
+        self.flight
+            .holds
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .ok()?;
         Some(Activity {
@@ -161,21 +179,25 @@ impl Scope {
     }
 
     fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flight
+            .permit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Display for Scope {
     /// For a log line: what it is, its id, and whose.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
+        let name = self.flight.name;
+        let kind = match self.flight.kind {
             Kind::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
             Kind::Ping => return f.write_str("the ping handler"),
-            Kind::Hook => return write!(f, "hook `{}`", self.name),
+            Kind::Hook => return write!(f, "hook `{name}`"),
         };
-        write!(f, "{kind} {} of `{}`", self.head.request_id(), self.name)
+        write!(f, "{kind} {} of `{name}`", self.request_id())
     }
 }
 
@@ -188,15 +210,11 @@ pub(crate) struct Activity {
 
 impl Activity {
     pub(crate) fn begin(instance: Arc<Instance>, arrival: Arrival) -> Self {
-        Self::of(Scope::new(instance, arrival))
-    }
-
-    fn of(scope: Scope) -> Self {
-        scope.holds.store(1, Ordering::Release);
-        scope.instance.tracker.begin_invocation(scope.counts);
-        let scope = Arc::new(scope);
+        instance.tracker.begin_invocation(arrival.counts);
+        let scope = Arc::new(Scope::new(instance, arrival));
+        scope.flight.holds.store(1, Ordering::Release);
         let ticket = scope.instance.requests.insert(Arc::clone(&scope));
-        scope.ticket.get_or_init(|| ticket);
+        scope.flight.ticket.get_or_init(|| ticket);
         Self { scope }
     }
 
@@ -218,45 +236,33 @@ impl Activity {
     /// The same invocation, with headers that a layer has changed.
     pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
         let Scope {
-            instance,
-            kind,
-            name,
-            began,
-            counts,
-            cancellation,
-            ..
+            instance, flight, ..
         } = &*self.scope;
-        let arrival = Arrival {
-            kind: *kind,
-            name,
-            counts: *counts,
-            headers,
-            permit: self.scope.permit().take(),
-        };
-        Self::of(Scope {
-            began: *began,
-            cancellation: Arc::clone(cancellation),
-            ..Scope::new(Arc::clone(instance), arrival)
-        })
+        // Two for a moment: this one is dropped at the end.
+        flight.holds.fetch_add(1, Ordering::AcqRel);
+        Self {
+            scope: Arc::new(Scope {
+                instance: Arc::clone(instance),
+                flight: Arc::clone(flight),
+                head: RequestHead::new(headers),
+            }),
+        }
     }
 }
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        if self.scope.holds.fetch_sub(1, Ordering::AcqRel) != 1 {
+        let Scope {
+            instance, flight, ..
+        } = &*self.scope;
+        if flight.holds.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
-        let Scope {
-            instance,
-            counts,
-            ticket,
-            ..
-        } = &*self.scope;
-        if let Some(ticket) = ticket.get() {
+        if let Some(ticket) = flight.ticket.get() {
             instance.requests.remove(*ticket);
         }
         drop(self.scope.permit().take());
-        instance.tracker.end_invocation(*counts);
+        instance.tracker.end_invocation(flight.counts);
     }
 }
 
@@ -265,7 +271,7 @@ pub(crate) fn within<F: Future>(
     scope: Arc<Scope>,
     future: F,
 ) -> TaskLocalFuture<Arc<Scope>, Watched<F>> {
-    let at = stall::At::request(scope.ticket.get().copied());
+    let at = stall::At::request(scope.flight.ticket.get().copied());
     SCOPE.scope(scope, stall::watch(at, future))
 }
 
@@ -289,7 +295,7 @@ fn current() -> Option<Arc<Scope>> {
 
 /// The caller's scope, if it is below a request.
 pub(crate) fn current_request() -> Option<Arc<Scope>> {
-    current().filter(|scope| scope.kind.is_request())
+    current().filter(|scope| scope.flight.kind.is_request())
 }
 
 /// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.
@@ -310,18 +316,19 @@ where
     T: Send + 'static,
 {
     let scope = current();
-    // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it ends.
+    // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
+    // its result is dropped.
     let hold = hold();
     let work = move || {
-        let _hold = hold;
-        match scope {
+        let done = panics::guard(|| match scope {
             Some(scope) => SCOPE.sync_scope(scope, work),
             None => work(),
-        }
+        });
+        (done, hold)
     };
-    match tokio::task::spawn_blocking(|| panics::guard(work)).await {
-        Ok(Ok(value)) => value,
-        Ok(Err(panic)) => panic.resume(),
+    match tokio::task::spawn_blocking(work).await {
+        Ok((Ok(value), _)) => value,
+        Ok((Err(panic), _)) => panic.resume(),
         // The runtime is shutting down and will not come back here.
         Err(_) => std::future::pending().await,
     }

@@ -1,5 +1,6 @@
 //! The server without sockets: requests are handed to the service as values.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -37,9 +38,19 @@ impl InProcess {
     }
 
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
-        match service::answer(Arc::clone(&self.link), request, self.link.end.hide()).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        // A link for each: there is no socket that would say when a reply has been sent.
+        let link = Arc::new(Link::without_socket(Arc::clone(&self.link.front)));
+        let end = link.end.hide();
+        let mut answer = service::answer(link, request, end);
+        let mut cut_off = pin!(self.link.front.instance.until_cut_off());
+        let mut was_cut_off = false;
+        loop {
+            // Polled again when everything is cut off: that is how it finds out.
+            tokio::select! {
+                biased;
+                Ok(response) = &mut answer => return response,
+                () = &mut cut_off, if !was_cut_off => was_cut_off = true,
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Method, Request};
 use pin_project_lite::pin_project;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::front::Front;
 use super::lifecycle::Phase;
@@ -20,8 +20,7 @@ use crate::concurrency::Refusal;
 use crate::config::{BusyWhile, Settings};
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
-use crate::instance::Instance;
-use crate::invoke::{Job, Outgoing, internal_error};
+use crate::invoke::{Job, Outgoing, Running, internal_error};
 use crate::response::Response;
 
 /// A request that will be answered, and is in flight from now on.
@@ -131,7 +130,7 @@ fn run<B: RequestBody>(
             Ok(body) => {
                 let scope = Arc::clone(activity.scope());
                 match start(front, activity, body) {
-                    Some(running) => finish(front, scope, running, end).await,
+                    Some(running) => finish(&link, scope, running, end).await,
                     None => front.settings.errors.apply(internal_error()).into(),
                 }
             }
@@ -163,11 +162,12 @@ impl Front {
 
 /// Waits for the reply that the workers make, and passes it on.
 async fn finish(
-    front: &Front,
+    link: &Link,
     scope: Arc<Scope>,
     running: JoinHandle<Outgoing>,
     end: Hidden,
 ) -> http::Response<ReplyBody> {
+    let front = &link.front;
     let options = front
         .agent
         .entrypoint
@@ -175,12 +175,9 @@ async fn finish(
         .map(|entrypoint| entrypoint.options);
     let watches = options.is_some_and(|options| options.watch_disconnect);
     let end = end.unless(watches);
+    let cancel = options.is_some_and(|options| options.cancel_on_disconnect);
+    let running = Running::new(running, Arc::clone(&scope), cancel);
     let left = CancelOnDrop(Some(scope));
-    let running = Running {
-        job: running,
-        instance: &front.instance,
-        cancel: options.is_some_and(|options| options.cancel_on_disconnect),
-    };
     let finished = front.wakes.batch(running).await;
     left.disarm();
     match finished {
@@ -189,36 +186,13 @@ async fn finish(
             // A stream's producer goes with its reader.
             let is_stream = body.as_bytes().is_none();
             let end = end.and_then(|end| end.unless(is_stream));
+            let activity = activity.map(|activity| (activity, Arc::clone(&link.end)));
             let body = ReplyBody::new(front.wakes.batch(body), activity, end);
             http::Response::from_parts(parts, body)
         }
         // Panics of the handler are caught inside; this is one in the drop of what it left behind, or a runtime that
         // is being shut down.
         Err(_) => front.settings.errors.apply(internal_error()).into(),
-    }
-}
-
-/// A job on the workers, as its connection sees it: this is dropped with the connection.
-struct Running<'a> {
-    job: JoinHandle<Outgoing>,
-    instance: &'a Instance,
-    /// Whether the job ends with its connection.
-    cancel: bool,
-}
-
-impl Future for Running<'_> {
-    type Output = Result<Outgoing, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.job).poll(cx)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if self.cancel || self.instance.is_cut_off() {
-            self.job.abort();
-        }
     }
 }
 

@@ -44,8 +44,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'stati
 
 /// Why a body was not read.
 pub(super) enum Problem<B> {
-    /// Larger than allowed. The rest of it is still to come.
-    TooLarge(B),
+    /// Larger than allowed. The rest of it is still to come; all of it, unless it has been begun.
+    TooLarge { body: B, begun: bool },
     /// Stood still for too long, or nearly so.
     Stalled,
     /// Not HTTP, or not all of it came.
@@ -97,15 +97,11 @@ impl<B: RequestBody> Future for Read<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some(body) = this
-                .body
-                .as_mut()
-                .filter(|_| *this.announced <= *this.limit)
-            else {
-                return match this.body.take() {
-                    Some(body) => Poll::Ready(Err(Problem::TooLarge(body))),
-                    None => Poll::Pending,
-                };
+            if *this.announced > *this.limit {
+                return too_large(this.body, false);
+            }
+            let Some(body) = this.body else {
+                return Poll::Pending;
             };
             let frame = match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => frame,
@@ -138,7 +134,7 @@ impl<B: RequestBody> Future for Read<B> {
             };
             let length = this.first.len() + this.rest.len() + data.len();
             if length > *this.limit {
-                return too_large(this.body);
+                return too_large(this.body, true);
             }
             // Every byte buys some time, and none buys more than a pause.
             let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
@@ -163,9 +159,9 @@ impl<B: RequestBody> Future for Read<B> {
 }
 
 /// Hands back the body, of which more is to come.
-fn too_large<B>(body: &mut Option<B>) -> Poll<Result<Bytes, Problem<B>>> {
+fn too_large<B>(body: &mut Option<B>, begun: bool) -> Poll<Result<Bytes, Problem<B>>> {
     match body.take() {
-        Some(body) => Poll::Ready(Err(Problem::TooLarge(body))),
+        Some(body) => Poll::Ready(Err(Problem::TooLarge { body, begun })),
         None => Poll::Pending,
     }
 }
@@ -201,8 +197,9 @@ impl<B: RequestBody> Problem<B> {
         pause: Duration,
     ) -> Response {
         let (status, error, details) = match self {
-            Self::TooLarge(body) => {
-                if !headers.contains_key(header::EXPECT) {
+            Self::TooLarge { body, begun } => {
+                // Who waits for `100 Continue` has not sent it, and reading would ask for it.
+                if begun || !headers.contains_key(header::EXPECT) {
                     discard_rest(body);
                 }
                 let details = format!("the body is larger than {limit} bytes");

@@ -227,9 +227,18 @@ pin_project! {
     pub(crate) struct ReplyBody {
         #[pin]
         body: Batched<Body>,
-        // Both are only held, until the body has been handed over.
-        activity: Option<Activity>,
+        // Only held, until the body has been handed over.
         end: Option<Hidden>,
+        // In flight until the body has been sent.
+        activity: Option<(Activity, Arc<End>)>,
+    }
+
+    impl PinnedDrop for ReplyBody {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some((activity, end)) = this.project().activity.take() {
+                end.keep_until_sent(activity);
+            }
+        }
     }
 }
 
@@ -241,7 +250,7 @@ impl ReplyBody {
     /// The reply to an invocation.
     pub(super) fn new(
         body: Batched<Body>,
-        activity: Option<Activity>,
+        activity: Option<(Activity, Arc<End>)>,
         end: Option<Hidden>,
     ) -> Self {
         Self {
@@ -269,7 +278,7 @@ impl http_body::Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let activity = self.activity.as_ref();
-        if activity.is_some_and(|activity| activity.scope().instance().is_cut_off()) {
+        if activity.is_some_and(|(activity, _)| activity.scope().instance().is_cut_off()) {
             return Poll::Ready(Some(Err("cut off by the shutdown".into())));
         }
         self.project().body.poll_with(cx, Body::poll_frame)

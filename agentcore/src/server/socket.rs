@@ -12,7 +12,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -20,11 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::framing::{Framing, Verdict};
+use crate::context::Activity;
 
 /// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
 pub(super) struct Socket<T = TcpStream> {
     stream: T,
-    end: Arc<End>,
+    end: Owned,
     framing: Framing,
 }
 
@@ -33,9 +34,12 @@ pub(super) struct Socket<T = TcpStream> {
 pub(super) struct End {
     /// The client has closed its sending side.
     come: AtomicBool,
-    hidden: AtomicBool,
+    /// By so many.
+    hidden: AtomicUsize,
     /// Something of the last hidden reply may not have left yet.
     unsent: AtomicBool,
+    /// Invocations of which hyper has the whole reply, and may not have sent it.
+    leaving: Mutex<Vec<Activity>>,
     /// Who would have seen it.
     reader: Mutex<Option<Waker>>,
 }
@@ -46,20 +50,31 @@ pub(super) struct Hidden(Arc<End>);
 
 impl End {
     pub(super) fn hide(self: &Arc<Self>) -> Hidden {
-        self.hidden.store(true, Ordering::Relaxed);
+        self.hidden.fetch_add(1, Ordering::Relaxed);
         self.unsent.store(true, Ordering::Relaxed);
         Hidden(Arc::clone(self))
     }
 
-    /// Everything that hyper had has been sent.
+    /// Keeps an invocation in flight until its reply has left.
+    pub(super) fn keep_until_sent(&self, activity: Activity) {
+        self.leaving().push(activity);
+    }
+
+    /// Everything that hyper had has been sent, or never will be.
     fn sent(&self) {
-        if !self.hidden.load(Ordering::Relaxed) && self.unsent.swap(false, Ordering::Relaxed) {
+        let left = std::mem::take(&mut *self.leaving());
+        drop(left);
+        if self.hidden.load(Ordering::Relaxed) == 0 && self.unsent.swap(false, Ordering::Relaxed) {
             self.wake_reader();
         }
     }
 
     fn is_hidden(&self) -> bool {
-        self.hidden.load(Ordering::Relaxed) || self.unsent.load(Ordering::Relaxed)
+        self.hidden.load(Ordering::Relaxed) > 0 || self.unsent.load(Ordering::Relaxed)
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<Activity>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -91,10 +106,19 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        self.0.hidden.store(false, Ordering::Relaxed);
+        self.0.hidden.fetch_sub(1, Ordering::Relaxed);
         if !self.0.is_hidden() {
             self.0.wake_reader();
         }
+    }
+}
+
+/// The socket's own share: without it nothing is sent any more.
+struct Owned(Arc<End>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.sent();
     }
 }
 
@@ -102,13 +126,13 @@ impl<T> Socket<T> {
     pub(super) fn new(stream: T) -> Self {
         Self {
             stream,
-            end: Arc::default(),
+            end: Owned(Arc::default()),
             framing: Framing::default(),
         }
     }
 
     pub(super) fn end(&self) -> Arc<End> {
-        Arc::clone(&self.end)
+        Arc::clone(&self.end.0)
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -130,13 +154,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.end.has_come() {
+        if !self.end.0.has_come() {
             let before = buffer.filled().len();
             match Pin::new(&mut self.stream).poll_read(cx, buffer) {
                 Poll::Ready(Ok(()))
                     if buffer.filled().len() == before && buffer.remaining() > 0 =>
                 {
-                    self.end.come.store(true, Ordering::Relaxed);
+                    self.end.0.come.store(true, Ordering::Relaxed);
                 }
                 other => {
                     self.framing.follow(&buffer.filled()[before..]);
@@ -144,9 +168,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                 }
             }
         }
-        if self.end.is_hidden() {
+        if self.end.0.is_hidden() {
             // Same thread as `Hidden`: nothing happens between the look and this.
-            *self.end.reader() = Some(cx.waker().clone());
+            *self.end.0.reader() = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -177,7 +201,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper has written all that it had when it comes here.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.end.sent();
+        self.end.0.sent();
         Poll::Ready(Ok(()))
     }
 

@@ -1,8 +1,10 @@
 //! Noticing that handlers block their threads, and saying which.
 //!
-//! The front asks the workers for a sign of life, a task that does nothing. If it has not run after a second, every worker
-//! is blocked, and nothing of the agent's advances but `/ping`. Which code it is that blocks, the threads' own notes tell;
-//! see [`stall`].
+//! The front asks the workers for a sign of life, a task that does nothing. If it has not run after a second in which no
+//! poll has begun or ended either, every worker is blocked, and nothing of the agent's advances but `/ping`. Which code it
+//! is that blocks, the threads' own notes tell; see [`stall`].
+//!
+//! Code within `tokio::task::block_in_place` looks blocked too, though it has handed its worker's tasks over.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -38,8 +40,10 @@ struct Watch {
     front: Arc<Front>,
     last_look: Instant,
     polls: Vec<Observed>,
-    /// The sign of life that was asked for last, and when.
-    probe: Option<(Instant, JoinHandle<()>)>,
+    /// The sign of life that was asked for last.
+    probe: Option<JoinHandle<()>>,
+    /// How many polls had begun or ended when that number was last another, and when that was.
+    progress: (u64, Instant),
     /// Whether it has been said that all workers are blocked.
     said: bool,
     last_warning: Option<Instant>,
@@ -60,6 +64,7 @@ impl Watch {
             last_look: Instant::now(),
             polls: Vec::new(),
             probe: None,
+            progress: (0, Instant::now()),
             said: false,
             last_warning: None,
         }
@@ -81,7 +86,15 @@ impl Watch {
     /// Keeps what is being polled, and since when.
     fn look_at_polls(&mut self, now: Instant) {
         let mut before = std::mem::take(&mut self.polls);
-        for slot in stall::slots() {
+        let slots = stall::slots();
+        let progress = slots
+            .iter()
+            .map(|slot| slot.polls())
+            .fold(0, u64::wrapping_add);
+        if progress != self.progress.0 {
+            self.progress = (progress, now);
+        }
+        for slot in slots {
             let Some(number) = slot.poll_in_progress() else {
                 continue;
             };
@@ -107,8 +120,10 @@ impl Watch {
             .find(|poll| !poll.said && poll.is_long(now));
         if let Some(poll) = new.filter(|_| may_warn) {
             poll.said = true;
+            let Some(what) = self.front.describe(poll, now) else {
+                return;
+            };
             self.last_warning = Some(now);
-            let what = self.front.describe(poll, now);
             tracing::warn!(
                 "{what} blocks its thread: what waits or computes for long belongs on `tokio::task::spawn_blocking` or \
                  into an entrypoint that is not async (said at most once a minute)"
@@ -118,23 +133,26 @@ impl Watch {
 
     /// Finds out whether the workers run anything at all.
     fn look_for_life(&mut self, now: Instant) {
+        let (_, since) = self.progress;
         match &self.probe {
-            Some((asked, probe)) if !probe.is_finished() => {
-                if now - *asked >= LONGEST_POLL && !self.said {
+            Some(probe) if !probe.is_finished() => {
+                if now - since >= LONGEST_POLL && !self.said {
                     self.said = true;
                     tracing::error!("{}", self.all_blocked(now));
                 }
             }
-            Some((asked, _)) => {
+            Some(_) => {
                 if std::mem::take(&mut self.said) {
-                    let blocked = humantime::format_duration(whole_milliseconds(now - *asked));
-                    tracing::info!("the workers run again, after {blocked}");
+                    tracing::info!("the workers run again");
                 }
                 self.probe = None;
             }
-            // An idle agent is left alone.
+            // Nothing is asked of an idle agent.
             None if self.front.instance.tracker.in_progress() == 0 => {}
-            None => self.probe = Some((now, self.front.workers.spawn(async {}))),
+            None => {
+                self.progress.1 = now;
+                self.probe = Some(self.front.workers.spawn(async {}));
+            }
         }
     }
 
@@ -145,7 +163,7 @@ impl Watch {
             .iter()
             .filter(|poll| now - poll.since >= LONGEST_POLL / 2);
         let mut what: Vec<_> = blocking
-            .map(|poll| self.front.describe(poll, now))
+            .filter_map(|poll| self.front.describe(poll, now))
             .collect();
         if what.is_empty() {
             what.push("code that no handler or task has called".to_owned());
@@ -165,9 +183,12 @@ impl Observed {
 }
 
 impl Front {
-    /// The code behind a poll, and for how long it has been at it.
-    fn describe(&self, poll: &Observed, now: Instant) -> String {
+    /// The code behind a poll, and for how long it has been at it; `None` if it is over.
+    fn describe(&self, poll: &Observed, now: Instant) -> Option<String> {
         let at = poll.slot.at();
+        if poll.slot.poll_in_progress() != Some(poll.number) {
+            return None;
+        }
         let request = self
             .instance
             .requests
@@ -180,7 +201,7 @@ impl Front {
             (None, None) => "code of a hook or a task that is over".to_owned(),
         };
         let long = humantime::format_duration(whole_milliseconds(now - poll.since));
-        format!("{what}, {long} at one poll")
+        Some(format!("{what}, {long} at one poll"))
     }
 }
 

@@ -68,7 +68,11 @@ pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
             tokio::spawn(hand_over(Arc::clone(link), upgrade, session));
             switching.into()
         }
-        Err(rejection) => rejection.into(),
+        Err(rejection) => {
+            let (parts, body) = rejection.into_parts();
+            let body = ReplyBody::new(link.front.wakes.batch(body), None, None);
+            http::Response::from_parts(parts, body)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{TaskGuard, TimedOut};
-use crate::panics::Panic;
+use crate::panics::{self, Panic};
 use crate::stall::{self, At};
 
 pin_project! {
@@ -83,12 +83,15 @@ fn has_expired(
     cx: &mut Context<'_>,
 ) -> bool {
     if expiry.is_none() {
-        // Ended by its id, or polled where there is no clock to wait for.
-        let (Some(started), Ok(_)) = (guard.started(), tokio::runtime::Handle::try_current())
-        else {
+        let Some(started) = guard.started() else {
+            // Ended by its id.
             return false;
         };
-        *expiry = Some(Box::pin(sleep_until((started + limit).into())));
+        // Polled where there is no clock to wait for, it cannot be told, only counted no longer.
+        let Ok(sleep) = panics::guard(|| Box::pin(sleep_until((started + limit).into()))) else {
+            return false;
+        };
+        *expiry = Some(sleep);
     }
     expiry
         .as_mut()

@@ -115,8 +115,18 @@ impl Session {
             socket: Some(socket),
             invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
         };
-        let opened = panics::catch(async move { open(opening) }).await;
-        let handler = opened.unwrap_or_else(|panic| {
+        // A refusal is the user's, and so is the body that it may have.
+        let opened = panics::catch(async move {
+            match open(opening) {
+                Ok(handler) => Ok(handler),
+                Err(rejection) => {
+                    let (parts, body) = rejection.framed_by_the_server().into_parts();
+                    let body = body.settle(context::hold()).await;
+                    Err(Response::from_parts(parts, body))
+                }
+            }
+        });
+        let handler = opened.await.unwrap_or_else(|panic| {
             panic.log(&format!("websocket handler `{name}`"));
             Err(internal_error())
         })?;
@@ -162,7 +172,9 @@ impl Session {
         let mut handler = context::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
         let mut stopped = false;
+        let mut called = false;
         let mut stopping = pin!(activity.scope().instance().stopping.cancelled());
+        let mut cut_off = pin!(activity.scope().instance().until_cut_off());
         let mut last_call = pin!(sleep_until(Instant::now()));
         let mut ticks = interval_at(
             Instant::now() + settings.ping_interval,
@@ -174,6 +186,14 @@ impl Session {
         let end = loop {
             tokio::select! {
                 biased;
+                // First: what comes behind the signal is not received.
+                () = &mut stopping, if !stopped => {
+                    stopped = true;
+                    link.stop_receiving();
+                    let grace = settings.shutdown_grace;
+                    let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
+                    last_call.as_mut().reset(Instant::now() + last);
+                }
                 end = link.talk() => break end,
                 result = &mut handler, if !returned => {
                     returned = true;
@@ -185,14 +205,14 @@ impl Session {
                         }
                     });
                 }
-                () = &mut stopping, if !stopped => {
-                    stopped = true;
-                    link.stop_receiving();
-                    let grace = settings.shutdown_grace;
-                    let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
-                    last_call.as_mut().reset(Instant::now() + last);
+                () = &mut last_call, if stopped && !called => {
+                    called = true;
+                    link.finish(going_away());
                 }
-                () = &mut last_call, if stopped => link.finish(going_away()),
+                () = &mut cut_off => {
+                    handler.abort();
+                    return;
+                }
                 _ = ticks.tick() => {
                     if let Some(end) = link.tick() {
                         break end;
@@ -203,8 +223,11 @@ impl Session {
         activity.scope().cancel();
         link.close(end).await;
         if !returned {
-            // Work that has been accepted is finished. Its outcome has been logged.
-            let _ = handler.await;
+            // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
+            tokio::select! {
+                _ = &mut handler => {}
+                () = &mut cut_off => handler.abort(),
+            }
         }
     }
 }
