@@ -422,3 +422,36 @@ impl<T> Drop for Finish<T> {
 
 /// How JSON says it: the value, or the error's text.
 pub(crate) type Finished = Result<Value, String>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Completes at once, and still holds something.
+    struct Full(Option<tokio::sync::oneshot::Sender<bool>>);
+
+    impl Future for Full {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    impl Drop for Full {
+        fn drop(&mut self) {
+            let name = "full of what it holds";
+            let runs = crate::async_task_info().running_jobs;
+            let counts = runs.iter().any(|job| job.name == name);
+            let _ = self.0.take().map(|told| told.send(counts));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_future_still_holds_when_it_is_over_is_a_part_of_the_task() {
+        let (sender, counts) = tokio::sync::oneshot::channel();
+        let task = TaskBuilder::new("full of what it holds").spawn(Full(Some(sender)));
+        task.await.unwrap();
+        assert_eq!(counts.await, Ok(true));
+    }
+}

@@ -118,3 +118,21 @@ fn blocked_workers_are_reported_with_the_handlers_that_block_them() {
         assert_eq!(reply.join().expect("a reply").status, 200);
     }
 }
+
+/// A queue is no standstill: everything waits for more than a second, and all the while something gets done.
+#[test]
+fn a_busy_runtime_is_not_taken_for_a_blocked_one() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_WORKER_THREADS", "1")],
+    );
+    let running: Vec<_> = (0..100)
+        .map(|_| agent.invoke_later(json!({ "action": "block", "seconds": 0.03 })))
+        .collect();
+    for reply in running {
+        assert_eq!(reply.join().expect("a reply").status, 200);
+    }
+    agent.signal("TERM");
+    let (_, stderr) = agent.wait();
+    assert!(!stderr.contains("are blocked"), "{stderr}");
+}

@@ -137,6 +137,19 @@ mod opening {
         becomes_idle(&agent);
     }
 
+    /// The refusal's body is the user's code: pings must not wait for it. And its lengths are the server's to say.
+    #[test]
+    fn the_body_of_a_refusal_is_made_on_the_workers() {
+        let agent = agent(&[]);
+        let handshake = handshake("x-where: here\r\n");
+        let reply = agent.connect().send(handshake.as_bytes()).reply();
+        assert_eq!(
+            (reply.status, reply.body.as_slice()),
+            (403, &b"agentcore-worker;agentcore-worker;"[..])
+        );
+        becomes_idle(&agent);
+    }
+
     #[test]
     fn only_pages_on_the_list_may_open_sockets() {
         let allowed = [(

@@ -88,3 +88,81 @@ impl Drop for InProcess {
         self.deliverer.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tower_layer::Identity;
+
+    use crate::testing::TestClient;
+    use crate::{App, Config, Json};
+
+    /// Sends when it is made and when it is dropped.
+    struct Told(mpsc::UnboundedSender<&'static str>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+
+    /// A handler that waits for ever, and what becomes of it.
+    fn endless() -> (App, mpsc::UnboundedReceiver<&'static str>) {
+        let (sender, events) = mpsc::unbounded_channel();
+        let handler = move || {
+            let told = Told(sender.clone());
+            async move {
+                let _ = told.0.send("runs");
+                std::future::pending::<Json<()>>().await
+            }
+        };
+        let config = Config::new().shutdown_grace(Duration::from_millis(10));
+        (
+            App::new().entrypoint("endless", handler).config(config),
+            events,
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_cut_off_is_told_in_whichever_task_it_is_awaited() {
+        for layered in [false, true] {
+            let (app, mut events) = endless();
+            let app = if layered {
+                app.layer(Identity::new())
+            } else {
+                app
+            };
+            let agent = std::sync::Arc::new(TestClient::new(app).await.unwrap());
+            let invoked = {
+                let agent = std::sync::Arc::clone(&agent);
+                tokio::spawn(async move { agent.invoke(()).await })
+            };
+            assert_eq!(events.recv().await, Some("runs"));
+            assert!(agent.shutdown().await.unwrap_err().is_cut_off());
+            assert_eq!(invoked.await.unwrap().status(), 503);
+            assert_eq!(events.recv().await, Some("dropped"), "layered: {layered}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_takes_the_handler_along_through_layers_too() {
+        for layered in [false, true] {
+            let (app, mut events) = endless();
+            let app = app.cancel_on_disconnect();
+            let app = if layered {
+                app.layer(Identity::new())
+            } else {
+                app
+            };
+            let agent = TestClient::new(app).await.unwrap();
+            tokio::select! {
+                _ = agent.invoke(()) => unreachable!("it is endless"),
+                event = events.recv() => assert_eq!(event, Some("runs")),
+            }
+            assert_eq!(events.recv().await, Some("dropped"), "layered: {layered}");
+            agent.idle().await;
+        }
+    }
+}

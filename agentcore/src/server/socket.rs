@@ -209,3 +209,45 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::context::{Arrival, Kind};
+    use crate::instance::Instance;
+    use crate::tasks::{BusyTracker, TrackerHandle};
+
+    /// An invocation whose reply hyper has taken whole; and the client's end of the connection.
+    fn leaving() -> (Socket<DuplexStream>, DuplexStream, Arc<Instance>) {
+        let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
+        let instance = Arc::new(Instance::new(tracker, Arc::default()));
+        let (stream, client) = duplex(8);
+        let socket = Socket::new(stream);
+        let arrival = Arrival::uncounted(Kind::Invocation, "handler", HeaderMap::new());
+        let end = socket.end();
+        end.keep_until_sent(Activity::begin(Arc::clone(&instance), arrival));
+        (socket, client, instance)
+    }
+
+    #[tokio::test]
+    async fn an_invocation_is_in_flight_until_its_reply_has_left() {
+        let (mut socket, _client, instance) = leaving();
+        socket.write_all(b"reply").await.unwrap();
+        assert_eq!(instance.tracker.in_progress(), 1);
+        socket.flush().await.unwrap();
+        assert_eq!(instance.tracker.in_progress(), 0);
+    }
+
+    #[tokio::test]
+    async fn or_until_its_connection_has_gone() {
+        let (socket, _client, instance) = leaving();
+        // Others may know of the end for longer.
+        let _end = socket.end();
+        assert_eq!(instance.tracker.in_progress(), 1);
+        drop(socket);
+        assert_eq!(instance.tracker.in_progress(), 0);
+    }
+}
