@@ -108,7 +108,7 @@ pub fn of_client(mut bytes: &[u8], longest: usize) -> (Vec<Item>, End) {
         let Some(mask) = frame.mask else {
             return (items, End::Violation);
         };
-        if frame.reserved != 0 {
+        if frame.reserved != 0 || !frame.is_minimal {
             return (items, End::Violation);
         }
         let payload: Vec<u8> = (frame.payload.iter().zip(mask.iter().cycle()))
