@@ -1,5 +1,8 @@
 //! W3C baggage.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
@@ -34,6 +37,8 @@ impl Baggage {
     #[must_use]
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut entries: Vec<(String, String)> = Vec::new();
+        // By key: a caller may send thousands.
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in values.into_iter().flat_map(|value| value.split(',')) {
             let pair = entry.split(';').next().unwrap_or_default();
             let Some((key, value)) = pair.split_once('=') else {
@@ -44,9 +49,12 @@ impl Baggage {
                 continue;
             }
             let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-            match entries.iter_mut().find(|(known, _)| known == key) {
-                Some((_, known)) => *known = value,
-                None => entries.push((key.to_owned(), value)),
+            match places.entry(key) {
+                Entry::Occupied(place) => entries[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(entries.len());
+                    entries.push((key.to_owned(), value));
+                }
             }
         }
         Self(entries)

@@ -306,6 +306,26 @@ async fn a_handler_that_goes_on_is_closed_a_second_before_the_grace_ends() {
     assert!((9..10).contains(&sent_for.as_secs()), "{sent_for:?}");
 }
 
+/// Paused time passes only while nobody has anything to do: a session that is woken by itself would keep this test here
+/// for ever, and a worker at full load.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_waited_for_in_silence_after_the_last_call() {
+    let socket = open(async |socket: WebSocket| {
+        loop {
+            socket.send(vec![0; 1 << 20]).await?;
+        }
+    })
+    .await;
+    let began = Instant::now();
+    socket.instance.stopping.cancel();
+    timeout(DEADLINE, socket.session)
+        .await
+        .expect("a session that ends")
+        .expect("no panic");
+    let took = began.elapsed().as_secs();
+    assert!((9..=75).contains(&took), "{took} s");
+}
+
 #[tokio::test]
 async fn a_socket_is_a_stream_and_a_sink() {
     async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
