@@ -1,10 +1,11 @@
 //! The server: one thread of its own for HTTP and `/ping`, the caller's runtime for everything of the user's.
 //!
 //! ```text
-//! Server ── front thread ─┬─ accept ── connection ── service ─┬─ ping          (answered here, from atomics)
-//!                         │                                   ├─ invocations   (body read here, the rest on workers)
-//!                         │                                   └─ websockets    (answered here, then moved there)
-//!                         └─ lifecycle: start hooks → serving → draining → stopped
+//! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
+//!                         │            └ framing          ├─ invocations   (body read here, the rest on workers)
+//!                         │                               └─ websockets    (answered here, then moved there)
+//!                         ├─ lifecycle: hooks → serving → shutdown → stopped
+//!                         └─ stalls, old_tasks            (look after the workers)
 //! ```
 
 mod accept;
