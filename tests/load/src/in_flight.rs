@@ -17,7 +17,7 @@ use crate::clock;
 use crate::files;
 use crate::knowledge::{Possible, Span, Timeline, Verdict};
 use crate::ping::{Pinger, Seen};
-use crate::report::{Millis, Report};
+use crate::report::{Distribution, Millis, Report};
 
 /// Handshakes at a time: the kernel's queue of those that wait to be accepted is not what is tried here.
 const CONNECTING: usize = 64;
@@ -83,6 +83,13 @@ impl InFlight {
         report.at_most(
             "ping on the plateau, 99th percentile",
             plateau.latencies().quantile(0.99),
+            Millis(5.0),
+        );
+        let both = ramp.pings.iter().chain(&plateau.pings);
+        let latencies: Distribution = both.map(|ping| ping.received - ping.sent).collect();
+        report.at_most(
+            "ping from the first to the last of both, 99th percentile",
+            latencies.quantile(0.99),
             Millis(5.0),
         );
         report.figure("memory before", before);
