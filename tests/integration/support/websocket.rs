@@ -138,10 +138,13 @@ impl Peer {
     pub(crate) fn try_next(&mut self) -> Option<Frame> {
         let mut start = [0; 2];
         let stream = &mut self.0.stream;
-        let read = stream.read(&mut start[..1]).expect("a frame in time");
-        if read == 0 {
+        // Tells the end as well, and goes on where a signal has interrupted it, as a plain `read` would not.
+        let mut first = Vec::with_capacity(1);
+        let mut one = stream.take(1);
+        if one.read_to_end(&mut first).expect("a frame in time") == 0 {
             return None;
         }
+        start[0] = first[0];
         let mut exact = |buffer: &mut [u8]| stream.read_exact(buffer).expect("a whole frame");
         exact(&mut start[1..]);
         let [first, length] = start;
