@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
@@ -35,7 +35,7 @@ fn requirements(ask: fn(&mut Requirements)) -> Requirements {
 }
 
 /// Starts an invocation on the workers.
-pub(crate) type Start = Arc<dyn Fn(&Handle, Job) -> JoinHandle<Outgoing> + Send + Sync>;
+pub(crate) type Start = Arc<dyn Fn(&Handle, Job, oneshot::Sender<Outgoing>) + Send + Sync>;
 
 /// A websocket handler, annotated or added to an `App` by hand.
 #[cfg(feature = "ws")]

@@ -81,9 +81,9 @@ impl App {
             meta: here(name),
             options: Options::new(name),
             requires: H::requires,
-            start: Arc::new(move |workers, job| {
+            start: Arc::new(move |workers, job, reply| {
                 let handler = handler.clone();
-                invoke::start(workers, job, |invocation| handler.call(invocation))
+                invoke::start(workers, job, reply, |invocation| handler.call(invocation));
             }),
         });
         self

@@ -46,11 +46,12 @@ impl Concurrency {
     }
 
     /// Lets an invocation in; `None` where nothing is limited.
-    pub(crate) fn admit(
+    pub(crate) fn admit<'a>(
         self: &Arc<Self>,
-        session: Option<&str>,
+        session: impl FnOnce() -> Option<&'a str>,
     ) -> Result<Option<Permit>, Refusal> {
-        let session = session.filter(|_| self.policy != SessionPolicy::Concurrent);
+        let matters = self.policy != SessionPolicy::Concurrent;
+        let session = if matters { session() } else { None };
         if self.most.is_none() && session.is_none() {
             return Ok(None);
         }
@@ -168,16 +169,16 @@ mod tests {
     use super::*;
 
     fn admit(concurrency: &Arc<Concurrency>, session: &str) -> Result<Permit, Refusal> {
-        let admitted = concurrency.admit(Some(session));
+        let admitted = concurrency.admit(|| Some(session));
         admitted.map(|permit| permit.expect("something is limited"))
     }
 
     #[test]
     fn without_limits_there_is_nothing_to_hold() {
         let concurrency = Concurrency::new(None, SessionPolicy::Concurrent);
-        assert!(concurrency.admit(Some("a")).unwrap().is_none());
+        assert!(concurrency.admit(|| Some("a")).unwrap().is_none());
         let concurrency = Concurrency::new(None, SessionPolicy::Reject);
-        assert!(concurrency.admit(None).unwrap().is_none());
+        assert!(concurrency.admit(|| None).unwrap().is_none());
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
-    Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, with_scope, within,
+    Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, until_cut_off, with_scope,
+    within,
 };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::concurrency::Concurrency;
 use crate::context::Scope;
@@ -47,8 +47,8 @@ impl Instance {
     }
 
     /// Completes when everything has been cut off.
-    pub(crate) async fn until_cut_off(&self) {
-        self.cut.cancelled().await;
+    pub(crate) fn until_cut_off(&self) -> WaitForCancellationFutureOwned {
+        self.cut.clone().cancelled_owned()
     }
 
     pub(crate) fn is_cut_off(&self) -> bool {

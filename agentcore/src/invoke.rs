@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
 
 use crate::body::Body;
 use crate::config::ErrorMode;
-use crate::context::{self, Activity, Scope};
+use crate::context::{self, Activity};
 use crate::debug;
 use crate::extract::Invocation;
 use crate::panics;
@@ -50,52 +51,91 @@ pub(crate) struct Job {
     pub(crate) activity: Activity,
 }
 
-/// A finished reply. The invocation is in flight until this is dropped.
+/// A finished reply, on its way to the socket. The invocation is in flight until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) response: Response,
+    pub(crate) parts: http::response::Parts,
+    pub(crate) body: Body,
     /// `None` if a layer has let go of it.
     pub(crate) activity: Option<Activity>,
 }
 
-/// A job on the workers, as whoever waits for it sees it.
-pub(crate) struct Running {
-    job: JoinHandle<Outgoing>,
-    scope: Arc<Scope>,
-    /// Whether the job ends when nobody waits for it any more.
-    cancel: bool,
-}
-
-impl Running {
-    pub(crate) fn new(job: JoinHandle<Outgoing>, scope: Arc<Scope>, cancel: bool) -> Self {
-        Self { job, scope, cancel }
-    }
-}
-
-impl Future for Running {
-    type Output = Result<Outgoing, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.job).poll(cx)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.cancel || self.scope.instance().is_cut_off() {
-            self.job.abort();
+impl Outgoing {
+    pub(crate) fn new(response: Response, activity: Option<Activity>) -> Self {
+        let (parts, body) = response.framed_by_the_server().into_parts();
+        Self {
+            parts,
+            body,
+            activity,
         }
     }
 }
 
-/// Starts `job` on the workers. Generic, so that the handler's future needs no box of its own: it lives in the task.
-pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, call: F) -> JoinHandle<Outgoing>
+/// Starts `job` on the workers. Called on one of them, where it is cheapest. Generic, so that the handler's future needs
+/// no box of its own: it lives in the task.
+pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: oneshot::Sender<Outgoing>, call: F)
 where
     F: FnOnce(Invocation) -> Fut + Send + 'static,
     Fut: Future<Output = Response> + Send + 'static,
 {
-    let scope = job.activity.scope().clone();
-    workers.spawn(context::within(scope, run(job, call)))
+    let scope = Arc::clone(job.activity.scope());
+    let stop = job.options.cancel_on_disconnect;
+    let answering = Answering::new(run(job, call), reply, stop);
+    workers.spawn(context::within(scope, answering));
+}
+
+pin_project! {
+    /// Sends what `run` makes. (An async block would be twice as large, and it is moved into its task.)
+    ///
+    /// Nobody waits for the reply any more when the client has left: then the work is dropped, if that is to `stop` it, or
+    /// when the shutdown cuts it off.
+    pub(crate) struct Answering<F> {
+        #[pin]
+        run: F,
+        // `None` once it has been given up, or used.
+        reply: Option<oneshot::Sender<Outgoing>>,
+        stop: bool,
+        cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    }
+}
+
+impl<F> Answering<F> {
+    /// Polled below the request's scope.
+    pub(crate) fn new(run: F, reply: oneshot::Sender<Outgoing>, stop: bool) -> Self {
+        Self {
+            run,
+            reply: Some(reply),
+            stop,
+            cut_off: None,
+        }
+    }
+}
+
+impl<F: Future<Output = Outgoing>> Future for Answering<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Poll::Ready(outgoing) = this.run.poll(cx) {
+            // What is not taken any more is dropped here, on a worker.
+            if let Some(reply) = this.reply.take() {
+                let _ = reply.send(outgoing);
+            }
+            return Poll::Ready(());
+        }
+        if let Some(reply) = this.reply {
+            ready!(reply.poll_closed(cx));
+            *this.reply = None;
+            if *this.stop {
+                return Poll::Ready(());
+            }
+            *this.cut_off = context::until_cut_off();
+        }
+        match this.cut_off {
+            Some(cut_off) => cut_off.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }
 
 async fn run<F, Fut>(job: Job, call: F) -> Outgoing
@@ -161,10 +201,7 @@ where
             );
         }
     }
-    Outgoing {
-        response: errors.apply(response).framed_by_the_server(),
-        activity: Some(activity),
-    }
+    Outgoing::new(errors.apply(response), Some(activity))
 }
 
 /// What the caller may know of a panic.
@@ -193,14 +230,6 @@ impl ErrorMode {
         };
         body.insert("status".to_owned(), status.as_u16().into());
         response.with_status(200).with_json(&body)
-    }
-}
-
-impl Outgoing {
-    /// The parts that go to the socket.
-    pub(crate) fn into_parts(self) -> (http::response::Parts, Body, Option<Activity>) {
-        let (parts, body) = self.response.into_parts();
-        (parts, body, self.activity)
     }
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tower_service::Service;
 
 use crate::agent::Entrypoint;
@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
 use crate::extract::Invocation;
-use crate::invoke::{Job, Outgoing, Running, internal_error};
+use crate::invoke::{Answering, Job, Outgoing, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
@@ -93,7 +93,6 @@ impl Endpoint {
         layers: Vec<Wrap>,
         entrypoint: Option<&Entrypoint>,
         settings: &Settings,
-        workers: &Handle,
     ) -> Option<Self> {
         if layers.is_empty() {
             return None;
@@ -101,7 +100,6 @@ impl Endpoint {
         let agent = Arc::new(Innermost {
             entrypoint: entrypoint.cloned(),
             settings: settings.clone(),
-            workers: workers.clone(),
         });
         let innermost = Self(Arc::new(move |request| {
             Box::pin(Arc::clone(&agent).answer(request))
@@ -137,14 +135,16 @@ impl Endpoint {
         }))
     }
 
-    /// Starts a request on the workers.
+    /// Starts a request on the workers; to `stop` it when its client leaves.
     pub(crate) fn start(
-        &self,
+        self,
         workers: &Handle,
         mut request: Request<Body>,
         activity: Activity,
-    ) -> JoinHandle<Outgoing> {
-        let Self(call) = self.clone();
+        stop: bool,
+        reply: oneshot::Sender<Outgoing>,
+    ) {
+        let Self(call) = self;
         let scope = Arc::clone(activity.scope());
         let run = async move {
             activity.its_turn().await;
@@ -158,13 +158,9 @@ impl Endpoint {
                 panic.log("a layer");
                 panic.to_response()
             });
-            let response = response.framed_by_the_server();
-            Outgoing {
-                response,
-                activity: in_flight.take(),
-            }
+            Outgoing::new(response, in_flight.take())
         };
-        workers.spawn(context::within(scope, run))
+        workers.spawn(context::within(scope, Answering::new(run, reply, stop)));
     }
 }
 
@@ -172,7 +168,6 @@ impl Endpoint {
 struct Innermost {
     entrypoint: Option<Entrypoint>,
     settings: Settings,
-    workers: Handle,
 }
 
 impl Innermost {
@@ -217,12 +212,14 @@ impl Innermost {
             debug: self.settings.debug,
             activity,
         };
-        let scope = Arc::clone(job.activity.scope());
-        let cancel = entrypoint.options.cancel_on_disconnect;
-        let job = (entrypoint.start)(&self.workers, job);
-        match Running::new(job, scope, cancel).await {
-            Ok(outgoing) => {
-                let (parts, body, activity) = outgoing.into_parts();
+        let (sender, reply) = oneshot::channel();
+        (entrypoint.start)(&Handle::current(), job, sender);
+        match reply.await {
+            Ok(Outgoing {
+                parts,
+                body,
+                activity,
+            }) => {
                 if let (Some(in_flight), Some(activity)) = (in_flight, activity) {
                     in_flight.put(activity);
                 }

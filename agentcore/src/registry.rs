@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use crate::error::BoxError;
 use crate::extract::{Invocation, Requirements};
@@ -78,7 +78,7 @@ pub struct EntrypointDef {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) start: fn(&Handle, Job) -> JoinHandle<Outgoing>,
+    pub(crate) start: fn(&Handle, Job, oneshot::Sender<Outgoing>),
 }
 
 impl EntrypointDef {
@@ -90,7 +90,7 @@ impl EntrypointDef {
             options: Options::new(meta.name),
             requires: A::requires,
             // The handler's future goes straight into its task: no box in between.
-            start: |workers, job| invoke::start(workers, job, A::call),
+            start: |workers, job, reply| invoke::start(workers, job, reply, A::call),
         }
     }
 

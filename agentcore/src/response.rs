@@ -14,6 +14,14 @@ use crate::sse::{self, SseBody, StreamItem};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What a handler may not say.
+const FRAMING: [HeaderName; 4] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+];
+
 /// A reply that a handler builds at run time.
 ///
 /// A handler that always answers with JSON has no need of it: it returns the value. Converts from and into
@@ -201,17 +209,17 @@ impl Response {
             tracing::error!("a reply cannot have the status {}", self.0.status());
             return Self::error("Internal server error").with_status(500);
         }
-        for name in [
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::CONNECTION,
-            header::UPGRADE,
-        ] {
-            self.0.headers_mut().remove(name);
+        // Most replies say nothing of the kind, and looking is cheaper than trying to remove.
+        if self.headers().keys().any(|name| FRAMING.contains(name)) {
+            FRAMING.iter().for_each(|name| {
+                self.0.headers_mut().remove(name);
+            });
         }
-        // hyper would drop them, on the thread that answers pings.
-        let extensions = std::mem::take(self.0.extensions_mut());
-        panics::drop_caught(extensions, "an extension of a reply");
+        if !self.0.extensions().is_empty() {
+            // hyper would drop them, on the thread that answers pings.
+            let extensions = std::mem::take(self.0.extensions_mut());
+            panics::drop_caught(extensions, "an extension of a reply");
+        }
         self
     }
 

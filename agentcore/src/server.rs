@@ -9,12 +9,15 @@
 //! ```
 
 mod accept;
+mod alarms;
+mod batch;
 mod clock;
 mod framing;
 mod front;
 #[cfg(all(fuzzing, feature = "ws"))]
 mod fuzzing;
 mod graceful;
+mod handover;
 mod hooks;
 mod in_process;
 mod invocations;

@@ -157,7 +157,7 @@ impl Observer {
         self.0.next_reply().json()
     }
 
-    /// What the agent says of itself; the question is the one task that is alive.
+    /// What the agent says of itself. Two tasks are alive: the question, and the server's own that starts requests.
     fn report(&mut self) -> Value {
         self.ask(json!({ "kind": "report" }))
     }
@@ -203,7 +203,7 @@ fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
             Cut => (0, rounds * WORKS),
         };
         let normal = json!({
-            "status": "Healthy", "active": 0, "jobs": 0, "alive": 1,
+            "status": "Healthy", "active": 0, "jobs": 0, "alive": 2,
             "at_the_gate": 0, "finished": finished, "cut": cut,
         });
         let began = Instant::now();

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,8 +30,15 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Scope {
     instance: Arc<Instance>,
-    flight: Arc<Flight>,
+    flight: Shared,
     head: RequestHead,
+}
+
+/// The flight of a request: its own scope's, or that of the scope with the headers from before.
+#[derive(Debug)]
+enum Shared {
+    Own(Flight),
+    Of(Arc<Scope>),
 }
 
 /// What belongs to a request however often its headers are changed on the way.
@@ -100,7 +108,7 @@ impl Scope {
     fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
         Self {
             instance,
-            flight: Arc::new(Flight {
+            flight: Shared::Own(Flight {
                 kind: arrival.kind,
                 name: arrival.name,
                 began: Instant::now(),
@@ -125,13 +133,20 @@ impl Scope {
         Arc::new(Self::new(instance, nothing))
     }
 
+    fn flight(&self) -> &Flight {
+        match &self.flight {
+            Shared::Own(flight) => flight,
+            Shared::Of(scope) => scope.flight(),
+        }
+    }
+
     pub(crate) fn is_ping(&self) -> bool {
-        self.flight.kind == Kind::Ping
+        self.flight().kind == Kind::Ping
     }
 
     /// Whether the invocation is part of the tracker's count at this moment.
     pub(crate) fn is_counted(&self) -> bool {
-        self.flight.counts && self.flight.holds.load(Ordering::Acquire) > 0
+        self.flight().counts && self.flight().holds.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn head(&self) -> &RequestHead {
@@ -149,27 +164,27 @@ impl Scope {
     /// The request's id: the headers' own, or one that is made once.
     pub(super) fn request_id(&self) -> &str {
         let given = self.head.request_id();
-        given.unwrap_or_else(|| self.flight.id.get_or_init(random_uuid))
+        given.unwrap_or_else(|| self.flight().id.get_or_init(random_uuid))
     }
 
     /// How long ago it arrived.
     pub(crate) fn age(&self) -> Duration {
-        self.flight.began.elapsed()
+        self.flight().began.elapsed()
     }
 
     /// Tells the request's code that nobody waits for it any more.
     pub(crate) fn cancel(&self) {
-        self.flight.cancellation.cancel();
+        self.flight().cancellation.cancel();
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.flight.cancellation.token(&self.instance.stopping)
+        self.flight().cancellation.token(&self.instance.stopping)
     }
 
     /// One more hold, while there is any.
     fn hold(self: &Arc<Self>) -> Option<Activity> {
         let more = |holds| (holds > 0).then_some(holds + 1);
-        self.flight
+        self.flight()
             .holds
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .ok()?;
@@ -179,7 +194,7 @@ impl Scope {
     }
 
     fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
-        self.flight
+        self.flight()
             .permit
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -189,8 +204,8 @@ impl Scope {
 impl fmt::Display for Scope {
     /// For a log line: what it is, its id, and whose.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.flight.name;
-        let kind = match self.flight.kind {
+        let name = self.flight().name;
+        let kind = match self.flight().kind {
             Kind::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
@@ -212,9 +227,9 @@ impl Activity {
     pub(crate) fn begin(instance: Arc<Instance>, arrival: Arrival) -> Self {
         instance.tracker.begin_invocation(arrival.counts);
         let scope = Arc::new(Scope::new(instance, arrival));
-        scope.flight.holds.store(1, Ordering::Release);
+        scope.flight().holds.store(1, Ordering::Release);
         let ticket = scope.instance.requests.insert(Arc::clone(&scope));
-        scope.flight.ticket.get_or_init(|| ticket);
+        scope.flight().ticket.get_or_init(|| ticket);
         Self { scope }
     }
 
@@ -235,15 +250,12 @@ impl Activity {
 
     /// The same invocation, with headers that a layer has changed.
     pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
-        let Scope {
-            instance, flight, ..
-        } = &*self.scope;
         // Two for a moment: this one is dropped at the end.
-        flight.holds.fetch_add(1, Ordering::AcqRel);
+        self.scope.flight().holds.fetch_add(1, Ordering::AcqRel);
         Self {
             scope: Arc::new(Scope {
-                instance: Arc::clone(instance),
-                flight: Arc::clone(flight),
+                instance: Arc::clone(&self.scope.instance),
+                flight: Shared::Of(Arc::clone(&self.scope)),
                 head: RequestHead::new(headers),
             }),
         }
@@ -252,9 +264,7 @@ impl Activity {
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        let Scope {
-            instance, flight, ..
-        } = &*self.scope;
+        let (instance, flight) = (&self.scope.instance, self.scope.flight());
         if flight.holds.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
@@ -271,7 +281,7 @@ pub(crate) fn within<F: Future>(
     scope: Arc<Scope>,
     future: F,
 ) -> TaskLocalFuture<Arc<Scope>, Watched<F>> {
-    let at = stall::At::request(scope.flight.ticket.get().copied());
+    let at = stall::At::request(scope.flight().ticket.get().copied());
     SCOPE.scope(scope, stall::watch(at, future))
 }
 
@@ -295,7 +305,15 @@ fn current() -> Option<Arc<Scope>> {
 
 /// The caller's scope, if it is below a request.
 pub(crate) fn current_request() -> Option<Arc<Scope>> {
-    current().filter(|scope| scope.flight.kind.is_request())
+    current().filter(|scope| scope.flight().kind.is_request())
+}
+
+/// Completes when everything has been cut off; `None` outside of an app.
+pub(crate) fn until_cut_off() -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    let cut_off = SCOPE
+        .try_with(|scope| scope.instance.until_cut_off())
+        .ok()?;
+    Some(Box::pin(cut_off))
 }
 
 /// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.

@@ -151,6 +151,10 @@ impl Framing {
 
     /// Whether the header can be understood.
     fn read_header(&mut self, line: &[u8]) -> bool {
+        // Most are about something else, and told by their first letter.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return true;
+        }
         let Some(colon) = memchr(b':', line) else {
             return true;
         };

@@ -11,8 +11,10 @@ use tokio::time::timeout;
 
 use super::OnReady;
 use super::accept::accept_all;
+use super::alarms::Alarms;
 use super::clock::RestoreDetector;
 use super::graceful::Graceful;
+use super::handover::Handover;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
 use super::old_tasks;
 use super::ping::Pinger;
@@ -44,8 +46,11 @@ pub(super) struct Front {
     pub(super) pinger: Pinger,
     /// Where requests go if there are layers.
     pub(super) endpoint: Option<Endpoint>,
+    /// The ways to the workers and back.
+    pub(super) handover: Arc<Handover>,
     pub(super) wakes: Arc<WakeQueue>,
     pub(super) graceful: Graceful,
+    pub(super) alarms: Alarms,
     clock: Mutex<RestoreDetector>,
 }
 
@@ -151,16 +156,25 @@ impl Front {
         tracker.set_max_age(settings.task_max_age);
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
-            endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings, &workers),
+            endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings),
             agent,
             settings,
             instance: Arc::new(Instance::new(tracker, concurrency)),
             workers,
             phase: PhaseCell::new(),
+            handover: Arc::default(),
             wakes: Arc::default(),
             graceful: Graceful::new(),
+            alarms: Alarms::default(),
             clock: Mutex::new(RestoreDetector::new()),
         }
+    }
+
+    /// Begins what goes on all along. The caller's runtime is the front's.
+    pub(super) fn begin(&self) {
+        self.handover.begin(&self.workers);
+        tokio::spawn(Arc::clone(&self.wakes).deliver());
+        tokio::spawn(self.alarms.clone().ring());
     }
 
     /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
@@ -183,7 +197,7 @@ impl Front {
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
     ) -> Result<(), Error> {
-        tokio::spawn(Arc::clone(&self.wakes).deliver());
+        self.begin();
         tokio::spawn(stalls::watch(Arc::clone(&self)));
         if let Some(limit) = self.settings.task_max_age {
             tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
@@ -251,6 +265,14 @@ impl Front {
 
     pub(super) fn begin_serving(&self) {
         self.phase.advance(Phase::Serving);
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.handover.close();
+        self.wakes.close();
+        self.alarms.close();
     }
 }
 

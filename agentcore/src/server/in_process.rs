@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::front::Front;
 use super::lifecycle::Phase;
@@ -19,7 +18,6 @@ use crate::tasks::{BusyTracker, TrackerHandle};
 /// One app, served to the caller's own runtime, with a status of its own.
 pub(crate) struct InProcess {
     pub(super) link: Arc<Link>,
-    deliverer: JoinHandle<std::convert::Infallible>,
 }
 
 impl InProcess {
@@ -28,9 +26,9 @@ impl InProcess {
         let mut states = std::mem::take(&mut agent.states);
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
-        let deliverer = tokio::spawn(Arc::clone(&front.wakes).deliver());
+        front.begin();
         let link = Arc::new(Link::without_socket(front));
-        let server = Self { link, deliverer };
+        let server = Self { link };
         server.link.front.run_start_hooks(&mut states).await?;
         server.link.front.instance.states.get_or_init(|| states);
         server.link.front.begin_serving();
@@ -80,12 +78,6 @@ impl InProcess {
         front.phase.advance(Phase::Draining);
         front.instance.stopping.cancel();
         front.drain(front.settings.shutdown_grace).await
-    }
-}
-
-impl Drop for InProcess {
-    fn drop(&mut self) {
-        self.deliverer.abort();
     }
 }
 

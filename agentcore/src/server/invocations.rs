@@ -3,39 +3,67 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, Request};
-use pin_project_lite::pin_project;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::front::Front;
+use super::handover::{What, Work};
 use super::lifecycle::Phase;
-use super::request_body::{Read, RequestBody};
+use super::request_body::{Problem, Read, RequestBody};
 use super::service::{Link, ReplyBody, come_back, refuse};
 use super::socket::Hidden;
+use super::wake::Batched;
 use crate::body::Body;
 use crate::concurrency::Refusal;
-use crate::config::{BusyWhile, Settings};
+use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
-use crate::invoke::{Job, Outgoing, Running, internal_error};
+use crate::invoke::{Job, Outgoing, internal_error};
 use crate::response::Response;
 
-/// A request that will be answered, and is in flight from now on.
-pub(super) struct Accepted<B> {
-    activity: Activity,
-    /// Without its headers, which the activity's scope has.
-    head: http::request::Parts,
-    body: B,
+/// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
+pub(super) struct Replying<B> {
+    link: Arc<Link>,
+    stage: Stage<B>,
+    end: Option<Hidden>,
 }
 
-/// Lets a request in, whose body is still to come; or says why not.
+enum Stage<B> {
+    /// The body is still to come, or a part of it.
+    Reading {
+        read: Read<B>,
+        activity: Activity,
+        /// For layers. Without the headers, which the activity's scope has.
+        head: Option<Box<http::request::Parts>>,
+    },
+    /// The workers have it.
+    Making {
+        reply: Batched<oneshot::Receiver<Outgoing>>,
+        left: CancelOnDrop,
+    },
+    Over,
+}
+
+/// Lets a request in, whose body is still to come; or says why not, and hands back what hides the end.
 pub(super) fn accept<B: RequestBody>(
-    link: &Link,
+    link: Arc<Link>,
     request: Request<B>,
-) -> Result<Accepted<B>, Response> {
+    end: Hidden,
+) -> Result<Replying<B>, (Arc<Link>, Response, Hidden)> {
+    match admit(&link, request) {
+        Ok(stage) => Ok(Replying {
+            link,
+            stage,
+            end: Some(end),
+        }),
+        Err(refused) => Err((link, refused, end)),
+    }
+}
+
+fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, Response> {
     let front = &link.front;
     match front.phase.get() {
         Phase::Starting => return Err(refuse(request, front.unavailable("Starting"))),
@@ -46,7 +74,7 @@ pub(super) fn accept<B: RequestBody>(
     // A browser's preflight, say, goes through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
-        let session = context::session_id(request.headers());
+        let session = || context::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refuse(request, front.no_room(refusal))),
@@ -63,88 +91,127 @@ pub(super) fn accept<B: RequestBody>(
         headers: std::mem::take(&mut head.headers),
         permit,
     };
-    Ok(Accepted {
+    Ok(Stage::Reading {
+        read: Read::new(body, &front.settings, Arc::clone(&link.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
-        head,
-        body,
+        head: front.endpoint.is_some().then(|| Box::new(head)),
     })
 }
 
-/// The reply to an invocation.
-pub(super) fn answer<B: RequestBody>(
-    link: Arc<Link>,
-    accepted: Accepted<B>,
-    end: Hidden,
-) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
-    let Accepted { activity, body, .. } = accepted;
-    run(link, activity, body, end, |front, activity, body| {
-        let entrypoint = front.agent.entrypoint.as_ref()?;
-        let job = Job {
-            invocation: Invocation::new(Arc::clone(activity.scope()), body),
-            options: entrypoint.options,
-            errors: front.settings.errors,
-            debug: front.settings.debug,
-            activity,
-        };
-        Some((entrypoint.start)(&front.workers, job))
-    })
-}
+impl<B: RequestBody> Future for Replying<B> {
+    type Output = http::Response<ReplyBody>;
 
-/// The reply to any request, with the user's layers in between. They run on the workers, like everything of the user's.
-pub(super) fn through_layers<B: RequestBody>(
-    link: Arc<Link>,
-    accepted: Accepted<B>,
-    end: Hidden,
-) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
-    let Accepted {
-        activity,
-        head,
-        body,
-    } = accepted;
-    run(link, activity, body, end, |front, activity, body| {
-        let mut request = Request::from_parts(head, Body::from(body));
-        *request.headers_mut() = activity.scope().headers().clone();
-        let endpoint = front.endpoint.as_ref()?;
-        Some(endpoint.start(&front.workers, request, activity))
-    })
-}
-
-/// Reads the body, has `start` begin the work on the workers, and waits for its reply.
-fn run<B: RequestBody>(
-    link: Arc<Link>,
-    activity: Activity,
-    body: B,
-    end: Hidden,
-    start: impl FnOnce(&Front, Activity, Bytes) -> Option<JoinHandle<Outgoing>> + Send + 'static,
-) -> impl Future<Output = http::Response<ReplyBody>> + Send + 'static {
-    let front = Arc::clone(&link.front);
-    let Settings {
-        max_body_bytes,
-        body_timeout,
-        ..
-    } = front.settings;
-    let read = Read::new(body, max_body_bytes, body_timeout, Arc::clone(&link.end));
-    let reply = async move {
-        let front = &link.front;
-        match read.await {
-            Ok(body) => {
-                let scope = Arc::clone(activity.scope());
-                match start(front, activity, body) {
-                    Some(running) => finish(&link, scope, running, end).await,
-                    None => front.settings.errors.apply(internal_error()).into(),
-                }
-            }
-            Err(problem) => {
-                let headers = activity.scope().headers();
-                let response = problem.into_response(headers, max_body_bytes, body_timeout);
-                front.settings.errors.apply(response).into()
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.link.front.instance.is_cut_off() {
+            this.stage = Stage::Over;
+            // No advice to come again: how far it came, nobody knows.
+            let response = Response::error("Cut off by the shutdown").with_status(503);
+            return Poll::Ready(this.link.front.settings.errors.apply(response).into());
+        }
+        if let Stage::Reading { read, .. } = &mut this.stage {
+            let read = ready!(Pin::new(read).poll(cx));
+            if let Some(refused) = this.hand_over(read) {
+                return Poll::Ready(refused.into());
             }
         }
-    };
-    UnlessCutOff { front, reply }
+        let Stage::Making { reply, .. } = &mut this.stage else {
+            return Poll::Pending;
+        };
+        let made = ready!(Pin::new(reply).poll(cx));
+        Poll::Ready(this.pass_on(made))
+    }
+}
+
+impl<B: RequestBody> Replying<B> {
+    /// Gives the workers what has been read; or says why that cannot be.
+    fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
+        let Stage::Reading { activity, head, .. } = std::mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return None;
+        };
+        let front = &self.link.front;
+        let body = match read {
+            Ok(body) => body,
+            Err(problem) => {
+                let response = problem.into_response(activity.scope().headers(), &front.settings);
+                return Some(front.settings.errors.apply(response));
+            }
+        };
+        let scope = Arc::clone(activity.scope());
+        let Some(what) = front.work(activity, head, body) else {
+            return Some(front.settings.errors.apply(internal_error()));
+        };
+        let (sender, reply) = oneshot::channel();
+        front.handover.push(Work {
+            what,
+            reply: sender,
+        });
+        let watches = front.agent.entrypoint.as_ref();
+        let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
+        self.end = self.end.take().and_then(|end| end.unless(watches));
+        self.stage = Stage::Making {
+            reply: front.wakes.batch(reply),
+            left: CancelOnDrop(Some(scope)),
+        };
+        None
+    }
+
+    /// Sends what the workers have made.
+    fn pass_on(
+        &mut self,
+        made: Result<Outgoing, oneshot::error::RecvError>,
+    ) -> http::Response<ReplyBody> {
+        if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            left.disarm();
+        }
+        let front = &self.link.front;
+        // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
+        // runtime that is being shut down.
+        let Ok(outgoing) = made else {
+            return front.settings.errors.apply(internal_error()).into();
+        };
+        let activity = outgoing.activity;
+        let activity = activity.map(|activity| (activity, Arc::clone(&self.link.end)));
+        let is_stream = outgoing.body.as_bytes().is_none();
+        // A stream's producer goes with its reader.
+        let end = self.end.take().and_then(|end| end.unless(is_stream));
+        let body = if is_stream {
+            front.wakes.batch(outgoing.body)
+        } else {
+            Batched::direct(outgoing.body)
+        };
+        http::Response::from_parts(outgoing.parts, ReplyBody::new(body, activity, end))
+    }
 }
 
 impl Front {
+    /// What the workers are to do with a request; `None` where nothing would answer it.
+    fn work(
+        &self,
+        activity: Activity,
+        head: Option<Box<http::request::Parts>>,
+        body: Bytes,
+    ) -> Option<What> {
+        let entrypoint = self.agent.entrypoint.as_ref();
+        if let (Some(endpoint), Some(head)) = (&self.endpoint, head) {
+            let mut request = Request::from_parts(*head, Body::from(body));
+            *request.headers_mut() = activity.scope().headers().clone();
+            let stop = entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect);
+            let endpoint = endpoint.clone();
+            return Some(What::Layered(endpoint, Box::new(request), activity, stop));
+        }
+        let entrypoint = entrypoint?;
+        let job = Job {
+            invocation: Invocation::new(Arc::clone(activity.scope()), body),
+            options: entrypoint.options,
+            errors: self.settings.errors,
+            debug: self.settings.debug,
+            activity,
+        };
+        Some(What::Invocation(Arc::clone(&entrypoint.start), job))
+    }
+
     /// Why an invocation is not let in, with the advice to come back soon.
     fn no_room(&self, refusal: Refusal) -> Response {
         let (status, why) = match refusal {
@@ -157,64 +224,6 @@ impl Front {
                 .errors
                 .apply(Response::error(why).with_status(status)),
         )
-    }
-}
-
-/// Waits for the reply that the workers make, and passes it on.
-async fn finish(
-    link: &Link,
-    scope: Arc<Scope>,
-    running: JoinHandle<Outgoing>,
-    end: Hidden,
-) -> http::Response<ReplyBody> {
-    let front = &link.front;
-    let options = front
-        .agent
-        .entrypoint
-        .as_ref()
-        .map(|entrypoint| entrypoint.options);
-    let watches = options.is_some_and(|options| options.watch_disconnect);
-    let end = end.unless(watches);
-    let cancel = options.is_some_and(|options| options.cancel_on_disconnect);
-    let running = Running::new(running, Arc::clone(&scope), cancel);
-    let left = CancelOnDrop(Some(scope));
-    let finished = front.wakes.batch(running).await;
-    left.disarm();
-    match finished {
-        Ok(outgoing) => {
-            let (parts, body, activity) = outgoing.into_parts();
-            // A stream's producer goes with its reader.
-            let is_stream = body.as_bytes().is_none();
-            let end = end.and_then(|end| end.unless(is_stream));
-            let activity = activity.map(|activity| (activity, Arc::clone(&link.end)));
-            let body = ReplyBody::new(front.wakes.batch(body), activity, end);
-            http::Response::from_parts(parts, body)
-        }
-        // Panics of the handler are caught inside; this is one in the drop of what it left behind, or a runtime that
-        // is being shut down.
-        Err(_) => front.settings.errors.apply(internal_error()).into(),
-    }
-}
-
-pin_project! {
-    /// A reply, or that the shutdown has cut it off.
-    struct UnlessCutOff<F> {
-        front: Arc<Front>,
-        #[pin]
-        reply: F,
-    }
-}
-
-impl<F: Future<Output = http::Response<ReplyBody>>> Future for UnlessCutOff<F> {
-    type Output = http::Response<ReplyBody>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.front.instance.is_cut_off() {
-            // No advice to come again: how far it came, nobody knows.
-            let response = Response::error("Cut off by the shutdown").with_status(503);
-            return Poll::Ready(self.front.settings.errors.apply(response).into());
-        }
-        self.project().reply.poll(cx)
     }
 }
 

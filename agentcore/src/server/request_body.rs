@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::socket::End;
+use crate::config::Settings;
 use crate::error::BoxError;
 use crate::response::Response;
 
@@ -52,42 +52,85 @@ pub(super) enum Problem<B> {
     Broken(BoxError),
 }
 
-pin_project! {
-    /// Reads all of a body, up to `limit` bytes, with pauses of up to `pause`, and together no longer than that beyond what
-    /// the lowest rate takes.
-    pub(super) struct Read<B> {
-        // `None` once it has been read.
-        body: Option<B>,
-        end: Arc<End>,
-        limit: usize,
-        announced: usize,
-        // Most bodies arrive in one piece, and stay in the buffer that they arrived in.
-        first: Bytes,
-        rest: BytesMut,
-        at_once: usize,
-        pause: Duration,
-        until: Instant,
-        // Set to `until` whenever there is nothing to read.
-        #[pin]
-        timer: Sleep,
-    }
+/// Reads all of a body, up to a limit, with pauses up to a limit, and together no longer than that beyond what the lowest
+/// rate takes.
+pub(super) struct Read<B> {
+    /// `None` once it has been read.
+    body: Option<B>,
+    end: Arc<End>,
+    limit: usize,
+    announced: usize,
+    /// Most bodies arrive in one piece, and stay in the buffer that they arrived in.
+    first: Bytes,
+    rest: BytesMut,
+    /// Read since the front was last left to others.
+    at_once: usize,
+    /// Read since the patience was last reckoned.
+    unreckoned: usize,
+    pause: Duration,
+    /// Until when the next piece is waited for. Made at the first wait: most bodies are there with their head.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: RequestBody> Read<B> {
-    pub(super) fn new(body: B, limit: usize, pause: Duration, end: Arc<End>) -> Self {
-        let until = Instant::now() + pause;
+    pub(super) fn new(body: B, settings: &Settings, end: Arc<End>) -> Self {
         Self {
             announced: usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX),
             body: Some(body),
             end,
-            limit,
+            limit: settings.max_body_bytes,
             first: Bytes::new(),
             rest: BytesMut::new(),
             at_once: 0,
-            pause,
-            until,
-            timer: sleep_until(until),
+            unreckoned: 0,
+            pause: settings.body_timeout,
+            patience: None,
         }
+    }
+
+    /// Keeps a piece; `false` if it is one too many.
+    fn keep(&mut self, piece: Bytes) -> bool {
+        if self.first.len() + self.rest.len() + piece.len() > self.limit {
+            return false;
+        }
+        self.at_once += piece.len();
+        self.unreckoned += piece.len();
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = piece;
+            return true;
+        }
+        if self.rest.is_empty() {
+            self.rest.reserve(self.announced.min(RESERVE_AT_MOST));
+            self.rest
+                .extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.rest.extend_from_slice(&piece);
+        true
+    }
+
+    fn whole(&mut self) -> Bytes {
+        if self.rest.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            std::mem::take(&mut self.rest).freeze()
+        }
+    }
+
+    /// Waits for the next piece; ready when that has taken too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.at_once = 0;
+        // Every byte has bought some time, and none more than a pause.
+        let bought = Duration::from_secs(self.unreckoned as u64) / LOWEST_RATE;
+        self.unreckoned = 0;
+        let latest = Instant::now() + self.pause;
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(sleep_until(latest)));
+        let until = (patience.deadline() + bought).min(latest);
+        if patience.deadline() != until {
+            patience.as_mut().reset(until);
+        }
+        patience.as_mut().poll(cx)
     }
 }
 
@@ -95,12 +138,12 @@ impl<B: RequestBody> Future for Read<B> {
     type Output = Result<Bytes, Problem<B>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.get_mut();
+        if this.announced > this.limit {
+            return too_large(&mut this.body, false);
+        }
         loop {
-            if *this.announced > *this.limit {
-                return too_large(this.body, false);
-            }
-            let Some(body) = this.body else {
+            let Some(body) = &mut this.body else {
                 return Poll::Pending;
             };
             let frame = match Pin::new(body).poll_frame(cx) {
@@ -109,48 +152,24 @@ impl<B: RequestBody> Future for Read<B> {
                     return Poll::Ready(Err(Problem::Broken(error.into())));
                 }
                 Poll::Ready(None) => {
-                    *this.body = None;
-                    return Poll::Ready(Ok(if this.rest.is_empty() {
-                        std::mem::take(this.first)
-                    } else {
-                        std::mem::take(this.rest).freeze()
-                    }));
+                    this.body = None;
+                    return Poll::Ready(Ok(this.whole()));
                 }
                 // None can come any more: the client has closed its sending side.
                 Poll::Pending if this.end.has_come() => {
                     let error = "the body was cut short".into();
                     return Poll::Ready(Err(Problem::Broken(error)));
                 }
-                Poll::Pending => {
-                    *this.at_once = 0;
-                    if this.timer.deadline() != *this.until {
-                        this.timer.as_mut().reset(*this.until);
-                    }
-                    return this.timer.poll(cx).map(|()| Err(Problem::Stalled));
-                }
+                Poll::Pending => return this.wait(cx).map(|()| Err(Problem::Stalled)),
             };
-            let Ok(data) = frame.into_data() else {
+            let Ok(piece) = frame.into_data() else {
                 continue;
             };
-            let length = this.first.len() + this.rest.len() + data.len();
-            if length > *this.limit {
-                return too_large(this.body, true);
+            if !this.keep(piece) {
+                return too_large(&mut this.body, true);
             }
-            // Every byte buys some time, and none buys more than a pause.
-            let bought = Duration::from_secs(data.len() as u64) / LOWEST_RATE;
-            *this.until = (*this.until + bought).min(Instant::now() + *this.pause);
-            *this.at_once += data.len();
-            if this.first.is_empty() && this.rest.is_empty() {
-                *this.first = data;
-            } else {
-                if this.rest.is_empty() {
-                    this.rest.reserve((*this.announced).min(RESERVE_AT_MOST));
-                    this.rest.extend_from_slice(&std::mem::take(this.first));
-                }
-                this.rest.extend_from_slice(&data);
-            }
-            if *this.at_once >= AT_A_TIME {
-                *this.at_once = 0;
+            if this.at_once >= AT_A_TIME {
+                this.at_once = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -190,25 +209,21 @@ fn discard_rest<B: RequestBody>(mut body: B) {
 
 impl<B: RequestBody> Problem<B> {
     /// The reply for it.
-    pub(super) fn into_response(
-        self,
-        headers: &HeaderMap,
-        limit: usize,
-        pause: Duration,
-    ) -> Response {
+    pub(super) fn into_response(self, headers: &HeaderMap, settings: &Settings) -> Response {
         let (status, error, details) = match self {
             Self::TooLarge { body, begun } => {
                 // Who waits for `100 Continue` has not sent it, and reading would ask for it.
                 if begun || !headers.contains_key(header::EXPECT) {
                     discard_rest(body);
                 }
+                let limit = settings.max_body_bytes;
                 let details = format!("the body is larger than {limit} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", details)
             }
             Self::Stalled => {
                 let details = format!(
                     "the body stood still for {}, or came too slowly",
-                    humantime::format_duration(pause)
+                    humantime::format_duration(settings.body_timeout)
                 );
                 (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)
             }

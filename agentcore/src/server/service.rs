@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::accept::Place;
 use super::framing::Verdict;
 use super::front::Front;
-use super::invocations;
+use super::invocations::{self, Replying};
 use super::request_body::{self, RequestBody};
 use super::socket::{End, Hidden, Socket};
 use super::wake::Batched;
@@ -96,14 +96,14 @@ impl Link {
     }
 }
 
-/// The answer to a request: hyper's future for it. Most are there at once, or wait for the workers in a box of their own,
-/// so that connections that are at nothing stay small.
-pub(crate) enum Answer {
+/// The answer to a request: hyper's future for it. The two frequent ones need no box.
+pub(crate) enum Answer<B> {
     Now(Option<http::Response<ReplyBody>>),
+    Invocation(Replying<B>),
     Later(Pin<Box<dyn Future<Output = http::Response<ReplyBody>> + Send>>),
 }
 
-impl Answer {
+impl<B> Answer<B> {
     fn now(reply: http::Response<ReplyBody>) -> Self {
         Self::Now(Some(reply))
     }
@@ -113,7 +113,7 @@ impl Answer {
     }
 }
 
-impl Future for Answer {
+impl<B: RequestBody> Future for Answer<B> {
     type Output = Result<http::Response<ReplyBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -121,13 +121,18 @@ impl Future for Answer {
             Self::Now(reply) => reply
                 .take()
                 .map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
+            Self::Invocation(reply) => Pin::new(reply).poll(cx).map(Ok),
             Self::Later(reply) => reply.as_mut().poll(cx).map(Ok),
         }
     }
 }
 
 /// Answers one request.
-pub(super) fn answer<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: Hidden) -> Answer {
+pub(super) fn answer<B: RequestBody>(
+    link: Arc<Link>,
+    request: Request<B>,
+    end: Hidden,
+) -> Answer<B> {
     if link.is_ambiguous() {
         return Answer::now(link.reply(refuse(request, ambiguous()), end));
     }
@@ -144,21 +149,13 @@ pub(super) fn answer<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: 
             }
         },
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
-            match invocations::accept(&link, request) {
-                Ok(accepted) => {
-                    return Answer::later(invocations::through_layers(link, accepted, end));
-                }
-                Err(refused) => refused,
-            }
+            return invoke(link, request, end);
         }
         ("/invocations", &Method::POST) if is_crowded => {
             refuse(request, front.unavailable("Too many connections"))
         }
         ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
-            match invocations::accept(&link, request) {
-                Ok(accepted) => return Answer::later(invocations::answer(link, accepted, end)),
-                Err(refused) => refused,
-            }
+            return invoke(link, request, end);
         }
         #[cfg(feature = "ws")]
         ("/ws", _) => match websockets::accept(&link, request) {
@@ -177,6 +174,13 @@ pub(super) fn answer<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: 
         _ => refuse(request, not_found()),
     };
     Answer::now(link.reply(reply, end))
+}
+
+fn invoke<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: Hidden) -> Answer<B> {
+    match invocations::accept(link, request, end) {
+        Ok(reply) => Answer::Invocation(reply),
+        Err((link, refused, end)) => Answer::now(link.reply(refused, end)),
+    }
 }
 
 /// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.

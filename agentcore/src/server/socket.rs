@@ -62,8 +62,7 @@ impl End {
 
     /// Everything that hyper had has been sent, or never will be.
     fn sent(&self) {
-        let left = std::mem::take(&mut *self.leaving());
-        drop(left);
+        self.leaving().clear();
         if self.hidden.load(Ordering::Relaxed) == 0 && self.unsent.swap(false, Ordering::Relaxed) {
             self.wake_reader();
         }

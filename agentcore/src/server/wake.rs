@@ -5,58 +5,33 @@
 //! the real one into a queue; the first to find the queue empty wakes one task on the front, and that task wakes all
 //! the others from their own thread, where it is cheap.
 
-use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use pin_project_lite::pin_project;
 
+use super::batch::Batches;
+
 /// Wakers of front tasks that a worker has something for.
 #[derive(Debug, Default)]
-pub(super) struct WakeQueue(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: Vec<Waker>,
-    /// Of the task that empties the queue.
-    deliverer: Option<Waker>,
-}
+pub(super) struct WakeQueue(Batches<Waker>);
 
 impl WakeQueue {
-    fn push(&self, waker: Waker) {
-        let mut state = self.lock();
-        state.waiting.push(waker);
-        // Taken by the first of a batch only: until the deliverer has come back, it knows.
-        let deliverer = state.deliverer.take();
-        drop(state);
-        if let Some(deliverer) = deliverer {
-            deliverer.wake();
+    /// Delivers until [`close`](Self::close). One task on the front runs this.
+    pub(super) async fn deliver(self: Arc<Self>) {
+        let mut batch = Vec::new();
+        while poll_fn(|cx| self.0.poll_take(&mut batch, cx)).await {
+            batch.drain(..).for_each(Waker::wake);
+            // What arrives while they run is the next batch, without a system call.
+            behind_the_ready().await;
         }
     }
 
-    /// Delivers for ever. One task on the front runs this.
-    pub(super) async fn deliver(self: Arc<Self>) -> Infallible {
-        let mut batch = Vec::new();
-        std::future::poll_fn(|cx| {
-            let mut state = self.lock();
-            std::mem::swap(&mut state.waiting, &mut batch);
-            if batch.is_empty() {
-                state.deliverer = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            drop(state);
-            batch.drain(..).for_each(Waker::wake);
-            // Behind the tasks just woken: what arrives while they run is the next batch, without a system call.
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nobody waits any more.
+    pub(super) fn close(&self) {
+        self.0.close();
     }
 
     /// `future`, which waits for a worker, polled so that its wake-ups go through this queue.
@@ -67,6 +42,20 @@ impl WakeQueue {
             waker: None,
         }
     }
+}
+
+/// Completes when the tasks that are ready now have had their turn. (Tokio's `yield_now` also looks for I/O first, with a
+/// system call.)
+async fn behind_the_ready() {
+    let mut again = true;
+    poll_fn(|cx| {
+        if std::mem::take(&mut again) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// One front task's way through the queue.
@@ -81,7 +70,7 @@ impl Wake for Queued {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.queue.push(self.task.clone());
+        self.queue.0.push(self.task.clone());
     }
 }
 
