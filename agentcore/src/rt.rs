@@ -22,14 +22,14 @@ use crate::{agent::Agent, check};
 /// One line on stderr says that the agent is ready:
 ///
 /// ```text
-/// my-agent 0.3.0 (agentcore 0.1.0) is ready on http://127.0.0.1:8080 after 1.4 ms: entrypoint `handler` (src/main.rs:4), tasks: none
+/// 2026-11-25T04:58:22.200Z  INFO agentcore: agentcore-examples 0.1.0 (agentcore 0.1.0) is ready on http://127.0.0.1:24002 after 0.5 ms: entrypoint `handler` (examples/bench_agent.rs:51), websocket `echo` (examples/bench_agent.rs:100), tasks: cleanup_data, process_data
 /// ```
 ///
 /// Or why it is not, everything that is wrong at once. Where the log is JSON, each problem is a JSON line for machines, and
 /// behind those a plain one for whoever reads the log of a container that does not start:
 ///
 /// ```text
-/// {"timestamp":"2026-11-27T09:14:03.512Z","level":"ERROR","message":"cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535","logger":"agentcore"}
+/// {"timestamp":"2026-11-25T04:53:48.333Z","level":"ERROR","message":"cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535","logger":"agentcore"}
 /// error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535
 /// ```
 ///
@@ -162,7 +162,7 @@ fn ready(
 ) -> String {
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
     let (package, parts) = (agent.package, agent.describe());
-    let admin = admin.map_or_else(String::new, |admin| format!(", admin http://{admin}"));
+    let admin = admin.map_or_else(String::new, |admin| format!("; admin http://{admin}"));
     format!("{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{admin}")
 }
 

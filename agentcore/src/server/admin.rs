@@ -19,6 +19,7 @@ use super::accept::accept;
 use super::front::Front;
 use super::lifecycle::Phase;
 use super::service::{ReplyBody, method_not_allowed, not_found};
+use crate::config::Settings;
 use crate::response::Response;
 
 /// Open connections to the admin port. A prober and a scraper have one each.
@@ -30,22 +31,28 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least that hyper takes, and much more than probes need.
 const MAX_BUFFER_BYTES: usize = 8 * 1024;
 
+/// Whether any path is an operator's.
+pub(super) fn is_asked_for(settings: &Settings) -> bool {
+    settings.probes
+}
+
 /// The answer to a request of an operator's; `None` if the path is not one of theirs.
 pub(super) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
-    // Further paths, such as one for metrics, belong here.
-    let answer = match path {
+    // Further paths, such as one for metrics, belong here, and what switches them on into `is_asked_for`.
+    let answer: fn(&Front) -> Response = match path {
         "/livez" if front.settings.probes => live,
         "/readyz" if front.settings.probes => ready,
         _ => return None,
     };
     Some(match *method {
-        Method::GET | Method::HEAD => answer(front.phase.get()),
+        Method::GET | Method::HEAD => answer(front),
         _ => method_not_allowed("GET, HEAD"),
     })
 }
 
 /// It answers, so it lives.
-fn live(phase: Phase) -> Response {
+fn live(front: &Front) -> Response {
+    let phase = front.phase.get();
     probe(
         true,
         format!(r#"{{"live":true,"reason":"{}"}}"#, reason(phase)),
@@ -53,7 +60,8 @@ fn live(phase: Phase) -> Response {
 }
 
 /// Whether to send it work.
-fn ready(phase: Phase) -> Response {
+fn ready(front: &Front) -> Response {
+    let phase = front.phase.get();
     let ready = phase == Phase::Serving;
     probe(
         ready,

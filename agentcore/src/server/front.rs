@@ -155,7 +155,7 @@ impl Front {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings, &workers),
             agent,
-            serves_operators: settings.probes && settings.admin_port.is_none(),
+            serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
             settings,
             instance: Arc::new(Instance::new(tracker, concurrency)),
             workers,
