@@ -19,6 +19,8 @@ use crate::errors::Errors;
 pub(crate) struct Args {
     pub(crate) name: Option<String>,
     pub(crate) main: Option<bool>,
+    /// With the key, which may be out of place.
+    pub(crate) flags: Option<(Ident, bool)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) krate: Option<Path>,
@@ -37,6 +39,7 @@ pub(crate) enum OnDisconnect {
 pub(crate) enum Key {
     Name,
     Main,
+    Flags,
     Timeout,
     OnDisconnect,
     Crate,
@@ -47,6 +50,7 @@ impl Key {
         match self {
             Self::Name => "name",
             Self::Main => "main",
+            Self::Flags => "flags",
             Self::Timeout => "timeout",
             Self::OnDisconnect => "on_disconnect",
             Self::Crate => "crate",
@@ -57,7 +61,7 @@ impl Key {
     const fn expects(self) -> &'static str {
         match self {
             Self::Name => "a string literal, for example `name = \"chat\"`",
-            Self::Main => "`true` or `false`",
+            Self::Main | Self::Flags => "`true` or `false`",
             Self::Timeout => "a duration in a string literal, for example `timeout = \"90s\"`",
             Self::OnDisconnect => "`\"finish\"` or `\"cancel\"`",
             Self::Crate => "a path, for example `crate = ::agentcore`",
@@ -68,6 +72,7 @@ impl Key {
         match self {
             Self::Name => "name = \"chat\"",
             Self::Main => "main = false",
+            Self::Flags => "flags = false",
             Self::Timeout => "timeout = \"90s\"",
             Self::OnDisconnect => "on_disconnect = \"cancel\"",
             Self::Crate => "crate = ::agentcore",
@@ -101,6 +106,7 @@ impl Args {
         match argument.key {
             Key::Name => self.name = argument.name(errors),
             Key::Main => self.main = argument.boolean(errors),
+            Key::Flags => self.flags = argument.flags(errors),
             Key::Timeout => self.timeout = argument.duration(errors),
             Key::OnDisconnect => {
                 self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default();
@@ -153,6 +159,10 @@ impl Argument {
 
     fn boolean(&self, errors: &mut Errors) -> Option<bool> {
         self.value_as(errors).map(|literal: LitBool| literal.value)
+    }
+
+    fn flags(&self, errors: &mut Errors) -> Option<(Ident, bool)> {
+        Some((self.ident.clone(), self.boolean(errors)?))
     }
 
     fn duration(&self, errors: &mut Errors) -> Option<Duration> {

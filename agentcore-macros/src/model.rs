@@ -57,8 +57,16 @@ pub(crate) struct Entrypoint<'a> {
     pub(crate) arguments: Vec<Argument<'a>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
-    /// Whether to generate `fn main`.
-    pub(crate) main: bool,
+    pub(crate) main: Main,
+}
+
+/// The `fn main` to generate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Main {
+    None,
+    WithFlags,
+    /// One that leaves all arguments to the program.
+    WithoutFlags,
 }
 
 /// What a handler takes: its payload, or something from the request.

@@ -23,6 +23,7 @@ pub(crate) const ENTRYPOINT: Role = Role {
     keys: &[
         Key::Name,
         Key::Main,
+        Key::Flags,
         Key::Timeout,
         Key::OnDisconnect,
         Key::Crate,

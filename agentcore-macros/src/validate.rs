@@ -12,8 +12,8 @@ use crate::args::{Args, OnDisconnect};
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::model::{
-    Argument, AsyncTask, Entrypoint, Function, OnShutdown, OnStart, Output, Parameter, Ping, Range,
-    WebSocket,
+    Argument, AsyncTask, Entrypoint, Function, Main, OnShutdown, OnStart, Output, Parameter, Ping,
+    Range, WebSocket,
 };
 use crate::paths::Private;
 use crate::role::{self, Role};
@@ -37,6 +37,18 @@ pub(crate) fn entrypoint<'a>(
              `main = false` and start the server yourself",
         );
     }
+    let flags = args.flags.as_ref();
+    if let Some((key, _)) = flags.filter(|_| !main) {
+        errors.push(
+            key,
+            "`flags` is about the `main` that the attribute writes; in a `main` of your own, use `App::flags`",
+        );
+    }
+    let main = match flags {
+        _ if !main => Main::None,
+        Some((_, false)) => Main::WithoutFlags,
+        _ => Main::WithFlags,
+    };
     let arguments = arguments(sig, |ty| {
         types::owned(ty, "name the type that the JSON body decodes to", errors);
     });

@@ -11,6 +11,7 @@ use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
 use crate::invoke::{Job, Options, Outgoing};
 use crate::layer::Wrap;
+use crate::package::Package;
 use crate::ping::PingStatus;
 #[cfg(feature = "ws")]
 use crate::registry::WebSocketDef;
@@ -62,6 +63,7 @@ pub(crate) struct StartHook {
 /// Everything that was registered, not yet checked.
 #[derive(Default)]
 pub(crate) struct Parts {
+    pub(crate) package: Package,
     pub(crate) entrypoints: Vec<Entrypoint>,
     #[cfg(feature = "ws")]
     pub(crate) websockets: Vec<WebSocketEndpoint>,
@@ -77,6 +79,7 @@ pub(crate) struct Parts {
 
 /// Parts that fit together.
 pub(crate) struct Agent {
+    pub(crate) package: Package,
     /// An agent may have only sockets.
     pub(crate) entrypoint: Option<Entrypoint>,
     #[cfg(feature = "ws")]
@@ -90,7 +93,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// What it consists of, in one line.
+    /// What it consists of, in half a line.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
         names.sort_unstable();
@@ -114,7 +117,7 @@ impl Agent {
                 .iter()
                 .map(|websocket| format!("websocket {}", websocket.meta)),
         );
-        format!("{} (tasks: {tasks})", handlers.join(", "))
+        format!("{}, tasks: {tasks}", handlers.join(", "))
     }
 }
 
@@ -163,6 +166,7 @@ impl Parts {
                 meta: def.meta,
                 call: Arc::new(def.call),
             }));
+        parts.package = package();
         // The linker decides about inventory's order; the source should: by file, then by line.
         parts.entrypoints.sort_by_key(|entrypoint| entrypoint.meta);
         #[cfg(feature = "ws")]
@@ -225,6 +229,7 @@ impl Parts {
             options.watch_disconnect = requirements(*requires).needs_disconnects();
         }
         Ok(Agent {
+            package: self.package,
             entrypoint,
             #[cfg(feature = "ws")]
             websocket: self.websockets.into_iter().next(),
@@ -274,6 +279,19 @@ impl Parts {
             }
         }
     }
+}
+
+/// The crate of the entrypoint, or of the websocket handler where there is no entrypoint. Of several it does not matter:
+/// that is no agent.
+fn package() -> Package {
+    let entrypoints = inventory::iter::<EntrypointDef>();
+    let packages = entrypoints.map(|def| def.package);
+    #[cfg(feature = "ws")]
+    let packages = packages.chain(inventory::iter::<WebSocketDef>().map(|def| def.package));
+    packages
+        .into_iter()
+        .find(Package::is_known)
+        .unwrap_or_default()
 }
 
 fn list(places: impl Iterator<Item = Meta>) -> String {

@@ -15,11 +15,13 @@ use tower_service::Service;
 use crate::agent::WebSocketEndpoint;
 use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
 use crate::body::Body;
-use crate::config::{Config, Environment, Settings};
+use crate::config::{Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
 use crate::layer::Endpoint;
+use crate::log::Log;
+use crate::package::Package;
 use crate::ping::PingReply;
 use crate::registry::Meta;
 use crate::server::Server;
@@ -52,6 +54,15 @@ pub struct App {
     config: Config,
     timeout: Option<Duration>,
     cancel_on_disconnect: bool,
+    without_flags: bool,
+}
+
+/// What a start begins with.
+pub(crate) struct Prepared {
+    pub(crate) agent: Agent,
+    pub(crate) settings: Settings,
+    /// Every setting, with where it comes from.
+    pub(crate) found: Vec<Found>,
 }
 
 impl App {
@@ -236,7 +247,46 @@ impl App {
         self
     }
 
-    /// Runs the app as [`run`](crate::run) runs the annotated agent: with a runtime, a log, signals and an exit code.
+    /// Says who the agent is, for `--version` and the start line. What the macros registered knows by itself.
+    ///
+    /// ```
+    /// use agentcore::App;
+    ///
+    /// let app = App::new().package(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    /// # let _ = app;
+    /// ```
+    pub fn package(mut self, name: &'static str, version: &'static str) -> Self {
+        self.parts.package = Package::new(Some(name), Some(version));
+        self
+    }
+
+    /// Whether [`run`](Self::run) looks at the program's arguments: `--help`, `--version`, `--check`, as
+    /// [`run`](crate::run#flags) describes them. It does by default.
+    ///
+    /// Off, all arguments are the program's own. On, only those behind `--` are.
+    ///
+    /// ```no_run
+    /// fn main() -> std::process::ExitCode {
+    ///     let model = std::env::args().nth(1).unwrap_or_default();
+    ///     agentcore::App::from_registry().state(model).flags(false).run()
+    /// }
+    /// ```
+    pub fn flags(mut self, flags: bool) -> Self {
+        self.without_flags = !flags;
+        self
+    }
+
+    pub(crate) fn has_flags(&self) -> bool {
+        !self.without_flags
+    }
+
+    /// Who it says that it is, before it is checked.
+    pub(crate) fn package_so_far(&self) -> Package {
+        self.parts.package
+    }
+
+    /// Runs the app as [`run`](crate::run) runs the annotated agent: with flags, a runtime, a log, signals and an exit
+    /// code.
     ///
     /// # Panics
     ///
@@ -259,8 +309,8 @@ impl App {
     /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
     /// be bound.
     pub async fn bind(self) -> Result<Server, Error> {
-        let settings = self.settings(&Environment::of_process())?;
-        self.bind_with(settings).await
+        let (agent, settings) = self.into_agent_in(&Environment::of_process())?;
+        Server::bind(agent, settings)
     }
 
     /// Binds and serves; see [`Server::serve`].
@@ -272,22 +322,34 @@ impl App {
         self.bind().await?.serve().await
     }
 
-    pub(crate) fn settings(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
-        self.config.resolve(environment)
+    /// Everything that a start with a log needs, or everything that is wrong; and the log to say it in.
+    pub(crate) fn prepare(self, environment: &Environment<'_>) -> (Log, Result<Prepared, Error>) {
+        let mut env = Reader::new(environment);
+        let settings = self.config.read(&mut env);
+        let log = Log::read(&self.config, &mut env);
+        (log, self.prepared(settings, env))
     }
 
-    pub(crate) async fn bind_with(self, settings: Settings) -> Result<Server, Error> {
-        Server::bind(self.into_agent()?, settings).await
+    /// The same where the log is the program's own business.
+    fn into_agent_in(self, environment: &Environment<'_>) -> Result<(Agent, Settings), Error> {
+        let mut env = Reader::new(environment);
+        let settings = self.config.read(&mut env);
+        let prepared = self.prepared(settings, env)?;
+        Ok((prepared.agent, prepared.settings))
+    }
+
+    fn prepared(self, settings: Settings, env: Reader<'_>) -> Result<Prepared, Error> {
+        let (found, agent) = Error::both(env.finish(), self.into_agent())?;
+        Ok(Prepared {
+            agent,
+            settings,
+            found,
+        })
     }
 
     /// The checked parts, and the configuration without the environment.
     pub(crate) fn into_agent_for_tests(self) -> Result<(Agent, Settings), Error> {
-        let nothing = Environment {
-            variable: &|_| None,
-            in_container: false,
-        };
-        let settings = self.settings(&nothing)?;
-        Ok((self.into_agent()?, settings))
+        self.into_agent_in(&Environment::empty())
     }
 
     fn into_agent(self) -> Result<Agent, Error> {

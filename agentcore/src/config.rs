@@ -1,50 +1,28 @@
 //! Configuration: builder over environment over default.
 //!
-//! A [`Config`] holds what the program says. [`Config::resolve`] adds what the environment says, checks everything,
-//! and reports all that is wrong in one go. The environment is a closure, so nothing here depends on the process's.
+//! A [`Config`] holds what the program says. [`Config::read`] adds what the environment says, and checks everything;
+//! the [`Reader`] keeps the books, so that all that is wrong is said in one go, and `--check` can say where each value
+//! comes from. The environment is a closure, so nothing here depends on the process's.
 
+mod choices;
 mod environment;
+pub(crate) mod table;
+mod value;
 #[cfg(feature = "ws")]
 mod ws;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
-use environment::{
-    DURATION, LONGEST, MOST_THREADS, at_least_one, boolean, duration, host, more_than_nothing,
-    parse, threads,
-};
-pub(crate) use environment::{Environment, Reader};
+#[cfg(any(test, all(fuzzing, feature = "ws")))]
+use crate::error::Error;
+pub use choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
+pub(crate) use value::Value;
 
 /// How an agent serves. Everything has a default, and an environment variable; what is set here wins over both.
 ///
-/// | method | variable | default |
-/// | --- | --- | --- |
-/// | [`host`](Self::host) | `AGENTCORE_HOST` | `0.0.0.0` in a container or as PID 1, else `127.0.0.1` |
-/// | [`port`](Self::port) | `AGENTCORE_PORT` | 8080, the one the platform expects; 0 takes a free one |
-/// | [`worker_threads`](Self::worker_threads) | `AGENTCORE_WORKER_THREADS` | one per CPU |
-/// | [`max_body_bytes`](Self::max_body_bytes) | `AGENTCORE_MAX_BODY_BYTES` | 100000000, the platform's limit |
-/// | [`header_timeout`](Self::header_timeout) | `AGENTCORE_HEADER_TIMEOUT` | `10s` |
-/// | [`body_timeout`](Self::body_timeout) | `AGENTCORE_BODY_TIMEOUT` | `30s` |
-/// | [`shutdown_grace`](Self::shutdown_grace) | `AGENTCORE_SHUTDOWN_GRACE` | `10s` |
-/// | [`write_timeout`](Self::write_timeout) | `AGENTCORE_WRITE_TIMEOUT` | `60s` |
-/// | [`max_connections`](Self::max_connections) | `AGENTCORE_MAX_CONNECTIONS` | 10000 |
-/// | [`max_invocations`](Self::max_invocations) | `AGENTCORE_MAX_INVOCATIONS` | as many as come |
-/// | [`session_policy`](Self::session_policy) | `AGENTCORE_SESSION_POLICY` | `concurrent` (or `reject`, `queue`) |
-/// | [`task_max_age`](Self::task_max_age) | `AGENTCORE_TASK_MAX_AGE` | none |
-/// | [`debug`](Self::debug) | `AGENTCORE_DEBUG` | `false` |
-/// | [`errors`](Self::errors) | `AGENTCORE_ERRORS` | `http` (or `in-band`) |
-/// | [`busy_while`](Self::busy_while) | `AGENTCORE_BUSY_WHILE` | `activity` (or `tasks`) |
-/// | [`stamp_while_busy`](Self::stamp_while_busy) | `AGENTCORE_STAMP_WHILE_BUSY` | `freeze` (or `refresh`) |
-#[cfg_attr(
-    feature = "ws",
-    doc = "| [`ws_ping_interval`](Self::ws_ping_interval) | `AGENTCORE_WS_PING_INTERVAL` | `25s` |
-| [`ws_max_message_bytes`](Self::ws_max_message_bytes) | `AGENTCORE_WS_MAX_MESSAGE_BYTES` | 16777216 |
-| [`ws_frame_bytes`](Self::ws_frame_bytes) | `AGENTCORE_WS_FRAME_BYTES` | 32768, what the platform takes for sure |
-| [`ws_frames_per_second`](Self::ws_frames_per_second) | `AGENTCORE_WS_FRAMES_PER_SECOND` | 240; the platform's limit is 250 |
-| [`ws_origins`](Self::ws_origins) | `AGENTCORE_WS_ORIGINS` | `*`: web pages from anywhere |"
-)]
+#[doc = include_str!("../docs/settings.md")]
 ///
 /// The generic `PORT` is ignored on purpose: platforms that set it for other reasons have broken agents by it
 /// (bedrock-agentcore-sdk-python issue 593).
@@ -62,8 +40,11 @@ pub(crate) use environment::{Environment, Reader};
 pub struct Config {
     host: Option<IpAddr>,
     port: Option<u16>,
+    admin_port: Option<u16>,
+    probes: Option<bool>,
     worker_threads: Option<usize>,
     max_body_bytes: Option<usize>,
+    max_header_bytes: Option<usize>,
     header_timeout: Option<Duration>,
     body_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
@@ -78,82 +59,8 @@ pub struct Config {
     stamp_while_busy: Option<StampWhileBusy>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
-}
-
-/// What a failed invocation answers with.
-///
-/// Amazon Bedrock AgentCore Runtime turns every answer that is not 2xx into a 424 without the body, so a caller that
-/// must read the reason needs [`InBand`](Self::InBand).
-///
-/// ```
-/// let config = agentcore::Config::new().errors(agentcore::ErrorMode::InBand);
-/// # let _ = config;
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorMode {
-    /// The error's own status, with `{"error": ..}`.
-    #[default]
-    Http,
-    /// Status 200, with `{"error": .., "status": ..}`.
-    InBand,
-}
-
-/// What happens to an invocation whose session is at another one.
-///
-/// Amazon Bedrock AgentCore Runtime delivers simultaneous invocations of one session to the same process
-/// (bedrock-agentcore-sdk-python pull request 200). An agent that keeps a conversation may not want that. Invocations
-/// without a session id are always concurrent.
-///
-/// ```
-/// let config = agentcore::Config::new().session_policy(agentcore::SessionPolicy::Queue);
-/// # let _ = config;
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SessionPolicy {
-    /// Both run.
-    #[default]
-    Concurrent,
-    /// It is answered 409, with `Retry-After`.
-    Reject,
-    /// It waits until the others are over, in the order in which they came; its `timeout` begins with its turn. Beyond
-    /// 64 that wait, it is answered 429, with `Retry-After`.
-    Queue,
-}
-
-/// What makes the agent busy by itself.
-///
-/// ```
-/// let config = agentcore::Config::new().busy_while(agentcore::BusyWhile::Tasks);
-/// # let _ = config;
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BusyWhile {
-    /// Tasks, and invocations in flight.
-    #[default]
-    Activity,
-    /// Tasks only, as in Python's SDK. The platform has been seen to end sessions in the middle of an invocation that
-    /// took longer than the idle time-out.
-    Tasks,
-}
-
-/// What `time_of_last_update` shows while the agent is busy.
-///
-/// ```
-/// let config = agentcore::Config::new().stamp_while_busy(agentcore::StampWhileBusy::Refresh);
-/// # let _ = config;
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StampWhileBusy {
-    /// When it became busy, as AWS documents it.
-    #[default]
-    Freeze,
-    /// The time of the ping: safe also where a platform were to judge idleness by the stamp alone. While the agent is
-    /// healthy the stamp is frozen all the same.
-    Refresh,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
 }
 
 macro_rules! setters {
@@ -177,10 +84,24 @@ impl Config {
         host: IpAddr,
         /// The port to listen on; 0 takes a free one, which the start line names.
         port: u16,
+        /// A second port on the same host, for what is not for the public: with it, the [probes](Self::probes) are served
+        /// there, and only there. 0 takes a free one, which the start line names.
+        ///
+        /// Like `/ping` it is served by the thread that runs nothing of the user's.
+        admin_port: u16,
+        /// Whether probes for Kubernetes and its like are served; on by default where there is an
+        /// [admin port](Self::admin_port), off elsewhere.
+        ///
+        /// `GET /livez` answers 200 as long as the server answers at all. `GET /readyz` answers 200 while it serves, 503
+        /// while start hooks run and from the signal to stop on. Both say why:
+        /// `{"ready":false,"reason":"draining"}`.
+        probes: bool,
         /// Threads that run handlers, when [`run`](crate::run) makes the runtime; at least 1.
         worker_threads: usize,
         /// The largest request body, in bytes; a larger one is answered 413.
         max_body_bytes: usize,
+        /// The largest head of a request, in bytes from 1024 to 65536; a larger one is answered 431.
+        max_header_bytes: usize,
         /// How long the head of a request may take to arrive; also how long a connection may idle between requests.
         header_timeout: Duration,
         /// How long a request's body may stand still. On the long run it also has to come at 1 KiB a second or more:
@@ -192,7 +113,7 @@ impl Config {
         write_timeout: Duration,
         /// How long work may go on after the signal to stop.
         shutdown_grace: Duration,
-        /// Open connections; one beyond them may ping, and is answered 503 otherwise.
+        /// Open connections, at least 1; one beyond them may ping, and is answered 503 otherwise.
         max_connections: usize,
         /// Invocations in flight, at least 1; one beyond them is answered 503, with `Retry-After`. Sockets do not count.
         max_invocations: usize,
@@ -215,140 +136,85 @@ impl Config {
         busy_while: BusyWhile,
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
+        /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
+        log_format: LogFormat,
     }
 
-    /// Fills in the environment and the defaults.
+    /// What is logged, where [`run`](crate::run) sets up the log: a level, or a list of levels by target.
+    ///
+    /// ```
+    /// let config = agentcore::Config::new().log("info,my_agent=debug");
+    /// # let _ = config;
+    /// ```
+    pub fn log(mut self, filter: impl Into<String>) -> Self {
+        self.log = Some(filter.into());
+        self
+    }
+
+    /// Fills in the environment and the defaults. What is wrong, `env` knows; the settings are of use only if nothing is.
+    pub(crate) fn read(&self, env: &mut Reader<'_>) -> Settings {
+        let in_container = env.environment.in_container;
+        let host = env.computed(&table::HOST, self.host, || default_host(in_container));
+        let port = env.value(&table::PORT, self.port);
+        let admin_port = env.optional(&table::ADMIN_PORT, self.admin_port);
+        if admin_port.is_some_and(|admin| admin == port && port != 0) {
+            env.problem(format!(
+                "{} is `{port}`; it takes another port than {}",
+                table::ADMIN_PORT.variable,
+                table::PORT.variable
+            ));
+        }
+        let probes = env.computed(&table::PROBES, self.probes, || admin_port.is_some());
+        let worker_threads = env.optional(&table::WORKER_THREADS, self.worker_threads);
+        let max_body_bytes = env.value(&table::MAX_BODY_BYTES, self.max_body_bytes);
+        let max_header_bytes = env.value(&table::MAX_HEADER_BYTES, self.max_header_bytes);
+        let header_timeout = env.value(&table::HEADER_TIMEOUT, self.header_timeout);
+        let body_timeout = env.value(&table::BODY_TIMEOUT, self.body_timeout);
+        let write_timeout = env.value(&table::WRITE_TIMEOUT, self.write_timeout);
+        let shutdown_grace = env.value(&table::SHUTDOWN_GRACE, self.shutdown_grace);
+        Settings {
+            address: SocketAddr::new(host, port),
+            admin_port,
+            probes,
+            worker_threads,
+            max_body_bytes,
+            max_header_bytes,
+            header_timeout,
+            body_timeout,
+            write_timeout,
+            shutdown_grace,
+            max_connections: env.value(&table::MAX_CONNECTIONS, self.max_connections),
+            max_invocations: env.optional(&table::MAX_INVOCATIONS, self.max_invocations),
+            session_policy: env.value(&table::SESSION_POLICY, self.session_policy),
+            task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
+            debug: env.value(&table::DEBUG, self.debug),
+            errors: env.value(&table::ERRORS, self.errors),
+            busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
+            stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
+            #[cfg(feature = "ws")]
+            ws: self.ws.read(env, shutdown_grace),
+        }
+    }
+
+    /// The same, where nothing else is read.
+    #[cfg(any(test, all(fuzzing, feature = "ws")))]
     pub(crate) fn resolve(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
         let mut env = Reader::new(environment);
-        let host = env.value(
-            "AGENTCORE_HOST",
-            "an IP address, such as 0.0.0.0, or localhost",
-            host,
-        );
-        let port = env.value("AGENTCORE_PORT", "a port number from 0 to 65535", parse);
-        let workers = env.value(
-            "AGENTCORE_WORKER_THREADS",
-            "a number from 1 to 1024",
-            threads,
-        );
-        let max_body = env.value("AGENTCORE_MAX_BODY_BYTES", "a number of bytes", parse);
-        let header_timeout = env.value("AGENTCORE_HEADER_TIMEOUT", DURATION, duration);
-        let body_timeout = env.value("AGENTCORE_BODY_TIMEOUT", DURATION, duration);
-        let write_timeout = env.value("AGENTCORE_WRITE_TIMEOUT", DURATION, more_than_nothing);
-        let grace = env.value("AGENTCORE_SHUTDOWN_GRACE", DURATION, duration);
-        let task_max_age = env.value("AGENTCORE_TASK_MAX_AGE", DURATION, more_than_nothing);
-        let max_connections = env.value(
-            "AGENTCORE_MAX_CONNECTIONS",
-            "a number from 1 up",
-            at_least_one,
-        );
-        let max_invocations = env.value(
-            "AGENTCORE_MAX_INVOCATIONS",
-            "a number from 1 up",
-            at_least_one,
-        );
-        let session_policy = env.choice(
-            "AGENTCORE_SESSION_POLICY",
-            &[
-                ("concurrent", SessionPolicy::Concurrent),
-                ("reject", SessionPolicy::Reject),
-                ("queue", SessionPolicy::Queue),
-            ],
-        );
-        let debug = env.value("AGENTCORE_DEBUG", "true or false", boolean);
-        let errors = env.choice(
-            "AGENTCORE_ERRORS",
-            &[("http", ErrorMode::Http), ("in-band", ErrorMode::InBand)],
-        );
-        let busy_while = env.choice(
-            "AGENTCORE_BUSY_WHILE",
-            &[
-                ("activity", BusyWhile::Activity),
-                ("tasks", BusyWhile::Tasks),
-            ],
-        );
-        let stamp = env.choice(
-            "AGENTCORE_STAMP_WHILE_BUSY",
-            &[
-                ("freeze", StampWhileBusy::Freeze),
-                ("refresh", StampWhileBusy::Refresh),
-            ],
-        );
-        if self
-            .worker_threads
-            .is_some_and(|threads| !(1..=MOST_THREADS).contains(&threads))
-        {
-            env.problems
-                .push("worker_threads takes a number from 1 to 1024".to_owned());
-        }
-        for (name, time) in [
-            ("write_timeout", self.write_timeout),
-            ("task_max_age", self.task_max_age),
-        ] {
-            if time.is_some_and(|time| time.is_zero()) {
-                env.problems
-                    .push(format!("{name} is 0; it takes a longer time"));
-            }
-        }
-        if self.max_invocations == Some(0) {
-            env.problems
-                .push("max_invocations is 0; it takes a number from 1 up".to_owned());
-        }
-        let shutdown_grace = self
-            .shutdown_grace
-            .or(grace)
-            .unwrap_or(Duration::from_secs(10))
-            .min(LONGEST);
-        #[cfg(feature = "ws")]
-        let ws = self.ws.resolve(&mut env, shutdown_grace);
-        if !env.problems.is_empty() {
-            return Err(Error::several(Kind::Config, env.problems));
-        }
-        let default_host = || {
-            if environment.in_container {
-                Ipv4Addr::UNSPECIFIED
-            } else {
-                Ipv4Addr::LOCALHOST
-            }
-            .into()
-        };
-        Ok(Settings {
-            address: SocketAddr::new(
-                self.host.or(host).unwrap_or_else(default_host),
-                self.port.or(port).unwrap_or(8080),
-            ),
-            worker_threads: self.worker_threads.or(workers),
-            max_body_bytes: self.max_body_bytes.or(max_body).unwrap_or(100_000_000),
-            header_timeout: self
-                .header_timeout
-                .or(header_timeout)
-                .unwrap_or(Duration::from_secs(10))
-                .min(LONGEST),
-            body_timeout: self
-                .body_timeout
-                .or(body_timeout)
-                .unwrap_or(Duration::from_secs(30))
-                .min(LONGEST),
-            write_timeout: self
-                .write_timeout
-                .or(write_timeout)
-                .unwrap_or(Duration::from_secs(60))
-                .min(LONGEST),
-            shutdown_grace,
-            max_connections: self.max_connections.or(max_connections).unwrap_or(10_000),
-            max_invocations: self.max_invocations.or(max_invocations),
-            session_policy: self.session_policy.or(session_policy).unwrap_or_default(),
-            task_max_age: self
-                .task_max_age
-                .or(task_max_age)
-                .map(|age| age.min(LONGEST)),
-            debug: self.debug.or(debug).unwrap_or_default(),
-            errors: self.errors.or(errors).unwrap_or_default(),
-            busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
-            stamp_while_busy: self.stamp_while_busy.or(stamp).unwrap_or_default(),
-            #[cfg(feature = "ws")]
-            ws,
-        })
+        let settings = self.read(&mut env);
+        env.finish().map(|_| settings)
+    }
+
+    /// What is to be logged, as the program wrote it, and how.
+    pub(crate) fn log_options(&self) -> (Option<&str>, Option<LogFormat>) {
+        (self.log.as_deref(), self.log_format)
+    }
+}
+
+fn default_host(in_container: bool) -> IpAddr {
+    if in_container {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::LOCALHOST.into()
     }
 }
 
@@ -356,8 +222,11 @@ impl Config {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
+    pub(crate) admin_port: Option<u16>,
+    pub(crate) probes: bool,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) max_body_bytes: usize,
+    pub(crate) max_header_bytes: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -448,5 +317,112 @@ mod tests {
                 "AGENTCORE_ERRORS is `loud`; it takes http or in-band",
             ]
         );
+    }
+
+    /// Whoever asks for "for ever" means it; whoever sets nonsense hears of it, as from a variable.
+    #[test]
+    fn what_the_program_sets_is_held_to_the_same_bounds() {
+        let config = Config::new().shutdown_grace(Duration::MAX);
+        let settings = resolve(&config, &[], false).unwrap();
+        assert_eq!(settings.shutdown_grace, value::LONGEST);
+
+        let config = Config::new()
+            .worker_threads(1025)
+            .max_connections(0)
+            .max_invocations(0)
+            .write_timeout(Duration::ZERO)
+            .task_max_age(Duration::ZERO)
+            .max_header_bytes(1000);
+        let error = resolve(&config, &[], false).unwrap_err();
+        assert_eq!(
+            error.problems(),
+            [
+                "worker_threads is `1025`; it takes a number from 1 to 1024",
+                "max_header_bytes is `1000`; it takes a number of bytes from 1024 to 65536",
+                "write_timeout is `0s`; it takes a duration with its unit, such as 500ms, 10s or 2h, up to a year",
+                "max_connections is `0`; it takes a number from 1 up",
+                "max_invocations is `0`; it takes a number from 1 up",
+                "task_max_age is `0s`; it takes a duration with its unit, such as 500ms, 10s or 2h, up to a year",
+            ]
+        );
+    }
+
+    #[cfg(feature = "ws")]
+    #[test]
+    fn so_is_what_it_sets_about_sockets() {
+        let config = Config::new()
+            .ws_ping_interval(Duration::ZERO)
+            .ws_frame_bytes(127)
+            .ws_frames_per_second(3)
+            .ws_origins(["https://a.example", "b.example"]);
+        let error = resolve(&config, &[], false).unwrap_err();
+        let [interval, frame, rate, origins] = error.problems() else {
+            panic!("{error}");
+        };
+        assert!(interval.starts_with("ws_ping_interval is `0s`; it takes "));
+        assert!(frame.starts_with("ws_frame_bytes is `127`; it takes "));
+        assert!(rate.starts_with("ws_frames_per_second is `3`; it takes "));
+        assert!(origins.starts_with("ws_origins is `https://a.example,b.example`; it takes "));
+    }
+
+    #[test]
+    fn every_setting_is_read_and_its_source_known() {
+        let variable = |name: &str| (name == "AGENTCORE_DEBUG").then(|| "yes".to_owned());
+        let environment = Environment {
+            variable: &variable,
+            in_container: false,
+        };
+        let mut env = Reader::new(&environment);
+        let config = Config::new().port(0);
+        config.read(&mut env);
+        crate::log::Log::read(&config, &mut env);
+        let found = env.finish().unwrap();
+        let names = |settings: &[&'static dyn table::Entry]| -> Vec<_> {
+            settings.iter().map(|setting| setting.name()).collect()
+        };
+        let read: Vec<_> = found.iter().map(|found| found.setting).collect();
+        assert_eq!(names(&read), names(table::ALL));
+        for found in &found {
+            let (source, value) = match found.setting.name() {
+                "port" => (Source::Builder, Some("0")),
+                "debug" => (Source::Environment("AGENTCORE_DEBUG"), Some("true")),
+                "probes" => (Source::Default, Some("false")),
+                "admin_port" | "worker_threads" | "max_invocations" | "task_max_age" => {
+                    assert_eq!(found.value, None);
+                    continue;
+                }
+                _ => (Source::Default, None),
+            };
+            let name = found.setting.name();
+            assert_eq!(found.source, source, "{name}");
+            let text = found.value.as_ref().map(as_text).expect(name);
+            assert!(value.is_none_or(|value| value == text), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn probes_come_with_an_admin_port_unless_they_are_refused() {
+        let probes = |variables: &[(&str, &str)]| {
+            resolve(&Config::new(), variables, false)
+                .expect("settings")
+                .probes
+        };
+        assert!(!probes(&[]));
+        assert!(probes(&[("AGENTCORE_PROBES", "true")]));
+        assert!(probes(&[("AGENTCORE_ADMIN_PORT", "0")]));
+        let refused = [("AGENTCORE_ADMIN_PORT", "0"), ("AGENTCORE_PROBES", "off")];
+        assert!(!probes(&refused));
+    }
+
+    #[test]
+    fn an_admin_port_is_another_port() {
+        let config = Config::new().port(9000).admin_port(9000);
+        let error = resolve(&config, &[], false).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "AGENTCORE_ADMIN_PORT is `9000`; it takes another port than AGENTCORE_PORT"
+        );
+        let config = Config::new().port(0).admin_port(0);
+        assert_eq!(resolve(&config, &[], false).unwrap().admin_port, Some(0));
     }
 }

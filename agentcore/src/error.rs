@@ -174,7 +174,8 @@ pub(crate) struct ErrorBody<'a> {
 /// # }
 /// ```
 pub struct Error {
-    kind: Kind,
+    /// Of the first problem, and of others if they are of another.
+    kinds: Vec<Kind>,
     problems: Vec<String>,
     source: Option<BoxError>,
 }
@@ -201,9 +202,22 @@ impl Error {
     pub(crate) fn several(kind: Kind, problems: Vec<String>) -> Self {
         debug_assert!(!problems.is_empty());
         Self {
-            kind,
+            kinds: vec![kind],
             problems,
             source: None,
+        }
+    }
+
+    /// Both results, or everything that is wrong with either.
+    pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(mut error), Err(more)) => {
+                error.kinds.extend(more.kinds);
+                error.problems.extend(more.problems);
+                Err(error)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 
@@ -215,19 +229,19 @@ impl Error {
     /// The registered functions do not make an agent: no entrypoint, two of them, two ping handlers, ….
     #[must_use]
     pub fn is_registration(&self) -> bool {
-        self.kind == Kind::Registration
+        self.kinds.contains(&Kind::Registration)
     }
 
     /// An environment variable or a builder value is not valid.
     #[must_use]
     pub fn is_config(&self) -> bool {
-        self.kind == Kind::Config
+        self.kinds.contains(&Kind::Config)
     }
 
     /// A start hook failed or took too long.
     #[must_use]
     pub fn is_start_hook(&self) -> bool {
-        self.kind == Kind::Start
+        self.kinds.contains(&Kind::Start)
     }
 
     /// The address is taken by another process.
@@ -242,7 +256,7 @@ impl Error {
     /// The server stopped, and cut off work that did not finish within the shutdown grace.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
-        self.kind == Kind::CutOff
+        self.kinds.contains(&Kind::CutOff)
     }
 
     /// Each problem on its own; at least one.
@@ -262,9 +276,10 @@ impl fmt::Debug for Error {
     /// For people: this is what a `main` that returns the error prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What cannot be bound or read says its cause already.
-        match self.kind {
-            Kind::Io => fmt::Display::fmt(self, f),
-            _ => f.write_str(&with_causes(self)),
+        if self.kinds.contains(&Kind::Io) {
+            fmt::Display::fmt(self, f)
+        } else {
+            f.write_str(&with_causes(self))
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Reader};
 use crate::context::{Activity, Arrival, Kind, RequestContext};
 use crate::error::Error;
 use crate::extract::{FromInvocation as _, Invocation};
@@ -150,5 +150,7 @@ pub fn log(variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
         variable,
         in_container: false,
     };
-    Log::from_environment(&environment).map(|log| format!("{log:?}"))
+    let mut env = Reader::new(&environment);
+    let log = Log::read(&Config::new(), &mut env);
+    env.finish().map(|_| format!("{log:?}"))
 }

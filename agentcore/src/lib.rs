@@ -37,6 +37,7 @@
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
+//! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!
@@ -61,6 +62,8 @@ mod agent;
 mod app;
 mod background;
 mod body;
+mod check;
+mod cli;
 mod concurrency;
 mod config;
 mod context;
@@ -74,6 +77,7 @@ mod invoke;
 mod layer;
 mod log;
 mod os;
+mod package;
 mod panics;
 mod ping;
 mod registry;
@@ -115,7 +119,7 @@ pub use background::{
     TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn, task_status,
 };
 pub use body::Body;
-pub use config::{BusyWhile, Config, ErrorMode, SessionPolicy, StampWhileBusy};
+pub use config::{BusyWhile, Config, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError};
 pub use extract::{FromInvocation, Invocation, Requirements};

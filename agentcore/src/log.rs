@@ -16,26 +16,35 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{Environment, Reader};
-use crate::error::{Error, Kind};
+use crate::config::{Config, LogFormat, Reader, Source, Value as Setting, table};
 use writer::EventWriter;
 pub(crate) use writer::{flush, line, never_wait};
 
-/// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
-/// everything else.
-fn filter(text: &str) -> Option<Targets> {
-    let mut targets = Targets::new();
-    for part in text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        targets = match part.split_once('=') {
-            Some((target, of)) => targets.with_target(target.trim(), level(of)?),
-            None => targets.with_default(level(part)?),
-        };
+/// What is logged.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter(Targets);
+
+impl Setting for Filter {
+    /// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
+    /// everything else.
+    fn parse(text: &str) -> Option<Self> {
+        let mut targets = Targets::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            targets = match part.split_once('=') {
+                Some((target, of)) => targets.with_target(target.trim(), level(of)?),
+                None => targets.with_default(level(part)?),
+            };
+        }
+        Some(Self(targets))
     }
-    Some(targets)
+
+    fn show(&self) -> Value {
+        self.0.to_string().into()
+    }
 }
 
 fn level(text: &str) -> Option<LevelFilter> {
@@ -47,44 +56,33 @@ fn level(text: &str) -> Option<LevelFilter> {
     }
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// One flat JSON object a line, with the keys of Python's SDK.
-    Json,
-    /// For a person at a terminal.
-    Pretty,
-}
-
 /// What is logged, and how.
 #[derive(Debug)]
 pub(crate) struct Log {
-    pub(crate) format: Format,
-    filter: Targets,
+    pub(crate) format: LogFormat,
+    filter: Filter,
 }
 
 impl Log {
-    /// From `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`.
-    pub(crate) fn from_environment(environment: &Environment<'_>) -> Result<Self, Error> {
-        let mut env = Reader::new(environment);
-        let format = env.choice(
-            "AGENTCORE_LOG_FORMAT",
-            &[("json", Format::Json), ("pretty", Format::Pretty)],
-        );
-        let allowed =
-            "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug";
-        let filter = env.value("AGENTCORE_LOG", allowed, filter);
+    /// From the program, `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`. What is wrong, `env` knows; the
+    /// log can be written to all the same.
+    pub(crate) fn read(config: &Config, env: &mut Reader<'_>) -> Self {
+        let (filter, format) = config.log_options();
+        let written = env.written(&table::LOG, filter);
         // Others read RUST_LOG too, some with a richer syntax; what cannot be read here is not a mistake.
-        let general =
-            || (environment.variable)("RUST_LOG").and_then(|text| text.trim().parse().ok());
-        let filter = filter.or_else(general);
-        if !env.problems.is_empty() {
-            return Err(Error::several(Kind::Config, env.problems));
-        }
-        Ok(Self {
-            format: format.unwrap_or_else(Format::of_stderr),
-            filter: filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)),
-        })
+        let variable = env.environment.variable;
+        let general = || {
+            let targets = variable("RUST_LOG")?.trim().parse().ok()?;
+            Some((Filter(targets), Source::Environment("RUST_LOG")))
+        };
+        let info = || Filter(Targets::new().with_default(tracing::Level::INFO));
+        let (filter, source) = env
+            .find(&table::LOG, written)
+            .or_else(general)
+            .unwrap_or_else(|| (info(), Source::Default));
+        env.record(&table::LOG, Some(&filter), source);
+        let format = env.computed(&table::LOG_FORMAT, format, LogFormat::of_stderr);
+        Self { format, filter }
     }
 
     /// Becomes the process's subscriber, unless the program has set one.
@@ -92,12 +90,14 @@ impl Log {
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(EventWriter::default)
             .event_format(Lines(self.format));
-        let subscriber = tracing_subscriber::registry().with(self.filter).with(lines);
+        let subscriber = tracing_subscriber::registry()
+            .with(self.filter.0)
+            .with(lines);
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
 }
 
-impl Format {
+impl LogFormat {
     pub(crate) fn of_stderr() -> Self {
         if std::io::stderr().is_terminal() {
             Self::Pretty
@@ -121,7 +121,7 @@ impl Format {
 }
 
 /// Formats events.
-struct Lines(Format);
+struct Lines(LogFormat);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -152,11 +152,11 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn render(&self, format: Format) -> String {
+    fn render(&self, format: LogFormat) -> String {
         match format {
             // Strings, numbers and lists of strings: nothing that could fail.
-            Format::Json => serde_json::to_string(self).unwrap_or_default(),
-            Format::Pretty => self.to_string(),
+            LogFormat::Json => serde_json::to_string(self).unwrap_or_default(),
+            LogFormat::Pretty => self.to_string(),
         }
     }
 }
@@ -251,6 +251,7 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
 
     fn line(fields: Vec<(&'static str, Value)>) -> Line<'static> {
         Line {
@@ -269,7 +270,7 @@ mod tests {
             ("errorType", "panic".into()),
             ("stackTrace", "a\nb".into()),
         ])
-        .render(Format::Json);
+        .render(LogFormat::Json);
         assert!(!text.contains('\n'), "{text}");
         assert!(text.starts_with(r#"{"timestamp":"2"#), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
@@ -284,11 +285,13 @@ mod tests {
     fn a_wrong_format_stops_the_start_and_a_foreign_rust_log_does_not() {
         let with = |name: &'static str, value: &'static str| {
             let variable = move |asked: &str| (asked == name).then(|| value.to_owned());
-            Log::from_environment(&Environment {
+            let environment = Environment {
                 variable: &variable,
                 in_container: false,
-            })
-            .map(|_| ())
+            };
+            let mut env = Reader::new(&environment);
+            let _ = Log::read(&Config::new(), &mut env);
+            env.finish().map(|_| ())
         };
         let error = with("AGENTCORE_LOG_FORMAT", "xml").unwrap_err();
         assert_eq!(

@@ -46,6 +46,7 @@ pub use std::process::ExitCode;
 pub use crate::error::BoxError;
 pub use crate::extract::{Invocation, Requirements};
 pub use crate::generator::{Generator, Yielder, generator, try_generator};
+pub use crate::package::Package;
 pub use crate::ping::PingStatus;
 pub use crate::registry::{
     Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
@@ -54,7 +55,7 @@ pub use crate::registry::{
 #[cfg(feature = "ws")]
 pub use crate::registry::{WebSocketDef, WebSocketEndpoint};
 pub use crate::response::Response;
-pub use crate::rt::run as main;
+pub use crate::rt::{main_without_flags, run as main};
 pub use crate::state::StateSlot;
 pub use crate::tasks::{track, tracked};
 #[cfg(feature = "ws")]

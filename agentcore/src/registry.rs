@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::error::BoxError;
 use crate::extract::{Invocation, Requirements};
 use crate::invoke::{self, Job, Options, Outgoing};
+use crate::package::Package;
 use crate::ping::PingStatus;
 use crate::response::Response;
 use crate::state::StateSlot;
@@ -52,6 +53,14 @@ impl Meta {
     pub const fn name(&self) -> &'static str {
         self.name
     }
+
+    pub(crate) const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    pub(crate) const fn line(&self) -> u32 {
+        self.line
+    }
 }
 
 impl fmt::Display for Meta {
@@ -76,6 +85,7 @@ pub trait Entrypoint: 'static {
 #[derive(Clone, Debug)]
 pub struct EntrypointDef {
     pub(crate) meta: Meta,
+    pub(crate) package: Package,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
     pub(crate) start: fn(&Handle, Job, oneshot::Sender<Outgoing>),
@@ -84,9 +94,10 @@ pub struct EntrypointDef {
 impl EntrypointDef {
     /// Describes the entrypoint behind the adapter `A`.
     #[must_use]
-    pub const fn new<A: Entrypoint>(meta: Meta) -> Self {
+    pub const fn new<A: Entrypoint>(meta: Meta, package: Package) -> Self {
         Self {
             meta,
+            package,
             options: Options::new(meta.name),
             requires: A::requires,
             // The handler's future goes straight into its task: no box in between.
@@ -229,6 +240,7 @@ pub trait WebSocketEndpoint: 'static {
 #[derive(Clone, Debug)]
 pub struct WebSocketDef {
     pub(crate) meta: Meta,
+    pub(crate) package: Package,
     pub(crate) requires: fn(&mut Requirements),
     pub(crate) open: fn(Opening) -> Opened,
 }
@@ -237,9 +249,10 @@ pub struct WebSocketDef {
 impl WebSocketDef {
     /// Describes the handler behind the adapter `A`.
     #[must_use]
-    pub const fn new<A: WebSocketEndpoint>(meta: Meta) -> Self {
+    pub const fn new<A: WebSocketEndpoint>(meta: Meta, package: Package) -> Self {
         Self {
             meta,
+            package,
             requires: A::requires,
             open: |opening| Ok(Box::pin(A::open(opening)?)),
         }

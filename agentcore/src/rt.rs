@@ -3,20 +3,38 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::app::App;
-use crate::config::{Environment, Settings};
+use crate::app::{App, Prepared};
+use crate::cli::{self, Command};
+use crate::config::{Environment, LogFormat};
 use crate::error::{Error, Kind, with_causes};
-use crate::log::{self, Format, Log};
+use crate::log;
 use crate::os;
 use crate::panics;
+use crate::server::Server;
+use crate::{agent::Agent, check};
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
 ///
-/// It reads the [configuration](crate::Config) from the environment, sets up a log on stderr unless the program has set a
-/// `tracing` subscriber, checks what is registered, builds a multi-threaded Tokio runtime, serves, and drains when a
-/// SIGTERM or SIGINT comes, as PID 1 too. One line on stderr says that the agent is ready, or why it is not.
+/// It looks at the program's [flags](#flags), reads the [configuration](crate::Config) from the environment, sets up a log
+/// on stderr unless the program has set a `tracing` subscriber, checks what is registered, builds a multi-threaded Tokio
+/// runtime, serves, and drains when a SIGTERM or SIGINT comes, as PID 1 too.
 ///
-/// The exit code is 0 after a stop at which all work was finished, and 1 otherwise.
+/// One line on stderr says that the agent is ready:
+///
+/// ```text
+/// 2026-11-25T04:58:22.200Z  INFO agentcore: agentcore-examples 0.1.0 (agentcore 0.1.0) is ready on http://127.0.0.1:24002 after 0.5 ms: entrypoint `handler` (examples/bench_agent.rs:51), websocket `echo` (examples/bench_agent.rs:100), tasks: cleanup_data, process_data
+/// ```
+///
+/// Or why it is not, everything that is wrong at once. Where the log is JSON, each problem is a JSON line for machines, and
+/// behind those a plain one for whoever reads the log of a container that does not start:
+///
+/// ```text
+/// {"timestamp":"2026-11-25T04:53:48.333Z","level":"ERROR","message":"cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535","logger":"agentcore"}
+/// error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535
+/// ```
+///
+/// The exit code is 0 after a stop at which all work was finished, 1 when some was not or the start failed, and 2 after
+/// arguments that are not understood.
 ///
 /// ```no_run
 /// #[agentcore::entrypoint(main = false)]
@@ -30,6 +48,27 @@ use crate::panics;
 /// }
 /// ```
 ///
+/// # Flags
+///
+/// | flag | |
+/// | --- | --- |
+/// | `--help`, `-h` | prints the flags and the settings |
+/// | `--version`, `-V` | prints name and version of the agent, and of this library |
+/// | `--check` | does what a start does, up to the port and the start hooks, and says what it found: the functions, and every setting with where it comes from. Exits with 1, and says what a start would say, if the agent cannot start |
+/// | `--check --json` | the same as JSON |
+/// | `--` | what is behind it is the program's own |
+///
+/// Anything else is one line on stderr and exit code 2, before anything starts. With
+/// [`App::flags(false)`](App::flags), or `#[entrypoint(flags = false)]`, all arguments are the program's own.
+///
+/// What `--check --json` prints is one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
+/// text, `version` is text or null. If it is `ok`, it also has: `entrypoint` (an object with `name`, `file`, `line`,
+/// `timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null), `tasks` and
+/// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `settings`
+/// (a list, in the order of the table of [`Config`](crate::Config), of `name`, `variable`, `value`, `source` and `default`;
+/// `source` is `builder`, `environment` or `default`, and `value` null where the default is not a value),
+/// `unknown_variables` (names that begin as settings do, and are none) and `not_tried`. Later versions may add fields.
+///
 /// # Panics
 ///
 /// When called from within a Tokio runtime, which cannot start another: use [`App::serve`] there.
@@ -38,23 +77,42 @@ pub fn run() -> ExitCode {
     run_app(App::from_registry())
 }
 
+/// The generated `main` of `#[entrypoint(flags = false)]`.
+#[must_use]
+pub fn main_without_flags() -> ExitCode {
+    run_app(App::from_registry().flags(false))
+}
+
 pub(crate) fn run_app(app: App) -> ExitCode {
     let began = Instant::now();
-    let environment = Environment::of_process();
-    let mut format = Format::of_stderr();
-    let result = Log::from_environment(&environment).and_then(|log| {
-        format = log.format;
-        log.install();
+    let command = if app.has_flags() {
+        Command::of_process()
+    } else {
+        Ok(Command::Serve)
+    };
+    match command {
+        Ok(Command::Serve) => return serve(app, began),
+        Ok(Command::Help) => cli::print(&cli::help(app.package_so_far())),
+        Ok(Command::Version) => cli::print(&format!("{}\n", app.package_so_far())),
+        Ok(Command::Check { json }) => return check::run(app, json),
+        Err(code) => return code,
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(app: App, began: Instant) -> ExitCode {
+    let (log, prepared) = app.prepare(&Environment::of_process());
+    let format = log.format;
+    log.install();
+    let result = prepared.and_then(|prepared| {
         panics::install_hook();
         os::raise_file_limit();
-        let settings = app.settings(&environment)?;
-        serve(app, settings, format, began)
+        live(prepared, format, began)
     });
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Neither this nor the start line is a matter of log levels.
-            report(&error, format).into_iter().for_each(log::line);
+            say(&error, format);
             ExitCode::FAILURE
         }
     };
@@ -62,7 +120,10 @@ pub(crate) fn run_app(app: App) -> ExitCode {
     code
 }
 
-fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result<(), Error> {
+fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Error> {
+    let Prepared {
+        agent, settings, ..
+    } = prepared;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
         builder.worker_threads(threads);
@@ -76,11 +137,12 @@ fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result
             Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
         })?;
     let result = runtime.block_on(async {
-        let server = app.bind_with(settings).await?.with_signals();
-        let address = server.local_addr();
+        let server = Server::bind(agent, settings)?.with_signals();
+        let (address, admin) = (server.local_addr(), server.admin_addr());
         server
             .on_ready(move |agent| {
-                let message = ready(&agent.describe(), address, began);
+                let message = ready(agent, address, admin, began);
+                // No matter of log levels.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
             .serve()
@@ -92,29 +154,54 @@ fn serve(app: App, settings: Settings, format: Format, began: Instant) -> Result
 }
 
 /// The line that says that the agent is ready.
-fn ready(agent: &str, address: std::net::SocketAddr, began: Instant) -> String {
+fn ready(
+    agent: &Agent,
+    address: std::net::SocketAddr,
+    admin: Option<std::net::SocketAddr>,
+    began: Instant,
+) -> String {
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
-    format!("{agent} is ready on http://{address} after {milliseconds:.1} ms")
+    let (package, parts) = (agent.package, agent.describe());
+    let admin = admin.map_or_else(String::new, |admin| format!("; admin http://{admin}"));
+    format!("{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{admin}")
 }
 
-/// One line for each problem.
-fn report(error: &Error, format: Format) -> Vec<String> {
-    let prefix = if error.is_cut_off() {
-        ""
-    } else {
-        "cannot start: "
-    };
-    let lines = match error.problems() {
+/// Says why there was no start, or what was not finished. No matter of log levels either.
+///
+/// A machine reads each problem of a start as a JSON line. Who looks at a container that does not start is a person in
+/// any case, and reads the same once more, at the end.
+pub(crate) fn say(error: &Error, format: LogFormat) {
+    let problems = match error.problems() {
         [_] => vec![with_causes_once(error)],
         problems => problems.to_vec(),
     };
-    lines
-        .iter()
-        .map(|problem| match format {
-            Format::Json => format.line(tracing::Level::ERROR, &format!("{prefix}{problem}")),
-            Format::Pretty => format!("error: {prefix}{problem}"),
-        })
-        .collect()
+    let started = error.is_cut_off();
+    let prefix = if started { "" } else { "cannot start: " };
+    if format == LogFormat::Json {
+        for problem in &problems {
+            let message = format!("{prefix}{problem}");
+            log::line(format.line(tracing::Level::ERROR, &message));
+        }
+        if started {
+            return;
+        }
+    }
+    for problem in &problems {
+        log::line(format!("error: {prefix}{}", one_line(problem)));
+    }
+}
+
+/// Without what would break a line, or a terminal: the values of variables and the texts of errors can be anything.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
 }
 
 /// The problem of an I/O error says its cause already.
@@ -123,5 +210,15 @@ fn with_causes_once(error: &Error) -> String {
         error.to_string()
     } else {
         with_causes(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_stays_on_its_line() {
+        assert_eq!(one_line("a\nb\u{1b}[31m ü"), "a\\nb\\u{1b}[31m ü");
     }
 }

@@ -4,11 +4,13 @@
 //! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
 //!                         │            └ framing          ├─ invocations   (body read here, the rest on workers)
 //!                         │                               └─ websockets    (answered here, then moved there)
+//!                         ├─ admin ── probes                               (answered here)
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
 //!                         └─ stalls, old_tasks            (look after the workers)
 //! ```
 
 mod accept;
+mod admin;
 mod alarms;
 mod batch;
 mod clock;
@@ -44,7 +46,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
-use crate::config::Settings;
+use crate::config::{Settings, table};
 use crate::error::{Error, Kind};
 use crate::os;
 pub(crate) use in_process::InProcess;
@@ -72,8 +74,9 @@ const BACKLOG: u32 = 4096;
 /// ```
 #[must_use = "a server does nothing until it is served"]
 pub struct Server {
-    listener: TcpListener,
+    listeners: Listeners,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     agent: Agent,
     settings: Settings,
     shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -84,23 +87,42 @@ pub struct Server {
 /// Called once, when `/ping` begins to answer 200.
 pub(crate) type OnReady = Box<dyn FnOnce(&Agent) + Send>;
 
+/// Where connections come in.
+pub(crate) struct Listeners<L = TcpListener> {
+    agent: L,
+    /// For what is not for the public.
+    admin: Option<L>,
+}
+
+impl Listeners {
+    /// The same, on the current runtime.
+    fn registered(self) -> std::io::Result<Listeners<tokio::net::TcpListener>> {
+        use tokio::net::TcpListener;
+        Ok(Listeners {
+            agent: TcpListener::from_std(self.agent)?,
+            admin: self.admin.map(TcpListener::from_std).transpose()?,
+        })
+    }
+}
+
 impl Server {
-    pub(crate) async fn bind(agent: Agent, settings: Settings) -> Result<Self, Error> {
-        let address = settings.address;
-        let cannot_bind = |error: std::io::Error| {
-            let problem = match error.kind() {
-                std::io::ErrorKind::AddrInUse => format!(
-                    "cannot listen on {address}: another process does; stop it, or set AGENTCORE_PORT to another port"
-                ),
-                _ => format!("cannot listen on {address}: {error}"),
-            };
-            Error::new(Kind::Io, problem).with_source(error)
-        };
-        let listener = listen(address, settings.write_timeout).map_err(cannot_bind)?;
-        let address = listener.local_addr().map_err(cannot_bind)?;
+    /// Has to be called on a runtime.
+    pub(crate) fn bind(agent: Agent, settings: Settings) -> Result<Self, Error> {
+        let wait = settings.write_timeout;
+        let (listener, address) = listen(settings.address, table::PORT.variable, wait)?;
+        let admin = settings
+            .admin_port
+            .map(|port| SocketAddr::new(settings.address.ip(), port))
+            .map(|address| listen(address, table::ADMIN_PORT.variable, wait))
+            .transpose()?;
+        let (admin, admin_address) = admin.unzip();
         Ok(Self {
-            listener,
+            listeners: Listeners {
+                agent: listener,
+                admin,
+            },
             address,
+            admin_address,
             agent,
             settings,
             shutdown: None,
@@ -113,6 +135,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the [admin port](crate::Config::admin_port), if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
@@ -144,7 +172,7 @@ impl Server {
     /// Outside a Tokio runtime.
     pub async fn serve(self) -> Result<(), Error> {
         let Self {
-            listener,
+            listeners,
             agent,
             settings,
             shutdown,
@@ -160,7 +188,7 @@ impl Server {
             .spawn(move || {
                 // Nobody listens when `serve` was dropped.
                 let _ = sender.send(front::run(
-                    listener, agent, settings, workers, &stop, on_ready, signals,
+                    listeners, agent, settings, workers, &stop, on_ready, signals,
                 ));
             })
             .map_err(|error| {
@@ -209,18 +237,36 @@ async fn held(
     result
 }
 
-fn listen(address: SocketAddr, write_timeout: Duration) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
+/// Listens on `address`, whose port `variable` sets; also says which port was taken when that is 0.
+fn listen(
+    address: SocketAddr,
+    variable: &str,
+    write_timeout: Duration,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // A restart must not wait for the last one's connections to fade.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        os::give_up_on_silent_peers(&socket, write_timeout);
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?.into_std()?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
     };
-    // A restart must not wait for the last one's connections to fade.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    os::give_up_on_silent_peers(&socket, write_timeout);
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
+    listen().map_err(|error: std::io::Error| {
+        let problem = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "cannot listen on {address}: another process does; stop it, or set {variable} to another port"
+            ),
+            _ => format!("cannot listen on {address}: {error}"),
+        };
+        Error::new(Kind::Io, problem).with_source(error)
+    })
 }
 
 impl fmt::Debug for Server {

@@ -188,3 +188,20 @@ fn an_error_is_logged_with_its_causes() {
         "{line}"
     );
 }
+
+#[test]
+fn the_largest_head_of_a_request_is_a_setting() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_agent_macros"),
+        &[("AGENTCORE_MAX_HEADER_BYTES", "2048")],
+    );
+    let ask = |filling: usize| {
+        let request = format!(
+            "GET /ping HTTP/1.1\r\nhost: agent\r\nx-filling: {}\r\n\r\n",
+            "x".repeat(filling)
+        );
+        agent.connect().send(request.as_bytes()).head().0
+    };
+    assert_eq!(ask(1900), 200);
+    assert_eq!(ask(2100), 431);
+}

@@ -5,24 +5,27 @@ use serde_json::Value;
 use crate::support::{Agent, failed_start};
 
 #[test]
-fn the_start_line_names_the_address_the_entrypoint_and_the_tasks() {
-    let (mut child, stderr) = crate::support::spawn(env!("CARGO_BIN_EXE_agent_macros"), &[]);
-    let line = stderr
-        .recv_timeout(crate::support::DEADLINE)
-        .expect("a line");
-    child.kill().expect("the agent is stopped");
-    child.wait().expect("the agent has stopped");
-    let line: Value = serde_json::from_str(&line).expect("JSON where stderr is no terminal");
+fn the_start_line_names_the_agent_the_address_the_entrypoint_and_the_tasks() {
+    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
+    let line: Value =
+        serde_json::from_str(agent.ready_line()).expect("JSON where stderr is no terminal");
     let message = line["message"].as_str().expect("a message");
+    let begin = format!(
+        "agentcore-tests {0} (agentcore {0}) is ready on http://{1} after ",
+        env!("CARGO_PKG_VERSION"),
+        agent.address()
+    );
+    let rest = message.strip_prefix(&begin).expect(message);
+    let (time, parts) = rest.split_once(" ms: ").expect(message);
+    assert!(time.parse::<f64>().is_ok(), "{message}");
     assert!(
-        message.starts_with("entrypoint `handler` (tests/fixtures/agent_macros.rs:"),
+        parts.starts_with("entrypoint `handler` (tests/fixtures/agent_macros.rs:"),
         "{message}"
     );
     assert!(
-        message.contains("(tasks: failing, gated, panicking) is ready on http://127.0.0.1:"),
+        parts.ends_with("), tasks: failing, gated, panicking"),
         "{message}"
     );
-    assert!(message.ends_with(" ms"), "{message}");
 }
 
 #[test]
@@ -92,14 +95,54 @@ fn everything_wrong_is_reported_in_one_go() {
 }
 
 #[test]
-fn a_failed_start_is_a_json_line_where_logs_are_json() {
-    let (_, stderr) = failed_start(env!("CARGO_BIN_EXE_no_entrypoint"), &[]);
-    let line: Value = serde_json::from_str(stderr.trim_end()).expect("one JSON line");
-    assert_eq!(line["level"], "ERROR");
-    assert!(
-        line["message"]
-            .as_str()
-            .is_some_and(|text| text.starts_with("cannot start: no entrypoint"))
+fn where_logs_are_json_every_problem_is_a_json_line_and_then_a_plain_one() {
+    for (binary, count) in [
+        (env!("CARGO_BIN_EXE_no_entrypoint"), 1),
+        (env!("CARGO_BIN_EXE_all_wrong"), 6),
+    ] {
+        let (_, stderr) = failed_start(binary, &[]);
+        let lines: Vec<_> = stderr.lines().collect();
+        assert_eq!(lines.len(), 2 * count, "{stderr}");
+        let (json, plain) = lines.split_at(count);
+        for (json, plain) in json.iter().zip(plain) {
+            let json: Value = serde_json::from_str(json).expect("JSON");
+            assert_eq!(json["level"], "ERROR");
+            let message = json["message"].as_str().expect("a message");
+            assert!(message.starts_with("cannot start: "), "{message}");
+            assert_eq!(*plain, format!("error: {message}"));
+        }
+    }
+}
+
+#[test]
+fn wrong_parts_and_wrong_settings_are_reported_together() {
+    let environment = [
+        ("AGENTCORE_LOG_FORMAT", "pretty"),
+        ("AGENTCORE_LOG", "loud"),
+        ("AGENTCORE_PROBES", "perhaps"),
+    ];
+    let (status, stderr) = failed_start(env!("CARGO_BIN_EXE_all_wrong"), &environment);
+    assert_eq!(status.code(), Some(1));
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2 + 6, "{stderr}");
+    assert_eq!(
+        lines[0],
+        "error: cannot start: AGENTCORE_PROBES is `perhaps`; it takes true or false"
+    );
+    assert!(lines[1].contains("AGENTCORE_LOG is `loud`"), "{stderr}");
+    assert!(lines[2].contains("found 2 entrypoints"), "{stderr}");
+}
+
+#[test]
+fn a_value_that_would_break_the_line_does_not() {
+    let environment = [
+        ("AGENTCORE_LOG_FORMAT", "pretty"),
+        ("AGENTCORE_PORT", "80\n\u{1b}[31m80"),
+    ];
+    let (_, stderr) = failed_start(env!("CARGO_BIN_EXE_agent_macros"), &environment);
+    assert_eq!(
+        stderr,
+        "error: cannot start: AGENTCORE_PORT is `80\\n\\u{1b}[31m80`; it takes a port number from 0 to 65535\n"
     );
 }
 
@@ -112,13 +155,15 @@ fn a_taken_port_is_named() {
         &[("AGENTCORE_PORT", &port)],
     );
     assert_eq!(status.code(), Some(1));
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(
-        stderr.contains(&format!(
-            "cannot listen on 127.0.0.1:{port}: another process does; stop it"
-        )),
-        "{stderr}"
+    let problem = format!(
+        "cannot start: cannot listen on 127.0.0.1:{port}: another process does; stop it, or set AGENTCORE_PORT to \
+         another port"
     );
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    let json: Value = serde_json::from_str(lines[0]).expect("JSON");
+    assert_eq!(json["message"], *problem);
+    assert_eq!(lines[1], format!("error: {problem}"));
 }
 
 #[test]

@@ -3,8 +3,9 @@
 pub(crate) mod websocket;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Agent {
     child: Child,
     address: SocketAddr,
+    ready: String,
     stderr: Receiver<String>,
 }
 
@@ -42,6 +44,7 @@ impl Agent {
                 return Self {
                     child,
                     address,
+                    ready: line,
                     stderr,
                 };
             }
@@ -52,6 +55,18 @@ impl Agent {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it said when it was ready.
+    pub(crate) fn ready_line(&self) -> &str {
+        &self.ready
+    }
+
+    /// The address of its admin port.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let address = self.ready.split("admin http://").nth(1);
+        let address = address.and_then(|rest| rest.split(['"', ' ']).next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("no admin port in {}", self.ready))
     }
 
     /// Sends bytes as they are.
@@ -194,6 +209,69 @@ impl Drop for Agent {
 pub(crate) fn failed_start(binary: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
     let (mut child, stderr) = spawn(binary, environment);
     wait(&mut child, &stderr)
+}
+
+/// How a program ended by itself, and what it wrote.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a program that is to end at once.
+pub(crate) fn run(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let mut child = Command::new(binary)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {binary}: {error}"));
+    let stdout = read_later(child.stdout.take().expect("a piped stdout"));
+    let stderr = read_later(child.stderr.take().expect("a piped stderr"));
+    let deadline = Instant::now() + DEADLINE;
+    let mut text = |pipe: &Receiver<String>| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        pipe.recv_timeout(left).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("{binary} {arguments:?} did not end");
+        })
+    };
+    let (stdout, stderr) = (text(&stdout), text(&stderr));
+    let code = child.wait().expect("an exit status").code();
+    Outcome {
+        code,
+        stdout,
+        stderr,
+    }
+}
+
+/// All of `pipe`, as soon as it ends.
+fn read_later(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, text) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    text
+}
+
+/// A port of loopback that nobody uses, and that nobody gets who asks for any.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Not all test processes begin with the same.
+    let begin = std::process::id() as u16 % 10_000;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + begin.wrapping_add(number) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Starts `binary` on a free port, with its stderr as lines.

@@ -4,15 +4,15 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::arguments::{compile_panic, values};
-use super::register::{duration, meta, submit};
+use super::register::{duration, meta, package, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
-use crate::model::{Argument, Entrypoint, Range};
+use crate::model::{Argument, Entrypoint, Main, Range};
 use crate::paths::Private;
 
 pub(super) fn expand(model: &Entrypoint<'_>, item: &AnnotatedFn) -> TokenStream {
     let adapter = adapter(model);
-    let main = model.main.then(|| main(model));
+    let main = main(model);
     quote!(#item #adapter #main)
 }
 
@@ -68,6 +68,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
 
     let one_payload = one_payload(model);
     let meta = meta(private, &function.name, function.ident);
+    let package = package(private);
     let timeout = model.timeout.map(|limit| {
         let limit = duration(private, limit);
         quote_spanned!(site=> .timeout(#limit))
@@ -77,7 +78,9 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         .then(|| quote_spanned!(site=> .cancel_on_disconnect()));
     let registration = submit(
         private,
-        &quote_spanned!(site=> #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta) #timeout #cancel),
+        &quote_spanned! {site=>
+            #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta, #package) #timeout #cancel
+        },
     );
 
     quote_spanned! {site=>
@@ -158,12 +161,17 @@ fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
 /// rustc complain about `main`, and this is what it then underlines.
 ///
 /// Without `#[allow(dead_code)]`, on purpose: a `main` that is never called belongs to an entrypoint that nobody starts.
-fn main(model: &Entrypoint<'_>) -> TokenStream {
+fn main(model: &Entrypoint<'_>) -> Option<TokenStream> {
     let here = model.function.ident.span();
     let private = model.function.private.at(here);
-    quote_spanned! {here=>
+    let main = match model.main {
+        Main::None => return None,
+        Main::WithFlags => quote_spanned!(here=> main),
+        Main::WithoutFlags => quote_spanned!(here=> main_without_flags),
+    };
+    Some(quote_spanned! {here=>
         fn main() -> #private::ExitCode {
-            #private::main()
+            #private::#main()
         }
-    }
+    })
 }

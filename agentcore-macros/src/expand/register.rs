@@ -25,6 +25,13 @@ pub(super) fn meta(private: &Private, name: &str, ident: &Ident) -> TokenStream 
     }
 }
 
+/// An expression for the crate that the function is in, if what compiles it says which.
+pub(super) fn package(private: &Private) -> TokenStream {
+    let variable = |name| quote_spanned!(Span::mixed_site()=> #private::core::option_env!(#name));
+    let (name, version) = (variable("CARGO_PKG_NAME"), variable("CARGO_PKG_VERSION"));
+    quote_spanned!(Span::mixed_site()=> #private::Package::new(#name, #version))
+}
+
 /// An expression for `limit`.
 pub(super) fn duration(private: &Private, limit: Duration) -> TokenStream {
     let seconds = Literal::u64_unsuffixed(limit.as_secs());

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::arguments::{compile_panic, values};
-use super::register::{meta, submit};
+use super::register::{meta, package, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
 use crate::model::{Argument, Range, WebSocket};
@@ -57,9 +57,10 @@ pub(super) fn expand(model: &WebSocket<'_>, item: &AnnotatedFn) -> TokenStream {
     );
     let one_socket = one_socket(model);
     let meta = meta(private, &function.name, function.ident);
+    let package = package(private);
     let registration = submit(
         private,
-        &quote_spanned!(site=> #private::WebSocketDef::new::<__AgentcoreWebSocket>(#meta)),
+        &quote_spanned!(site=> #private::WebSocketDef::new::<__AgentcoreWebSocket>(#meta, #package)),
     );
     let adapter = quote_spanned! {site=>
         const _: () = {

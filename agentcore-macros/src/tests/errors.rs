@@ -56,7 +56,7 @@ fn emits(source: &str, name: &str) -> bool {
 #[test]
 fn every_wrong_argument_is_reported() {
     check(
-        r#"#[entrypoint("x", nam = "a", name, name = 3, main = "no", timeout = 5, on_disconnect = "maybe", crate = 1 + 1,,)]
+        r#"#[entrypoint("x", nam = "a", name, name = 3, main = "no", flags = 1, timeout = 5, on_disconnect = "maybe", crate = 1 + 1,,)]
         async fn handler() {}"#,
         &expect![[r#"
             ,
@@ -64,13 +64,15 @@ fn every_wrong_argument_is_reported() {
             "x"
                 expected `key = value`, for example `name = "chat"`
             nam
-                unknown argument `nam`; expected one of: `name`, `main`, `timeout`, `on_disconnect`, `crate`
+                unknown argument `nam`; expected one of: `name`, `main`, `flags`, `timeout`, `on_disconnect`, `crate`
             name
                 expected `key = value`, for example `name = "chat"`
             3
                 `name` takes a string literal, for example `name = "chat"`
             "no"
                 `main` takes `true` or `false`
+            1
+                `flags` takes `true` or `false`
             5
                 `timeout` needs a unit; write `timeout = "5s"` for seconds
             "maybe"
@@ -89,6 +91,17 @@ fn a_key_is_taken_once() {
         name
             duplicate `name` argument
     "#]],
+    );
+}
+
+#[test]
+fn flags_without_a_main_would_be_for_nothing() {
+    check(
+        "#[entrypoint(flags = false, main = false)] async fn handler() {}",
+        &expect![[r#"
+            flags
+                `flags` is about the `main` that the attribute writes; in a `main` of your own, use `App::flags`
+        "#]],
     );
 }
 
@@ -422,6 +435,10 @@ fn a_rejected_entrypoint_has_a_main() {
         "in an `impl` it would be a mistake of its own"
     );
     assert!(!emits("#[ping] fn health() {}", "main"));
+    assert!(emits(
+        "#[entrypoint(flags = false)] fn handler() {}",
+        "main_without_flags"
+    ));
 
     let renamed = expand("#[entrypoint] async fn main() { body }").to_string();
     assert!(

@@ -41,7 +41,9 @@ const _: () = {
         ::agentcore::__private::EntrypointDef::new:: < __AgentcoreEntrypoint >
         (::agentcore::__private::Meta::new("handler",
         ::agentcore::__private::core::module_path!(),
-        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
+        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()),
+        ::agentcore::__private::Package::new(::agentcore::__private::core::option_env!("CARGO_PKG_NAME"),
+        ::agentcore::__private::core::option_env!("CARGO_PKG_VERSION")))
     }
 };
 fn main() -> ::agentcore::__private::ExitCode {

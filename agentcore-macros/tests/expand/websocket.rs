@@ -117,6 +117,8 @@ const _: () = {
         ::agentcore::__private::WebSocketDef::new:: < __AgentcoreWebSocket >
         (::agentcore::__private::Meta::new("chat",
         ::agentcore::__private::core::module_path!(),
-        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
+        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()),
+        ::agentcore::__private::Package::new(::agentcore::__private::core::option_env!("CARGO_PKG_NAME"),
+        ::agentcore::__private::core::option_env!("CARGO_PKG_VERSION")))
     }
 };

@@ -1,7 +1,8 @@
-//! Reading the environment: what a variable may hold, and what is said when it does not.
+//! Reading the environment, and keeping the books: what was found where, and what is wrong with it.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use super::table::{Computed, Entry, Setting};
+use super::value::Value;
+use crate::error::{Error, Kind};
 
 /// What the process was started with.
 pub(crate) struct Environment<'a> {
@@ -27,104 +28,176 @@ impl Environment<'static> {
                 || is_set("KUBERNETES_SERVICE_HOST"),
         }
     }
+
+    /// One in which no variable is set.
+    pub(crate) fn empty() -> Self {
+        Self {
+            variable: &|_| None,
+            in_container: false,
+        }
+    }
 }
 
-/// Reads variables and remembers what is wrong with them.
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The program's [`Config`](crate::Config).
+    Builder,
+    /// This variable.
+    Environment(&'static str),
+    Default,
+}
+
+/// A setting with its value.
+pub(crate) struct Found {
+    pub(crate) setting: &'static dyn Entry,
+    /// `None` where nothing is set and the default is not a value.
+    pub(crate) value: Option<serde_json::Value>,
+    pub(crate) source: Source,
+}
+
+/// Finds the values of settings; remembers each, and everything that is wrong.
 pub(crate) struct Reader<'a> {
-    environment: &'a Environment<'a>,
-    pub(crate) problems: Vec<String>,
+    pub(crate) environment: &'a Environment<'a>,
+    found: Vec<Found>,
+    problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(environment: &'a Environment<'a>) -> Self {
         Self {
             environment,
+            found: Vec::new(),
             problems: Vec::new(),
         }
     }
 
-    /// The variable's value; `None` when it is unset or empty, or wrong, which is then a problem.
-    pub(crate) fn value<T>(
+    /// The value of a setting that always has one.
+    pub(super) fn value<T>(&mut self, setting: &'static Setting<T>, built: Option<T>) -> T
+    where
+        T: Value + Clone + Sync,
+    {
+        let (value, source) = self
+            .find(setting, built)
+            .unwrap_or_else(|| (setting.default.clone(), Source::Default));
+        self.record(setting, Some(&value), source);
+        value
+    }
+
+    /// The value of a setting whose default depends on the process.
+    pub(crate) fn computed<T>(
         &mut self,
-        name: &str,
-        allowed: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = (self.environment.variable)(name)?;
+        setting: &'static Setting<T, Computed>,
+        built: Option<T>,
+        default: impl FnOnce() -> T,
+    ) -> T
+    where
+        T: Value + Sync,
+    {
+        let (value, source) = self
+            .find(setting, built)
+            .unwrap_or_else(|| (default(), Source::Default));
+        self.record(setting, Some(&value), source);
+        value
+    }
+
+    /// The value of a setting that nobody has to set.
+    pub(super) fn optional<T>(
+        &mut self,
+        setting: &'static Setting<T, Computed>,
+        built: Option<T>,
+    ) -> Option<T>
+    where
+        T: Value + Sync,
+    {
+        let Some((value, source)) = self.find(setting, built) else {
+            self.record(setting, None::<&T>, Source::Default);
+            return None;
+        };
+        self.record(setting, Some(&value), source);
+        Some(value)
+    }
+
+    /// What the program or else the environment says.
+    pub(crate) fn find<T: Value, D>(
+        &mut self,
+        setting: &Setting<T, D>,
+        built: Option<T>,
+    ) -> Option<(T, Source)> {
+        // Read in any case: what is wrong is said even where the program decides.
+        let said = self.said(setting);
+        let Some(value) = built.map(Value::tamed) else {
+            return said.map(|value| (value, Source::Environment(setting.variable)));
+        };
+        if !(setting.allowed)(&value) {
+            self.refuse(setting.name, &as_text(&value.show()), setting.takes);
+        }
+        Some((value, Source::Builder))
+    }
+
+    /// The variable's value; `None` when it is unset or empty, or wrong, which is then a problem.
+    fn said<T: Value, D>(&mut self, setting: &Setting<T, D>) -> Option<T> {
+        let text = (self.environment.variable)(setting.variable)?;
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return None;
         }
-        let value = parse(trimmed);
+        let value = T::parse(trimmed).filter(setting.allowed);
         if value.is_none() {
-            self.problems
-                .push(format!("{name} is `{text}`; it takes {allowed}"));
+            self.refuse(setting.variable, &text, setting.takes);
         }
         value
     }
 
-    /// The value behind one of a few words.
-    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        let allowed = match words.as_slice() {
-            [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-            words => words.concat(),
-        };
-        self.value(name, &allowed, |text| {
-            let chosen = choices.iter().find(|(word, _)| *word == text)?;
-            Some(chosen.1)
-        })
+    /// What the program wrote as text.
+    pub(crate) fn written<T: Value, D>(
+        &mut self,
+        setting: &Setting<T, D>,
+        text: Option<&str>,
+    ) -> Option<T> {
+        let text = text?;
+        let value = T::parse(text);
+        if value.is_none() {
+            self.refuse(setting.name, text, setting.takes);
+        }
+        value
+    }
+
+    pub(crate) fn record<T: Value>(
+        &mut self,
+        setting: &'static dyn Entry,
+        value: Option<&T>,
+        source: Source,
+    ) {
+        self.found.push(Found {
+            setting,
+            value: value.map(Value::show),
+            source,
+        });
+    }
+
+    pub(super) fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    fn refuse(&mut self, name: &str, value: &str, takes: &str) {
+        self.problem(format!("{name} is `{value}`; it takes {takes}"));
+    }
+
+    /// Everything that was found, or everything that is wrong.
+    pub(crate) fn finish(self) -> Result<Vec<Found>, Error> {
+        if self.problems.is_empty() {
+            Ok(self.found)
+        } else {
+            Err(Error::several(Kind::Config, self.problems))
+        }
     }
 }
 
-pub(super) const DURATION: &str =
-    "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
-
-/// Beyond it clocks overflow, and nobody means it.
-pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// Beyond it the process only gets slower, if it starts at all.
-pub(super) const MOST_THREADS: usize = 1024;
-
-pub(super) fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
-}
-
-pub(super) fn at_least_one(text: &str) -> Option<usize> {
-    text.parse().ok().filter(|&number| number > 0)
-}
-
-pub(super) fn threads(text: &str) -> Option<usize> {
-    at_least_one(text).filter(|&number| number <= MOST_THREADS)
-}
-
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Some(true),
-        "0" | "false" | "no" | "off" => Some(false),
-        _ => None,
+/// A value in a line of text.
+pub(crate) fn as_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
-}
-
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| *duration <= LONGEST)
-}
-
-/// For times in which something has to happen.
-pub(super) fn more_than_nothing(text: &str) -> Option<Duration> {
-    duration(text).filter(|duration| !duration.is_zero())
-}
-
-pub(super) fn host(text: &str) -> Option<IpAddr> {
-    if text.eq_ignore_ascii_case("localhost") {
-        return Some(Ipv4Addr::LOCALHOST.into());
-    }
-    // As in a URL, too: `[::1]`.
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse().ok()
 }

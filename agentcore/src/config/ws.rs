@@ -3,15 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
-use super::environment::{DURATION, Reader, more_than_nothing, parse};
+use super::{Config, Reader, Value, table};
 use crate::ws::{Origins, WsSettings};
-
-/// The shortest frame that the split may be asked for: a header, and enough behind it to be worth one.
-const SMALLEST_FRAME: usize = 128;
-
-/// The lowest rate: a quarter of it goes at once, and that has to be something.
-const LOWEST_RATE: u32 = 4;
 
 /// What the program says about WebSockets.
 #[derive(Clone, Debug, Default)]
@@ -71,68 +64,31 @@ impl Config {
 
 impl WsOptions {
     /// Fills in the environment and the defaults.
-    pub(super) fn resolve(
-        &self,
-        env: &mut Reader<'_>,
-        shutdown_grace: Duration,
-    ) -> Arc<WsSettings> {
-        let interval = env.value("AGENTCORE_WS_PING_INTERVAL", DURATION, more_than_nothing);
-        let message = env.value("AGENTCORE_WS_MAX_MESSAGE_BYTES", "a number of bytes", parse);
-        let frame = env.value(
-            "AGENTCORE_WS_FRAME_BYTES",
-            "a number of bytes from 128 up",
-            |text| parse(text).filter(|&bytes: &usize| bytes >= SMALLEST_FRAME),
-        );
-        let rate = env.value(
-            "AGENTCORE_WS_FRAMES_PER_SECOND",
-            "a number from 4 up",
-            |text| parse(text).filter(|&frames: &u32| frames >= LOWEST_RATE),
-        );
-        let origins = env.value(
-            "AGENTCORE_WS_ORIGINS",
-            "* or origins with commas between them, such as https://app.example.com,http://localhost:3000",
-            |text| Origins::parse(text.split(',')),
-        );
-        let mut check = |right: bool, problem: String| {
-            if !right {
-                env.problems.push(problem);
-            }
-        };
-        check(
-            self.ping_interval
-                .is_none_or(|interval| !interval.is_zero()),
-            "ws_ping_interval is 0; it takes a longer time".to_owned(),
-        );
-        if let Some(bytes) = self.frame_bytes {
-            check(
-                bytes >= SMALLEST_FRAME,
-                format!("ws_frame_bytes is {bytes}; it takes a number of bytes from 128 up"),
-            );
-        }
-        if let Some(frames) = self.frames_per_second {
-            check(
-                frames >= LOWEST_RATE,
-                format!("ws_frames_per_second is {frames}; it takes a number from 4 up"),
-            );
-        }
-        let own_origins = self.origins.as_ref().map(|list| {
-            let parsed = Origins::parse(list.iter().map(String::as_str));
-            check(
-                parsed.is_some(),
-                format!("ws_origins is {list:?}; it takes origins such as https://app.example.com"),
-            );
-            parsed.unwrap_or_default()
-        });
+    pub(super) fn read(&self, env: &mut Reader<'_>, shutdown_grace: Duration) -> Arc<WsSettings> {
+        let origins = self.origins.as_ref().map(|list| list.join(","));
         Arc::new(WsSettings {
-            ping_interval: self
-                .ping_interval
-                .or(interval)
-                .unwrap_or(Duration::from_secs(25)),
-            max_message_bytes: self.max_message_bytes.or(message).unwrap_or(16 << 20),
-            frame_bytes: self.frame_bytes.or(frame).unwrap_or(32 << 10),
-            frames_per_second: self.frames_per_second.or(rate).unwrap_or(240),
-            origins: own_origins.or(origins).unwrap_or_default(),
+            ping_interval: env.value(&table::WS_PING_INTERVAL, self.ping_interval),
+            max_message_bytes: env.value(&table::WS_MAX_MESSAGE_BYTES, self.max_message_bytes),
+            frame_bytes: env.value(&table::WS_FRAME_BYTES, self.frame_bytes),
+            frames_per_second: env.value(&table::WS_FRAMES_PER_SECOND, self.frames_per_second),
+            origins: {
+                let written = env.written(&table::WS_ORIGINS, origins.as_deref());
+                env.value(&table::WS_ORIGINS, written)
+            },
             shutdown_grace,
         })
+    }
+}
+
+impl Value for Origins {
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text.split(','))
+    }
+
+    fn show(&self) -> serde_json::Value {
+        match self {
+            Self::Any => "*".into(),
+            Self::Only(origins) => origins.join(",").into(),
+        }
     }
 }

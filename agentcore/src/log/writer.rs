@@ -9,12 +9,15 @@ use std::io::{self, Write as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LINES_AHEAD: usize = 1024;
 
 /// How long the end of the process waits for its last lines.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// How often it looks whether there is room for them.
+const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
 
@@ -54,10 +57,18 @@ pub(crate) fn line(mut line: String) {
 /// Waits, not for ever, until all that has been written is out.
 pub(crate) fn flush() {
     let Some(queue) = QUEUE.get() else { return };
+    let deadline = Instant::now() + FLUSH;
     let (sender, flushed) = sync_channel(1);
-    if queue.try_send(Entry::Flushed(sender)).is_ok() {
-        let _ = flushed.recv_timeout(FLUSH);
+    let mut marker = Entry::Flushed(sender);
+    // A queue that is full has a slow reader, not necessarily none.
+    while let Err(TrySendError::Full(refused)) = queue.try_send(marker) {
+        if Instant::now() >= deadline {
+            return;
+        }
+        marker = refused;
+        std::thread::sleep(ROOM_EVERY);
     }
+    let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
 fn queue() -> Option<&'static SyncSender<Entry>> {

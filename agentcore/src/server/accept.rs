@@ -15,9 +15,6 @@ use super::service::{self, Admission, Link};
 use super::socket::Socket;
 use crate::os;
 
-/// The largest head of a request, in bytes; beyond it hyper answers 431.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
-
 /// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
 /// at once keep the front from its pings for tens of milliseconds.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
@@ -54,7 +51,7 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
 }
 
 /// The next connection; survives every error.
-async fn accept(listener: &TcpListener) -> TcpStream {
+pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     let mut wait = FIRST_WAIT;
     loop {
         match listener.accept().await {
@@ -106,7 +103,7 @@ pub(super) fn protocol(front: &Front) -> http1::Builder {
     protocol
         .timer(front.alarms.clone())
         .header_read_timeout(front.settings.header_timeout)
-        .max_header_size(MAX_HEADER_BYTES)
+        .max_header_size(front.settings.max_header_bytes)
         .max_buf_size(MAX_BUFFER_BYTES)
         // The socket decides when an end is one; see `socket`.
         .half_close(false);

@@ -2,15 +2,14 @@
 //!
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::OnReady;
 use super::accept::accept_all;
+use super::admin;
 use super::alarms::Alarms;
 use super::clock::RestoreDetector;
 use super::graceful::Graceful;
@@ -20,6 +19,7 @@ use super::old_tasks;
 use super::ping::Pinger;
 use super::stalls;
 use super::wake::WakeQueue;
+use super::{Listeners, OnReady};
 use crate::agent::Agent;
 use crate::concurrency::Concurrency;
 use crate::config::Settings;
@@ -51,12 +51,14 @@ pub(super) struct Front {
     pub(super) wakes: Arc<WakeQueue>,
     pub(super) graceful: Graceful,
     pub(super) alarms: Alarms,
+    /// Whether what operators ask is answered beside everything else, for want of a port of its own.
+    pub(super) serves_operators: bool,
     clock: Mutex<RestoreDetector>,
 }
 
 /// Serves until stopped. Runs on the front's thread, and is all that runs there.
 pub(super) fn run(
-    listener: TcpListener,
+    listeners: Listeners,
     mut agent: Agent,
     settings: Settings,
     workers: Handle,
@@ -77,7 +79,7 @@ pub(super) fn run(
     let states = std::mem::take(&mut agent.states);
     let front = Arc::new(Front::new(agent, settings, TrackerHandle::Process, workers));
     let result = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
+        let listeners = listeners.registered().map_err(io)?;
         let mut signals = if signals {
             Some(Signals::new().map_err(io)?)
         } else {
@@ -88,7 +90,7 @@ pub(super) fn run(
             stop,
         };
         tokio::select! {
-            result = Arc::clone(&front).live(listener, states, on_ready, &mut requests) => result,
+            result = Arc::clone(&front).live(listeners, states, on_ready, &mut requests) => result,
             () = stop.abandoned() => Ok(()),
         }
     });
@@ -158,6 +160,7 @@ impl Front {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings),
             agent,
+            serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
             settings,
             instance: Arc::new(Instance::new(tracker, concurrency)),
             workers,
@@ -192,7 +195,7 @@ impl Front {
     /// The whole life of the server. Connections are accepted, and pings answered, all along.
     async fn live(
         self: Arc<Self>,
-        listener: tokio::net::TcpListener,
+        listeners: Listeners<tokio::net::TcpListener>,
         states: States,
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
@@ -201,6 +204,9 @@ impl Front {
         tokio::spawn(stalls::watch(Arc::clone(&self)));
         if let Some(limit) = self.settings.task_max_age {
             tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
+        }
+        if let Some(listener) = listeners.admin {
+            tokio::spawn(admin::serve(Arc::clone(&self), listener));
         }
         let life = async {
             let ended = self.phases(states, on_ready, requests).await;
@@ -212,7 +218,7 @@ impl Front {
             ended.result
         };
         tokio::select! {
-            never = accept_all(Arc::clone(&self), listener) => match never {},
+            never = accept_all(Arc::clone(&self), listeners.agent) => match never {},
             result = life => result,
         }
     }

@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::accept::Place;
+use super::admin;
 use super::framing::Verdict;
 use super::front::Front;
 use super::invocations::{self, Replying};
@@ -137,6 +138,11 @@ pub(super) fn answer<B: RequestBody>(
         return Answer::now(link.reply(refuse(request, ambiguous()), end));
     }
     let front = &link.front;
+    if front.serves_operators {
+        if let Some(reply) = admin::route(front, request.method(), request.uri().path()) {
+            return Answer::now(link.reply(refuse(request, reply), end));
+        }
+    }
     let is_crowded = link.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {

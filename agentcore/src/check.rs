@@ -1,0 +1,340 @@
+//! `--check`: whether the agent can start, what it consists of, and where every setting comes from.
+//!
+//! It is what a start does up to the port and the start hooks, and no more. Of the environment, only settings are shown,
+//! of which none is a secret.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::agent::{Agent, StartHook};
+use crate::app::{App, Prepared};
+use crate::cli::{plain, print};
+use crate::config::{Environment, Found, Source, as_text, table};
+use crate::error::Error;
+use crate::log;
+use crate::package::{self, Package};
+use crate::registry::Meta;
+use crate::rt;
+
+/// What only a start can find out.
+const NOT_TRIED: &[&str] = &["port", "start_hooks"];
+
+/// Checks `app`, and says what was found: on stdout, or what is wrong as a start would.
+pub(crate) fn run(app: App, json: bool) -> ExitCode {
+    let package = app.package_so_far();
+    let (log, prepared) = app.prepare(&Environment::of_process());
+    let report = Report::new(package, &prepared);
+    if json {
+        // Strings, numbers and lists of them: nothing that could fail.
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        print(&(text + "\n"));
+    } else if report.ok {
+        print(&report.to_string());
+    }
+    match prepared {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            rt::say(&error, log.format);
+            log::flush();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What `--check --json` prints. Fields are added, never renamed.
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    name: Cow<'static, str>,
+    version: Option<&'static str>,
+    agentcore: &'static str,
+    /// What a start would say; empty when `ok`.
+    problems: &'a [String],
+    /// Only when `ok`.
+    #[serde(flatten)]
+    found: Option<Contents<'a>>,
+    #[serde(skip)]
+    package: Package,
+}
+
+#[derive(Serialize)]
+struct Contents<'a> {
+    entrypoint: Option<Handler>,
+    websocket: Option<Function>,
+    ping: Option<Function>,
+    tasks: Vec<Function>,
+    start_hooks: Vec<Hook>,
+    shutdown_hooks: Vec<Function>,
+    layers: usize,
+    settings: Vec<Row<'a>>,
+    /// Variables that look like settings and are none.
+    unknown_variables: Vec<String>,
+    not_tried: &'static [&'static str],
+}
+
+/// Where a function stands.
+#[derive(Serialize)]
+struct Function {
+    name: &'static str,
+    file: &'static str,
+    line: u32,
+    #[serde(skip)]
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+struct Handler {
+    #[serde(flatten)]
+    function: Function,
+    timeout: Option<String>,
+    on_disconnect: &'static str,
+}
+
+#[derive(Serialize)]
+struct Hook {
+    #[serde(flatten)]
+    function: Function,
+    timeout: Option<String>,
+    /// The type that it makes.
+    state: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'static str,
+    /// The one that was read; else the one that could be set.
+    variable: &'static str,
+    value: Option<&'a Value>,
+    source: &'static str,
+    default: String,
+}
+
+impl<'a> Report<'a> {
+    fn new(package: Package, prepared: &'a Result<Prepared, Error>) -> Self {
+        Self {
+            ok: prepared.is_ok(),
+            name: package.name(),
+            version: package.version(),
+            agentcore: package::AGENTCORE,
+            problems: prepared.as_ref().err().map_or(&[], Error::problems),
+            found: prepared.as_ref().ok().map(Contents::new),
+            package,
+        }
+    }
+}
+
+impl<'a> Contents<'a> {
+    fn new(prepared: &'a Prepared) -> Self {
+        let Agent {
+            entrypoint,
+            ping,
+            tasks,
+            start_hooks,
+            shutdown_hooks,
+            layers,
+            ..
+        } = &prepared.agent;
+        let functions = |metas: &[Meta]| metas.iter().copied().map(Function::from).collect();
+        Self {
+            entrypoint: entrypoint.as_ref().map(|entrypoint| Handler {
+                function: entrypoint.meta.into(),
+                timeout: entrypoint.options.timeout.map(time),
+                on_disconnect: if entrypoint.options.cancel_on_disconnect {
+                    "cancel"
+                } else {
+                    "finish"
+                },
+            }),
+            #[cfg(feature = "ws")]
+            websocket: prepared
+                .agent
+                .websocket
+                .as_ref()
+                .map(|websocket| websocket.meta.into()),
+            #[cfg(not(feature = "ws"))]
+            websocket: None,
+            ping: ping.as_ref().map(|ping| ping.meta.into()),
+            tasks: functions(tasks),
+            start_hooks: start_hooks.iter().map(Hook::new).collect(),
+            shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
+            layers: layers.len(),
+            settings: prepared.found.iter().map(Row::new).collect(),
+            unknown_variables: unknown_variables(
+                std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()),
+            ),
+            not_tried: NOT_TRIED,
+        }
+    }
+}
+
+impl From<Meta> for Function {
+    fn from(meta: Meta) -> Self {
+        Self {
+            name: meta.name(),
+            file: meta.file(),
+            line: meta.line(),
+            meta,
+        }
+    }
+}
+
+impl Hook {
+    fn new(hook: &StartHook) -> Self {
+        Self {
+            function: hook.callback.meta.into(),
+            timeout: hook.timeout.map(time),
+            state: (hook.provides)().map(|(_, name)| name),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(found: &'a Found) -> Self {
+        let (source, variable) = match found.source {
+            Source::Builder => ("builder", None),
+            Source::Environment(variable) => ("environment", Some(variable)),
+            Source::Default => ("default", None),
+        };
+        Self {
+            name: found.setting.name(),
+            variable: variable.unwrap_or(found.setting.variable()),
+            value: found.value.as_ref(),
+            source,
+            default: plain(&found.setting.default()),
+        }
+    }
+}
+
+fn time(time: std::time::Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+/// A typo in a name is the one mistake in a setting that a start cannot see. Other programs may have variables of this
+/// prefix too, so it is none that stops one.
+fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_known = |name: &str| table::ALL.iter().any(|setting| setting.variable() == name);
+    let mut unknown: Vec<_> = names
+        .filter(|name| name.starts_with("AGENTCORE_") && !is_known(name))
+        .collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+/// For people.
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} can start", self.package)?;
+        self.found.iter().try_for_each(|found| found.fmt(f))
+    }
+}
+
+impl fmt::Display for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = |function: &Option<Function>| function.iter().map(ToString::to_string).collect();
+        let many = |functions: &[Function]| functions.iter().map(ToString::to_string).collect();
+        let entrypoint = self.entrypoint.iter().map(ToString::to_string).collect();
+        let hooks = self.start_hooks.iter().map(ToString::to_string).collect();
+        writeln!(f)?;
+        list(f, "entrypoint", entrypoint, "none")?;
+        list(f, "websocket", one(&self.websocket), "none")?;
+        list(f, "ping", one(&self.ping), "automatic")?;
+        list(f, "tasks", many(&self.tasks), "none")?;
+        list(f, "start hooks", hooks, "none")?;
+        list(f, "shutdown hooks", many(&self.shutdown_hooks), "none")?;
+        list(f, "layers", Vec::new(), &self.layers.to_string())?;
+        writeln!(f)?;
+        let values: Vec<_> = self.settings.iter().map(Row::text).collect();
+        let name = self.settings.iter().map(|row| row.name.len()).max();
+        let value = values.iter().map(String::len).max();
+        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+        for (row, text) in self.settings.iter().zip(&values) {
+            let from = if row.source == "environment" {
+                row.variable
+            } else {
+                row.source
+            };
+            writeln!(f, "{:name$}  {text:value$}  {from}", row.name)?;
+        }
+        writeln!(f)?;
+        for unknown in &self.unknown_variables {
+            writeln!(f, "note: {unknown} is set, and is no setting")?;
+        }
+        writeln!(
+            f,
+            "not tried: whether the port is free, and the start hooks"
+        )
+    }
+}
+
+/// A name, and what belongs to it in lines below each other.
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    mut name: &str,
+    mut lines: Vec<String>,
+    nothing: &str,
+) -> fmt::Result {
+    if lines.is_empty() {
+        lines.push(nothing.to_owned());
+    }
+    for line in lines {
+        writeln!(f, "{name:14}  {line}")?;
+        name = "";
+    }
+    Ok(())
+}
+
+impl Row<'_> {
+    fn text(&self) -> String {
+        self.value.map_or_else(|| self.default.clone(), as_text)
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.meta.fmt(f)
+    }
+}
+
+impl fmt::Display for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        if self.on_disconnect == "cancel" {
+            f.write_str(", dropped when its client leaves")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        if let Some(state) = self.state {
+            write!(f, ", makes `{state}`")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_like_settings_are_noticed() {
+        let names = ["AGENTCORE_PORT", "AGENTCORE_PROT", "PORT", "AGENTCORE_A"];
+        assert_eq!(
+            unknown_variables(names.into_iter().map(str::to_owned)),
+            ["AGENTCORE_A", "AGENTCORE_PROT"]
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! Settings that are one of a few words.
+
+use super::value::words;
+
+/// What a failed invocation answers with.
+///
+/// Amazon Bedrock AgentCore Runtime turns every answer that is not 2xx into a 424 without the body, so a caller that
+/// must read the reason needs [`InBand`](Self::InBand).
+///
+/// ```
+/// let config = agentcore::Config::new().errors(agentcore::ErrorMode::InBand);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorMode {
+    /// The error's own status, with `{"error": ..}`.
+    #[default]
+    Http,
+    /// Status 200, with `{"error": .., "status": ..}`.
+    InBand,
+}
+
+/// What happens to an invocation whose session is at another one.
+///
+/// Amazon Bedrock AgentCore Runtime delivers simultaneous invocations of one session to the same process
+/// (bedrock-agentcore-sdk-python pull request 200). An agent that keeps a conversation may not want that. Invocations
+/// without a session id are always concurrent.
+///
+/// ```
+/// let config = agentcore::Config::new().session_policy(agentcore::SessionPolicy::Queue);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPolicy {
+    /// Both run.
+    #[default]
+    Concurrent,
+    /// It is answered 409, with `Retry-After`.
+    Reject,
+    /// It waits until the others are over, in the order in which they came; its `timeout` begins with its turn. Beyond
+    /// 64 that wait, it is answered 429, with `Retry-After`.
+    Queue,
+}
+
+/// What makes the agent busy by itself.
+///
+/// ```
+/// let config = agentcore::Config::new().busy_while(agentcore::BusyWhile::Tasks);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusyWhile {
+    /// Tasks, and invocations in flight.
+    #[default]
+    Activity,
+    /// Tasks only, as in Python's SDK. The platform has been seen to end sessions in the middle of an invocation that
+    /// took longer than the idle time-out.
+    Tasks,
+}
+
+/// What `time_of_last_update` shows while the agent is busy.
+///
+/// ```
+/// let config = agentcore::Config::new().stamp_while_busy(agentcore::StampWhileBusy::Refresh);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StampWhileBusy {
+    /// When it became busy, as AWS documents it.
+    #[default]
+    Freeze,
+    /// The time of the ping: safe also where a platform were to judge idleness by the stamp alone. While the agent is
+    /// healthy the stamp is frozen all the same.
+    Refresh,
+}
+
+/// How log lines look.
+///
+/// ```
+/// let config = agentcore::Config::new().log_format(agentcore::LogFormat::Json);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// One flat JSON object a line, with the keys of Python's SDK.
+    Json,
+    /// For a person at a terminal.
+    Pretty,
+}
+
+words!(ErrorMode: "http" => Http, "in-band" => InBand);
+words!(SessionPolicy: "concurrent" => Concurrent, "reject" => Reject, "queue" => Queue);
+words!(BusyWhile: "activity" => Activity, "tasks" => Tasks);
+words!(StampWhileBusy: "freeze" => Freeze, "refresh" => Refresh);
+words!(LogFormat: "json" => Json, "pretty" => Pretty);

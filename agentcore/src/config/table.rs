@@ -1,0 +1,497 @@
+//! The settings: the one place that says what there is.
+//!
+//! `--help`, `--check`, the page `docs/settings.md` (which is also the table of [`Config`](crate::Config)) and what is said
+//! about wrong values are all made from it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+use super::environment::as_text;
+use super::value::Value;
+use crate::log::Filter;
+#[cfg(feature = "ws")]
+use crate::ws::Origins;
+
+/// One setting, of type `T`. What it is when nobody sets it is a value, or [`Computed`].
+pub(crate) struct Setting<T, D = T> {
+    /// The method of [`Config`](crate::Config).
+    pub(crate) name: &'static str,
+    pub(crate) variable: &'static str,
+    /// Behind "it takes".
+    pub(crate) takes: &'static str,
+    /// Whether a value that parses is also within bounds.
+    pub(crate) allowed: fn(&T) -> bool,
+    pub(crate) default: D,
+    /// In half a line.
+    pub(crate) meaning: &'static str,
+}
+
+/// A default that depends on the process, or is to be without a value; in words.
+pub(crate) struct Computed(&'static str);
+
+/// A default, for people.
+trait DefaultText {
+    fn text(&self) -> String;
+}
+
+impl<T: Value> DefaultText for T {
+    fn text(&self) -> String {
+        format!("`{}`", as_text(&self.show()))
+    }
+}
+
+impl DefaultText for Computed {
+    fn text(&self) -> String {
+        self.0.to_owned()
+    }
+}
+
+/// A setting of any type.
+pub(crate) trait Entry: Sync {
+    fn name(&self) -> &'static str;
+    fn variable(&self) -> &'static str;
+    fn takes(&self) -> &'static str;
+    fn meaning(&self) -> &'static str;
+    /// With values in backticks.
+    fn default(&self) -> String;
+}
+
+impl<T: Sync, D: DefaultText + Sync> Entry for Setting<T, D> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn variable(&self) -> &'static str {
+        self.variable
+    }
+
+    fn takes(&self) -> &'static str {
+        self.takes
+    }
+
+    fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+
+    fn default(&self) -> String {
+        self.default.text()
+    }
+}
+
+fn any<T>(_: &T) -> bool {
+    true
+}
+
+fn at_least_one(number: &usize) -> bool {
+    *number >= 1
+}
+
+fn more_than_nothing(time: &Duration) -> bool {
+    !time.is_zero()
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const BYTES: &str = "a number of bytes";
+const FROM_ONE: &str = "a number from 1 up";
+const PORT_NUMBER: &str = "a port number from 0 to 65535";
+const TIME: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
+const TRUTH: &str = "true or false";
+
+/// All of them, in the order in which they are read and shown.
+pub(crate) static ALL: &[&dyn Entry] = &[
+    &HOST,
+    &PORT,
+    &ADMIN_PORT,
+    &PROBES,
+    &WORKER_THREADS,
+    &MAX_BODY_BYTES,
+    &MAX_HEADER_BYTES,
+    &HEADER_TIMEOUT,
+    &BODY_TIMEOUT,
+    &WRITE_TIMEOUT,
+    &SHUTDOWN_GRACE,
+    &MAX_CONNECTIONS,
+    &MAX_INVOCATIONS,
+    &SESSION_POLICY,
+    &TASK_MAX_AGE,
+    &DEBUG,
+    &ERRORS,
+    &BUSY_WHILE,
+    &STAMP_WHILE_BUSY,
+    #[cfg(feature = "ws")]
+    &WS_PING_INTERVAL,
+    #[cfg(feature = "ws")]
+    &WS_MAX_MESSAGE_BYTES,
+    #[cfg(feature = "ws")]
+    &WS_FRAME_BYTES,
+    #[cfg(feature = "ws")]
+    &WS_FRAMES_PER_SECOND,
+    #[cfg(feature = "ws")]
+    &WS_ORIGINS,
+    &LOG,
+    &LOG_FORMAT,
+];
+
+pub(super) static HOST: Setting<IpAddr, Computed> = Setting {
+    name: "host",
+    variable: "AGENTCORE_HOST",
+    takes: "an IP address, such as 0.0.0.0, or localhost",
+    allowed: any,
+    default: Computed("`0.0.0.0` in a container or as PID 1, else `127.0.0.1`"),
+    meaning: "the address to listen on",
+};
+
+pub(crate) static PORT: Setting<u16> = Setting {
+    name: "port",
+    variable: "AGENTCORE_PORT",
+    takes: PORT_NUMBER,
+    allowed: any,
+    default: 8080,
+    meaning: "the port to listen on; 0 takes a free one, which the start line names",
+};
+
+pub(crate) static ADMIN_PORT: Setting<u16, Computed> = Setting {
+    name: "admin_port",
+    variable: "AGENTCORE_ADMIN_PORT",
+    takes: PORT_NUMBER,
+    allowed: any,
+    default: Computed("none"),
+    meaning: "a second port, on the same host, for what is not for the public: it alone serves the probes then",
+};
+
+pub(super) static PROBES: Setting<bool, Computed> = Setting {
+    name: "probes",
+    variable: "AGENTCORE_PROBES",
+    takes: TRUTH,
+    allowed: any,
+    default: Computed("`true` with an admin port, else `false`"),
+    meaning: "whether `/livez` and `/readyz` are served",
+};
+
+pub(super) static WORKER_THREADS: Setting<usize, Computed> = Setting {
+    name: "worker_threads",
+    variable: "AGENTCORE_WORKER_THREADS",
+    takes: "a number from 1 to 1024",
+    // Beyond it the process only gets slower, if it starts at all.
+    allowed: |threads| (1..=1024).contains(threads),
+    default: Computed("one per CPU"),
+    meaning: "threads that run handlers",
+};
+
+pub(super) static MAX_BODY_BYTES: Setting<usize> = Setting {
+    name: "max_body_bytes",
+    variable: "AGENTCORE_MAX_BODY_BYTES",
+    takes: BYTES,
+    allowed: any,
+    default: 100_000_000,
+    meaning: "the largest request body, by default the platform's limit; a larger one is answered 413",
+};
+
+pub(super) static MAX_HEADER_BYTES: Setting<usize> = Setting {
+    name: "max_header_bytes",
+    variable: "AGENTCORE_MAX_HEADER_BYTES",
+    takes: "a number of bytes from 1024 to 65536",
+    // Heads have to fit into what is read from a connection at a time, with room to spare.
+    allowed: |bytes| (1024..=65536).contains(bytes),
+    default: 65536,
+    meaning: "the largest head of a request; a larger one is answered 431",
+};
+
+pub(super) static HEADER_TIMEOUT: Setting<Duration> = Setting {
+    name: "header_timeout",
+    variable: "AGENTCORE_HEADER_TIMEOUT",
+    takes: TIME,
+    allowed: any,
+    default: seconds(10),
+    meaning: "for a request's head to arrive, and for a connection to idle",
+};
+
+pub(super) static BODY_TIMEOUT: Setting<Duration> = Setting {
+    name: "body_timeout",
+    variable: "AGENTCORE_BODY_TIMEOUT",
+    takes: TIME,
+    allowed: any,
+    default: seconds(30),
+    meaning: "for a request's body to stand still; on the long run it also has to come at 1 KiB a second",
+};
+
+pub(super) static WRITE_TIMEOUT: Setting<Duration> = Setting {
+    name: "write_timeout",
+    variable: "AGENTCORE_WRITE_TIMEOUT",
+    takes: TIME,
+    allowed: more_than_nothing,
+    default: seconds(60),
+    meaning: "for a client to take nothing of its reply; then it counts as gone (Linux)",
+};
+
+pub(super) static SHUTDOWN_GRACE: Setting<Duration> = Setting {
+    name: "shutdown_grace",
+    variable: "AGENTCORE_SHUTDOWN_GRACE",
+    takes: TIME,
+    allowed: any,
+    default: seconds(10),
+    meaning: "for work in progress after SIGTERM or SIGINT",
+};
+
+pub(super) static MAX_CONNECTIONS: Setting<usize> = Setting {
+    name: "max_connections",
+    variable: "AGENTCORE_MAX_CONNECTIONS",
+    takes: FROM_ONE,
+    allowed: at_least_one,
+    default: 10_000,
+    meaning: "at a time, as far as the limit of open files goes; one more may ping, and gets 503 otherwise",
+};
+
+pub(super) static MAX_INVOCATIONS: Setting<usize, Computed> = Setting {
+    name: "max_invocations",
+    variable: "AGENTCORE_MAX_INVOCATIONS",
+    takes: FROM_ONE,
+    allowed: at_least_one,
+    default: Computed("as many as come"),
+    meaning: "in flight at once; one more gets 503",
+};
+
+pub(super) static SESSION_POLICY: Setting<SessionPolicy> = Setting {
+    name: "session_policy",
+    variable: "AGENTCORE_SESSION_POLICY",
+    takes: "concurrent, reject or queue",
+    allowed: any,
+    default: SessionPolicy::Concurrent,
+    meaning: "what becomes of an invocation whose session is at another one",
+};
+
+pub(super) static TASK_MAX_AGE: Setting<Duration, Computed> = Setting {
+    name: "task_max_age",
+    variable: "AGENTCORE_TASK_MAX_AGE",
+    takes: TIME,
+    allowed: more_than_nothing,
+    default: Computed("none"),
+    meaning: "a task that is older is cancelled, and reported",
+};
+
+pub(super) static DEBUG: Setting<bool> = Setting {
+    name: "debug",
+    variable: "AGENTCORE_DEBUG",
+    takes: TRUTH,
+    allowed: any,
+    default: false,
+    meaning: "answer debug actions, as Python's SDK does with `debug=True`",
+};
+
+pub(super) static ERRORS: Setting<ErrorMode> = Setting {
+    name: "errors",
+    variable: "AGENTCORE_ERRORS",
+    takes: "http or in-band",
+    allowed: any,
+    default: ErrorMode::Http,
+    meaning: "an error's own status, or 200 with the status in the body",
+};
+
+pub(super) static BUSY_WHILE: Setting<BusyWhile> = Setting {
+    name: "busy_while",
+    variable: "AGENTCORE_BUSY_WHILE",
+    takes: "activity or tasks",
+    allowed: any,
+    default: BusyWhile::Activity,
+    meaning: "what counts as busy: tasks, invocations and sockets, or tasks alone",
+};
+
+pub(super) static STAMP_WHILE_BUSY: Setting<StampWhileBusy> = Setting {
+    name: "stamp_while_busy",
+    variable: "AGENTCORE_STAMP_WHILE_BUSY",
+    takes: "freeze or refresh",
+    allowed: any,
+    default: StampWhileBusy::Freeze,
+    meaning: "`time_of_last_update` while busy: when it became so, or the time of the ping",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_PING_INTERVAL: Setting<Duration> = Setting {
+    name: "ws_ping_interval",
+    variable: "AGENTCORE_WS_PING_INTERVAL",
+    takes: TIME,
+    allowed: more_than_nothing,
+    default: seconds(25),
+    meaning: "between pings to a socket, which is given up after two silent ones",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_MAX_MESSAGE_BYTES: Setting<usize> = Setting {
+    name: "ws_max_message_bytes",
+    variable: "AGENTCORE_WS_MAX_MESSAGE_BYTES",
+    takes: BYTES,
+    allowed: any,
+    default: 16 << 20,
+    meaning: "the largest message that a socket receives; a larger one closes it with 1009",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_FRAME_BYTES: Setting<usize> = Setting {
+    name: "ws_frame_bytes",
+    variable: "AGENTCORE_WS_FRAME_BYTES",
+    takes: "a number of bytes from 128 up",
+    // A header, and enough behind it to be worth one.
+    allowed: |bytes| *bytes >= 128,
+    default: 32 << 10,
+    meaning: "the largest frame that is sent, by default what the platform takes for sure; larger messages are split",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_FRAMES_PER_SECOND: Setting<u32> = Setting {
+    name: "ws_frames_per_second",
+    variable: "AGENTCORE_WS_FRAMES_PER_SECOND",
+    takes: "a number from 4 up",
+    // A quarter of it goes at once, and that has to be something.
+    allowed: |frames| *frames >= 4,
+    default: 240,
+    meaning: "the most that are sent on one socket; a quarter may go at once; the platform's limit is 250",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_ORIGINS: Setting<Origins> = Setting {
+    name: "ws_origins",
+    variable: "AGENTCORE_WS_ORIGINS",
+    takes: "* or origins with commas between them, such as https://app.example.com,http://localhost:3000",
+    allowed: any,
+    default: Origins::Any,
+    meaning: "the web pages that may open sockets",
+};
+
+/// The one variable that stands in for another: `RUST_LOG`, where this one is not set.
+pub(crate) static LOG: Setting<Filter, Computed> = Setting {
+    name: "log",
+    variable: "AGENTCORE_LOG",
+    takes: "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug",
+    allowed: any,
+    default: Computed("`RUST_LOG`, else `info`"),
+    meaning: "what is logged",
+};
+
+pub(crate) static LOG_FORMAT: Setting<LogFormat, Computed> = Setting {
+    name: "log_format",
+    variable: "AGENTCORE_LOG_FORMAT",
+    takes: "json or pretty",
+    allowed: any,
+    default: Computed("`pretty` on a terminal, else `json`"),
+    meaning: "how log lines look, on stderr",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table as a page. The links lead to the methods where the page is part of `Config`'s documentation.
+    #[cfg(feature = "ws")]
+    fn page() -> String {
+        use std::fmt::Write as _;
+        let mut page =
+            "| method | variable | it takes | default | |\n| --- | --- | --- | --- | --- |\n"
+                .to_owned();
+        for setting in ALL {
+            let name = setting.name();
+            let _ = writeln!(
+                page,
+                "| [`{name}`](#method.{name}) | `{}` | {} | {} | {} |",
+                setting.variable(),
+                marked(setting.takes()),
+                setting.default(),
+                setting.meaning(),
+            );
+        }
+        page
+    }
+
+    /// With addresses in backticks: on a page, they would be links that lead nowhere.
+    #[cfg(feature = "ws")]
+    fn marked(text: &str) -> String {
+        let mark = |word: &str| {
+            if word.contains("://") {
+                format!("`{word}`")
+            } else {
+                word.to_owned()
+            }
+        };
+        text.split(' ').map(mark).collect::<Vec<_>>().join(" ")
+    }
+
+    #[cfg(feature = "ws")]
+    #[test]
+    fn the_page_is_the_table() {
+        expect_test::expect_file!["../../docs/settings.md"].assert_eq(&page());
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_method() {
+        for setting in ALL {
+            let name = setting.name().to_ascii_uppercase();
+            assert_eq!(setting.variable(), format!("AGENTCORE_{name}"));
+        }
+    }
+
+    /// A word that the README makes up, or that is gone, would be looked for in vain.
+    #[test]
+    fn the_readme_names_no_other_variables() {
+        let readme = include_str!("../../../README.md");
+        let mut rest = readme;
+        let mut named = 0;
+        while let Some(at) = rest.find("AGENTCORE_") {
+            rest = &rest[at..];
+            let end = rest.find(|c: char| c != '_' && !c.is_ascii_uppercase());
+            let (name, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = behind;
+            // The typo that it shows being found.
+            if name == "AGENTCORE_PROT" {
+                continue;
+            }
+            named += 1;
+            let known = ALL.iter().any(|setting| setting.variable() == name);
+            assert!(known || cfg!(not(feature = "ws")), "{name} is no setting");
+        }
+        assert!(named > 5, "this test no longer finds them");
+    }
+
+    /// Every word of a choice, and what a default says, is a value.
+    #[test]
+    fn what_is_promised_is_taken() {
+        fn words<T: Value, D>(setting: &Setting<T, D>) {
+            for word in setting.takes.replace(" or ", ", ").split(", ") {
+                let value = T::parse(word).expect(word);
+                assert_eq!(value.show(), word);
+            }
+        }
+        words(&ERRORS);
+        words(&BUSY_WHILE);
+        words(&STAMP_WHILE_BUSY);
+        words(&SESSION_POLICY);
+        words(&LOG_FORMAT);
+
+        fn within_bounds<T: Value>(setting: &Setting<T>) {
+            let shown = as_text(&setting.default.show());
+            let read = T::parse(&shown)
+                .filter(setting.allowed)
+                .expect(setting.name);
+            assert_eq!(read.show(), setting.default.show());
+        }
+        within_bounds(&PORT);
+        within_bounds(&MAX_BODY_BYTES);
+        within_bounds(&MAX_HEADER_BYTES);
+        within_bounds(&HEADER_TIMEOUT);
+        within_bounds(&BODY_TIMEOUT);
+        within_bounds(&WRITE_TIMEOUT);
+        within_bounds(&SHUTDOWN_GRACE);
+        within_bounds(&MAX_CONNECTIONS);
+        within_bounds(&DEBUG);
+        #[cfg(feature = "ws")]
+        {
+            within_bounds(&WS_PING_INTERVAL);
+            within_bounds(&WS_MAX_MESSAGE_BYTES);
+            within_bounds(&WS_FRAME_BYTES);
+            within_bounds(&WS_FRAMES_PER_SECOND);
+            within_bounds(&WS_ORIGINS);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What operators ask, and no client: probes. On a port of its own, or beside everything else.
+//!
+//! Answered on the front's thread, from what it knows: nothing of the user's can delay it. Never logged above trace, and
+//! in no span: it is asked all day long.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::accept::accept;
+use super::front::Front;
+use super::lifecycle::Phase;
+use super::service::{ReplyBody, method_not_allowed, not_found};
+use crate::config::Settings;
+use crate::response::Response;
+
+/// Open connections to the admin port. A prober and a scraper have one each.
+const MOST_CONNECTIONS: usize = 64;
+
+/// For a head to arrive, and for a connection to idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The least that hyper takes, and much more than probes need.
+const MAX_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Whether any path is an operator's.
+pub(super) fn is_asked_for(settings: &Settings) -> bool {
+    settings.probes
+}
+
+/// The answer to a request of an operator's; `None` if the path is not one of theirs.
+pub(super) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
+    // Further paths, such as one for metrics, belong here, and what switches them on into `is_asked_for`.
+    let answer: fn(&Front) -> Response = match path {
+        "/livez" if front.settings.probes => live,
+        "/readyz" if front.settings.probes => ready,
+        _ => return None,
+    };
+    Some(match *method {
+        Method::GET | Method::HEAD => answer(front),
+        _ => method_not_allowed("GET, HEAD"),
+    })
+}
+
+/// It answers, so it lives.
+fn live(front: &Front) -> Response {
+    let phase = front.phase.get();
+    probe(
+        true,
+        format!(r#"{{"live":true,"reason":"{}"}}"#, reason(phase)),
+    )
+}
+
+/// Whether to send it work.
+fn ready(front: &Front) -> Response {
+    let phase = front.phase.get();
+    let ready = phase == Phase::Serving;
+    probe(
+        ready,
+        format!(r#"{{"ready":{ready},"reason":"{}"}}"#, reason(phase)),
+    )
+}
+
+fn reason(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+    }
+}
+
+fn probe(good: bool, body: String) -> Response {
+    let status = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Response::text(body)
+        .with_status(status)
+        .with_header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )
+        // A probe that is answered by a proxy says nothing.
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// Serves the admin port for ever.
+pub(super) async fn serve(front: Arc<Front>, listener: TcpListener) {
+    let protocol = protocol();
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let stream = accept(&listener).await;
+        // Beyond what operators need it would be descriptors that clients lack.
+        if open.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
+            tracing::trace!("too many connections to the admin port");
+            continue;
+        }
+        let place = Open::count(&open);
+        let connection = connection(&front, &protocol, stream);
+        tokio::spawn(async move {
+            let _place = place;
+            connection.await;
+        });
+    }
+}
+
+fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .half_close(true);
+    protocol
+}
+
+fn connection(
+    front: &Arc<Front>,
+    protocol: &http1::Builder,
+    stream: TcpStream,
+) -> impl Future<Output = ()> + use<> {
+    let _ = stream.set_nodelay(true);
+    let answering = Arc::clone(front);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = route(&answering, request.method(), request.uri().path());
+        let answer = http::Response::<ReplyBody>::from(answer.unwrap_or_else(not_found));
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let connection = front.graceful.watch(connection.with_upgrades());
+    async move {
+        if let Err(error) = connection.await {
+            tracing::trace!("connection to the admin port ended: {error}");
+        }
+    }
+}
+
+/// One open connection in the count of them.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
