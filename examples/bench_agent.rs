@@ -14,6 +14,11 @@ use agentcore::{
 };
 use serde_json::{Value, json};
 
+/// The system's allocator gives memory back to the system after every large request, and has it filled with zeros again
+/// for the next one. Any agent may choose another in these two lines.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[async_task]
 async fn process_data(seconds: f64) {
     work(seconds).await;

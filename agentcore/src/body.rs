@@ -2,7 +2,9 @@
 //!
 //! What a handler returns may be any `http_body::Body`, and polling it is running the user's code. So before a reply
 //! leaves the workers it is [settled](Body::settle): its body is either in memory, or a producer task on the workers
-//! feeds it through a bounded channel. The front only ever sees those two.
+//! feeds it through a bounded pipe. The front only ever sees those two.
+
+mod pipe;
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,16 +13,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
-use tokio::sync::mpsc;
 
 use crate::error::{BoxError, with_causes};
 use crate::panics;
-
-/// Chunks that a producer may be ahead of its reader. Small, so that a slow reader soon slows its producer.
-const CHUNKS_AHEAD: usize = 16;
-
-/// What is handed over of a body in memory at a time, in bytes.
-const PIECE: usize = 64 * 1024;
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
 ///
@@ -40,9 +35,8 @@ enum Repr {
     Full(Bytes),
     /// Not yet polled; only on the workers.
     Foreign(UnsyncBoxBody<Bytes, BoxError>),
-    /// Produced by a task on the workers. `None` is the end; a channel that closes without it was cut off. What an error
-    /// says has been logged there, and it is dropped there.
-    Channel(mpsc::Receiver<Option<Frame<Bytes>>>),
+    /// Produced by a task on the workers. What an error says has been logged there, and it is dropped there.
+    Piped(pipe::Reader),
 }
 
 impl Body {
@@ -73,36 +67,49 @@ impl Body {
             Poll::Ready(Some(first)) => Some(first),
             Poll::Pending => None,
         };
-        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let (writer, reader) = pipe::pipe();
+        // What is there leaves with the head.
+        let failed = match first {
+            Some(Ok(frame)) => {
+                let _ = writer.send(frame).await;
+                None
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
         crate::context::spawn_in_scope(async move {
             let pump = panics::catch(async {
-                let mut next = match first {
-                    Some(first) => Some(first),
+                let mut next = match failed {
+                    Some(failed) => Some(failed),
                     None => body.frame().await,
                 };
                 while let Some(frame) = next {
                     match frame {
-                        Ok(frame) => sender.send(Some(frame)).await.ok()?,
+                        Ok(frame) => writer.send(frame).await?,
                         Err(error) => {
                             tracing::error!("a streamed reply failed: {}", with_causes(&*error));
-                            return None;
+                            return Err(pipe::Left);
                         }
                     }
                     next = body.frame().await;
                 }
                 // Before the end is told: whoever has seen it finds everything over.
                 drop((body, hold));
-                sender.send(None).await.ok()
+                Ok(())
             });
-            // A reader that leaves ends the producer wherever it waits, not only at its next chunk.
-            tokio::select! {
-                ended = pump => if let Err(panic) = ended {
-                    panic.log("a streamed reply");
-                },
-                () = sender.closed() => {}
+            // A reader that leaves ends the producer wherever it waits, not only at its next piece.
+            let ended = tokio::select! {
+                biased;
+                ended = pump => ended,
+                () = writer.left() => Ok(Err(pipe::Left)),
+            };
+            match ended {
+                Ok(Ok(())) => writer.finish(),
+                Ok(Err(pipe::Left)) => {}
+                Err(panic) => panic.log("a streamed reply"),
             }
         });
-        Self(Repr::Channel(receiver))
+        Self(Repr::Piped(reader))
     }
 
     /// The same, boxed.
@@ -118,7 +125,7 @@ impl Body {
         match &self.0 {
             Repr::Empty => Some(&[]),
             Repr::Full(bytes) => Some(bytes),
-            Repr::Foreign(_) | Repr::Channel(_) => None,
+            Repr::Foreign(_) | Repr::Piped(_) => None,
         }
     }
 }
@@ -145,26 +152,20 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Repr::Empty => Poll::Ready(None),
             Repr::Full(bytes) => {
-                // Piece by piece: what has been handed over counts as sent, and a slow reader is not done with a large
-                // reply as soon as it has begun.
-                let piece = bytes.split_to(bytes.len().min(PIECE));
-                if bytes.is_empty() {
-                    self.0 = Repr::Empty;
-                }
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                let bytes = std::mem::take(bytes);
+                self.0 = Repr::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Repr::Foreign(body) => Pin::new(body).poll_frame(cx),
-            Repr::Channel(receiver) => receiver.poll_recv(cx).map(|received| match received {
-                Some(Some(frame)) => Some(Ok(frame)),
-                Some(None) => {
+            Repr::Piped(reader) => {
+                let frame = std::task::ready!(reader.poll_frame(cx));
+                if !matches!(frame, Some(Ok(_))) {
                     self.0 = Repr::Empty;
-                    None
                 }
-                None => {
-                    self.0 = Repr::Empty;
-                    Some(Err("the reply was cut off".into()))
-                }
-            }),
+                Poll::Ready(
+                    frame.map(|frame| frame.map_err(|pipe::CutOff| "the reply was cut off".into())),
+                )
+            }
         }
     }
 
@@ -173,7 +174,7 @@ impl http_body::Body for Body {
             Repr::Empty => true,
             Repr::Full(bytes) => bytes.is_empty(),
             Repr::Foreign(body) => body.is_end_stream(),
-            Repr::Channel(_) => false,
+            Repr::Piped(_) => false,
         }
     }
 
@@ -182,7 +183,7 @@ impl http_body::Body for Body {
             Repr::Empty => SizeHint::with_exact(0),
             Repr::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Repr::Foreign(body) => body.size_hint(),
-            Repr::Channel(_) => SizeHint::default(),
+            Repr::Piped(_) => SizeHint::default(),
         }
     }
 }
@@ -192,7 +193,7 @@ impl fmt::Debug for Repr {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Self::Foreign(_) | Self::Channel(_) => f.write_str("Streaming"),
+            Self::Foreign(_) | Self::Piped(_) => f.write_str("Streaming"),
         }
     }
 }
