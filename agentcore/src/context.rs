@@ -5,11 +5,13 @@ mod cancellation;
 mod headers;
 mod request;
 mod scope;
+mod trace;
 
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
-    Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, with_scope, within,
+    Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, spawn_in_scope, with_scope,
+    within,
 };

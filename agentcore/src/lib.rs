@@ -84,6 +84,7 @@ pub mod sse;
 mod stall;
 mod state;
 mod tasks;
+pub mod telemetry;
 pub mod testing;
 #[cfg(feature = "ws")]
 mod ws;

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::background::Results;
+use crate::context::{Scope, below};
 use crate::ping::PingStatus;
 pub(crate) use table::Table;
 
@@ -48,6 +49,8 @@ struct Task {
     metadata: Option<Box<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
+    /// Below which it began.
+    scope: Option<Arc<Scope>>,
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -110,13 +113,19 @@ impl BusyTracker {
 
     /// A task. The count rises before the table knows the task, and falls after it has forgotten it: whoever sees the
     /// task in the list also sees the agent busy.
-    pub(crate) fn begin_task(&self, name: Cow<'static, str>, metadata: Option<Value>) -> u64 {
+    pub(crate) fn begin_task(
+        &self,
+        name: Cow<'static, str>,
+        metadata: Option<Value>,
+        scope: Option<&Arc<Scope>>,
+    ) -> u64 {
         self.begin();
         self.tasks.insert(Task {
             name,
             started: Instant::now(),
             metadata: metadata.map(Box::new),
             abort: None,
+            scope: scope.cloned(),
         })
     }
 
@@ -157,6 +166,21 @@ impl BusyTracker {
     /// Since when a task has been running.
     fn started(&self, ticket: u64) -> Option<Instant> {
         self.tasks.with_value(ticket, |task| task.started)
+    }
+
+    /// Below which a task began.
+    pub(crate) fn scope(&self, ticket: u64) -> Option<Arc<Scope>> {
+        self.tasks
+            .with_value(ticket, |task| task.scope.clone())
+            .flatten()
+    }
+
+    /// Every task that runs, for the log: how old it is, what it is, and below what it began.
+    pub(crate) fn running(&self) -> Vec<(Duration, String, Option<Arc<Scope>>)> {
+        self.tasks.filter_map(|ticket, task| {
+            let what = format!("task `{}` {ticket}", task.name);
+            Some((task.started.elapsed(), what, task.scope.clone()))
+        })
     }
 
     /// Ends all tasks that were spawned.
@@ -211,12 +235,15 @@ impl BusyTracker {
         let Some(name) = self.task_name(ticket) else {
             return;
         };
+        let scope = self.scope(ticket);
         // Of two who notice, one ends it.
         if self.end_task(ticket) {
-            tracing::error!(
-                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
-                humantime::format_duration(limit)
-            );
+            below(scope.as_ref(), || {
+                tracing::error!(
+                    "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
+                    humantime::format_duration(limit)
+                );
+            });
         }
     }
 
@@ -307,10 +334,10 @@ impl Deref for TrackerHandle {
 pub fn current_ping_status() -> PingStatus {
     crate::context::with_scope(|tracker, scope| {
         let mut view = tracker.status();
-        if scope.is_some_and(crate::context::Scope::is_ping) {
+        if scope.is_some_and(|scope| scope.is_ping()) {
             view.custom = None;
         }
-        if scope.is_some_and(crate::context::Scope::is_counted) {
+        if scope.is_some_and(|scope| scope.is_counted()) {
             view.count = view.count.saturating_sub(1);
         }
         view.effective()

@@ -146,6 +146,11 @@ impl Scope {
         &self.instance
     }
 
+    /// Does `work` below this scope: for what is done for a request where nothing says so.
+    pub(crate) fn enter<R>(self: &Arc<Self>, work: impl FnOnce() -> R) -> R {
+        SCOPE.sync_scope(Arc::clone(self), work)
+    }
+
     /// The request's id: the headers' own, or one that is made once.
     pub(super) fn request_id(&self) -> &str {
         let given = self.head.request_id();
@@ -276,9 +281,9 @@ pub(crate) fn within<F: Future>(
 }
 
 /// The tracker in force here, and the invocation if the caller is below one.
-pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Scope>) -> R) -> R {
+pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Arc<Scope>>) -> R) -> R {
     let mut read = Some(read);
-    let mut run = |tracker: &TrackerHandle, scope: Option<&Scope>| match read.take() {
+    let mut run = |tracker: &TrackerHandle, scope: Option<&Arc<Scope>>| match read.take() {
         Some(read) => read(tracker, scope),
         None => unreachable!("called for one of the two cases"),
     };
@@ -286,6 +291,19 @@ pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Scope>) ->
         return answer;
     }
     run(&TrackerHandle::Process, None)
+}
+
+/// Does `work` below `scope`, if there is one.
+pub(crate) fn below<R>(scope: Option<&Arc<Scope>>, work: impl FnOnce() -> R) -> R {
+    match scope {
+        Some(scope) => scope.enter(work),
+        None => work(),
+    }
+}
+
+/// Whether the caller is below a scope.
+pub(crate) fn is_within() -> bool {
+    SCOPE.try_with(|_| ()).is_ok()
 }
 
 /// The caller's scope.

@@ -136,7 +136,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     let (stream, ahead) = match connection(upgrade).await {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
-        Err(error) => return tracing::debug!("a websocket was not opened: {error}"),
+        Err(error) => {
+            let say = || tracing::debug!("a websocket was not opened: {error}");
+            return session.scope().enter(say);
+        }
     };
     let scope = Arc::clone(session.scope());
     let workers = link.front.workers.clone();

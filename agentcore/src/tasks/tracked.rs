@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{TaskGuard, TimedOut};
+use crate::context::{self, Scope};
 use crate::panics::{self, Panic};
 use crate::stall::{self, At};
 
@@ -22,6 +24,17 @@ pin_project! {
         guard: Option<TaskGuard>,
         // Made at the first poll, where tasks may only become so old.
         expiry: Option<Pin<Box<Sleep>>>,
+        // Below which it began. Found at the first poll that is below none: `tokio::spawn` does not take it along.
+        scope: Option<Option<Arc<Scope>>>,
+    }
+
+    impl<F> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(Some(scope)) = this.scope.take() {
+                scope.enter(|| this.future.set(None));
+            }
+        }
     }
 }
 
@@ -31,6 +44,7 @@ pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
         future: Some(future),
         guard: Some(guard),
         expiry: None,
+        scope: None,
     }
 }
 
@@ -63,15 +77,22 @@ impl<F: Future> Future for Tracked<F> {
             }
         }
         let at = At::task(guard.id().ticket());
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
-            return Poll::Pending;
+        let scope = if context::is_within() {
+            None
+        } else {
+            this.scope.get_or_insert_with(|| guard.scope()).as_ref()
         };
-        let polled = stall::noted(at, || future.poll(cx));
-        match polled {
-            Poll::Ready(_) => this.future.set(None),
-            Poll::Pending => *this.guard = Some(guard),
-        }
-        polled
+        context::below(scope, || {
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            let polled = stall::noted(at, || future.poll(cx));
+            match polled {
+                Poll::Ready(_) => this.future.set(None),
+                Poll::Pending => *this.guard = Some(guard),
+            }
+            polled
+        })
     }
 }
 

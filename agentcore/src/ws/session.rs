@@ -83,6 +83,7 @@ pub(crate) struct Session {
 /// of it.
 struct OnWorkers<T: Send + 'static> {
     value: Option<T>,
+    scope: Arc<Scope>,
     workers: Handle,
 }
 
@@ -96,7 +97,8 @@ impl<T: Send + 'static> Drop for OnWorkers<T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             let drop = async move { panics::drop_caught(value, "a websocket handler") };
-            self.workers.spawn(drop);
+            self.workers
+                .spawn(context::within(Arc::clone(&self.scope), drop));
         }
     }
 }
@@ -136,6 +138,7 @@ impl Session {
             ends,
             settings,
             work: OnWorkers {
+                scope: Arc::clone(activity.scope()),
                 value: Some((handler, activity)),
                 workers: Handle::current(),
             },
