@@ -10,6 +10,7 @@ mod hostile;
 mod isolation;
 mod layers;
 mod limits;
+mod logs;
 mod old_tasks;
 mod panics;
 mod ping_handler;
