@@ -13,8 +13,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use tokio::sync::mpsc;
 
+use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
+use crate::telemetry::{self, Outcome};
 
 /// Chunks that a producer may be ahead of its reader. Small, so that a slow reader soon slows its producer.
 const CHUNKS_AHEAD: usize = 16;
@@ -74,7 +76,8 @@ impl Body {
             Poll::Pending => None,
         };
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        crate::context::spawn_in_scope(async move {
+        let hold = (hold, telemetry::Stream::open());
+        context::spawn_in_scope(async move {
             let pump = panics::catch(async {
                 let mut next = match first {
                     Some(first) => Some(first),
@@ -82,9 +85,15 @@ impl Body {
                 };
                 while let Some(frame) = next {
                     match frame {
-                        Ok(frame) => sender.send(Some(frame)).await.ok()?,
+                        Ok(frame) => {
+                            let sent = sender.send(Some(frame)).await;
+                            // While it is in flight, which it is no longer without the hold.
+                            sent.inspect_err(|_| context::note(Outcome::Cancelled))
+                                .ok()?;
+                        }
                         Err(error) => {
                             tracing::error!("a streamed reply failed: {}", with_causes(&*error));
+                            context::note(Outcome::Error);
                             return None;
                         }
                     }
@@ -94,12 +103,17 @@ impl Body {
                 drop((body, hold));
                 sender.send(None).await.ok()
             });
+            let left = async {
+                sender.closed().await;
+                context::note(Outcome::Cancelled);
+            };
             // A reader that leaves ends the producer wherever it waits, not only at its next chunk.
             tokio::select! {
                 ended = pump => if let Err(panic) = ended {
                     panic.log("a streamed reply");
+                    context::note(Outcome::Panic);
                 },
-                () = sender.closed() => {}
+                () = left => {}
             }
         });
         Self(Repr::Channel(receiver))

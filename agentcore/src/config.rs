@@ -37,6 +37,7 @@ pub(crate) use environment::{Environment, Reader};
 /// | [`errors`](Self::errors) | `AGENTCORE_ERRORS` | `http` (or `in-band`) |
 /// | [`busy_while`](Self::busy_while) | `AGENTCORE_BUSY_WHILE` | `activity` (or `tasks`) |
 /// | [`stamp_while_busy`](Self::stamp_while_busy) | `AGENTCORE_STAMP_WHILE_BUSY` | `freeze` (or `refresh`) |
+/// | [`metrics`](Self::metrics) | `AGENTCORE_METRICS` | `false` |
 #[cfg_attr(
     feature = "ws",
     doc = "| [`ws_ping_interval`](Self::ws_ping_interval) | `AGENTCORE_WS_PING_INTERVAL` | `25s` |
@@ -76,6 +77,7 @@ pub struct Config {
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
+    metrics: Option<bool>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
 }
@@ -215,6 +217,8 @@ impl Config {
         busy_while: BusyWhile,
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
+        /// Whether `GET /metrics` answers with Prometheus' text; see [`telemetry`](crate::telemetry#metrics).
+        metrics: bool,
     }
 
     /// Fills in the environment and the defaults.
@@ -256,6 +260,7 @@ impl Config {
             ],
         );
         let debug = env.value("AGENTCORE_DEBUG", "true or false", boolean);
+        let metrics = env.value("AGENTCORE_METRICS", "true or false", boolean);
         let errors = env.choice(
             "AGENTCORE_ERRORS",
             &[("http", ErrorMode::Http), ("in-band", ErrorMode::InBand)],
@@ -346,6 +351,7 @@ impl Config {
             errors: self.errors.or(errors).unwrap_or_default(),
             busy_while: self.busy_while.or(busy_while).unwrap_or_default(),
             stamp_while_busy: self.stamp_while_busy.or(stamp).unwrap_or_default(),
+            metrics: self.metrics.or(metrics).unwrap_or_default(),
             #[cfg(feature = "ws")]
             ws,
         })
@@ -370,6 +376,7 @@ pub(crate) struct Settings {
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
+    pub(crate) metrics: bool,
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
 }

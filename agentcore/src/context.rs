@@ -12,6 +12,6 @@ pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
-    Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, spawn_in_scope, with_scope,
-    within,
+    Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, note, spawn_in_scope,
+    with_scope, within,
 };

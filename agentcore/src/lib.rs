@@ -37,6 +37,7 @@
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
+//! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!

@@ -19,6 +19,7 @@ mod hooks;
 mod in_process;
 mod invocations;
 mod lifecycle;
+mod metrics;
 mod old_tasks;
 mod ping;
 mod request_body;

@@ -194,6 +194,11 @@ impl BusyTracker {
         self.tasks.with_value(ticket, |task| task.name.clone())
     }
 
+    /// Of every task that runs.
+    pub(crate) fn task_names(&self) -> Vec<Cow<'static, str>> {
+        self.tasks.filter_map(|_, task| Some(task.name.clone()))
+    }
+
     /// How old a task may become.
     pub(crate) fn max_age(&self) -> Option<Duration> {
         match self.max_age.load(Ordering::Relaxed) {

@@ -19,6 +19,30 @@
 //!
 //! A program that sets a `tracing` subscriber of its own has these lines as a [layer](log_layer), or asks
 //! [`RequestContext::current`](crate::RequestContext::current) for the ids: it answers wherever an event is recorded.
+//!
+//! # Metrics
+//!
+//! `AGENTCORE_METRICS=true`, or [`Config::metrics`](crate::Config::metrics), has `GET /metrics` answer in Prometheus' text
+//! format. It is answered by the thread that answers pings, and waits for no handler. Off, which is the default, nothing is
+//! counted.
+//!
+//! | metric | |
+//! | --- | --- |
+//! | `agentcore_busy`, `agentcore_status_changed_timestamp_seconds` | what `/ping` says, without asking a custom handler |
+//! | `agentcore_active_tasks{name}` | tasks that run; beyond the 100 most frequent names, `(others)` |
+//! | `agentcore_invocations_in_flight` | not answered whole |
+//! | `agentcore_invocations_total{outcome}` | over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (nobody waited any more), `cut_off` (by the shutdown) |
+//! | `agentcore_invocation_duration_seconds` | histogram from 1 ms to 8 h: from the head to the last byte of the reply |
+//! | `agentcore_refused_total{reason}` | `not_serving`, `connections`, `invocations`, `session` |
+//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_connections_…` | |
+//! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | of bodies |
+//! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
+//! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |
+
+mod metrics;
+mod observed;
+mod outcome;
+mod prometheus;
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -26,6 +50,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Environment;
 use crate::log::Format;
+pub(crate) use metrics::{Metrics, Now, Refused};
+pub(crate) use observed::{Observed, Stream};
+pub(crate) use outcome::Outcome;
+pub(crate) use prometheus::CONTENT_TYPE;
 
 /// The log's lines, as a layer for a `tracing` subscriber of one's own; they go to stderr.
 ///

@@ -11,6 +11,7 @@ mod isolation;
 mod layers;
 mod limits;
 mod logs;
+mod metrics;
 mod old_tasks;
 mod panics;
 mod ping_handler;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
 
@@ -20,6 +20,7 @@ use crate::instance::Instance;
 use crate::panics;
 use crate::stall::{self, Watched};
 use crate::tasks::TrackerHandle;
+use crate::telemetry::{Observed, Outcome};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -51,6 +52,7 @@ struct Flight {
     ticket: OnceLock<u64>,
     /// Its place among those that may be in flight at once, where that is limited.
     permit: Mutex<Option<Permit>>,
+    observed: Observed,
 }
 
 /// What the code below is there for.
@@ -59,6 +61,8 @@ pub(crate) enum Kind {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
+    /// A request that goes through the layers and is no invocation.
+    Other,
     /// The custom ping handler. It is asked *for* the status, so its own last answer is no part of what it sees.
     Ping,
     /// A hook.
@@ -99,7 +103,6 @@ impl Arrival {
 impl Scope {
     fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
         Self {
-            instance,
             flight: Arc::new(Flight {
                 kind: arrival.kind,
                 name: arrival.name,
@@ -110,8 +113,10 @@ impl Scope {
                 holds: AtomicUsize::new(0),
                 ticket: OnceLock::new(),
                 permit: Mutex::new(arrival.permit),
+                observed: Observed::begin(&instance, arrival.kind),
             }),
             head: RequestHead::new(arrival.headers),
+            instance,
         }
     }
 
@@ -157,6 +162,11 @@ impl Scope {
         given.unwrap_or_else(|| self.flight.id.get_or_init(random_uuid))
     }
 
+    /// What has become of the request, as far as is known.
+    pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
+        self.flight.observed.note(outcome, status);
+    }
+
     /// How long ago it arrived.
     pub(crate) fn age(&self) -> Duration {
         self.flight.began.elapsed()
@@ -199,6 +209,7 @@ impl fmt::Display for Scope {
             Kind::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
+            Kind::Other => return write!(f, "request {}", self.request_id()),
             Kind::Ping => return f.write_str("the ping handler"),
             Kind::Hook => return write!(f, "hook `{name}`"),
         };
@@ -267,6 +278,8 @@ impl Drop for Activity {
             instance.requests.remove(*ticket);
         }
         drop(self.scope.permit().take());
+        let age = || flight.began.elapsed();
+        flight.observed.end(instance, flight.kind, age);
         instance.tracker.end_invocation(flight.counts);
     }
 }
@@ -350,6 +363,11 @@ where
         // The runtime is shutting down and will not come back here.
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Notes what has become of the caller's request, if there is one.
+pub(crate) fn note(outcome: Outcome) {
+    let _ = SCOPE.try_with(|scope| scope.note(outcome, None));
 }
 
 /// A hold on the caller's invocation, for what may outlive its handler.

@@ -22,6 +22,7 @@ use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, Outgoing, Running, internal_error};
 use crate::response::Response;
+use crate::telemetry::{Outcome, Refused};
 
 /// A request that will be answered, and is in flight from now on.
 pub(super) struct Accepted<B> {
@@ -38,9 +39,19 @@ pub(super) fn accept<B: RequestBody>(
 ) -> Result<Accepted<B>, Response> {
     let front = &link.front;
     match front.phase.get() {
-        Phase::Starting => return Err(refuse(request, front.unavailable("Starting"))),
+        Phase::Starting => {
+            return Err(refuse(
+                request,
+                front.unavailable("Starting", Refused::NotServing),
+            ));
+        }
         Phase::Serving => {}
-        Phase::Draining => return Err(refuse(request, front.unavailable("Shutting down"))),
+        Phase::Draining => {
+            return Err(refuse(
+                request,
+                front.unavailable("Shutting down", Refused::NotServing),
+            ));
+        }
     }
     front.notice_restore();
     // A browser's preflight, say, goes through the layers without being work.
@@ -57,7 +68,11 @@ pub(super) fn accept<B: RequestBody>(
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {
-        kind: Kind::Invocation,
+        kind: if is_work {
+            Kind::Invocation
+        } else {
+            Kind::Other
+        },
         name: entrypoint.map_or("", |entrypoint| entrypoint.options.name),
         counts: is_work && front.settings.busy_while == BusyWhile::Activity,
         headers: std::mem::take(&mut head.headers),
@@ -128,6 +143,9 @@ fn run<B: RequestBody>(
         let front = &link.front;
         match read.await {
             Ok(body) => {
+                if let Some(metrics) = &front.instance.metrics {
+                    metrics.request_bytes.add(body.len() as u64);
+                }
                 let scope = Arc::clone(activity.scope());
                 match start(front, activity, body) {
                     Some(running) => finish(&link, scope, running, end).await,
@@ -137,6 +155,8 @@ fn run<B: RequestBody>(
             Err(problem) => {
                 let headers = activity.scope().headers();
                 let response = problem.into_response(headers, max_body_bytes, body_timeout);
+                let status = response.status();
+                activity.scope().note(Outcome::of(status), Some(status));
                 front.settings.errors.apply(response).into()
             }
         }
@@ -152,6 +172,10 @@ impl Front {
             Refusal::SessionBusy => (409, "The session is busy"),
             Refusal::QueueFull => (429, "Too many invocations of the session"),
         };
+        self.count_refused(match refusal {
+            Refusal::Full => Refused::Invocations,
+            Refusal::SessionBusy | Refusal::QueueFull => Refused::Session,
+        });
         come_back(
             self.settings
                 .errors

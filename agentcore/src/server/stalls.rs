@@ -55,6 +55,7 @@ struct Observed {
     slot: Arc<Slot>,
     number: u64,
     since: Instant,
+    counted: bool,
     said: bool,
 }
 
@@ -108,9 +109,18 @@ impl Watch {
                     slot,
                     number,
                     since: now,
+                    counted: false,
                     said: false,
                 },
             });
+        }
+        if let Some(metrics) = &self.front.instance.metrics {
+            for poll in &mut self.polls {
+                if !poll.counted && poll.is_long(now) {
+                    poll.counted = true;
+                    metrics.stalls.add(1);
+                }
+            }
         }
         let may_warn = self
             .last_warning
@@ -143,6 +153,9 @@ impl Watch {
                 if now - since >= LONGEST_POLL && !self.said {
                     self.said = true;
                     tracing::error!("{}", self.all_blocked(now));
+                    if let Some(metrics) = &self.front.instance.metrics {
+                        metrics.full_stalls.add(1);
+                    }
                 }
             }
             Some(_) => {

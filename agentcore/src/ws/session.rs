@@ -22,6 +22,7 @@ use crate::invoke::internal_error;
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
+use crate::telemetry::Outcome;
 
 /// How a socket is served; see [`Config`](crate::Config).
 #[derive(Clone, Debug)]
@@ -242,7 +243,10 @@ enum Ended {
 
 async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>>) -> Ended {
     match panics::catch(handler).await {
-        Ok(Ok(())) => Ended::Well,
+        Ok(Ok(())) => {
+            context::note(Outcome::Success);
+            Ended::Well
+        }
         Ok(Err(error)) => {
             let failure = with_causes(&*error);
             if error::is_of_the_client(&*error) {
@@ -253,10 +257,12 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
                     "websocket handler `{name}` failed: {failure}"
                 );
             }
+            context::note(Outcome::Error);
             Ended::Badly
         }
         Err(panic) => {
             panic.log(&format!("websocket handler `{name}`"));
+            context::note(panic.outcome());
             Ended::Badly
         }
     }
