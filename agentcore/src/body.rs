@@ -76,8 +76,10 @@ impl Body {
             Poll::Pending => None,
         };
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let hold = (hold, telemetry::Stream::open());
-        context::spawn_in_scope(async move {
+        let stream = telemetry::Stream::open();
+        let current = stream.current();
+        let hold = (hold, stream);
+        let produce = async move {
             let pump = panics::catch(async {
                 let mut next = match first {
                     Some(first) => Some(first),
@@ -115,7 +117,8 @@ impl Body {
                 },
                 () = left => {}
             }
-        });
+        };
+        context::spawn_in_scope(current.wrap(produce));
         Self(Repr::Channel(receiver))
     }
 

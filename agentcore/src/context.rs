@@ -2,7 +2,7 @@
 
 mod baggage;
 mod cancellation;
-mod headers;
+pub(crate) mod headers;
 mod request;
 mod scope;
 mod trace;
@@ -15,3 +15,5 @@ pub(crate) use scope::{
     Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, note, spawn_in_scope,
     with_scope, within,
 };
+#[cfg(feature = "otel")]
+pub(crate) use trace::RemoteSpan;

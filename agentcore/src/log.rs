@@ -86,6 +86,14 @@ impl Log {
 
     /// Becomes the process's subscriber, unless the program has set one.
     pub(crate) fn install(self) {
+        #[cfg(feature = "otel")]
+        if let Some(spans) = crate::telemetry::spans() {
+            // What is logged is one thing, and what is traced another.
+            let lines = self.format.layer().with_filter(self.filter);
+            let subscriber = tracing_subscriber::registry().with(spans).with(lines);
+            let _ = tracing::subscriber::set_global_default(subscriber);
+            return;
+        }
         let subscriber = tracing_subscriber::registry()
             .with(self.filter)
             .with(self.format.layer());

@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, with_causes};
 use crate::log::{self, Format, Log};
 use crate::os;
 use crate::panics;
+use crate::telemetry;
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
 ///
@@ -44,6 +45,8 @@ pub(crate) fn run_app(app: App) -> ExitCode {
     let mut format = Format::of_stderr();
     let result = Log::from_environment(&environment).and_then(|log| {
         format = log.format;
+        // Before the log, which makes spans of the program's own.
+        telemetry::start(&environment);
         log.install();
         panics::install_hook();
         os::raise_file_limit();

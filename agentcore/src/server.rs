@@ -42,9 +42,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
-use crate::config::Settings;
+use crate::config::{Environment, Settings};
 use crate::error::{Error, Kind};
 use crate::os;
+use crate::telemetry;
 pub(crate) use in_process::InProcess;
 use lifecycle::Control;
 pub(crate) use service::ReplyBody;
@@ -150,6 +151,7 @@ impl Server {
             signals,
             ..
         } = self;
+        telemetry::start(&Environment::of_process());
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();
@@ -169,17 +171,19 @@ impl Server {
                 .await
                 .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the server's own thread panicked")))
         };
-        let Some(shutdown) = shutdown else {
-            return held(control, stopped).await;
-        };
         tokio::pin!(stopped);
-        tokio::select! {
-            result = &mut stopped => result,
-            () = shutdown => {
-                control.drain();
-                held(control, stopped).await
-            }
-        }
+        let result = match shutdown {
+            None => held(control, stopped).await,
+            Some(shutdown) => tokio::select! {
+                result = &mut stopped => result,
+                () = shutdown => {
+                    control.drain();
+                    held(control, stopped).await
+                }
+            },
+        };
+        telemetry::flush().await;
+        result
     }
 
     pub(crate) fn on_ready(mut self, tell: impl FnOnce(&Agent) + Send + 'static) -> Self {

@@ -30,6 +30,7 @@ use tokio::task::AbortHandle;
 use crate::background::Results;
 use crate::context::{Scope, below};
 use crate::ping::PingStatus;
+use crate::telemetry::{self, Current, Outcome, Span};
 pub(crate) use table::Table;
 
 pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
@@ -51,6 +52,7 @@ struct Task {
     abort: Option<AbortHandle>,
     /// Below which it began.
     scope: Option<Arc<Scope>>,
+    span: Span,
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -120,12 +122,14 @@ impl BusyTracker {
         scope: Option<&Arc<Scope>>,
     ) -> u64 {
         self.begin();
+        let span = Span::task(&name);
         self.tasks.insert(Task {
             name,
             started: Instant::now(),
             metadata: metadata.map(Box::new),
             abort: None,
             scope: scope.cloned(),
+            span,
         })
     }
 
@@ -166,6 +170,22 @@ impl BusyTracker {
     /// Since when a task has been running.
     fn started(&self, ticket: u64) -> Option<Instant> {
         self.tasks.with_value(ticket, |task| task.started)
+    }
+
+    /// What is current for a task.
+    fn current(&self, ticket: u64) -> Option<Current> {
+        let of_span = |task: &mut Task| task.span.current();
+        telemetry::is_on()
+            .then(|| self.tasks.with_value(ticket, of_span))
+            .flatten()
+    }
+
+    /// What has become of a task.
+    fn note(&self, ticket: u64, outcome: Outcome) {
+        if telemetry::is_on() {
+            self.tasks
+                .with_value(ticket, |task| task.span.note(outcome));
+        }
     }
 
     /// Below which a task began.
@@ -241,6 +261,7 @@ impl BusyTracker {
             return;
         };
         let scope = self.scope(ticket);
+        self.note(ticket, Outcome::Timeout);
         // Of two who notice, one ends it.
         if self.end_task(ticket) {
             below(scope.as_ref(), || {

@@ -41,6 +41,12 @@
 
 mod metrics;
 mod observed;
+#[cfg(feature = "otel")]
+mod otel;
+#[cfg(not(feature = "otel"))]
+#[path = "telemetry/no_otel.rs"]
+mod otel;
+mod outbound;
 mod outcome;
 mod prometheus;
 
@@ -52,6 +58,9 @@ use crate::config::Environment;
 use crate::log::Format;
 pub(crate) use metrics::{Metrics, Now, Refused};
 pub(crate) use observed::{Observed, Stream};
+pub(crate) use otel::{Current, Span, Traced, current_span, flush, is_on, start};
+#[doc(inline)]
+pub use outbound::outbound_headers;
 pub(crate) use outcome::Outcome;
 pub(crate) use prometheus::CONTENT_TYPE;
 
@@ -87,7 +96,46 @@ where
     Format::of_environment(&Environment::of_process()).layer()
 }
 
-/// The trace and the span that the caller is in; `None` where nothing is traced.
-pub(crate) fn current_span() -> Option<(u128, u64)> {
-    None
+/// Makes spans of the program's own `tracing` spans, for a subscriber of one's own; see [traces](self#traces). With the
+/// feature `otel`.
+///
+/// Nothing where the environment asks for no traces. Spans of level `INFO` and above are taken.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use tracing_subscriber::filter::LevelFilter;
+/// use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+///
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: serde_json::Value) -> serde_json::Value {
+///     event
+/// }
+///
+/// fn main() -> ExitCode {
+///     let subscriber = tracing_subscriber::registry()
+///         .with(agentcore::telemetry::span_layer())
+///         .with(agentcore::telemetry::log_layer().with_filter(LevelFilter::WARN));
+///     tracing::subscriber::set_global_default(subscriber).expect("no other subscriber");
+///     agentcore::run()
+/// }
+/// ```
+#[cfg(feature = "otel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
+#[must_use = "a layer does nothing until a subscriber has it"]
+pub fn span_layer<S>() -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    start(&Environment::of_process());
+    spans()
+}
+
+/// The same, of what has been set up.
+#[cfg(feature = "otel")]
+pub(crate) fn spans<S>() -> Option<impl Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    otel::span_layer()
 }

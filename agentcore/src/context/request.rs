@@ -128,6 +128,11 @@ impl RequestContext {
         self.0.cancellation()
     }
 
+    /// With the tokens among them.
+    pub(crate) fn all_headers(&self) -> &HeaderMap {
+        self.head().all_headers()
+    }
+
     fn head(&self) -> &RequestHead {
         self.0.head()
     }

@@ -20,7 +20,7 @@ use crate::instance::Instance;
 use crate::panics;
 use crate::stall::{self, Watched};
 use crate::tasks::TrackerHandle;
-use crate::telemetry::{Observed, Outcome};
+use crate::telemetry::{Current, Observed, Outcome, Traced};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -113,7 +113,7 @@ impl Scope {
                 holds: AtomicUsize::new(0),
                 ticket: OnceLock::new(),
                 permit: Mutex::new(arrival.permit),
-                observed: Observed::begin(&instance, arrival.kind),
+                observed: Observed::begin(&instance, arrival.kind, arrival.name, &arrival.headers),
             }),
             head: RequestHead::new(arrival.headers),
             instance,
@@ -153,13 +153,22 @@ impl Scope {
 
     /// Does `work` below this scope: for what is done for a request where nothing says so.
     pub(crate) fn enter<R>(self: &Arc<Self>, work: impl FnOnce() -> R) -> R {
-        SCOPE.sync_scope(Arc::clone(self), work)
+        let current = self.flight.observed.current();
+        SCOPE.sync_scope(Arc::clone(self), || current.within(work))
     }
 
     /// The request's id: the headers' own, or one that is made once.
-    pub(super) fn request_id(&self) -> &str {
+    pub(crate) fn request_id(&self) -> &str {
         let given = self.head.request_id();
         given.unwrap_or_else(|| self.flight.id.get_or_init(random_uuid))
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.flight.kind
+    }
+
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.flight.observed
     }
 
     /// What has become of the request, as far as is known.
@@ -278,19 +287,24 @@ impl Drop for Activity {
             instance.requests.remove(*ticket);
         }
         drop(self.scope.permit().take());
-        let age = || flight.began.elapsed();
-        flight.observed.end(instance, flight.kind, age);
+        flight.observed.end(&self.scope);
         instance.tracker.end_invocation(flight.counts);
     }
 }
 
 /// Runs `future` below `scope`.
-pub(crate) fn within<F: Future>(
-    scope: Arc<Scope>,
-    future: F,
-) -> TaskLocalFuture<Arc<Scope>, Watched<F>> {
+pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> Within<F> {
+    let current = scope.flight.observed.current();
+    within_both(scope, current, future)
+}
+
+/// A future below a scope.
+type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
+
+/// Below `scope`, and in whichever of its spans is `current`.
+fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
     let at = stall::At::request(scope.flight.ticket.get().copied());
-    SCOPE.scope(scope, stall::watch(at, future))
+    SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }
 
 /// The tracker in force here, and the invocation if the caller is below one.
@@ -335,8 +349,8 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     match SCOPE.try_with(Arc::clone) {
-        Ok(scope) => tokio::spawn(within(scope, future)),
-        Err(_) => tokio::spawn(future),
+        Ok(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
+        Err(_) => tokio::spawn(Current::here().wrap(future)),
     }
 }
 
@@ -350,7 +364,9 @@ where
     // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
     // its result is dropped.
     let hold = hold();
+    let current = Current::here();
     let work = move || {
+        let work = || current.within(work);
         let done = panics::guard(|| match scope {
             Some(scope) => SCOPE.sync_scope(scope, work),
             None => work(),

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::TrackerHandle;
 use crate::context::Scope;
+use crate::telemetry::{Current, Outcome};
 
 /// Names one running task; a task that is over never shares its id with a later one.
 ///
@@ -92,6 +93,16 @@ impl TaskGuard {
 
     pub(crate) fn tracker(&self) -> &TrackerHandle {
         &self.tracker
+    }
+
+    /// What is current for the task.
+    pub(crate) fn current(&self) -> Option<Current> {
+        self.tracker.current(self.id.0)
+    }
+
+    /// What has become of the task.
+    pub(crate) fn note(&self, outcome: Outcome) {
+        self.tracker.note(self.id.0, outcome);
     }
 
     /// Below which the task began.

@@ -13,6 +13,7 @@ use super::{TaskGuard, TimedOut};
 use crate::context::{self, Scope};
 use crate::panics::{self, Panic};
 use crate::stall::{self, At};
+use crate::telemetry::{Current, Outcome};
 
 pin_project! {
     /// A future that is a task until it has completed, failed, panicked or been dropped.
@@ -26,13 +27,20 @@ pin_project! {
         expiry: Option<Pin<Box<Sleep>>>,
         // Below which it began. Found at the first poll that is below none: `tokio::spawn` does not take it along.
         scope: Option<Option<Arc<Scope>>>,
+        // The task's own, found at the first poll where anything is traced.
+        current: Option<Current>,
     }
 
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(Some(scope)) = this.scope.take() {
-                scope.enter(|| this.future.set(None));
+            if let Some(guard) = this.guard {
+                guard.note(Outcome::Cancelled);
+            }
+            let scope = this.scope.take().flatten();
+            if scope.is_some() || this.current.is_some() {
+                let current = this.current.take().unwrap_or_else(Current::here);
+                context::below(scope.as_ref(), || current.within(|| this.future.set(None)));
             }
         }
     }
@@ -45,6 +53,7 @@ pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
         guard: Some(guard),
         expiry: None,
         scope: None,
+        current: None,
     }
 }
 
@@ -77,6 +86,10 @@ impl<F: Future> Future for Tracked<F> {
             }
         }
         let at = At::task(guard.id().ticket());
+        if this.current.is_none() {
+            *this.current = guard.current();
+        }
+        let current = this.current.clone();
         let scope = if context::is_within() {
             None
         } else {
@@ -86,7 +99,11 @@ impl<F: Future> Future for Tracked<F> {
             let Some(future) = this.future.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };
-            let polled = stall::noted(at, || future.poll(cx));
+            let poll = || stall::noted(at, || future.poll(cx));
+            let polled = match current {
+                Some(current) => current.within(poll),
+                None => poll(),
+            };
             match polled {
                 Poll::Ready(_) => this.future.set(None),
                 Poll::Pending => *this.guard = Some(guard),

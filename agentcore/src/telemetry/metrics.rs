@@ -17,7 +17,7 @@ use crate::ping::PingStatus;
 
 /// Upper bounds of the histogram of invocations, in seconds: from what a cache answers to what a background platform
 /// allows, with its limits of 15 minutes, one hour and eight hours among them.
-const BOUNDS: [f64; 18] = [
+pub(super) const BOUNDS: [f64; 18] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
     900.0, 3600.0, 28800.0,
 ];
@@ -264,7 +264,7 @@ impl Metrics {
 }
 
 /// The most frequent names, and all the others as one.
-fn listed(mut tasks: Vec<(String, u64)>) -> Vec<(String, u64)> {
+pub(super) fn listed(mut tasks: Vec<(String, u64)>) -> Vec<(String, u64)> {
     tasks.sort_unstable_by(|(name, count), (other, others)| {
         others.cmp(count).then_with(|| name.cmp(other))
     });

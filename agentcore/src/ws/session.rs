@@ -249,7 +249,13 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
         }
         Ok(Err(error)) => {
             let failure = with_causes(&*error);
-            if error::is_of_the_client(&*error) {
+            let left = error::is_of_the_client(&*error);
+            context::note(if left {
+                Outcome::Cancelled
+            } else {
+                Outcome::Error
+            });
+            if left {
                 tracing::debug!("websocket handler `{name}` ended: {failure}");
             } else {
                 tracing::error!(
@@ -257,7 +263,6 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
                     "websocket handler `{name}` failed: {failure}"
                 );
             }
-            context::note(Outcome::Error);
             Ended::Badly
         }
         Err(panic) => {
