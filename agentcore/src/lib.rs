@@ -132,7 +132,7 @@ pub use tasks::{
     AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
     clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
 };
-pub use telemetry::outbound_headers;
+pub use telemetry::outbound::outbound_headers;
 #[cfg(feature = "ws")]
 pub use ws::{
     CloseCode, CloseFrame, Message, WebSocket, WebSocketError, WebSocketHandler, WebSocketReceiver,

@@ -50,6 +50,11 @@ pub(crate) use in_process::InProcess;
 use lifecycle::Control;
 pub(crate) use service::ReplyBody;
 
+/// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
+/// grace has used up most of them.
+const FLUSH: Duration = Duration::from_secs(3);
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+
 /// Connections that the kernel keeps ready while the front is busy with others.
 const BACKLOG: u32 = 4096;
 
@@ -182,7 +187,9 @@ impl Server {
                 }
             },
         };
-        telemetry::flush().await;
+        // Who is cut off has waited long enough.
+        let patience = if result.is_ok() { FLUSH } else { LAST_FLUSH };
+        telemetry::flush(patience).await;
         result
     }
 

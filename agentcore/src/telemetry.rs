@@ -12,6 +12,7 @@
 //! | `timestamp`, `level`, `message`, `logger` | always |
 //! | `requestId`, `sessionId` | below a request |
 //! | `traceId` | of its trace: from `traceparent`, or else `X-Amzn-Trace-Id` |
+//! | `spanId` | of the span that it is written in, where the agent [traces](#traces) itself |
 //! | `errorType`, `errorMessage`, `location`, `stackTrace` | of an error, or a panic |
 //! | any other | the event's own fields: `tracing::info!(city = "Paris", "asked")` |
 //!
@@ -38,6 +39,49 @@
 //! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | of bodies |
 //! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
 //! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |
+//!
+//! # Traces
+//!
+//! [`outbound_headers`](crate::outbound_headers) makes calls to other services a part of the request's trace and session,
+//! in every build. For spans of its own the agent needs the feature `otel`, and somebody who takes them:
+//!
+//! ```toml
+//! agentcore = { path = "../agentcore/agentcore", features = ["otel"] }
+//! ```
+//!
+//! ```sh
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run
+//! ```
+//!
+//! | span | what is in it |
+//! | --- | --- |
+//! | `invoke_agent <agent>` | an invocation or a socket, from its head to its last byte: `gen_ai.operation.name`, `gen_ai.agent.name` (the service's), `gen_ai.agent.id` (the runtime's ARN), `gen_ai.conversation.id` (the session), `agentcore.request.id`, `agentcore.outcome`, `http.response.status_code` |
+//! | `task <name>` | an [`async_task`](macro@crate::async_task), from its call, and what [`spawn`](crate::spawn), [`track`](crate::track) and [`add_async_task`](crate::add_async_task) begin |
+//! | `stream` | a streamed reply, from its first chunk |
+//! | any other | the program's own `tracing` spans of level `INFO` and above, within these |
+//!
+//! All of them carry `session.id` and the gateway's routing experiment, if there is one; and the scope
+//! `opentelemetry.instrumentation.agentcore_rust`, by which AgentCore's evaluations know whose spans to look at. Prompts,
+//! replies and the texts of errors and panics are not in them. Pings are never traced.
+//!
+//! A request's trace is the one that its `traceparent`, or else its `X-Amzn-Trace-Id`, names, and if that is not sampled,
+//! neither are its spans. A trace that begins here is sampled as `OTEL_TRACES_SAMPLER` says; all are by default.
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_METRICS_ENDPOINT` | where to, by OTLP over HTTP with protobuf; without one nothing is sent |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TIMEOUT`, `…_CERTIFICATE`, and those of one signal | as OpenTelemetry has them; a certificate is a PEM file of whom to trust in the system's place |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | who sends; the program's name by default |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_METRIC_EXPORT_INTERVAL` | as OpenTelemetry has them |
+//! | `OTEL_SDK_DISABLED=true`, `OTEL_TRACES_EXPORTER=none`, `OTEL_METRICS_EXPORTER=none` | switch off all, all, or the metrics |
+//!
+//! On Amazon Bedrock AgentCore Runtime there is no collector. Where the platform sets `AGENT_OBSERVABILITY_ENABLED=true` and
+//! nobody an endpoint, spans go straight to X-Ray of `AWS_REGION`, signed with the runtime's credentials. That needs the
+//! feature `otel-aws`, the permission `xray:PutTraceSegments` for the runtime's role, and CloudWatch Transaction Search in
+//! the account. Metrics go to collectors only.
+//!
+//! Spans are sent from a thread of their own, and the last of them, within 3 s, when the server has stopped. A collector that
+//! is slow, broken or not there costs spans, and a warning a minute; no request waits for it.
 
 mod metrics;
 mod observed;
@@ -46,7 +90,7 @@ mod otel;
 #[cfg(not(feature = "otel"))]
 #[path = "telemetry/no_otel.rs"]
 mod otel;
-mod outbound;
+pub(crate) mod outbound;
 mod outcome;
 mod prometheus;
 
@@ -59,8 +103,6 @@ use crate::log::Format;
 pub(crate) use metrics::{Metrics, Now, Refused};
 pub(crate) use observed::{Observed, Stream};
 pub(crate) use otel::{Current, Span, Traced, current_span, flush, is_on, start};
-#[doc(inline)]
-pub use outbound::outbound_headers;
 pub(crate) use outcome::Outcome;
 pub(crate) use prometheus::CONTENT_TYPE;
 

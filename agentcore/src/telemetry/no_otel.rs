@@ -2,6 +2,8 @@
 
 #![expect(clippy::unused_self, reason = "the other ones have something to say")]
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 
 use super::outcome::Outcome;
@@ -65,4 +67,4 @@ pub(crate) fn inject(_: &mut HeaderMap) {}
 
 pub(crate) fn start(_: &Environment<'_>) {}
 
-pub(crate) async fn flush() {}
+pub(crate) async fn flush(_: Duration) {}

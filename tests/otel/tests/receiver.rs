@@ -1,7 +1,8 @@
 //! Takes OTLP over HTTP, as a collector does, and keeps it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -11,6 +12,9 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1 as wire;
 use prost::Message as _;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::DEADLINE;
 
@@ -91,13 +95,43 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// One that answers every request with `status`.
     pub(crate) fn answering(status: &'static str) -> Self {
+        Self::with(move |stream| Some(answer(stream, status)))
+    }
+
+    /// One that speaks TLS, and the file with the certificate that it has made for itself.
+    pub(crate) fn over_tls(name: &str) -> (Self, PathBuf) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("a certificate");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
+        std::fs::write(&file, made.cert.pem()).expect("a file");
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .expect("a certificate");
+        let config = Arc::new(config);
+        let receiver = Self::with(move |mut stream| {
+            let mut tls = ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            // Who does not trust us leaves here.
+            tls.complete_io(&mut stream).ok()?;
+            Some(answer(StreamOwned::new(tls, stream), "200 OK"))
+        });
+        (receiver, file)
+    }
+
+    /// One that serves connections in this way.
+    fn with(serve: impl Fn(TcpStream) -> Option<Raw> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let received = Arc::<(Mutex<Received>, Condvar)>::default();
         let keep = Arc::clone(&received);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let request = answer(stream, status);
+                let Some(request) = serve(stream) else {
+                    continue;
+                };
                 let mut received = keep.0.lock().expect("no panic under this lock");
                 received.take(request);
                 keep.1.notify_all();
@@ -112,6 +146,10 @@ impl Receiver {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(crate) fn https_url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
     }
 
     /// Waits for `count` spans or more; all of them.
@@ -204,7 +242,7 @@ impl Received {
 }
 
 /// Reads one request and answers it.
-fn answer(stream: TcpStream, status: &str) -> Raw {
+fn answer(stream: impl Read + Write, status: &str) -> Raw {
     let mut stream = BufReader::new(stream);
     let mut head = Vec::new();
     loop {

@@ -135,3 +135,19 @@ fn the_sampler_is_the_environments() {
     agent.wait();
     assert_eq!(receiver.count(), 0);
 }
+
+#[test]
+fn over_tls_to_those_that_are_trusted() {
+    let (receiver, certificate) = Receiver::over_tls("trusted");
+    let certificate = certificate.to_str().expect("a path");
+    let quick = ("OTEL_BSP_SCHEDULE_DELAY", "20");
+    let agent = start(&receiver.https_url(), &[quick]);
+    agent.invoke(json!({}));
+    let line = agent.line_with("traces could not be sent to https://localhost:");
+    assert!(line.contains("certificate"), "{line}");
+    drop(agent);
+    let trust = ("OTEL_EXPORTER_OTLP_CERTIFICATE", certificate);
+    let agent = start(&receiver.https_url(), &[quick, trust]);
+    agent.invoke(json!({}));
+    assert_eq!(receiver.spans(1).len(), 1);
+}

@@ -4,7 +4,7 @@
 //! before a snapshot. It runs on the exporter's own thread, which nobody waits for.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -60,7 +60,10 @@ impl Signal {
 pub(super) struct Client {
     signal: Signal,
     runtime: Runtime,
-    connector: TlsConnector,
+    /// A PEM file of whom to trust.
+    certificate: Option<String>,
+    /// Made when it is needed: reading the system's certificates takes longer than a start may.
+    connector: OnceLock<TlsConnector>,
     timeout: Duration,
     #[cfg(feature = "otel-aws")]
     signer: Option<super::sign::Signer>,
@@ -93,13 +96,13 @@ impl Client {
     fn build(environment: &Environment<'_>, signal: Signal) -> Result<Self, BoxError> {
         let timeout = signal.variable(environment, "TIMEOUT");
         let timeout = timeout.and_then(|text| text.trim().parse().ok());
-        let certificate = signal.variable(environment, "CERTIFICATE");
         Ok(Self {
             signal,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
-            connector: tls::connector(certificate.as_deref())?,
+            certificate: signal.variable(environment, "CERTIFICATE"),
+            connector: OnceLock::new(),
             timeout: timeout.map_or(TIMEOUT, Duration::from_millis),
             #[cfg(feature = "otel-aws")]
             signer: None,
@@ -136,11 +139,19 @@ impl Client {
         let bare = host.trim_matches(['[', ']']);
         let stream = TcpStream::connect((bare, port)).await?;
         if is_https {
-            let stream = tls::connect(&self.connector, bare, stream).await?;
+            let stream = tls::connect(self.connector()?, bare, stream).await?;
             exchange(stream, request).await
         } else {
             exchange(stream, request).await
         }
+    }
+
+    fn connector(&self) -> Result<&TlsConnector, BoxError> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector);
+        }
+        let connector = tls::connector(self.certificate.as_deref())?;
+        Ok(self.connector.get_or_init(|| connector))
     }
 
     /// What has gone wrong with a batch, at most once a minute.

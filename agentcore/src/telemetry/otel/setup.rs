@@ -25,10 +25,6 @@ use super::instruments::Instruments;
 use super::send::{Client, Signal};
 use crate::config::Environment;
 
-/// How long the end of a server waits for what is still to be sent. The platform's patience is some seconds, and the
-/// grace has used up most of them.
-const FLUSH: Duration = Duration::from_secs(3);
-
 static PIPELINE: OnceLock<Option<Pipeline>> = OnceLock::new();
 
 #[derive(Debug)]
@@ -249,8 +245,8 @@ impl AgentNames {
     }
 }
 
-/// Sends what there is, within a bound. Not on the caller's threads: a collector that does not answer must not keep them.
-pub(crate) async fn flush() {
+/// Sends what there is, and waits for it as long as `patience`. Not on the caller's threads: a collector that does not answer must not keep them.
+pub(crate) async fn flush(patience: Duration) {
     let Some(pipeline) = pipeline() else { return };
     let (sender, flushed) = oneshot::channel();
     let flusher = std::thread::Builder::new().name("agentcore-flush".to_owned());
@@ -258,10 +254,10 @@ pub(crate) async fn flush() {
         pipeline.flush();
         let _ = sender.send(());
     });
-    if started.is_ok() && tokio::time::timeout(FLUSH, flushed).await.is_err() {
+    if started.is_ok() && tokio::time::timeout(patience, flushed).await.is_err() {
         tracing::warn!(
             "the last traces were not sent within {}",
-            humantime::format_duration(FLUSH)
+            humantime::format_duration(patience)
         );
     }
 }
