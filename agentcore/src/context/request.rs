@@ -16,7 +16,8 @@ use crate::extract::{FromInvocation, Invocation};
 /// What is known about the request that is being served.
 ///
 /// An argument of the entrypoint, or [`current`](Self::current) anywhere below it: in async tasks, in what
-/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` does not carry it along.) Cheap to clone.
+/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` carries it along with an async task only.) Cheap to
+/// clone.
 ///
 /// ```
 /// use agentcore::RequestContext;
