@@ -5,6 +5,12 @@
 //! curl -N -X POST localhost:8080/invocations -d '{"prompt": "how warm is it in Paris"}'
 //! ```
 //!
+//! Its trace, with a span for every tool, goes to a collector that listens:
+//!
+//! ```text
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features otel --example llm_agent
+//! ```
+//!
 //! The model here is a script, so that the example needs no network. A real one is another `impl Model`.
 
 use agentcore::{BoxError, State, async_task, entrypoint, on_start, try_stream};

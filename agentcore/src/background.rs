@@ -19,6 +19,7 @@ use crate::context::{spawn_in_scope, with_scope};
 use crate::panics;
 use crate::stall::{self, At};
 use crate::tasks::{TaskGuard, TaskId, TimedOut, TrackerHandle, timeout, track};
+use crate::telemetry::{self, Current};
 
 pub(crate) use results::Results;
 pub use results::{TaskResult, TaskStatus};
@@ -100,6 +101,7 @@ impl TaskBuilder {
         } = self;
         let guard = track(name.clone());
         let id = guard.id();
+        let current = guard.current().unwrap_or_else(Current::here);
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let tracker = guard.tracker().clone();
         let limit = limit.into_iter().chain(tracker.max_age()).min();
@@ -134,6 +136,7 @@ impl TaskBuilder {
                 });
             }
         };
+        let task = current.wrap(task);
         let task = stall::watch(At::task(id.ticket()), task);
         let abort = spawn_in_scope(task.in_current_span()).abort_handle();
         tracker.make_abortable(id, abort.clone());
@@ -392,6 +395,13 @@ impl<T> Finish<T> {
         let Some(guard) = self.guard.take() else {
             return;
         };
+        if let Err(error) = &result {
+            guard.note(match error {
+                TaskError::Cancelled => telemetry::Outcome::Cancelled,
+                TaskError::Panicked => telemetry::Outcome::Panic,
+                TaskError::TimedOut(_) => telemetry::Outcome::Timeout,
+            });
+        }
         let mut outcome = lock(&self.outcome);
         match outcome.keep {
             // Whoever asks for it finds it running or ended, and never unknown in between.

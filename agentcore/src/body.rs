@@ -14,8 +14,10 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 
+use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
+use crate::telemetry::{self, Outcome};
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
 ///
@@ -77,7 +79,10 @@ impl Body {
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
-        crate::context::spawn_in_scope(async move {
+        let stream = telemetry::Stream::open();
+        let current = stream.current();
+        let hold = (hold, stream);
+        let produce = async move {
             let pump = panics::catch(async {
                 let mut next = match failed {
                     Some(failed) => Some(failed),
@@ -85,9 +90,14 @@ impl Body {
                 };
                 while let Some(frame) = next {
                     match frame {
-                        Ok(frame) => writer.send(frame).await?,
+                        // While it is in flight, which it is no longer without the hold.
+                        Ok(frame) => writer
+                            .send(frame)
+                            .await
+                            .inspect_err(|_| context::note(Outcome::Cancelled))?,
                         Err(error) => {
                             tracing::error!("a streamed reply failed: {}", with_causes(&*error));
+                            context::note(Outcome::Error);
                             return Err(pipe::Left);
                         }
                     }
@@ -97,18 +107,27 @@ impl Body {
                 drop((body, hold));
                 Ok(())
             });
+            let left = async {
+                writer.left().await;
+                context::note(Outcome::Cancelled);
+                pipe::Left
+            };
             // A reader that leaves ends the producer wherever it waits, not only at its next piece.
             let ended = tokio::select! {
                 biased;
                 ended = pump => ended,
-                () = writer.left() => Ok(Err(pipe::Left)),
+                left = left => Ok(Err(left)),
             };
             match ended {
                 Ok(Ok(())) => writer.finish(),
                 Ok(Err(pipe::Left)) => {}
-                Err(panic) => panic.log("a streamed reply"),
+                Err(panic) => {
+                    panic.log("a streamed reply");
+                    context::note(Outcome::Panic);
+                }
             }
-        });
+        };
+        context::spawn_in_scope(current.wrap(produce));
         Self(Repr::Piped(reader))
     }
 

@@ -57,6 +57,7 @@ pub struct Config {
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
+    metrics: Option<bool>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
     log: Option<String>,
@@ -138,6 +139,9 @@ impl Config {
         stamp_while_busy: StampWhileBusy,
         /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
         log_format: LogFormat,
+        /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
+        /// [`telemetry`](crate::telemetry#metrics).
+        metrics: bool,
     }
 
     /// What is logged, where [`run`](crate::run) sets up the log: a level, or a list of levels by target.
@@ -191,6 +195,7 @@ impl Config {
             errors: env.value(&table::ERRORS, self.errors),
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
+            metrics: env.value(&table::METRICS, self.metrics),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env, shutdown_grace),
         }
@@ -239,6 +244,7 @@ pub(crate) struct Settings {
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
+    pub(crate) metrics: bool,
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
 }

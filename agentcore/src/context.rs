@@ -2,15 +2,18 @@
 
 mod baggage;
 mod cancellation;
-mod headers;
+pub(crate) mod headers;
 mod request;
 mod scope;
+mod trace;
 
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
-    Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, until_cut_off, with_scope,
-    within,
+    Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, note, spawn_in_scope,
+    until_cut_off, with_scope, within,
 };
+#[cfg(feature = "otel")]
+pub(crate) use trace::RemoteSpan;

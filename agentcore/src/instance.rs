@@ -9,6 +9,7 @@ use crate::concurrency::Concurrency;
 use crate::context::Scope;
 use crate::state::States;
 use crate::tasks::{Table, TrackerHandle};
+use crate::telemetry::Metrics;
 
 /// One app while it is served.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Instance {
     pub(crate) states: OnceLock<States>,
     /// Cancelled when the server is told to stop.
     pub(crate) stopping: CancellationToken,
+    /// Where they are switched on.
+    pub(crate) metrics: Option<Box<Metrics>>,
     cut_off: AtomicBool,
     /// Cancelled at the same moment, for those who wait for it.
     cut: CancellationToken,
@@ -34,9 +37,16 @@ impl Instance {
             requests: Table::new(),
             states: OnceLock::new(),
             stopping: CancellationToken::new(),
+            metrics: None,
             cut_off: AtomicBool::new(false),
             cut: CancellationToken::new(),
         }
+    }
+
+    /// The same, counting what happens if it is wanted.
+    pub(crate) fn with_metrics(mut self, wanted: bool) -> Self {
+        self.metrics = wanted.then(|| Box::new(Metrics::new()));
+        self
     }
 
     /// What is in progress has been named as cut off: from now on none of it is answered, and what can be stopped is.

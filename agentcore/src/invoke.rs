@@ -19,6 +19,7 @@ use crate::extract::Invocation;
 use crate::panics;
 use crate::response::Response;
 use crate::tasks::timeout;
+use crate::telemetry::Outcome;
 
 /// What the entrypoint's attribute, or the `App`, asked for.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +172,7 @@ where
         Some(limit) => match timeout(limit, reply.as_mut()).await {
             Ok(response) => response,
             Err(late) => {
+                activity.scope().note(Outcome::Timeout, None);
                 // What the handler has left behind is told, whatever its own drop does.
                 activity.scope().cancel();
                 reply.give_up(&format!("entrypoint `{}`", options.name));
@@ -182,8 +184,11 @@ where
     };
     let response = response.unwrap_or_else(|panic| {
         panic.log(&format!("entrypoint `{}`", options.name));
+        context::note(panic.outcome());
         panic.to_response()
     });
+    let status = response.status();
+    activity.scope().note(Outcome::of(status), Some(status));
     if let Some(failure) = response.failure() {
         let status = response.status().as_u16();
         if response.status().is_server_error() {

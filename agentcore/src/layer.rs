@@ -24,6 +24,7 @@ use crate::invoke::{Answering, Job, Outgoing, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
+use crate::telemetry::Outcome;
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
 ///
@@ -146,6 +147,7 @@ impl Endpoint {
     ) {
         let Self(call) = self;
         let scope = Arc::clone(activity.scope());
+        let noted = Arc::clone(&scope);
         let run = async move {
             activity.its_turn().await;
             let in_flight = InFlight(Arc::new(Mutex::new(Some(activity))));
@@ -156,8 +158,11 @@ impl Endpoint {
             };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
                 panic.log("a layer");
+                context::note(panic.outcome());
                 panic.to_response()
             });
+            let status = response.status();
+            noted.note(Outcome::of(status), Some(status));
             Outgoing::new(response, in_flight.take())
         };
         workers.spawn(context::within(scope, Answering::new(run, reply, stop)));

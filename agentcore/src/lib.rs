@@ -38,6 +38,7 @@
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
+//! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!
@@ -88,6 +89,7 @@ pub mod sse;
 mod stall;
 mod state;
 mod tasks;
+pub mod telemetry;
 pub mod testing;
 #[cfg(feature = "ws")]
 mod ws;
@@ -134,6 +136,7 @@ pub use tasks::{
     AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
     clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
 };
+pub use telemetry::outbound::outbound_headers;
 #[cfg(feature = "ws")]
 pub use ws::{
     CloseCode, CloseFrame, Message, WebSocket, WebSocketError, WebSocketHandler, WebSocketReceiver,

@@ -1,22 +1,23 @@
 //! The log that a program gets which sets none up itself: lines on stderr, JSON for machines, plain on a terminal.
 
+mod ids;
+mod line;
 mod writer;
 
 use std::fmt;
 use std::io::IsTerminal as _;
-use std::time::SystemTime;
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{Config, LogFormat, Reader, Source, Value as Setting, table};
+use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Setting, table};
+use line::Line;
 use writer::EventWriter;
 pub(crate) use writer::{flush, line, never_wait};
 
@@ -87,12 +88,17 @@ impl Log {
 
     /// Becomes the process's subscriber, unless the program has set one.
     pub(crate) fn install(self) {
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(EventWriter::default)
-            .event_format(Lines(self.format));
+        #[cfg(feature = "otel")]
+        if let Some(spans) = crate::telemetry::spans() {
+            // What is logged is one thing, and what is traced another.
+            let lines = self.format.layer().with_filter(self.filter.0);
+            let subscriber = tracing_subscriber::registry().with(spans).with(lines);
+            let _ = tracing::subscriber::set_global_default(subscriber);
+            return;
+        }
         let subscriber = tracing_subscriber::registry()
             .with(self.filter.0)
-            .with(lines);
+            .with(self.format.layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
 }
@@ -106,17 +112,24 @@ impl LogFormat {
         }
     }
 
+    /// As the environment wants it; a mistake in there is reported where the agent is started.
+    pub(crate) fn of_environment(environment: &Environment<'_>) -> Self {
+        Reader::new(environment).computed(&table::LOG_FORMAT, None, Self::of_stderr)
+    }
+
+    /// Writes every event as a line.
+    pub(crate) fn layer<S>(self) -> impl Layer<S> + Send + Sync + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        tracing_subscriber::fmt::layer()
+            .with_writer(EventWriter::default)
+            .event_format(Lines(self))
+    }
+
     /// A line of its own, whatever the filter says: the start, and why there was none.
     pub(crate) fn line(self, level: tracing::Level, message: &str) -> String {
-        let line = Line {
-            level,
-            target: "agentcore",
-            fields: Fields {
-                message: message.to_owned(),
-                others: Vec::new(),
-            },
-        };
-        line.render(self)
+        Line::plain(level, message).render(self)
     }
 }
 
@@ -134,152 +147,13 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let line = Line {
-            level: *event.metadata().level(),
-            target: event.metadata().target(),
-            fields,
-        };
-        writeln!(writer, "{}", line.render(self.0))
-    }
-}
-
-struct Line<'a> {
-    level: tracing::Level,
-    target: &'a str,
-    fields: Fields,
-}
-
-impl Line<'_> {
-    fn render(&self, format: LogFormat) -> String {
-        match format {
-            // Strings, numbers and lists of strings: nothing that could fail.
-            LogFormat::Json => serde_json::to_string(self).unwrap_or_default(),
-            LogFormat::Pretty => self.to_string(),
-        }
-    }
-}
-
-fn now() -> humantime::Rfc3339Timestamp {
-    humantime::format_rfc3339_millis(SystemTime::now())
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("timestamp", &format_args!("{}", now()))?;
-        map.serialize_entry("level", self.level.as_str())?;
-        map.serialize_entry("message", &self.fields.message)?;
-        map.serialize_entry("logger", self.target)?;
-        for (name, value) in &self.fields.others {
-            match value {
-                // A list of lines, as Python's.
-                Value::String(text) if *name == "stackTrace" => {
-                    map.serialize_entry(name, &text.lines().collect::<Vec<_>>())?;
-                }
-                value => map.serialize_entry(name, value)?,
-            }
-        }
-        map.end()
-    }
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {:>5} {}: {}",
-            now(),
-            self.level,
-            self.target,
-            self.fields.message
-        )?;
-        for (name, value) in &self.fields.others {
-            match value {
-                Value::String(text) if *name == "stackTrace" => write!(f, "\n{text}")?,
-                // Said in the message already.
-                _ if name.starts_with("error") => {}
-                Value::String(text) => write!(f, " {name}={text}")?,
-                value => write!(f, " {name}={value}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The fields of one event.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, Value)>,
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = text,
-            name => self.others.push((name, text.into())),
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            name => self.others.push((name, value.into())),
-        }
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.others.push((field.name(), value.into()));
+        writeln!(writer, "{}", Line::of(event).render(self.0))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
-
-    fn line(fields: Vec<(&'static str, Value)>) -> Line<'static> {
-        Line {
-            level: tracing::Level::ERROR,
-            target: "my_agent",
-            fields: Fields {
-                message: "it \"broke\"\nbadly".to_owned(),
-                others: fields,
-            },
-        }
-    }
-
-    #[test]
-    fn a_json_line_is_one_line_with_the_keys_of_the_python_sdk() {
-        let text = line(vec![
-            ("errorType", "panic".into()),
-            ("stackTrace", "a\nb".into()),
-        ])
-        .render(LogFormat::Json);
-        assert!(!text.contains('\n'), "{text}");
-        assert!(text.starts_with(r#"{"timestamp":"2"#), "{text}");
-        let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["level"], "ERROR");
-        assert_eq!(value["message"], "it \"broke\"\nbadly");
-        assert_eq!(value["logger"], "my_agent");
-        assert_eq!(value["errorType"], "panic");
-        assert_eq!(value["stackTrace"], serde_json::json!(["a", "b"]));
-    }
 
     #[test]
     fn a_wrong_format_stops_the_start_and_a_foreign_rust_log_does_not() {

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::tasks::TimedOut;
+use crate::telemetry::Outcome;
 
 thread_local! {
     /// Whether a panic on this thread would be caught, and so logged, here.
@@ -62,6 +63,13 @@ impl Panic {
     /// The limit, if this is about one.
     pub(crate) fn limit(&self) -> Option<TimedOut> {
         self.limit
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.limit {
+            Some(_) => Outcome::Timeout,
+            None => Outcome::Panic,
+        }
     }
 
     /// What the caller of the code that panicked may know of it.

@@ -11,6 +11,7 @@ use crate::log;
 use crate::os;
 use crate::panics;
 use crate::server::Server;
+use crate::telemetry;
 use crate::{agent::Agent, check};
 
 /// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
@@ -101,8 +102,11 @@ pub(crate) fn run_app(app: App) -> ExitCode {
 }
 
 fn serve(app: App, began: Instant) -> ExitCode {
-    let (log, prepared) = app.prepare(&Environment::of_process());
+    let environment = Environment::of_process();
+    let (log, prepared) = app.prepare(&environment);
     let format = log.format;
+    // Before the log, which makes spans of the program's own.
+    telemetry::start(&environment);
     log.install();
     let result = prepared.and_then(|prepared| {
         panics::install_hook();

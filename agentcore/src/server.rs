@@ -24,6 +24,7 @@ mod hooks;
 mod in_process;
 mod invocations;
 mod lifecycle;
+mod metrics;
 mod old_tasks;
 mod ping;
 mod request_body;
@@ -46,12 +47,18 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
-use crate::config::{Settings, table};
+use crate::config::{Environment, Settings, table};
 use crate::error::{Error, Kind};
 use crate::os;
+use crate::telemetry;
 pub(crate) use in_process::InProcess;
 use lifecycle::Control;
 pub(crate) use service::ReplyBody;
+
+/// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
+/// grace has used up most of them.
+const FLUSH: Duration = Duration::from_secs(3);
+const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// Connections that the kernel keeps ready while the front is busy with others.
 const BACKLOG: u32 = 4096;
@@ -180,6 +187,7 @@ impl Server {
             signals,
             ..
         } = self;
+        telemetry::start(&Environment::of_process());
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();
@@ -199,17 +207,21 @@ impl Server {
                 .await
                 .unwrap_or_else(|_| Err(Error::new(Kind::Io, "the server's own thread panicked")))
         };
-        let Some(shutdown) = shutdown else {
-            return held(control, stopped).await;
-        };
         tokio::pin!(stopped);
-        tokio::select! {
-            result = &mut stopped => result,
-            () = shutdown => {
-                control.drain();
-                held(control, stopped).await
-            }
-        }
+        let result = match shutdown {
+            None => held(control, stopped).await,
+            Some(shutdown) => tokio::select! {
+                result = &mut stopped => result,
+                () = shutdown => {
+                    control.drain();
+                    held(control, stopped).await
+                }
+            },
+        };
+        // Who is cut off has waited long enough.
+        let patience = if result.is_ok() { FLUSH } else { LAST_FLUSH };
+        telemetry::flush(patience).await;
+        result
     }
 
     pub(crate) fn on_ready(mut self, tell: impl FnOnce(&Agent) + Send + 'static) -> Self {

@@ -33,8 +33,10 @@ use pin_project_lite::pin_project;
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::context;
 use crate::error::{BoxError, HttpError, with_causes};
 use crate::panics;
+use crate::telemetry::Outcome;
 
 /// How long a producer may be silent before a comment is sent in its stead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -212,6 +214,7 @@ pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
         Ok(bytes) => Step::Send(bytes),
         Err(problem) => {
             tracing::error!("an item of the stream cannot be serialised: {problem}");
+            context::note(Outcome::Error);
             Step::End(error_event(&problem, "SerializationError"))
         }
     }
@@ -234,6 +237,7 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
                 name
             };
             tracing::error!(errorMessage = %error, "the stream failed: {}", with_causes(&*error));
+            context::note(Outcome::Error);
             Step::End(error_event(&error.to_string(), name))
         }
     }
@@ -257,6 +261,7 @@ fn error_event(error: &str, error_type: &str) -> Bytes {
 
 /// The last event of a stream that panicked.
 fn panicked() -> Bytes {
+    context::note(Outcome::Panic);
     error_event("Internal server error", "panic")
 }
 

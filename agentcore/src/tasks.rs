@@ -28,7 +28,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::background::Results;
+use crate::context::{Scope, below};
 use crate::ping::PingStatus;
+use crate::telemetry::{self, Current, Outcome, Span};
 pub(crate) use table::Table;
 
 pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
@@ -48,6 +50,9 @@ struct Task {
     metadata: Option<Box<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
+    /// Below which it began.
+    scope: Option<Arc<Scope>>,
+    span: Span,
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -110,13 +115,21 @@ impl BusyTracker {
 
     /// A task. The count rises before the table knows the task, and falls after it has forgotten it: whoever sees the
     /// task in the list also sees the agent busy.
-    pub(crate) fn begin_task(&self, name: Cow<'static, str>, metadata: Option<Value>) -> u64 {
+    pub(crate) fn begin_task(
+        &self,
+        name: Cow<'static, str>,
+        metadata: Option<Value>,
+        scope: Option<&Arc<Scope>>,
+    ) -> u64 {
         self.begin();
+        let span = Span::task(&name);
         self.tasks.insert(Task {
             name,
             started: Instant::now(),
             metadata: metadata.map(Box::new),
             abort: None,
+            scope: scope.cloned(),
+            span,
         })
     }
 
@@ -159,6 +172,37 @@ impl BusyTracker {
         self.tasks.with_value(ticket, |task| task.started)
     }
 
+    /// What is current for a task.
+    fn current(&self, ticket: u64) -> Option<Current> {
+        let of_span = |task: &mut Task| task.span.current();
+        telemetry::is_on()
+            .then(|| self.tasks.with_value(ticket, of_span))
+            .flatten()
+    }
+
+    /// What has become of a task.
+    fn note(&self, ticket: u64, outcome: Outcome) {
+        if telemetry::is_on() {
+            self.tasks
+                .with_value(ticket, |task| task.span.note(outcome));
+        }
+    }
+
+    /// Below which a task began.
+    pub(crate) fn scope(&self, ticket: u64) -> Option<Arc<Scope>> {
+        self.tasks
+            .with_value(ticket, |task| task.scope.clone())
+            .flatten()
+    }
+
+    /// Every task that runs, for the log: how old it is, what it is, and below what it began.
+    pub(crate) fn running(&self) -> Vec<(Duration, String, Option<Arc<Scope>>)> {
+        self.tasks.filter_map(|ticket, task| {
+            let what = format!("task `{}` {ticket}", task.name);
+            Some((task.started.elapsed(), what, task.scope.clone()))
+        })
+    }
+
     /// Ends all tasks that were spawned.
     pub(crate) fn abort_all(&self) {
         let aborts = self.tasks.filter_map(|_, task| task.abort.clone());
@@ -168,6 +212,11 @@ impl BusyTracker {
     /// The name of a task that runs.
     pub(crate) fn task_name(&self, ticket: u64) -> Option<Cow<'static, str>> {
         self.tasks.with_value(ticket, |task| task.name.clone())
+    }
+
+    /// Of every task that runs.
+    pub(crate) fn task_names(&self) -> Vec<Cow<'static, str>> {
+        self.tasks.filter_map(|_, task| Some(task.name.clone()))
     }
 
     /// How old a task may become.
@@ -211,12 +260,16 @@ impl BusyTracker {
         let Some(name) = self.task_name(ticket) else {
             return;
         };
+        let scope = self.scope(ticket);
+        self.note(ticket, Outcome::Timeout);
         // Of two who notice, one ends it.
         if self.end_task(ticket) {
-            tracing::error!(
-                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
-                humantime::format_duration(limit)
-            );
+            below(scope.as_ref(), || {
+                tracing::error!(
+                    "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
+                    humantime::format_duration(limit)
+                );
+            });
         }
     }
 
@@ -307,10 +360,10 @@ impl Deref for TrackerHandle {
 pub fn current_ping_status() -> PingStatus {
     crate::context::with_scope(|tracker, scope| {
         let mut view = tracker.status();
-        if scope.is_some_and(crate::context::Scope::is_ping) {
+        if scope.is_some_and(|scope| scope.is_ping()) {
             view.custom = None;
         }
-        if scope.is_some_and(crate::context::Scope::is_counted) {
+        if scope.is_some_and(|scope| scope.is_counted()) {
             view.count = view.count.saturating_sub(1);
         }
         view.effective()

@@ -11,6 +11,8 @@ mod hostile;
 mod isolation;
 mod layers;
 mod limits;
+mod logs;
+mod metrics;
 mod old_tasks;
 mod panics;
 mod ping_handler;

@@ -122,6 +122,7 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &ERRORS,
     &BUSY_WHILE,
     &STAMP_WHILE_BUSY,
+    &METRICS,
     #[cfg(feature = "ws")]
     &WS_PING_INTERVAL,
     #[cfg(feature = "ws")]
@@ -307,6 +308,15 @@ pub(super) static STAMP_WHILE_BUSY: Setting<StampWhileBusy> = Setting {
     allowed: any,
     default: StampWhileBusy::Freeze,
     meaning: "`time_of_last_update` while busy: when it became so, or the time of the ping",
+};
+
+pub(super) static METRICS: Setting<bool> = Setting {
+    name: "metrics",
+    variable: "AGENTCORE_METRICS",
+    takes: TRUTH,
+    allowed: any,
+    default: false,
+    meaning: "answer `GET /metrics` with Prometheus' text",
 };
 
 #[cfg(feature = "ws")]

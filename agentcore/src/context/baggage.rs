@@ -60,7 +60,7 @@ impl Baggage {
         Self(entries)
     }
 
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self::parse(
             headers
                 .get_all(headers::BAGGAGE)

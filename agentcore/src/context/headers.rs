@@ -9,13 +9,13 @@ const fn name(text: &'static str) -> HeaderName {
     HeaderName::from_static(text)
 }
 
-pub(super) const SESSION_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-session-id");
+pub(crate) const SESSION_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-session-id");
 pub(super) const USER_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-user-id");
 pub(super) const OAUTH2_CALLBACK_URL: HeaderName = name("oauth2callbackurl");
-pub(super) const BAGGAGE: HeaderName = name("baggage");
-pub(super) const TRACEPARENT: HeaderName = name("traceparent");
-pub(super) const TRACESTATE: HeaderName = name("tracestate");
-pub(super) const X_AMZN_TRACE_ID: HeaderName = name("x-amzn-trace-id");
+pub(crate) const BAGGAGE: HeaderName = name("baggage");
+pub(crate) const TRACEPARENT: HeaderName = name("traceparent");
+pub(crate) const TRACESTATE: HeaderName = name("tracestate");
+pub(crate) const X_AMZN_TRACE_ID: HeaderName = name("x-amzn-trace-id");
 
 /// The SDKs read the first; the second is what has been seen on the wire.
 pub(super) const REQUEST_IDS: [HeaderName; 2] = [
@@ -184,7 +184,7 @@ pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The header's value; an empty one is none.
-pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value).filter(|text| !text.is_empty())
 }

@@ -10,12 +10,14 @@ use super::baggage::Baggage;
 use super::cancellation::CancellationToken;
 use super::headers;
 use super::scope::{self, Scope};
+use super::trace::RemoteSpan;
 use crate::extract::{FromInvocation, Invocation};
 
 /// What is known about the request that is being served.
 ///
 /// An argument of the entrypoint, or [`current`](Self::current) anywhere below it: in async tasks, in what
-/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` does not carry it along.) Cheap to clone.
+/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` carries it along with an async task only.) Cheap to
+/// clone.
 ///
 /// ```
 /// use agentcore::RequestContext;
@@ -127,6 +129,11 @@ impl RequestContext {
         self.0.cancellation()
     }
 
+    /// With the tokens among them.
+    pub(crate) fn all_headers(&self) -> &HeaderMap {
+        self.head().all_headers()
+    }
+
     fn head(&self) -> &RequestHead {
         self.0.head()
     }
@@ -168,6 +175,24 @@ pub struct TraceContext<'a> {
     pub tracestate: Option<&'a str>,
     /// X-Ray's form of the same.
     pub x_amzn_trace_id: Option<&'a str>,
+}
+
+impl TraceContext<'_> {
+    /// The trace's id, as 32 hexadecimal digits: from `traceparent`, or else from `X-Amzn-Trace-Id`.
+    ///
+    /// ```
+    /// use agentcore::RequestContext;
+    ///
+    /// #[agentcore::entrypoint(main = false)]
+    /// async fn handler(context: RequestContext) -> Option<String> {
+    ///     context.trace_context().trace_id()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        let span = RemoteSpan::of(self.traceparent, self.x_amzn_trace_id);
+        span.map(|span| format!("{:032x}", span.trace))
+    }
 }
 
 /// A secret that does not show.

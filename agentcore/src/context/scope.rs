@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
 
@@ -21,6 +21,7 @@ use crate::instance::Instance;
 use crate::panics;
 use crate::stall::{self, Watched};
 use crate::tasks::TrackerHandle;
+use crate::telemetry::{Current, Observed, Outcome, Traced};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -59,6 +60,7 @@ struct Flight {
     ticket: OnceLock<u64>,
     /// Its place among those that may be in flight at once, where that is limited.
     permit: Mutex<Option<Permit>>,
+    observed: Observed,
 }
 
 /// What the code below is there for.
@@ -67,6 +69,8 @@ pub(crate) enum Kind {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
+    /// A request that goes through the layers and is no invocation.
+    Other,
     /// The custom ping handler. It is asked *for* the status, so its own last answer is no part of what it sees.
     Ping,
     /// A hook.
@@ -107,7 +111,6 @@ impl Arrival {
 impl Scope {
     fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
         Self {
-            instance,
             flight: Shared::Own(Flight {
                 kind: arrival.kind,
                 name: arrival.name,
@@ -118,8 +121,10 @@ impl Scope {
                 holds: AtomicUsize::new(0),
                 ticket: OnceLock::new(),
                 permit: Mutex::new(arrival.permit),
+                observed: Observed::begin(&instance, arrival.kind, arrival.name, &arrival.headers),
             }),
             head: RequestHead::new(arrival.headers),
+            instance,
         }
     }
 
@@ -161,10 +166,29 @@ impl Scope {
         &self.instance
     }
 
+    /// Does `work` below this scope: for what is done for a request where nothing says so.
+    pub(crate) fn enter<R>(self: &Arc<Self>, work: impl FnOnce() -> R) -> R {
+        let current = self.flight().observed.current();
+        SCOPE.sync_scope(Arc::clone(self), || current.within(work))
+    }
+
     /// The request's id: the headers' own, or one that is made once.
-    pub(super) fn request_id(&self) -> &str {
+    pub(crate) fn request_id(&self) -> &str {
         let given = self.head.request_id();
         given.unwrap_or_else(|| self.flight().id.get_or_init(random_uuid))
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.flight().kind
+    }
+
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.flight().observed
+    }
+
+    /// What has become of the request, as far as is known.
+    pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
+        self.flight().observed.note(outcome, status);
     }
 
     /// How long ago it arrived.
@@ -209,6 +233,7 @@ impl fmt::Display for Scope {
             Kind::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
+            Kind::Other => return write!(f, "request {}", self.request_id()),
             Kind::Ping => return f.write_str("the ping handler"),
             Kind::Hook => return write!(f, "hook `{name}`"),
         };
@@ -272,23 +297,30 @@ impl Drop for Activity {
             instance.requests.remove(*ticket);
         }
         drop(self.scope.permit().take());
+        flight.observed.end(&self.scope);
         instance.tracker.end_invocation(flight.counts);
     }
 }
 
 /// Runs `future` below `scope`.
-pub(crate) fn within<F: Future>(
-    scope: Arc<Scope>,
-    future: F,
-) -> TaskLocalFuture<Arc<Scope>, Watched<F>> {
+pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> Within<F> {
+    let current = scope.flight().observed.current();
+    within_both(scope, current, future)
+}
+
+/// A future below a scope.
+type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
+
+/// Below `scope`, and in whichever of its spans is `current`.
+fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
     let at = stall::At::request(scope.flight().ticket.get().copied());
-    SCOPE.scope(scope, stall::watch(at, future))
+    SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }
 
 /// The tracker in force here, and the invocation if the caller is below one.
-pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Scope>) -> R) -> R {
+pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Arc<Scope>>) -> R) -> R {
     let mut read = Some(read);
-    let mut run = |tracker: &TrackerHandle, scope: Option<&Scope>| match read.take() {
+    let mut run = |tracker: &TrackerHandle, scope: Option<&Arc<Scope>>| match read.take() {
         Some(read) => read(tracker, scope),
         None => unreachable!("called for one of the two cases"),
     };
@@ -296,6 +328,19 @@ pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Scope>) ->
         return answer;
     }
     run(&TrackerHandle::Process, None)
+}
+
+/// Does `work` below `scope`, if there is one.
+pub(crate) fn below<R>(scope: Option<&Arc<Scope>>, work: impl FnOnce() -> R) -> R {
+    match scope {
+        Some(scope) => scope.enter(work),
+        None => work(),
+    }
+}
+
+/// Whether the caller is below a scope.
+pub(crate) fn is_within() -> bool {
+    SCOPE.try_with(|_| ()).is_ok()
 }
 
 /// The caller's scope.
@@ -322,8 +367,8 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     match SCOPE.try_with(Arc::clone) {
-        Ok(scope) => tokio::spawn(within(scope, future)),
-        Err(_) => tokio::spawn(future),
+        Ok(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
+        Err(_) => tokio::spawn(Current::here().wrap(future)),
     }
 }
 
@@ -337,7 +382,9 @@ where
     // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
     // its result is dropped.
     let hold = hold();
+    let current = Current::here();
     let work = move || {
+        let work = || current.within(work);
         let done = panics::guard(|| match scope {
             Some(scope) => SCOPE.sync_scope(scope, work),
             None => work(),
@@ -350,6 +397,11 @@ where
         // The runtime is shutting down and will not come back here.
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Notes what has become of the caller's request, if there is one.
+pub(crate) fn note(outcome: Outcome) {
+    let _ = SCOPE.try_with(|scope| scope.note(outcome, None));
 }
 
 /// A hold on the caller's invocation, for what may outlive its handler.

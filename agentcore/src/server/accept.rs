@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::front::Front;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
+use crate::instance::Instance;
 use crate::os;
 
 /// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
@@ -38,7 +39,7 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
-            let place = Place::take(&open);
+            let place = Place::take(&open, &front.instance);
             let admission = if place.number > most {
                 Admission::Crowded
             } else {
@@ -135,11 +136,16 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 pub(super) struct Place {
     open: Arc<AtomicUsize>,
     number: usize,
+    instance: Arc<Instance>,
 }
 
 impl Place {
-    fn take(open: &Arc<AtomicUsize>) -> Self {
+    fn take(open: &Arc<AtomicUsize>, instance: &Arc<Instance>) -> Self {
+        if let Some(metrics) = &instance.metrics {
+            metrics.connections.begin();
+        }
         Self {
+            instance: Arc::clone(instance),
             number: open.fetch_add(1, Ordering::Relaxed) + 1,
             open: Arc::clone(open),
         }
@@ -149,5 +155,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(metrics) = &self.instance.metrics {
+            metrics.connections.end();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What operators ask, and no client: probes. On a port of its own, or beside everything else.
+//! What operators ask, and no client: probes and metrics. On a port of its own, or beside everything else.
 //!
 //! Answered on the front's thread, from what it knows: nothing of the user's can delay it. Never logged above trace, and
 //! in no span: it is asked all day long.
@@ -33,15 +33,15 @@ const MAX_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Whether any path is an operator's.
 pub(super) fn is_asked_for(settings: &Settings) -> bool {
-    settings.probes
+    settings.probes || settings.metrics
 }
 
 /// The answer to a request of an operator's; `None` if the path is not one of theirs.
 pub(super) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
-    // Further paths, such as one for metrics, belong here, and what switches them on into `is_asked_for`.
     let answer: fn(&Front) -> Response = match path {
         "/livez" if front.settings.probes => live,
         "/readyz" if front.settings.probes => ready,
+        "/metrics" if front.settings.metrics => Front::metrics,
         _ => return None,
     };
     Some(match *method {

@@ -156,13 +156,14 @@ impl Front {
         let layers = std::mem::take(&mut agent.layers);
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
+        let instance = Instance::new(tracker, concurrency).with_metrics(settings.metrics);
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings),
             agent,
             serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
             settings,
-            instance: Arc::new(Instance::new(tracker, concurrency)),
+            instance: Arc::new(instance),
             workers,
             phase: PhaseCell::new(),
             handover: Arc::default(),

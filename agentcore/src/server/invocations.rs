@@ -23,6 +23,7 @@ use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
 use crate::invoke::{Job, Outgoing, internal_error};
 use crate::response::Response;
+use crate::telemetry::{Outcome, Refused};
 
 /// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
 pub(super) struct Replying<B> {
@@ -66,9 +67,19 @@ pub(super) fn accept<B: RequestBody>(
 fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, Response> {
     let front = &link.front;
     match front.phase.get() {
-        Phase::Starting => return Err(refuse(request, front.unavailable("Starting"))),
+        Phase::Starting => {
+            return Err(refuse(
+                request,
+                front.unavailable("Starting", Refused::NotServing),
+            ));
+        }
         Phase::Serving => {}
-        Phase::Draining => return Err(refuse(request, front.unavailable("Shutting down"))),
+        Phase::Draining => {
+            return Err(refuse(
+                request,
+                front.unavailable("Shutting down", Refused::NotServing),
+            ));
+        }
     }
     front.notice_restore();
     // A browser's preflight, say, goes through the layers without being work.
@@ -85,7 +96,11 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {
-        kind: Kind::Invocation,
+        kind: if is_work {
+            Kind::Invocation
+        } else {
+            Kind::Other
+        },
         name: entrypoint.map_or("", |entrypoint| entrypoint.options.name),
         counts: is_work && front.settings.busy_while == BusyWhile::Activity,
         headers: std::mem::take(&mut head.headers),
@@ -135,9 +150,14 @@ impl<B: RequestBody> Replying<B> {
             Ok(body) => body,
             Err(problem) => {
                 let response = problem.into_response(activity.scope().headers(), &front.settings);
+                let status = response.status();
+                activity.scope().note(Outcome::of(status), Some(status));
                 return Some(front.settings.errors.apply(response));
             }
         };
+        if let Some(metrics) = &front.instance.metrics {
+            metrics.request_bytes.add(body.len() as u64);
+        }
         let scope = Arc::clone(activity.scope());
         let Some(what) = front.work(activity, head, body) else {
             return Some(front.settings.errors.apply(internal_error()));
@@ -219,6 +239,10 @@ impl Front {
             Refusal::SessionBusy => (409, "The session is busy"),
             Refusal::QueueFull => (429, "Too many invocations of the session"),
         };
+        self.count_refused(match refusal {
+            Refusal::Full => Refused::Invocations,
+            Refusal::SessionBusy | Refusal::QueueFull => Refused::Session,
+        });
         come_back(
             self.settings
                 .errors

@@ -25,7 +25,9 @@ use super::websockets;
 use crate::body::Body;
 use crate::context::Activity;
 use crate::error::BoxError;
+use crate::instance::Instance;
 use crate::response::Response;
+use crate::telemetry::Refused;
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,9 +159,10 @@ pub(super) fn answer<B: RequestBody>(
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
             return invoke(link, request, end);
         }
-        ("/invocations", &Method::POST) if is_crowded => {
-            refuse(request, front.unavailable("Too many connections"))
-        }
+        ("/invocations", &Method::POST) if is_crowded => refuse(
+            request,
+            front.unavailable("Too many connections", Refused::Connections),
+        ),
         ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
             return invoke(link, request, end);
         }
@@ -221,7 +224,8 @@ pub(super) fn refuse<B: RequestBody>(request: Request<B>, response: Response) ->
 
 impl Front {
     /// 503, with the advice to come back soon.
-    pub(super) fn unavailable(&self, why: &str) -> Response {
+    pub(super) fn unavailable(&self, why: &str, reason: Refused) -> Response {
+        self.count_refused(reason);
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
         come_back(self.settings.errors.apply(response))
     }
@@ -287,11 +291,19 @@ impl http_body::Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let activity = self.activity.as_ref();
-        if activity.is_some_and(|(activity, _)| activity.scope().instance().is_cut_off()) {
+        let this = self.project();
+        let instance = this
+            .activity
+            .as_ref()
+            .map(|(activity, _)| activity.scope().instance());
+        if instance.is_some_and(Instance::is_cut_off) {
             return Poll::Ready(Some(Err("cut off by the shutdown".into())));
         }
-        self.project().body.poll_with(cx, Body::poll_frame)
+        let polled = this.body.poll_with(cx, Body::poll_frame);
+        if let Some(metrics) = instance.and_then(|instance| instance.metrics.as_ref()) {
+            metrics.sent(&polled);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,11 +1,13 @@
 //! The end: work in progress finishes, or is named as cut off.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::front::Front;
 use super::stalls::whole_milliseconds;
+use crate::context;
 use crate::error::{Error, Kind};
 
 /// What shutdown hooks get when the work in progress has used up the grace.
@@ -29,34 +31,31 @@ impl Front {
 
     /// Names everything that still runs, and ends it as far as possible; an error if anything does.
     pub(super) fn report_cut_off(&self) -> Result<(), Error> {
-        let requests = self.instance.requests.filter_map(|_, scope| {
-            let age = scope.age();
-            Some((age, scope.to_string()))
-        });
-        let tasks = self.instance.tracker.info().running_jobs;
-        let tasks = tasks
-            .into_iter()
-            .map(|task| (task.duration, format!("task `{}` {}", task.name, task.id)));
+        let requests = self
+            .instance
+            .requests
+            .filter_map(|_, scope| Some((scope.age(), scope.to_string(), Some(Arc::clone(scope)))));
+        let tasks = self.instance.tracker.running();
         let mut cut_off: Vec<_> = requests.into_iter().chain(tasks).collect();
         if cut_off.is_empty() {
             return Ok(());
         }
-        cut_off.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        cut_off.sort_unstable_by(|(one, ..), (other, ..)| other.cmp(one));
         let count = cut_off.len();
         let mut lines: Vec<_> = cut_off
             .into_iter()
             .take(MOST_NAMED)
-            .map(|(age, what)| {
+            .map(|(age, what, scope)| {
                 let age = humantime::format_duration(whole_milliseconds(age));
-                format!("{what} after {age}")
+                let line = format!("{what} after {age}");
+                context::below(scope.as_ref(), || tracing::error!("cut off: {line}"));
+                line
             })
             .collect();
         if count > lines.len() {
             lines.push(format!("{} more", count - lines.len()));
+            tracing::error!("cut off: {} more", count - MOST_NAMED);
         }
-        lines
-            .iter()
-            .for_each(|what| tracing::error!("cut off: {what}"));
         self.instance.cut_off();
         self.graceful.look_again();
         let problem = format!(

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::front::Front;
+use crate::context::{self, Scope};
 use crate::stall::{self, Slot};
 
 /// How long a poll may take before it counts as blocking.
@@ -54,6 +55,7 @@ struct Observed {
     slot: Arc<Slot>,
     number: u64,
     since: Instant,
+    counted: bool,
     said: bool,
 }
 
@@ -107,9 +109,18 @@ impl Watch {
                     slot,
                     number,
                     since: now,
+                    counted: false,
                     said: false,
                 },
             });
+        }
+        if let Some(metrics) = &self.front.instance.metrics {
+            for poll in &mut self.polls {
+                if !poll.counted && poll.is_long(now) {
+                    poll.counted = true;
+                    metrics.stalls.add(1);
+                }
+            }
         }
         let may_warn = self
             .last_warning
@@ -124,10 +135,13 @@ impl Watch {
                 return;
             };
             self.last_warning = Some(now);
-            tracing::warn!(
-                "{what} blocks its thread: what waits or computes for long belongs on `tokio::task::spawn_blocking` or \
-                 into an entrypoint that is not async (said at most once a minute)"
-            );
+            let scope = self.front.scope(poll);
+            context::below(scope.as_ref(), || {
+                tracing::warn!(
+                    "{what} blocks its thread: what waits or computes for long belongs on \
+                     `tokio::task::spawn_blocking` or into an entrypoint that is not async (said at most once a minute)"
+                );
+            });
         }
     }
 
@@ -139,6 +153,9 @@ impl Watch {
                 if now - since >= LONGEST_POLL && !self.said {
                     self.said = true;
                     tracing::error!("{}", self.all_blocked(now));
+                    if let Some(metrics) = &self.front.instance.metrics {
+                        metrics.full_stalls.add(1);
+                    }
                 }
             }
             Some(_) => {
@@ -183,6 +200,14 @@ impl Observed {
 }
 
 impl Front {
+    /// Of the request that a poll is for, or that its task is for.
+    fn scope(&self, poll: &Observed) -> Option<Arc<Scope>> {
+        let at = poll.slot.at();
+        let requests = &self.instance.requests;
+        let request = requests.with_value(at.request, |scope| Arc::clone(scope));
+        request.or_else(|| self.instance.tracker.scope(at.task))
+    }
+
     /// The code behind a poll, and for how long it has been at it; `None` if it is over.
     fn describe(&self, poll: &Observed, now: Instant) -> Option<String> {
         let at = poll.slot.at();

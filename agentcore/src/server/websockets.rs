@@ -20,6 +20,7 @@ use crate::context::{self, Activity, Arrival, Kind};
 use crate::error::BoxError;
 use crate::invoke::internal_error;
 use crate::response::Response;
+use crate::telemetry::Refused;
 use crate::ws::{self, Session};
 
 /// A handshake that is in order.
@@ -106,7 +107,8 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, R
 
 /// Why there is no socket to be had, whatever the handshake says.
 fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response> {
-    let unavailable = |why| {
+    let unavailable = |why, reason| {
+        link.front.count_refused(reason);
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
         Some(come_back(response))
     };
@@ -114,12 +116,12 @@ fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response
         return Some(method_not_allowed("GET"));
     }
     if link.admission == Admission::Crowded {
-        return unavailable("Too many connections");
+        return unavailable("Too many connections", Refused::Connections);
     }
     match link.front.phase.get() {
-        Phase::Starting => return unavailable("Starting"),
+        Phase::Starting => return unavailable("Starting", Refused::NotServing),
         Phase::Serving => {}
-        Phase::Draining => return unavailable("Shutting down"),
+        Phase::Draining => return unavailable("Shutting down", Refused::NotServing),
     }
     if !request.body().is_end_stream() {
         // Where it ends and where frames begin, the two sides could see differently.
@@ -136,7 +138,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     let (stream, ahead) = match connection(upgrade).await {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
-        Err(error) => return tracing::debug!("a websocket was not opened: {error}"),
+        Err(error) => {
+            let say = || tracing::debug!("a websocket was not opened: {error}");
+            return session.scope().enter(say);
+        }
     };
     let scope = Arc::clone(session.scope());
     let workers = link.front.workers.clone();

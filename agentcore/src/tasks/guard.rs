@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::Error as _;
@@ -11,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::TrackerHandle;
+use crate::context::Scope;
+use crate::telemetry::{Current, Outcome};
 
 /// Names one running task; a task that is over never shares its id with a later one.
 ///
@@ -92,6 +95,21 @@ impl TaskGuard {
         &self.tracker
     }
 
+    /// What is current for the task.
+    pub(crate) fn current(&self) -> Option<Current> {
+        self.tracker.current(self.id.0)
+    }
+
+    /// What has become of the task.
+    pub(crate) fn note(&self, outcome: Outcome) {
+        self.tracker.note(self.id.0, outcome);
+    }
+
+    /// Below which the task began.
+    pub(super) fn scope(&self) -> Option<Arc<Scope>> {
+        self.tracker.scope(self.id.0)
+    }
+
     pub(super) fn started(&self) -> Option<Instant> {
         self.tracker.started(self.id.0)
     }
@@ -122,8 +140,8 @@ impl Drop for TaskGuard {
 /// assert_eq!(async_task_info().active_count, 0);
 /// ```
 pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
-    crate::context::with_scope(|tracker, _| TaskGuard {
-        id: TaskId(tracker.begin_task(name.into(), None)),
+    crate::context::with_scope(|tracker, scope| TaskGuard {
+        id: TaskId(tracker.begin_task(name.into(), None, scope)),
         tracker: tracker.clone(),
     })
 }
@@ -145,8 +163,8 @@ pub fn add_async_task(
     name: impl Into<Cow<'static, str>>,
     metadata: impl Into<Option<Value>>,
 ) -> TaskId {
-    crate::context::with_scope(|tracker, _| {
-        TaskId(tracker.begin_task(name.into(), metadata.into()))
+    crate::context::with_scope(|tracker, scope| {
+        TaskId(tracker.begin_task(name.into(), metadata.into(), scope))
     })
 }
 

@@ -133,7 +133,7 @@ fn one_thread(tracker: &BusyTracker, events: Vec<Event>) -> Vec<u64> {
     let (mut living, mut over) = (Vec::new(), Vec::new());
     for event in events {
         match event {
-            Event::Begin => living.push(tracker.begin_task("task".into(), None)),
+            Event::Begin => living.push(tracker.begin_task("task".into(), None, None)),
             Event::End(which) if !living.is_empty() => {
                 let ticket = living.swap_remove(which % living.len());
                 assert!(tracker.end_task(ticket), "a living task was over");

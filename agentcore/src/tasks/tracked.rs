@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{TaskGuard, TimedOut};
+use crate::context::{self, Scope};
 use crate::panics::{self, Panic};
 use crate::stall::{self, At};
+use crate::telemetry::{Current, Outcome};
 
 pin_project! {
     /// A future that is a task until it has completed, failed, panicked or been dropped.
@@ -22,6 +25,24 @@ pin_project! {
         guard: Option<TaskGuard>,
         // Made at the first poll, where tasks may only become so old.
         expiry: Option<Pin<Box<Sleep>>>,
+        // Below which it began. Found at the first poll that is below none: `tokio::spawn` does not take it along.
+        scope: Option<Option<Arc<Scope>>>,
+        // The task's own, found at the first poll where anything is traced.
+        current: Option<Current>,
+    }
+
+    impl<F> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(guard) = this.guard {
+                guard.note(Outcome::Cancelled);
+            }
+            let scope = this.scope.take().flatten();
+            if scope.is_some() || this.current.is_some() {
+                let current = this.current.take().unwrap_or_else(Current::here);
+                context::below(scope.as_ref(), || current.within(|| this.future.set(None)));
+            }
+        }
     }
 }
 
@@ -31,6 +52,8 @@ pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
         future: Some(future),
         guard: Some(guard),
         expiry: None,
+        scope: None,
+        current: None,
     }
 }
 
@@ -63,15 +86,30 @@ impl<F: Future> Future for Tracked<F> {
             }
         }
         let at = At::task(guard.id().ticket());
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
-        let polled = stall::noted(at, || future.poll(cx));
-        match polled {
-            Poll::Ready(_) => this.future.set(None),
-            Poll::Pending => *this.guard = Some(guard),
+        if this.current.is_none() {
+            *this.current = guard.current();
         }
-        polled
+        let current = this.current.clone();
+        let scope = if context::is_within() {
+            None
+        } else {
+            this.scope.get_or_insert_with(|| guard.scope()).as_ref()
+        };
+        context::below(scope, || {
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            let poll = || stall::noted(at, || future.poll(cx));
+            let polled = match current {
+                Some(current) => current.within(poll),
+                None => poll(),
+            };
+            match polled {
+                Poll::Ready(_) => this.future.set(None),
+                Poll::Pending => *this.guard = Some(guard),
+            }
+            polled
+        })
     }
 }
 

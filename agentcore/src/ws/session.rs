@@ -22,6 +22,7 @@ use crate::invoke::internal_error;
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
+use crate::telemetry::Outcome;
 
 /// How a socket is served; see [`Config`](crate::Config).
 #[derive(Clone, Debug)]
@@ -83,6 +84,7 @@ pub(crate) struct Session {
 /// of it.
 struct OnWorkers<T: Send + 'static> {
     value: Option<T>,
+    scope: Arc<Scope>,
     workers: Handle,
 }
 
@@ -96,7 +98,8 @@ impl<T: Send + 'static> Drop for OnWorkers<T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             let drop = async move { panics::drop_caught(value, "a websocket handler") };
-            self.workers.spawn(drop);
+            self.workers
+                .spawn(context::within(Arc::clone(&self.scope), drop));
         }
     }
 }
@@ -136,6 +139,7 @@ impl Session {
             ends,
             settings,
             work: OnWorkers {
+                scope: Arc::clone(activity.scope()),
                 value: Some((handler, activity)),
                 workers: Handle::current(),
             },
@@ -239,10 +243,19 @@ enum Ended {
 
 async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>>) -> Ended {
     match panics::catch(handler).await {
-        Ok(Ok(())) => Ended::Well,
+        Ok(Ok(())) => {
+            context::note(Outcome::Success);
+            Ended::Well
+        }
         Ok(Err(error)) => {
             let failure = with_causes(&*error);
-            if error::is_of_the_client(&*error) {
+            let left = error::is_of_the_client(&*error);
+            context::note(if left {
+                Outcome::Cancelled
+            } else {
+                Outcome::Error
+            });
+            if left {
                 tracing::debug!("websocket handler `{name}` ended: {failure}");
             } else {
                 tracing::error!(
@@ -254,6 +267,7 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
         }
         Err(panic) => {
             panic.log(&format!("websocket handler `{name}`"));
+            context::note(panic.outcome());
             Ended::Badly
         }
     }

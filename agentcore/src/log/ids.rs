@@ -1,0 +1,62 @@
+//! Which request, session and trace a line belongs to.
+
+use crate::context::RequestContext;
+use crate::telemetry;
+
+/// The longest id that a line shows, in characters: a session id may have 256, and whoever sends more is up to something.
+const LONGEST: usize = 256;
+
+/// What is known where a line is written.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    pub(super) request: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) trace: Option<String>,
+    pub(super) span: Option<String>,
+}
+
+impl Ids {
+    /// The caller's. Only asked for when a line is written: a request that writes none pays nothing.
+    pub(super) fn here() -> Self {
+        let context = RequestContext::current();
+        let context = context.as_ref();
+        let span = telemetry::current_span();
+        let remote = || context.and_then(|context| context.trace_context().trace_id());
+        Self {
+            request: context.map(|context| shown(context.request_id())),
+            session: context.and_then(RequestContext::session_id).map(shown),
+            trace: span
+                .map(|(trace, _)| format!("{trace:032x}"))
+                .or_else(remote),
+            span: span.map(|(_, span)| format!("{span:016x}")),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("requestId", &self.request),
+            ("sessionId", &self.session),
+            ("traceId", &self.trace),
+            ("spanId", &self.span),
+        ]
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, id.as_deref()?)))
+    }
+}
+
+/// An id as a line may show it: whoever sent it could have written anything.
+fn shown(id: &str) -> String {
+    let of_printable = |letter: char| if letter.is_control() { ' ' } else { letter };
+    id.chars().take(LONGEST).map(of_printable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_short_and_on_one_line() {
+        assert_eq!(shown("a\tb\nc\u{85}d"), "a b c d");
+        assert_eq!(shown(&"ü".repeat(1000)), "ü".repeat(LONGEST));
+    }
+}

@@ -1,0 +1,42 @@
+//! `GET /metrics`, where it is switched on: answered on the front, without waiting for anybody.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, header};
+
+use super::front::Front;
+use super::service::not_found;
+use crate::response::Response;
+use crate::telemetry::{CONTENT_TYPE, Now, Refused};
+
+impl Front {
+    pub(super) fn count_refused(&self, why: Refused) {
+        if let Some(metrics) = &self.instance.metrics {
+            metrics.refuse(why);
+        }
+    }
+
+    /// The page of metrics.
+    pub(super) fn metrics(&self) -> Response {
+        let Some(metrics) = &self.instance.metrics else {
+            return not_found();
+        };
+        let tracker = &self.instance.tracker;
+        let view = tracker.status();
+        let mut tasks: BTreeMap<_, u64> = BTreeMap::new();
+        for name in tracker.task_names() {
+            *tasks.entry(name).or_default() += 1;
+        }
+        let text = metrics.render(Now {
+            status: view.effective(),
+            changed: view.stamp,
+            tasks: tasks
+                .into_iter()
+                .map(|(name, count)| (name.into_owned(), count))
+                .collect(),
+            workers: self.workers.metrics().num_workers(),
+        });
+        let kind = HeaderValue::from_static(CONTENT_TYPE);
+        Response::text(text).with_header(header::CONTENT_TYPE, kind)
+    }
+}

@@ -1,0 +1,183 @@
+//! Logs, metrics and traces: what an agent tells of itself.
+//!
+//! # Logs
+//!
+//! [`run`](crate::run) sets up a log on stderr: pretty on a terminal, else one flat JSON object a line with the keys of
+//! Python's SDK. Every line that is written below a request says of which one, whoever writes it: a handler, a task, what
+//! [`spawn`](crate::spawn) started, a stream's producer, a socket's handler, the blocking pool of an entrypoint that is not
+//! async, and the library itself. (`tokio::spawn` takes the request along only for an [`async_task`](macro@crate::async_task).)
+//!
+//! | key | |
+//! | --- | --- |
+//! | `timestamp`, `level`, `message`, `logger` | always |
+//! | `requestId`, `sessionId` | below a request |
+//! | `traceId` | of its trace: from `traceparent`, or else `X-Amzn-Trace-Id` |
+//! | `spanId` | of the span that it is written in, where the agent [traces](#traces) itself |
+//! | `errorType`, `errorMessage`, `location`, `stackTrace` | of an error, or a panic |
+//! | any other | the event's own fields: `tracing::info!(city = "Paris", "asked")` |
+//!
+//! What is logged, `AGENTCORE_LOG` says, and how it looks, `AGENTCORE_LOG_FORMAT`. Pings are never logged.
+//!
+//! A program that sets a `tracing` subscriber of its own has these lines as a [layer](log_layer), or asks
+//! [`RequestContext::current`](crate::RequestContext::current) for the ids: it answers wherever an event is recorded.
+//!
+//! # Metrics
+//!
+//! `AGENTCORE_METRICS=true`, or [`Config::metrics`](crate::Config::metrics), has `GET /metrics` answer in Prometheus' text
+//! format. It is answered by the thread that answers pings, and waits for no handler. Off, which is the default, nothing is
+//! counted.
+//!
+//! | metric | |
+//! | --- | --- |
+//! | `agentcore_busy`, `agentcore_status_changed_timestamp_seconds` | what `/ping` says, without asking a custom handler |
+//! | `agentcore_active_tasks{name}` | tasks that run; beyond the 100 most frequent names, `(others)` |
+//! | `agentcore_invocations_in_flight` | not answered whole |
+//! | `agentcore_invocations_total{outcome}` | over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (nobody waited any more), `cut_off` (by the shutdown) |
+//! | `agentcore_invocation_duration_seconds` | histogram from 1 ms to 8 h: from the head to the last byte of the reply |
+//! | `agentcore_refused_total{reason}` | `not_serving`, `connections`, `invocations`, `session` |
+//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_connections_…` | |
+//! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | of bodies |
+//! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
+//! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |
+//!
+//! # Traces
+//!
+//! [`outbound_headers`](crate::outbound_headers) makes calls to other services a part of the request's trace and session,
+//! in every build. For spans of its own the agent needs the feature `otel`, and somebody who takes them:
+//!
+//! ```toml
+//! agentcore = { path = "../agentcore/agentcore", features = ["otel"] }
+//! ```
+//!
+//! ```sh
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run
+//! ```
+//!
+//! | span | what is in it |
+//! | --- | --- |
+//! | `invoke_agent <agent>` | an invocation or a socket, from its head to its last byte: `gen_ai.operation.name`, `gen_ai.agent.name` (the service's), `gen_ai.agent.id` (the runtime's ARN), `gen_ai.conversation.id` (the session), `agentcore.request.id`, `agentcore.outcome`, `http.response.status_code` |
+//! | `task <name>` | an [`async_task`](macro@crate::async_task), from its call, and what [`spawn`](crate::spawn), [`track`](crate::track) and [`add_async_task`](crate::add_async_task) begin |
+//! | `stream` | a streamed reply, from its first chunk |
+//! | any other | the program's own `tracing` spans of level `INFO` and above, within these |
+//!
+//! All of them carry `session.id` and the gateway's routing experiment, if there is one; and the scope
+//! `opentelemetry.instrumentation.agentcore_rust`, by which AgentCore's evaluations know whose spans to look at. Prompts,
+//! replies and the texts of errors and panics are not in them. Pings are never traced.
+//!
+//! A request's trace is the one that its `traceparent`, or else its `X-Amzn-Trace-Id`, names, and if that is not sampled,
+//! neither are its spans. A trace that begins here is sampled as `OTEL_TRACES_SAMPLER` says; all are by default.
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_METRICS_ENDPOINT` | where to, by OTLP over HTTP with protobuf; without one nothing is sent |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TIMEOUT`, `…_CERTIFICATE`, and those of one signal | as OpenTelemetry has them; a certificate is a PEM file of whom to trust in the system's place |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | who sends; the program's name by default |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_METRIC_EXPORT_INTERVAL` | as OpenTelemetry has them |
+//! | `OTEL_SDK_DISABLED=true`, `OTEL_TRACES_EXPORTER=none`, `OTEL_METRICS_EXPORTER=none` | switch off all, all, or the metrics |
+//!
+//! On Amazon Bedrock AgentCore Runtime there is no collector. Where the platform sets `AGENT_OBSERVABILITY_ENABLED=true` and
+//! nobody an endpoint, spans go straight to X-Ray of `AWS_REGION`, signed with the runtime's credentials. That needs the
+//! feature `otel-aws`, the permission `xray:PutTraceSegments` for the runtime's role, and CloudWatch Transaction Search in
+//! the account. Metrics go to collectors only.
+//!
+//! Spans are sent from a thread of their own, and the last of them, within 3 s, when the server has stopped. A collector that
+//! is slow, broken or not there costs spans, and a warning a minute; no request waits for it.
+
+mod metrics;
+mod observed;
+#[cfg(feature = "otel")]
+mod otel;
+#[cfg(not(feature = "otel"))]
+#[path = "telemetry/no_otel.rs"]
+mod otel;
+pub(crate) mod outbound;
+mod outcome;
+mod prometheus;
+
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::Environment;
+use crate::config::LogFormat;
+pub(crate) use metrics::{Metrics, Now, Refused};
+pub(crate) use observed::{Observed, Stream};
+pub(crate) use otel::{Current, Span, Traced, current_span, flush, is_on, start};
+pub(crate) use outcome::Outcome;
+pub(crate) use prometheus::CONTENT_TYPE;
+
+/// The log's lines, as a layer for a `tracing` subscriber of one's own; they go to stderr.
+///
+/// `AGENTCORE_LOG_FORMAT` says how they look; which events are written is the subscriber's own matter.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use tracing_subscriber::filter::LevelFilter;
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: serde_json::Value) -> serde_json::Value {
+///     event
+/// }
+///
+/// fn main() -> ExitCode {
+///     let subscriber = tracing_subscriber::registry()
+///         .with(LevelFilter::INFO)
+///         // And any other layer.
+///         .with(agentcore::telemetry::log_layer());
+///     tracing::subscriber::set_global_default(subscriber).expect("no other subscriber");
+///     agentcore::run()
+/// }
+/// ```
+#[must_use = "a layer does nothing until a subscriber has it"]
+pub fn log_layer<S>() -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    LogFormat::of_environment(&Environment::of_process()).layer()
+}
+
+/// Makes spans of the program's own `tracing` spans, for a subscriber of one's own; see [traces](self#traces). With the
+/// feature `otel`.
+///
+/// Nothing where the environment asks for no traces. Spans of level `INFO` and above are taken.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use tracing_subscriber::filter::LevelFilter;
+/// use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+///
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: serde_json::Value) -> serde_json::Value {
+///     event
+/// }
+///
+/// fn main() -> ExitCode {
+///     let subscriber = tracing_subscriber::registry()
+///         .with(agentcore::telemetry::span_layer())
+///         .with(agentcore::telemetry::log_layer().with_filter(LevelFilter::WARN));
+///     tracing::subscriber::set_global_default(subscriber).expect("no other subscriber");
+///     agentcore::run()
+/// }
+/// ```
+#[cfg(feature = "otel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
+#[must_use = "a layer does nothing until a subscriber has it"]
+pub fn span_layer<S>() -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    start(&Environment::of_process());
+    spans()
+}
+
+/// The same, of what has been set up.
+#[cfg(feature = "otel")]
+pub(crate) fn spans<S>() -> Option<impl Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    otel::span_layer()
+}

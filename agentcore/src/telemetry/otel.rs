@@ -1,0 +1,25 @@
+//! Traces and metrics by OpenTelemetry, behind the feature `otel`.
+//!
+//! ```text
+//! setup ── one pipeline for the process: spans in batches, metrics once a minute, each on a thread of the SDK's
+//! span  ── the spans of requests, tasks and streams, and which of them is current where
+//! ids   ── random ids from the system, baggage onto every span
+//! send  ── HTTP to the collector; tls and, for AWS itself, sign
+//! ```
+//!
+//! The SDK still changes from release to release: nothing of it is in a public signature.
+
+mod ids;
+mod instruments;
+mod send;
+mod setup;
+#[cfg(feature = "otel-aws")]
+mod sign;
+mod span;
+mod tls;
+
+pub(crate) use setup::{flush, is_on, span_layer, start};
+pub(crate) use span::{Current, Span, Traced, current_span, inject};
+
+/// The name of our instrumentation scope. AgentCore's evaluations look at spans only if it begins like this.
+const SCOPE: &str = "opentelemetry.instrumentation.agentcore_rust";

@@ -1,0 +1,100 @@
+//! AWS's signature, version 4, for X-Ray's endpoint.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::BehaviorVersion;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_http_client::tls;
+use bytes::Bytes;
+use http::Request;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::error::BoxError;
+
+/// How long before they expire credentials are asked for anew.
+const EARLY: Duration = Duration::from_secs(300);
+
+/// For those that do not say when they expire.
+const KEEP: Duration = Duration::from_secs(900);
+
+#[derive(Debug)]
+pub(super) struct Signer {
+    region: String,
+    /// Found at the first export: a start has no time for it, and a snapshot must have none.
+    provider: OnceCell<SharedCredentialsProvider>,
+    /// What was given out last, and until when it is good.
+    credentials: Mutex<Option<(Credentials, SystemTime)>>,
+}
+
+impl Signer {
+    pub(super) fn new(region: String) -> Self {
+        Self {
+            region,
+            provider: OnceCell::new(),
+            credentials: Mutex::new(None),
+        }
+    }
+
+    /// `request`, signed with the credentials of the environment, the container or the machine.
+    pub(super) async fn sign(
+        &self,
+        mut request: Request<Bytes>,
+    ) -> Result<Request<Bytes>, BoxError> {
+        let identity = self.credentials().await?.into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("xray")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let headers = request.headers().iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            request.uri().to_string(),
+            headers,
+            SignableBody::Bytes(request.body()),
+        )?;
+        let (instructions, _) = sign(signable, &params)?.into_parts();
+        instructions.apply_to_request_http1x(&mut request);
+        Ok(request)
+    }
+
+    async fn credentials(&self) -> Result<Credentials, BoxError> {
+        let mut known = self.credentials.lock().await;
+        let now = SystemTime::now();
+        if let Some((credentials, until)) = &*known {
+            if now < *until {
+                return Ok(credentials.clone());
+            }
+        }
+        let provider = self.provider.get_or_try_init(|| self.find()).await?;
+        let credentials = provider.provide_credentials().await?;
+        let until = credentials
+            .expiry()
+            .map_or(now + KEEP, |expiry| expiry - EARLY);
+        *known = Some((credentials.clone(), until));
+        Ok(credentials)
+    }
+
+    async fn find(&self) -> Result<SharedCredentialsProvider, BoxError> {
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let client = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls)
+            .build_https();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(aws_config::Region::new(self.region.clone()))
+            .http_client(client)
+            .load()
+            .await;
+        Ok(config
+            .credentials_provider()
+            .ok_or("there are no AWS credentials")?)
+    }
+}

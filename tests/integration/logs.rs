@@ -1,0 +1,218 @@
+//! Every line below a request says which one it belongs to.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::websocket::{FINAL, TEXT, handshake, masked};
+use crate::support::{Agent, Client};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+const IDS: &str = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: session-1\r\n\
+                   X-Amzn-Bedrock-AgentCore-Runtime-Request-Id: request-1\r\n\
+                   traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+
+fn agent(environment: &[(&str, &str)]) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_telemetry"), environment)
+}
+
+/// An invocation with `headers`.
+fn send(agent: &Agent, headers: &str, event: &Value) -> Client {
+    let body = event.to_string();
+    let length = body.len();
+    let request = format!(
+        "POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    agent.connect().send(request.as_bytes())
+}
+
+/// Stops the agent; everything that it said, by message.
+fn lines(agent: Agent) -> BTreeMap<String, Value> {
+    agent.signal("TERM");
+    let (_, log) = agent.wait();
+    let lines = log.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| {
+            panic!("{error} in {line:?}");
+        });
+        (
+            line["message"].as_str().expect("a message").to_owned(),
+            line,
+        )
+    });
+    lines.collect()
+}
+
+/// The line that begins with `message`.
+fn line<'a>(lines: &'a BTreeMap<String, Value>, message: &str) -> &'a Value {
+    let found = lines.iter().find(|(known, _)| known.starts_with(message));
+    found
+        .unwrap_or_else(|| panic!("no line {message:?} among {lines:#?}"))
+        .1
+}
+
+fn has_ids(line: &Value) {
+    let ids = ["requestId", "sessionId", "traceId"].map(|key| line[key].as_str());
+    assert_eq!(
+        ids,
+        [Some("request-1"), Some("session-1"), Some(TRACE)],
+        "{line}"
+    );
+}
+
+#[test]
+fn handlers_tasks_and_what_they_spawn() {
+    let agent = agent(&[]);
+    let reply = send(&agent, IDS, &json!({ "action": "everywhere" })).reply();
+    assert_eq!(
+        reply.json(),
+        json!({ "request": "request-1", "session": "session-1", "trace": TRACE })
+    );
+    let lines = lines(agent);
+    for message in [
+        "from the handler",
+        "from a task",
+        "from a task again",
+        "from a task that tokio spawned",
+        "from a task that tokio spawned again",
+        "from the background",
+        "from a drop",
+    ] {
+        has_ids(&lines[message]);
+    }
+    let handler = &lines["from the handler"];
+    assert_eq!(handler["city"], "Paris");
+    assert_eq!(handler["level"], "INFO");
+    assert_eq!(handler["logger"], "telemetry");
+    assert_eq!(handler["field.requestId"], "forged");
+    let stop = line(&lines, "SIGTERM");
+    assert_eq!(stop.get("requestId"), None, "of no request: {stop}");
+}
+
+#[test]
+fn streams_and_how_they_fail() {
+    let agent = agent(&[]);
+    send(&agent, IDS, &json!({ "action": "stream" })).reply();
+    let lines = lines(agent);
+    for message in [
+        "from the stream",
+        "from a task of the stream",
+        "the stream failed",
+    ] {
+        has_ids(line(&lines, message));
+    }
+}
+
+#[test]
+fn what_the_library_says_about_a_request() {
+    let agent = agent(&[]);
+    for action in ["error", "refuse", "panic"] {
+        send(&agent, IDS, &json!({ "action": action })).reply();
+    }
+    let lines = lines(agent);
+    for message in [
+        "entrypoint `handler` failed: it is broken",
+        "entrypoint `handler` answered 418",
+        "entrypoint `handler` panicked",
+    ] {
+        has_ids(line(&lines, message));
+    }
+    assert_eq!(
+        line(&lines, "entrypoint `handler` panicked")["errorType"],
+        "panic"
+    );
+}
+
+#[test]
+fn a_handler_that_is_not_async() {
+    let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &[]);
+    send(&agent, IDS, &json!({ "panic": true })).reply();
+    has_ids(line(&lines(agent), "entrypoint `handler` panicked"));
+}
+
+/// These the front says, and the stall detector in it.
+#[test]
+fn what_is_said_from_outside_the_request() {
+    let agent = agent(&[
+        ("AGENTCORE_WORKER_THREADS", "2"),
+        ("AGENTCORE_SHUTDOWN_GRACE", "0s"),
+    ]);
+    let blocks = json!({ "action": "block", "seconds": 2 });
+    send(&agent, IDS, &blocks).reply();
+    send(&agent, IDS, &json!({ "action": "detach" })).reply();
+    let _hangs = send(&agent, IDS, &json!({ "action": "hang" }));
+    let blocks = agent.line_with("blocks its thread");
+    has_ids(&serde_json::from_str(&blocks).expect("JSON"));
+    for _ in 0..2 {
+        agent.line_with("it hangs");
+    }
+    let lines = lines(agent);
+    has_ids(line(&lines, "cut off: task `hang`"));
+    has_ids(line(&lines, "cut off: task `tests/fixtures/telemetry.rs"));
+}
+
+#[test]
+fn sockets() {
+    let agent = agent(&[]);
+    let mut client = agent.connect().send(handshake(IDS).as_bytes());
+    assert_eq!(client.head().0, 101);
+    client.write(&masked(FINAL | TEXT, b"hello"));
+    for message in [
+        "from the socket's handler",
+        "from a task of the socket",
+        "websocket handler `talk` failed",
+    ] {
+        let line = agent.line_with(message);
+        has_ids(&serde_json::from_str(&line).expect("JSON"));
+    }
+}
+
+#[test]
+fn an_id_is_made_up_where_none_is_sent_and_x_rays_trace_is_told_as_w3cs() {
+    let agent = agent(&[]);
+    let headers = "X-Amzn-Trace-Id: Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Sampled=1\r\n";
+    let reply = send(&agent, headers, &json!({})).reply().json();
+    let lines = lines(agent);
+    let line = &lines["from the handler"];
+    assert_eq!(line["requestId"], reply["request"]);
+    assert_eq!(line["requestId"].as_str().map(str::len), Some(36));
+    assert_eq!(line.get("sessionId"), None);
+    assert_eq!(line["traceId"], TRACE);
+}
+
+#[test]
+fn what_a_client_calls_itself_stays_short_and_on_its_line() {
+    let long = "x".repeat(10_000);
+    for format in ["json", "pretty"] {
+        let agent = agent(&[("AGENTCORE_LOG_FORMAT", format)]);
+        let headers = format!(
+            "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: \"a\"\\\t{{}}\r\n\
+             X-Amzn-Bedrock-AgentCore-Runtime-Request-Id: {long}\r\n"
+        );
+        send(&agent, &headers, &json!({})).reply();
+        let line = agent.line_with("from the handler");
+        assert!(line.len() < 1000, "{line}");
+        if format == "json" {
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            assert_eq!(line["sessionId"], "\"a\"\\ {}");
+        } else {
+            let id = "x".repeat(256);
+            let end =
+                format!(" city=Paris field.requestId=forged requestId={id} sessionId=\"a\"\\ {{}}");
+            assert!(line.ends_with(&end), "{line}");
+        }
+    }
+}
+
+#[test]
+fn pings_are_not_logged_however_much_is() {
+    let agent = agent(&[("AGENTCORE_LOG", "debug")]);
+    for _ in 0..100 {
+        agent.ping();
+    }
+    let lines = lines(agent);
+    assert!(
+        lines.keys().all(|line| line.starts_with("SIGTERM")),
+        "{lines:#?}"
+    );
+}

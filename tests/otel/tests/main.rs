@@ -1,0 +1,11 @@
+//! Real agents, and a real receiver of OTLP over HTTP.
+
+#[allow(dead_code, reason = "shared with a larger suite")]
+#[path = "../../integration/support.rs"]
+mod support;
+
+mod aws;
+mod metrics;
+mod receiver;
+mod traces;
+mod trouble;

@@ -1,0 +1,352 @@
+//! Spans: which, of what, and below what.
+
+use serde_json::{Value, json};
+
+use crate::receiver::{Receiver, Span, attribute};
+use crate::support::websocket::{CLOSE, FINAL, TEXT, handshake, masked};
+use crate::support::{Agent, Client, Reply};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+const EXPERIMENT: &str = "arn:aws:bedrock-agentcore:eu-west-1:123456789012:experiment/e";
+
+fn ids() -> String {
+    format!(
+        "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id: session-1\r\n\
+         X-Amzn-Bedrock-AgentCore-Runtime-Request-Id: request-1\r\n\
+         traceparent: 00-{TRACE}-{PARENT}-01\r\n\
+         tracestate: vendor=value\r\n\
+         baggage: tenant=acme,aws.agentcore.gateway.routing_experiment_arn={EXPERIMENT}\r\n"
+    )
+}
+
+/// An agent that sends what it has at once.
+fn start(binary: &str, receiver: &Receiver, more: &[(&str, &str)]) -> Agent {
+    let url = receiver.url();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+    ];
+    Agent::start(binary, &[&environment, more].concat())
+}
+
+fn traced(receiver: &Receiver) -> Agent {
+    start(env!("CARGO_BIN_EXE_traced"), receiver, &[])
+}
+
+fn send(agent: &Agent, headers: &str, event: &Value) -> Reply {
+    let body = event.to_string();
+    let length = body.len();
+    let request = format!(
+        "POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    agent.connect().send(request.as_bytes()).reply()
+}
+
+fn find<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let names: Vec<_> = spans.iter().map(|span| &span.span.name).collect();
+    spans
+        .iter()
+        .find(|span| span.span.name == name)
+        .unwrap_or_else(|| panic!("no span {name} among {names:?}"))
+}
+
+#[test]
+fn a_trace_of_the_llm_agent_with_its_task_arrives_whole() {
+    let receiver = Receiver::start();
+    let resource = "service.name=weather.DEFAULT,aws.service.type=gen_ai_agent,\
+                    cloud.resource_id=arn:aws:bedrock:runtime/weather/runtime-endpoint/DEFAULT";
+    let agent = start(
+        env!("CARGO_BIN_EXE_llm_agent"),
+        &receiver,
+        &[("OTEL_RESOURCE_ATTRIBUTES", resource)],
+    );
+    let prompt = json!({ "prompt": "how warm is it in Paris?" });
+    let reply = send(&agent, &ids(), &prompt);
+    assert_eq!(reply.events().concat_texts(), "It is 15 degrees in Paris.");
+    for _ in 0..10 {
+        agent.ping();
+    }
+    let spans = receiver.spans(3);
+    assert_eq!(spans.len(), 3, "{spans:#?}");
+
+    let request = find(&spans, "invoke_agent weather");
+    assert_eq!(request.parent(), PARENT);
+    assert_eq!(request.span.kind, 2, "a server's");
+    assert_eq!(request.span.trace_state, "vendor=value");
+    for (key, value) in [
+        ("gen_ai.operation.name", "invoke_agent"),
+        ("gen_ai.agent.name", "weather"),
+        ("gen_ai.agent.id", "arn:aws:bedrock:runtime/weather"),
+        ("gen_ai.conversation.id", "session-1"),
+        ("agentcore.request.id", "request-1"),
+        ("code.function.name", "handler"),
+        ("http.response.status_code", "200"),
+        ("agentcore.outcome", "success"),
+    ] {
+        assert_eq!(request.attribute(key).as_deref(), Some(value), "{key}");
+    }
+    let stream = find(&spans, "stream");
+    assert_eq!(stream.parent(), request.id());
+    let task = find(&spans, "task tool");
+    assert!(
+        [request.id(), stream.id()].contains(&task.parent()),
+        "{task:#?}"
+    );
+    for span in &spans {
+        assert_eq!(span.trace(), TRACE);
+        assert_eq!(span.status(), 0);
+        assert!(
+            span.scope.starts_with("opentelemetry.instrumentation."),
+            "{}",
+            span.scope
+        );
+        assert_eq!(span.attribute("session.id").as_deref(), Some("session-1"));
+        let experiment = "aws.agentcore.gateway.routing_experiment_arn";
+        assert_eq!(span.attribute(experiment).as_deref(), Some(EXPERIMENT));
+        assert_eq!(
+            span.attribute("tenant"),
+            None,
+            "the rest is not ours to show"
+        );
+        let service = attribute(&span.resource, "service.name");
+        assert_eq!(service.as_deref(), Some("weather.DEFAULT"));
+        assert!(span.span.start_time_unix_nano <= span.span.end_time_unix_nano);
+        assert!(request.span.start_time_unix_nano <= span.span.start_time_unix_nano);
+    }
+}
+
+/// For streams of words.
+trait ConcatTexts {
+    fn concat_texts(&self) -> String;
+}
+
+impl ConcatTexts for Vec<Value> {
+    fn concat_texts(&self) -> String {
+        self.iter().filter_map(Value::as_str).collect()
+    }
+}
+
+#[test]
+fn ids_agree_in_replies_logs_spans_and_calls() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let reply = send(&agent, &ids(), &json!({ "action": "step" })).json();
+    // Request, around, step, work.
+    let spans = receiver.spans(4);
+    let request = find(&spans, "invoke_agent traced");
+    assert_eq!(
+        reply["request"],
+        request.attribute("agentcore.request.id").unwrap()
+    );
+    assert_eq!(reply["trace"], request.trace());
+
+    let (id, trace) = (request.id(), request.trace());
+    let outbound = &reply["outbound"];
+    assert_eq!(outbound["traceparent"], format!("00-{trace}-{id}-01"));
+    let (time, random) = trace.split_at(8);
+    let x_ray = format!("Root=1-{time}-{random};Parent={id};Sampled=1");
+    assert_eq!(outbound["x-amzn-trace-id"], x_ray);
+    assert_eq!(outbound["tracestate"], "vendor=value");
+    assert_eq!(
+        outbound["x-amzn-bedrock-agentcore-runtime-session-id"],
+        "session-1"
+    );
+    let baggage = outbound["baggage"].as_str().expect("baggage");
+    assert!(
+        baggage.contains("tenant=acme") && baggage.contains("session.id=session%2D1"),
+        "{baggage}"
+    );
+
+    let around = find(&spans, "around");
+    let step = find(&spans, "task step");
+    let work = find(&spans, "work");
+    assert_eq!(around.parent(), id);
+    assert_eq!(step.parent(), around.id());
+    assert_eq!(work.parent(), step.id());
+    assert_eq!(work.attribute("city").as_deref(), Some("Paris"));
+    assert_eq!(
+        reply["inner"]["traceparent"],
+        format!("00-{trace}-{}-01", work.id())
+    );
+    for (message, span) in [
+        ("in the handler", request),
+        ("in the step", step),
+        ("in the work", work),
+    ] {
+        let line: Value = serde_json::from_str(&agent.line_with(message)).expect("JSON");
+        assert_eq!(line["requestId"], "request-1");
+        assert_eq!(line["traceId"], span.trace(), "{line}");
+        assert_eq!(line["spanId"], span.id(), "{line}");
+    }
+}
+
+#[test]
+fn work_that_is_spawned_stays_in_its_trace() {
+    for action in ["tokio", "spawn", "blocking", "stream"] {
+        let receiver = Receiver::start();
+        let agent = traced(&receiver);
+        send(&agent, &ids(), &json!({ "action": action }));
+        let spans = receiver.spans(3);
+        let request = find(&spans, "invoke_agent traced");
+        assert!(spans.iter().all(|span| span.trace() == TRACE), "{spans:#?}");
+        match action {
+            "tokio" => assert_eq!(find(&spans, "task step").parent(), request.id()),
+            "blocking" => {
+                let inner = find(&spans, "in the background");
+                let task = spans.iter().find(|span| span.id() == inner.parent());
+                let task = task.expect("a task around it");
+                assert!(
+                    task.span
+                        .name
+                        .starts_with("task tests/otel/fixtures/traced.rs:")
+                );
+                assert_eq!(task.parent(), request.id());
+            }
+            "stream" => {
+                let spans = receiver.spans(4);
+                let stream = find(&spans, "stream");
+                assert_eq!(stream.parent(), request.id());
+                assert_eq!(find(&spans, "task step").parent(), stream.id());
+            }
+            _ => assert_eq!(
+                find(&spans, "work").parent(),
+                find(&spans, "task step").id()
+            ),
+        }
+    }
+}
+
+#[test]
+fn spans_say_how_it_ended() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let mut seen = 0;
+    for (action, count, outcome, status, is_error) in [
+        ("", 1, "success", 200, false),
+        ("error", 1, "error", 500, true),
+        ("refuse", 1, "client_error", 418, false),
+        ("panic", 1, "panic", 500, true),
+        ("late", 2, "timeout", 504, true),
+        ("task panic", 2, "panic", 500, true),
+        ("broken stream", 2, "error", 200, true),
+    ] {
+        agent.invoke(json!({ "action": action }));
+        let spans = receiver.spans(seen + count);
+        let new = &spans[seen..];
+        seen += count;
+        assert_eq!(new.len(), count, "{action}: {new:#?}");
+        let request = find(new, "invoke_agent traced");
+        assert_eq!(
+            request.attribute("agentcore.outcome").as_deref(),
+            Some(outcome)
+        );
+        assert_eq!(
+            request.attribute("http.response.status_code"),
+            Some(status.to_string())
+        );
+        assert_eq!(request.status(), if is_error { 2 } else { 0 }, "{action}");
+        let error = request.attribute("error.type");
+        assert_eq!(error.as_deref(), is_error.then_some(outcome));
+        for (name, outcome) in [
+            ("task hang", "cancelled"),
+            ("task breaks", "panic"),
+            ("stream", "error"),
+        ] {
+            if let Some(span) = new.iter().find(|span| span.span.name == name) {
+                assert_eq!(
+                    span.attribute("agentcore.outcome").as_deref(),
+                    Some(outcome),
+                    "{name}"
+                );
+            }
+        }
+        assert!(!format!("{new:?}").contains("secret"), "{new:#?}");
+    }
+}
+
+#[test]
+fn a_trace_that_is_not_sampled_is_not_sent_and_stays_so() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let w3c = format!("traceparent: 00-{TRACE}-{PARENT}-00\r\n");
+    let x_ray = "X-Amzn-Trace-Id: Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Sampled=0\r\n";
+    for headers in [w3c.as_str(), x_ray] {
+        let reply = send(&agent, headers, &json!({ "action": "step" })).json();
+        let parent = reply["outbound"]["traceparent"].as_str().expect("a parent");
+        assert!(parent.starts_with(&format!("00-{TRACE}-")), "{parent}");
+        assert!(parent.ends_with("-00"), "{parent}");
+        let inner = reply["inner"]["x-amzn-trace-id"]
+            .as_str()
+            .expect("a parent");
+        assert!(inner.ends_with(";Sampled=0"), "{inner}");
+    }
+    // One that is sent, behind them.
+    send(&agent, "", &json!({}));
+    let spans = receiver.spans(1);
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    assert_ne!(spans[0].trace(), TRACE);
+}
+
+#[test]
+fn x_rays_header_is_as_good() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let root = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736";
+    let header = format!("X-Amzn-Trace-Id: {root};Parent={PARENT};Sampled=1\r\n");
+    send(&agent, &header, &json!({}));
+    let spans = receiver.spans(1);
+    assert_eq!(
+        (spans[0].trace().as_str(), spans[0].parent().as_str()),
+        (TRACE, PARENT)
+    );
+    // The trace alone, of which ours is then the first span.
+    let reply = send(&agent, &format!("X-Amzn-Trace-Id: {root}\r\n"), &json!({})).json();
+    let spans = receiver.spans(2);
+    assert_eq!(spans[1].trace(), TRACE);
+    assert_eq!(spans[1].parent(), "");
+    assert_eq!(reply["trace"], TRACE);
+    // And the next one is not taken for it.
+    send(&agent, "", &json!({}));
+    assert_ne!(receiver.spans(3)[2].trace(), TRACE);
+}
+
+#[test]
+fn a_socket_is_one_span_from_its_handshake_to_its_end() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let mut client: Client = agent.connect().send(handshake(&ids()).as_bytes());
+    assert_eq!(client.head().0, 101);
+    client.write(&masked(FINAL | TEXT, b"hello"));
+    // Its task, and the span in it.
+    receiver.spans(2);
+    client.write(&masked(FINAL | CLOSE, &[]));
+    client.rest();
+    let spans = receiver.spans(3);
+    let socket = find(&spans, "invoke_agent traced");
+    assert_eq!(socket.parent(), PARENT);
+    assert_eq!(socket.attribute("url.path").as_deref(), Some("/ws"));
+    assert_eq!(
+        socket.attribute("agentcore.outcome").as_deref(),
+        Some("success")
+    );
+    assert_eq!(find(&spans, "task step").parent(), socket.id());
+}
+
+#[test]
+fn a_program_may_have_a_subscriber_and_a_runtime_of_its_own() {
+    let receiver = Receiver::start();
+    let agent = start(env!("CARGO_BIN_EXE_own_subscriber"), &receiver, &[]);
+    send(&agent, &ids(), &json!({}));
+    let spans = receiver.spans(2);
+    let own = find(&spans, "of my own");
+    assert_eq!(
+        own.parent(),
+        find(&spans, "invoke_agent own_subscriber").id()
+    );
+    let line: Value = serde_json::from_str(&agent.line_with("in my own span")).expect("JSON");
+    assert_eq!(line["requestId"], "request-1");
+    assert_eq!(line["spanId"], own.id());
+}

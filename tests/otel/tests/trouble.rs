@@ -1,0 +1,153 @@
+//! Receivers that are slow, broken or not there; and none at all.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::receiver::Receiver;
+use crate::support::Agent;
+
+fn start(url: &str, more: &[(&str, &str)]) -> Agent {
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ];
+    Agent::start(env!("CARGO_BIN_EXE_traced"), &[&environment, more].concat())
+}
+
+fn answers_quickly(agent: &Agent) {
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(agent.invoke(json!({ "action": "step" })).status, 200);
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+}
+
+/// Only those of the exporter: what the agent itself is at, it says at every level.
+fn warnings(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter(|line| line.contains("\"WARN\""))
+        .collect()
+}
+
+#[test]
+fn what_is_left_is_sent_when_the_agent_stops() {
+    let receiver = Receiver::start();
+    // With the SDK's own delay of five seconds: what comes, comes of the stop.
+    let agent = start(&receiver.url(), &[]);
+    agent.invoke(json!({ "action": "step" }));
+    agent.signal("TERM");
+    assert_eq!(agent.wait().0.code(), Some(0));
+    assert_eq!(receiver.count(), 4);
+}
+
+#[test]
+fn a_receiver_that_does_not_answer_holds_nothing_up() {
+    // Accepted by the kernel, and never read.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
+    answers_quickly(&agent);
+    let began = Instant::now();
+    agent.signal("TERM");
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(
+        log.contains("the last traces were not sent within 3s"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_receiver_that_is_not_there_is_said_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!(
+        "http://user:secret@{}",
+        listener.local_addr().expect("an address")
+    );
+    drop(listener);
+    let agent = start(
+        &url,
+        &[
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                "authorization=Bearer%20secret",
+            ),
+        ],
+    );
+    answers_quickly(&agent);
+    agent.signal("TERM");
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(0));
+    let warnings = warnings(&log);
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(
+        warnings[0].contains("traces could not be sent to http://127.0.0.1:"),
+        "{log}"
+    );
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn a_receiver_that_refuses_is_said_with_its_status_and_gets_the_headers() {
+    let receiver = Receiver::answering("403 Forbidden");
+    let agent = start(
+        &receiver.url(),
+        &[
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=k1"),
+        ],
+    );
+    agent.invoke(json!({}));
+    agent.line_with("it answers 403 Forbidden");
+    assert_eq!(receiver.requests(1)[0].header("x-api-key"), Some("k1"));
+}
+
+#[test]
+fn nothing_is_sent_where_it_is_switched_off() {
+    let receiver = Receiver::start();
+    for off in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        let agent = start(&receiver.url(), &[off]);
+        let reply = agent.invoke(json!({ "action": "step" })).json();
+        assert_eq!(reply["outbound"], json!({}));
+        agent.signal("TERM");
+        agent.wait();
+        assert_eq!(receiver.count(), 0);
+    }
+}
+
+#[test]
+fn the_sampler_is_the_environments() {
+    let receiver = Receiver::start();
+    let agent = start(&receiver.url(), &[("OTEL_TRACES_SAMPLER", "always_off")]);
+    agent.invoke(json!({ "action": "step" }));
+    agent.signal("TERM");
+    agent.wait();
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn over_tls_to_those_that_are_trusted() {
+    let (receiver, certificate) = Receiver::over_tls("trusted");
+    let certificate = certificate.to_str().expect("a path");
+    let quick = ("OTEL_BSP_SCHEDULE_DELAY", "20");
+    let agent = start(&receiver.https_url(), &[quick]);
+    agent.invoke(json!({}));
+    let line = agent.line_with("traces could not be sent to https://localhost:");
+    assert!(line.contains("certificate"), "{line}");
+    drop(agent);
+    let trust = ("OTEL_EXPORTER_OTLP_CERTIFICATE", certificate);
+    let agent = start(&receiver.https_url(), &[quick, trust]);
+    agent.invoke(json!({}));
+    assert_eq!(receiver.spans(1).len(), 1);
+}
