@@ -4,21 +4,17 @@ mod ids;
 mod line;
 mod writer;
 
-use std::fmt;
 use std::io::IsTerminal as _;
 
 use serde_json::Value;
-use tracing::{Event, Subscriber};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Setting, table};
 use line::Line;
-use writer::EventWriter;
 pub(crate) use writer::{flush, line, never_wait};
 
 /// What is logged.
@@ -96,9 +92,7 @@ impl Log {
             let _ = tracing::subscriber::set_global_default(subscriber);
             return;
         }
-        let subscriber = tracing_subscriber::registry()
-            .with(self.filter.0)
-            .with(self.format.layer());
+        let subscriber = Bare.with(self.filter.0).with(self.format.layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
 }
@@ -118,13 +112,8 @@ impl LogFormat {
     }
 
     /// Writes every event as a line.
-    pub(crate) fn layer<S>(self) -> impl Layer<S> + Send + Sync + use<S>
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        tracing_subscriber::fmt::layer()
-            .with_writer(EventWriter::default)
-            .event_format(Lines(self))
+    pub(crate) fn layer<S: Subscriber>(self) -> impl Layer<S> + Send + Sync + use<S> {
+        Lines(self)
     }
 
     /// A line of its own, whatever the filter says: the start, and why there was none.
@@ -133,22 +122,36 @@ impl LogFormat {
     }
 }
 
-/// Formats events.
 struct Lines(LogFormat);
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        writeln!(writer, "{}", Line::of(event).render(self.0))
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        line(Line::of(event).render(self.0));
     }
+}
+
+/// A subscriber that is nothing but its layers. (tracing-subscriber's registry would keep the data of every span for them,
+/// and there is nobody here who asks for it.)
+struct Bare;
+
+impl Subscriber for Bare {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ mod prometheus;
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
+#[cfg(feature = "otel")]
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Environment;
@@ -131,10 +132,7 @@ pub(crate) use prometheus::CONTENT_TYPE;
 /// }
 /// ```
 #[must_use = "a layer does nothing until a subscriber has it"]
-pub fn log_layer<S>() -> impl Layer<S> + Send + Sync
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
+pub fn log_layer<S: Subscriber>() -> impl Layer<S> + Send + Sync {
     LogFormat::of_environment(&Environment::of_process()).layer()
 }
 

@@ -12,6 +12,7 @@ use super::headers;
 use super::scope::{self, Scope};
 use super::trace::RemoteSpan;
 use crate::extract::{FromInvocation, Invocation};
+use crate::os;
 
 /// What is known about the request that is being served.
 ///
@@ -267,7 +268,7 @@ impl fmt::Debug for RequestHead {
 /// with its future, into every session that the platform restores from a snapshot.
 pub(super) fn random_uuid() -> String {
     let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
+    if !os::random(&mut bytes) {
         // Ids tell requests apart in a log; that is not worth failing one.
         return "00000000-0000-4000-8000-000000000000".to_owned();
     }

@@ -103,27 +103,3 @@ fn write_all(entries: &Receiver<Entry>) {
         }
     }
 }
-
-/// Takes what the formatter writes for one event, and sends it on as one line.
-#[derive(Debug, Default)]
-pub(super) struct EventWriter(Vec<u8>);
-
-impl io::Write for EventWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for EventWriter {
-    fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.0);
-        if !text.is_empty() {
-            line(text.trim_end_matches('\n').to_owned());
-        }
-    }
-}

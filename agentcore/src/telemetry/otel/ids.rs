@@ -9,6 +9,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{IdGenerator, Span, SpanData, SpanProcessor};
 
 use crate::context::Baggage;
+use crate::os;
 
 /// The key under which AWS's distribution carries the session along, and puts it onto spans.
 pub(super) const SESSION_ID: &str = "session.id";
@@ -42,7 +43,7 @@ impl IdGenerator for SystemIds {
         WANTED.take().unwrap_or_else(|| {
             let mut bytes = [0; 16];
             // Without randomness a trace of its own is impossible; an invalid one is at least nobody else's.
-            let _ = getrandom::fill(&mut bytes);
+            os::random(&mut bytes);
             TraceId::from_bytes(bytes)
         })
     }
@@ -53,7 +54,7 @@ impl IdGenerator for SystemIds {
 }
 
 pub(super) fn random_span() -> u64 {
-    getrandom::u64().unwrap_or_default()
+    os::random_number()
 }
 
 /// Copies from the baggage what belongs onto every span, the user's own spans included.
