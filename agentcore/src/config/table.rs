@@ -243,7 +243,8 @@ pub(super) static MAX_CONNECTIONS: Setting<usize> = Setting {
     variable: "AGENTCORE_MAX_CONNECTIONS",
     takes: FROM_ONE,
     allowed: at_least_one,
-    default: 10_000,
+    // Ten thousand invocations in flight, and room for those who ask how they are.
+    default: 10_240,
     meaning: "at a time, as far as the limit of open files goes; one more may ping, and gets 503 otherwise",
 };
 
