@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Agent, unix_now};
+use crate::support::{Agent, signal_to, unix_now};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
 
@@ -45,10 +45,7 @@ fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
 
     let children = format!("/proc/{0}/task/{0}/children", agent.pid());
     let child = fs::read_to_string(children).expect("the children of `unshare`");
-    let killed = Command::new("kill")
-        .args(["-s", "TERM", child.trim()])
-        .status();
-    assert!(killed.expect("a kill command").success());
+    signal_to(child.trim(), "TERM");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("SIGTERM: stopping"), "{stderr}");

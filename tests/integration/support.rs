@@ -305,9 +305,11 @@ fn spawn_command(mut command: Command, environment: &[(&str, &str)]) -> (Child, 
 }
 
 pub(crate) fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &child.id().to_string()])
-        .status();
+    signal_to(&child.id().to_string(), name);
+}
+
+pub(crate) fn signal_to(process: &str, name: &str) {
+    let status = Command::new("kill").args(["-s", name, process]).status();
     assert!(status.expect("a kill command").success());
 }
 

@@ -1,0 +1,76 @@
+//! An agent that is PID 1 in a root with nothing but itself.
+
+use std::fs;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Agent, signal_to};
+
+/// Ended when dropped, as an `Agent` is.
+pub(crate) struct Container {
+    agent: Agent,
+    root: PathBuf,
+}
+
+impl Deref for Container {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
+}
+
+impl Container {
+    /// `name` is that of the root's folder, so it differs from test to test. `None` where there are no namespaces.
+    pub(crate) fn start(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        if !unshare().arg("true").status().is_ok_and(|it| it.success()) {
+            super::not_tested("`unshare` may not make namespaces here");
+            return None;
+        }
+        let binary = super::build::static_agent()?;
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("roots")
+            .join(name);
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(&root).expect("a folder");
+        fs::copy(binary, root.join("agent")).expect("a copy");
+
+        let mut command = unshare();
+        command
+            .arg("--root")
+            .arg(&root)
+            .args(["--wd", "/", "/agent"]);
+        // An empty variable is none: the address is the agent's own choice.
+        let environment = [&[("AGENTCORE_HOST", "")], environment].concat();
+        let agent = Agent::start_command(command, &environment);
+        Some(Self { agent, root })
+    }
+
+    /// Signals the agent itself, from outside of its namespace.
+    pub(crate) fn signal(&self, name: &str) {
+        let unshare = self.pid();
+        let children = format!("/proc/{unshare}/task/{unshare}/children");
+        let child = fs::read_to_string(children).expect("the children of `unshare`");
+        signal_to(child.trim(), name);
+    }
+
+    /// Waits for the end: the exit code, and what is left of the log. The root is as it was.
+    pub(crate) fn wait(self) -> (Option<i32>, String) {
+        let (status, log) = self.agent.wait();
+        let files: Vec<_> = fs::read_dir(&self.root)
+            .expect("the root")
+            .map(|file| file.expect("a file").file_name())
+            .collect();
+        assert_eq!(files, ["agent"], "{log}");
+        (status.code(), log)
+    }
+}
+
+/// New PIDs and mounts, as a user that no file knows. The network is that of the test, which has to reach the agent.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-user=1000", "--map-group=1000"]);
+    command.args(["--pid", "--mount", "--fork", "--kill-child"]);
+    command
+}
