@@ -125,7 +125,7 @@ fn memory_of(process: u32, field: &str) -> Result<Memory> {
 }
 
 /// The address in a start line.
-fn ready_at(line: &str) -> Option<SocketAddr> {
+pub(crate) fn ready_at(line: &str) -> Option<SocketAddr> {
     line.contains(" is ready on ").then_some(())?;
     let rest = line.split("http://").nth(1)?;
     rest.split_whitespace().next()?.parse().ok()

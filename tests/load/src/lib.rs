@@ -5,7 +5,7 @@
 //! client     raw bytes over loopback; websocket on top of it
 //! ping       a steady stream of pings, with the times around each
 //! knowledge  what must be true at which time, and whether the pings agree
-//! soak, in_flight, hostile, kill      the commands
+//! soak, in_flight, hostile, kill, instructions      the commands
 //! report     figures, and the limits they have to keep
 //! ```
 
@@ -15,6 +15,7 @@ pub mod clock;
 mod files;
 pub mod hostile;
 pub mod in_flight;
+pub mod instructions;
 pub mod kill;
 mod knowledge;
 mod ping;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentcore_load::hostile::Hostile;
 use agentcore_load::in_flight::InFlight;
+use agentcore_load::instructions::Instructions;
 use agentcore_load::kill::Kill;
 use agentcore_load::report::Report;
 use agentcore_load::soak::Soak;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
     hostile     [--seconds 60] [--seed N] [--only slow-heads|slow-bodies|idle|half-closed|resets|pipelines|chunks|large-bodies]
     kill        [--times 200] [--seed N]
     all         [--seed N]                      each of them, short
+    instructions --program PATH                 what a ping and an invocation cost; needs valgrind
 
 Exits with 0 if every limit was kept, and with 1 otherwise.";
 
@@ -69,6 +71,7 @@ struct Options {
     times: Option<u64>,
     seed: Option<u64>,
     only: Option<String>,
+    program: Option<PathBuf>,
 }
 
 impl Options {
@@ -82,6 +85,7 @@ impl Options {
             times: None,
             seed: None,
             only: None,
+            program: None,
         };
         let allowed: &[&str] = match command.as_str() {
             "soak" => &["--seconds", "--clients", "--seed"],
@@ -89,6 +93,7 @@ impl Options {
             "hostile" => &["--seconds", "--seed", "--only"],
             "kill" => &["--times", "--seed"],
             "all" => &["--seed"],
+            "instructions" => &["--program"],
             _ => return Err(format!("there is no command {command:?}")),
         };
         for pair in rest.chunks(2) {
@@ -99,6 +104,10 @@ impl Options {
             let value = pair.get(1).ok_or_else(|| format!("{name} wants a value"))?;
             if name == "--only" {
                 options.only = Some(value.clone());
+                continue;
+            }
+            if name == "--program" {
+                options.program = Some(value.into());
                 continue;
             }
             let number = value
@@ -114,11 +123,17 @@ impl Options {
                 _ => &mut options.seed,
             } = Some(number);
         }
+        if command == "instructions" && options.program.is_none() {
+            return Err("instructions wants --program".to_owned());
+        }
         Ok(options)
     }
 }
 
 async fn run(options: &Options) -> Result<Vec<Report>> {
+    if let Some(program) = options.program.clone() {
+        return Ok(vec![Instructions { program }.run()?]);
+    }
     let program = target()?;
     let short = options.command == "all";
     let mut reports = Vec::new();

@@ -1,0 +1,154 @@
+//! What a request costs in instructions, counted by valgrind's callgrind: where time is too noisy, they repeat to a few
+//! percent.
+//!
+//! Sixty-four connections send at once and are answered at once, as under a load that the agent only just carries. What is
+//! counted is the whole process but the kernel, so it can be held against another server's count and against yesterday's.
+
+use std::io::{BufRead as _, BufReader, Error, Read as _, Result, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::report::Report;
+
+const CONNECTIONS: usize = 64;
+const WARM_UP: usize = 5;
+const ROUNDS: usize = 50;
+
+/// valgrind makes everything some fifty times slower.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PING: &str = "GET /ping HTTP/1.1\r\nhost: agent\r\n\r\n";
+const INVOCATION: &str = "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-type: application/json\r\n\
+    x-amzn-bedrock-agentcore-runtime-session-id: a-session-of-more-than-thirty-three-characters\r\n\
+    content-length: 2\r\n\r\n{}";
+
+/// Which agent is counted.
+#[derive(Clone, Debug)]
+pub struct Instructions {
+    /// An agent that answers `{}`; best one built with `--release`.
+    pub program: PathBuf,
+}
+
+impl Instructions {
+    /// Counts, and tells. More than the limits is a regression.
+    ///
+    /// # Errors
+    ///
+    /// There is no valgrind, or the agent does not start or answer.
+    pub fn run(&self) -> Result<Report> {
+        let mut report = Report::new("instructions");
+        let ping = count(&self.program, PING)?;
+        report.at_most("for a ping", ping, 13_000);
+        let invocation = count(&self.program, INVOCATION)?;
+        report.at_most("for an invocation", invocation, 36_000);
+        Ok(report)
+    }
+}
+
+/// Instructions for each of many requests that are the same.
+fn count(program: &Path, request: &str) -> Result<u64> {
+    let output = std::env::temp_dir().join(format!("callgrind.{}.out", std::process::id()));
+    let mut option = std::ffi::OsString::from("--callgrind-out-file=");
+    option.push(&output);
+    let mut agent = Command::new("valgrind");
+    agent
+        .args(["--tool=callgrind", "--instr-atstart=no"])
+        .arg(option)
+        .arg(program)
+        .env("AGENTCORE_HOST", "127.0.0.1")
+        .env("AGENTCORE_PORT", "0")
+        .env("AGENTCORE_LOG", "error")
+        .env("AGENTCORE_LOG_FORMAT", "json")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut agent = Ended(agent.spawn()?);
+    let stderr = agent
+        .0
+        .stderr
+        .take()
+        .ok_or_else(|| Error::other("no stderr"))?;
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let address = lines
+        .find_map(|line| crate::agent::ready_at(&line))
+        .ok_or_else(|| Error::other("the agent ended before it was ready"))?;
+    // Read on, or it would wait for somebody to do so.
+    let reader = std::thread::spawn(move || lines.for_each(drop));
+
+    send(address, request, WARM_UP)?;
+    control(&agent.0, "on")?;
+    send(address, request, ROUNDS)?;
+    control(&agent.0, "off")?;
+    agent.stop()?;
+    let _ = reader.join();
+    let counted = std::fs::read_to_string(&output)?;
+    let _ = std::fs::remove_file(&output);
+    let total = counted.lines().rev().find_map(|line| {
+        let total = line.strip_prefix("totals:")?;
+        total.trim().parse::<u64>().ok()
+    });
+    let total = total.ok_or_else(|| Error::other("callgrind counted nothing"))?;
+    Ok(total / (CONNECTIONS * ROUNDS) as u64)
+}
+
+/// Sends from all connections, then reads what comes to each, so many times.
+fn send(address: SocketAddr, request: &str, rounds: usize) -> Result<()> {
+    let mut connections = (0..CONNECTIONS)
+        .map(|_| {
+            let stream = TcpStream::connect(address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut reply = [0; 4096];
+    for _ in 0..rounds {
+        for stream in &mut connections {
+            stream.write_all(request.as_bytes())?;
+        }
+        for stream in &mut connections {
+            // Replies as short as these come in one piece.
+            let read = stream.read(&mut reply)?;
+            if !reply[..read].starts_with(b"HTTP/1.1 200") {
+                let reply = String::from_utf8_lossy(&reply[..read]);
+                return Err(Error::other(format!("not a good reply: {reply:?}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has callgrind count, or not.
+fn control(agent: &Child, counting: &str) -> Result<()> {
+    let done = Command::new("callgrind_control")
+        .args(["-i", counting, &agent.id().to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if done.success() {
+        Ok(())
+    } else {
+        Err(Error::other("callgrind_control failed"))
+    }
+}
+
+/// A process that does not outlive this.
+struct Ended(Child);
+
+impl Ended {
+    /// Lets it write down what it has counted.
+    fn stop(&mut self) -> Result<()> {
+        let process = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
