@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
-//!                         │            └ framing          ├─ invocations   (body read here, the rest on workers)
+//!                         │            └ framing          ├─ invocations   (body read here; handover → workers → wake)
 //!                         │                               └─ websockets    (answered here, then moved there)
-//!                         ├─ admin ── probes                               (answered here)
+//!                         ├─ admin ── probes, metrics                      (answered here)
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
 //!                         └─ stalls, old_tasks            (look after the workers)
 //! ```

@@ -37,6 +37,10 @@ pub(crate) struct Scope {
 
 /// The flight of a request: its own scope's, or that of the scope with the headers from before.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be one more allocation for every request; the small variant is rare"
+)]
 enum Shared {
     Own(Flight),
     Of(Arc<Scope>),

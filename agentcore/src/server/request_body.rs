@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::error::BoxError;
 use crate::response::Response;
 
-/// What a client's `content-length` may make the server reserve at once; the rest comes as it arrives.
+/// What a client's `content-length` may make the server reserve before it has sent anything of it.
 const RESERVE_AT_MOST: usize = 1 << 20;
 
 /// What is read of a body at a time, in bytes. A fast client would keep the front from its pings for milliseconds.
@@ -103,6 +103,11 @@ impl<B: RequestBody> Read<B> {
             self.rest.reserve(self.announced.min(RESERVE_AT_MOST));
             self.rest
                 .extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        // Who has sent so much may be believed: growing by doubling would take twice what a large body needs.
+        if self.rest.len() + piece.len() > self.rest.capacity() {
+            self.rest
+                .reserve(self.announced.saturating_sub(self.rest.len()));
         }
         self.rest.extend_from_slice(&piece);
         true
