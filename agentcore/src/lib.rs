@@ -55,6 +55,11 @@
 //! # Without macros
 //!
 //! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.
+//!
+//! # Where to read on
+//!
+//! The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the first ten minutes,
+//! [`guide::from_python`] for those who know AWS's SDK, [`guide::faq`] for what others have met.
 
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -72,6 +77,9 @@ mod debug;
 mod error;
 mod extract;
 mod generator;
+// With sockets: the guide links to them.
+#[cfg(all(any(doc, doctest), feature = "ws"))]
+pub mod guide;
 mod handler;
 mod instance;
 mod invoke;
