@@ -55,12 +55,15 @@
 //! # Without macros
 //!
 //! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.
-//!
-//! # Where to read on
-//!
-//! The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the first ten minutes,
-//! [`guide::from_python`] for those who know AWS's SDK, [`guide::faq`] for what others have met.
+#![cfg_attr(
+    feature = "ws",
+    doc = "
+# Where to read on
 
+The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the first ten minutes,
+[`guide::from_python`] for those who know AWS's SDK, [`guide::faq`] for what others have met.
+"
+)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
