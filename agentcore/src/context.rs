@@ -9,6 +9,8 @@ mod scope;
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
+#[cfg(feature = "dev-page")]
+pub(crate) use request::random_uuid;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
     Activity, Arrival, Kind, Scope, blocking, hold, spawn_in_scope, until_cut_off, with_scope,

@@ -38,6 +38,7 @@
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
+//! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!

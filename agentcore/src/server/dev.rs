@@ -1,0 +1,252 @@
+//! The dev page: what the agent is doing, and a way to talk to it, for whoever writes it.
+//!
+//! ```text
+//! service ── dev ─┬─ guard     (whether the request is this machine's own)
+//!                 ├─ page.html (shows what the rest answers)
+//!                 ├─ history   (busy or not, second by second)
+//!                 └─ recent    (looks on while an invocation is answered)
+//! ```
+//!
+//! Answered on the front's thread, from atomics and lists, and through no layer. Looking counts as no work and asks nobody:
+//! a page that is open changes neither the status nor its stamp. Where it is off, it costs one branch for a request, and one
+//! for a connection.
+
+mod guard;
+mod history;
+mod recent;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::history::History;
+use self::recent::Recent;
+use super::admin;
+use super::front::Front;
+use super::request_body::RequestBody;
+use super::service::{Admission, Answer, Link, dispatch, method_not_allowed, not_found, refuse};
+use super::socket::Hidden;
+use crate::agent::Agent;
+use crate::check::Registry;
+use crate::config::ErrorMode;
+use crate::context::random_uuid;
+use crate::package;
+use crate::ping::PingStatus;
+use crate::response::Response;
+use crate::tasks::{TaskId, unix_now};
+
+const PAGE: &str = include_str!("dev/page.html");
+
+/// Everything that the page asks for is below it.
+const PATHS: &str = "/_dev/";
+
+/// Of more tasks than these, the page says only how many there are.
+const MOST_TASKS: usize = 100;
+
+/// What there is only while the dev page is on.
+pub(super) struct Dev {
+    /// Who the agent is, and what it consists of.
+    agent: Bytes,
+    history: History,
+    recent: Recent,
+}
+
+impl Dev {
+    pub(super) fn new(agent: &Agent, errors: ErrorMode) -> Self {
+        #[derive(Serialize)]
+        struct Known {
+            name: Cow<'static, str>,
+            version: Option<&'static str>,
+            agentcore: &'static str,
+            #[serde(flatten)]
+            registry: Registry,
+        }
+        let known = Known {
+            name: agent.package.name(),
+            version: agent.package.version(),
+            agentcore: package::AGENTCORE,
+            registry: Registry::new(agent),
+        };
+        Self {
+            // Strings, numbers and lists of them: nothing that could fail.
+            agent: serde_json::to_vec(&known).unwrap_or_default().into(),
+            history: History::default(),
+            recent: Recent::new(errors),
+        }
+    }
+
+    /// The page, and the answers to what it asks.
+    fn route(&self, front: &Front, method: &Method, path: &str) -> Response {
+        let reads = method == Method::GET || method == Method::HEAD;
+        match path.strip_prefix(PATHS) {
+            None | Some("agent" | "state") if !reads => method_not_allowed("GET, HEAD"),
+            None => page(),
+            Some("agent") => json_now(self.agent.clone()),
+            Some("state") => json_now(self.state(front)),
+            Some(other) => match other.strip_prefix("tasks/").map(str::parse) {
+                Some(Ok(id)) if method == Method::DELETE => cancel(front, id),
+                Some(Ok(_)) => method_not_allowed("DELETE"),
+                _ => not_found(),
+            },
+        }
+    }
+
+    fn state(&self, front: &Front) -> Bytes {
+        let tracker = &front.instance.tracker;
+        let (status, stamp) = front.pinger.shown(tracker.status());
+        let mut tasks = tracker.running();
+        let more_tasks = tasks.len().saturating_sub(MOST_TASKS);
+        tasks.truncate(MOST_TASKS);
+        let tasks = tasks.into_iter().map(|(id, name, age, cancellable)| Task {
+            id,
+            name,
+            seconds: age.as_secs_f64(),
+            cancellable,
+        });
+        let state = State {
+            phase: admin::reason(front.phase.get()),
+            status,
+            time_of_last_update: stamp,
+            now: unix_now(),
+            in_progress: tracker.in_progress(),
+            history: self.history.show(),
+            tasks: tasks.collect(),
+            more_tasks,
+            invocations: self.recent.show(),
+        };
+        serde_json::to_vec(&state).unwrap_or_default().into()
+    }
+}
+
+/// What the page asks for every second.
+#[derive(Serialize)]
+struct State {
+    phase: &'static str,
+    status: PingStatus,
+    time_of_last_update: u32,
+    now: u32,
+    in_progress: usize,
+    history: String,
+    /// The one that has run longest first.
+    tasks: Vec<Task>,
+    more_tasks: usize,
+    /// The latest first.
+    invocations: Vec<recent::Shown>,
+}
+
+#[derive(Serialize)]
+struct Task {
+    id: TaskId,
+    name: Cow<'static, str>,
+    seconds: f64,
+    cancellable: bool,
+}
+
+/// What a connection may ask for where the dev page is on: nothing, unless it is this machine's own. The address that is
+/// listened on makes sure of that already, unless the machine forwards what arrives elsewhere.
+pub(super) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission) -> Admission {
+    let is_foreign = || {
+        let peer = stream.peer_addr();
+        !peer.is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+    };
+    if front.dev.is_some() && is_foreign() {
+        return Admission::Foreign;
+    }
+    otherwise
+}
+
+/// Answers one request where the dev page is on.
+pub(super) fn answer<B: RequestBody>(
+    link: Arc<Link>,
+    request: Request<B>,
+    end: Hidden,
+) -> Answer<B> {
+    let front = &link.front;
+    let Some(dev) = &front.dev else {
+        return dispatch(link, request, end);
+    };
+    let (path, method) = (request.uri().path(), request.method());
+    let own = path == "/" || path.starts_with(PATHS);
+    let answer = match guard::refusal(&request, link.admission, own) {
+        Some(why) => Some(forbidden(why)),
+        None => own.then(|| dev.route(front, method, path)),
+    };
+    if let Some(answer) = answer {
+        return Answer::now(link.reply(refuse(request, answer), end));
+    }
+    if path != "/invocations" || method != Method::POST {
+        return dispatch(link, request, end);
+    }
+    let record = dev.recent.begin();
+    let answer = dispatch(link, request, end);
+    Answer::later(async move {
+        let Ok(reply) = answer.await;
+        record.watch(reply)
+    })
+}
+
+/// Takes note of the status every second, for ever. One task on the front runs this.
+pub(super) async fn look_on(front: Arc<Front>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    // Time that was slept through has no history.
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while let Some(dev) = &front.dev {
+        seconds.tick().await;
+        dev.history.note(front.instance.tracker.status());
+    }
+}
+
+/// Ends a task that was spawned.
+fn cancel(front: &Front, id: TaskId) -> Response {
+    if front.instance.tracker.abort(id) {
+        return json_now(Bytes::from_static(br#"{"cancelled":true}"#));
+    }
+    Response::error("no such task, or none that can be cancelled")
+        .with_status(StatusCode::NOT_FOUND)
+}
+
+fn forbidden(why: &str) -> Response {
+    Response::rejection(StatusCode::FORBIDDEN, "Forbidden", why, None)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+fn json_now(body: Bytes) -> Response {
+    guarded(Response::bytes(body), "application/json")
+}
+
+/// The page, which may run its own script and load nothing.
+fn page() -> Response {
+    let nonce = random_uuid();
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'"
+    );
+    guarded(
+        Response::bytes(PAGE.replace("{nonce}", &nonce)),
+        "text/html; charset=utf-8",
+    )
+    .with_header(header::CONTENT_SECURITY_POLICY, policy)
+}
+
+/// For nobody's cache, and no other page's eyes.
+fn guarded(response: Response, content_type: &'static str) -> Response {
+    [
+        ("content-type", content_type),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ]
+    .into_iter()
+    .fold(response, |response, (name, value)| {
+        response.with_header(name, HeaderValue::from_static(value))
+    })
+}
