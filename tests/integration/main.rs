@@ -1,9 +1,11 @@
 //! Real servers, spoken to over real sockets.
 
 mod both;
+mod browser;
 mod cancellation;
 mod configuration;
 mod debug_actions;
+mod dev_page;
 mod entrypoints;
 mod faults;
 mod flags;

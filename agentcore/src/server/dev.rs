@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde::Serialize;
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -37,7 +38,6 @@ use crate::check::Registry;
 use crate::config::ErrorMode;
 use crate::context::random_uuid;
 use crate::package;
-use crate::ping::PingStatus;
 use crate::response::Response;
 use crate::tasks::{TaskId, unix_now};
 
@@ -58,6 +58,7 @@ pub(super) struct Dev {
 }
 
 impl Dev {
+    #[inline(never)]
     pub(super) fn new(agent: &Agent, errors: ErrorMode) -> Self {
         #[derive(Serialize)]
         struct Known {
@@ -74,8 +75,11 @@ impl Dev {
             registry: Registry::new(agent),
         };
         Self {
-            // Strings, numbers and lists of them: nothing that could fail.
-            agent: serde_json::to_vec(&known).unwrap_or_default().into(),
+            // Strings, numbers and lists of them: nothing that could fail. Laid out as `--check` does it, which is code that
+            // there is already.
+            agent: serde_json::to_string_pretty(&known)
+                .unwrap_or_default()
+                .into(),
             history: History::default(),
             recent: Recent::new(errors),
         }
@@ -97,55 +101,33 @@ impl Dev {
         }
     }
 
+    /// What the page asks for every second.
     fn state(&self, front: &Front) -> Bytes {
         let tracker = &front.instance.tracker;
         let (status, stamp) = front.pinger.shown(tracker.status());
-        let mut tasks = tracker.running();
-        let more_tasks = tasks.len().saturating_sub(MOST_TASKS);
-        tasks.truncate(MOST_TASKS);
-        let tasks = tasks.into_iter().map(|(id, name, age, cancellable)| Task {
-            id,
-            name,
-            seconds: age.as_secs_f64(),
-            cancellable,
+        let running = tracker.running();
+        let tasks = running.iter().take(MOST_TASKS);
+        let tasks = tasks.map(|(id, name, age, cancellable)| {
+            json!({
+                "id": id.to_string(),
+                "name": name.as_ref(),
+                "seconds": age.as_secs_f64(),
+                "cancellable": cancellable,
+            })
         });
-        let state = State {
-            phase: admin::reason(front.phase.get()),
-            status,
-            time_of_last_update: stamp,
-            now: unix_now(),
-            in_progress: tracker.in_progress(),
-            history: self.history.show(),
-            tasks: tasks.collect(),
-            more_tasks,
-            invocations: self.recent.show(),
-        };
-        serde_json::to_vec(&state).unwrap_or_default().into()
+        let state = json!({
+            "phase": admin::reason(front.phase.get()),
+            "status": status.as_str(),
+            "time_of_last_update": stamp,
+            "now": unix_now(),
+            "in_progress": tracker.in_progress(),
+            "history": self.history.show(),
+            "tasks": tasks.collect::<Vec<_>>(),
+            "more_tasks": running.len().saturating_sub(MOST_TASKS),
+            "invocations": self.recent.show(),
+        });
+        state.to_string().into()
     }
-}
-
-/// What the page asks for every second.
-#[derive(Serialize)]
-struct State {
-    phase: &'static str,
-    status: PingStatus,
-    time_of_last_update: u32,
-    now: u32,
-    in_progress: usize,
-    history: String,
-    /// The one that has run longest first.
-    tasks: Vec<Task>,
-    more_tasks: usize,
-    /// The latest first.
-    invocations: Vec<recent::Shown>,
-}
-
-#[derive(Serialize)]
-struct Task {
-    id: TaskId,
-    name: Cow<'static, str>,
-    seconds: f64,
-    cancellable: bool,
 }
 
 /// What a connection may ask for where the dev page is on: nothing, unless it is this machine's own. The address that is

@@ -74,15 +74,13 @@ pub(crate) type Running = (TaskId, Cow<'static, str>, Duration, bool);
 
 #[cfg(feature = "dev-page")]
 impl BusyTracker {
-    /// The tasks, the one that has run longest first. Without their metadata, which may be large.
+    /// The tasks, in no particular order. Without their metadata, which may be large.
     pub(crate) fn running(&self) -> Vec<Running> {
-        let mut running = self.tasks.filter_map(|ticket, task| {
+        self.tasks.filter_map(|ticket, task| {
             let id = TaskId::new(ticket);
             let age = task.started.elapsed();
             Some((id, task.name.clone(), age, task.abort.is_some()))
-        });
-        running.sort_unstable_by_key(|(_, _, age, _)| std::cmp::Reverse(*age));
-        running
+        })
     }
 }
 
