@@ -55,16 +55,20 @@ fn of(css: &str, what: &str) -> String {
 impl Browser {
     /// `None`, said on stderr, where there is no Chromium; in CI that is a failure.
     pub(crate) fn start() -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let driver = match Driver::start() {
-            Ok(driver) => driver,
+        match Self::try_start() {
+            Ok(browser) => Some(browser),
             Err(problem) => {
                 let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
                 assert!(!in_ci, "no browser: {problem}");
                 eprintln!("the browser test was skipped: {problem}");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    fn try_start() -> Result<Self, String> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let driver = Driver::start()?;
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let profile = format!("agentcore-browser-{}-{number}", std::process::id());
@@ -91,9 +95,9 @@ impl Browser {
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let session = driver.ask("POST", "/session", &capabilities);
+        let session = driver.ask("POST", "/session", &capabilities)?;
         let session = session["sessionId"].as_str().expect("a session").to_owned();
-        Some(Self {
+        Ok(Self {
             driver,
             session,
             profile,
@@ -103,7 +107,8 @@ impl Browser {
 
     fn command(&self, method: &str, path: &str, body: &Value) -> Value {
         let path = format!("/session/{}{path}", self.session);
-        self.driver.ask(method, &path, body)
+        let value = self.driver.ask(method, &path, body);
+        value.unwrap_or_else(|problem| panic!("{problem}"))
     }
 
     /// Opens a page and waits until it has loaded.
@@ -241,8 +246,8 @@ impl Driver {
         })
     }
 
-    /// The value of an answer; panics with what the driver says if it is an error.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    /// The value of an answer, or what the driver says is wrong.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -258,7 +263,9 @@ impl Driver {
             .send((head + &body).as_bytes())
             .reply();
         let value = reply.json()["value"].clone();
-        assert_eq!(reply.status, 200, "{method} {path}: {value}");
-        value
+        match reply.status {
+            200 => Ok(value),
+            _ => Err(format!("{method} {path}: {value}")),
+        }
     }
 }
