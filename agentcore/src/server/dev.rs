@@ -35,7 +35,7 @@ use super::service::{Admission, Answer, Link, dispatch, method_not_allowed, not_
 use super::socket::Hidden;
 use crate::agent::Agent;
 use crate::check::Registry;
-use crate::config::ErrorMode;
+use crate::config::{BusyWhile, ErrorMode};
 use crate::context::random_uuid;
 use crate::package;
 use crate::response::Response;
@@ -180,7 +180,12 @@ pub(super) async fn look_on(front: Arc<Front>) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while let Some(dev) = &front.dev {
         seconds.tick().await;
-        dev.history.note(front.instance.tracker.status());
+        let invocations = match front.settings.busy_while {
+            BusyWhile::Activity => dev.recent.count(),
+            BusyWhile::Tasks => 0,
+        };
+        dev.history
+            .note(front.instance.tracker.status(), invocations);
     }
 }
 

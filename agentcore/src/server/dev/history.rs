@@ -15,16 +15,18 @@ pub(super) struct History(Mutex<Seconds>);
 struct Seconds {
     /// `b` for busy, `h` for healthy; the oldest first.
     letters: VecDeque<char>,
-    stamp: Option<u32>,
+    /// Of the last note: the stamp, and how many invocations had come.
+    last: Option<(u32, u64)>,
 }
 
 impl History {
-    /// Takes note of one second.
-    pub(super) fn note(&self, view: StatusView) {
+    /// Takes note of one second. `invocations` is how many have come so far that make the agent busy.
+    pub(super) fn note(&self, view: StatusView, invocations: u64) {
         let mut seconds = self.seconds();
-        // A stamp that has moved tells of work that began and ended unseen.
-        let moved = seconds.stamp.is_some_and(|stamp| stamp != view.stamp);
-        seconds.stamp = Some(view.stamp);
+        // What has moved tells of work that began and ended unseen.
+        let now = (view.stamp, invocations);
+        let moved = seconds.last.is_some_and(|last| last != now);
+        seconds.last = Some(now);
         let busy = view.effective().is_busy() || moved;
         if seconds.letters.len() == SECONDS {
             seconds.letters.pop_front();
@@ -55,20 +57,23 @@ mod tests {
     }
 
     #[test]
-    fn work_between_two_looks_is_seen_by_its_stamp() {
+    fn work_between_two_looks_is_seen_by_what_it_moves() {
         let history = History::default();
         for (count, stamp) in [(0, 7), (0, 7), (1, 8), (1, 8), (0, 12), (0, 12), (0, 15)] {
-            history.note(view(count, stamp));
+            history.note(view(count, stamp), 3);
         }
-        assert_eq!(history.show(), "hhbbbhb");
+        // Within the second of the stamp.
+        history.note(view(0, 15), 4);
+        history.note(view(0, 15), 4);
+        assert_eq!(history.show(), "hhbbbhbbh");
     }
 
     #[test]
     fn it_goes_back_five_minutes() {
         let history = History::default();
-        history.note(view(1, 1));
+        history.note(view(1, 1), 0);
         for _ in 0..SECONDS {
-            history.note(view(0, 1));
+            history.note(view(0, 1), 0);
         }
         assert_eq!(history.show(), "h".repeat(300));
     }

@@ -100,6 +100,11 @@ impl Recent {
         }
     }
 
+    /// How many have come.
+    pub(super) fn count(&self) -> u64 {
+        lock(&self.list).count
+    }
+
     /// The latest first, for the page.
     pub(super) fn show(&self) -> Vec<Value> {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
