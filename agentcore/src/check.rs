@@ -61,8 +61,9 @@ struct Report<'a> {
     package: Package,
 }
 
+/// What an agent consists of.
 #[derive(Serialize)]
-struct Contents<'a> {
+pub(crate) struct Registry {
     entrypoint: Option<Handler>,
     websocket: Option<Function>,
     ping: Option<Function>,
@@ -70,6 +71,12 @@ struct Contents<'a> {
     start_hooks: Vec<Hook>,
     shutdown_hooks: Vec<Function>,
     layers: usize,
+}
+
+#[derive(Serialize)]
+struct Contents<'a> {
+    #[serde(flatten)]
+    registry: Registry,
     settings: Vec<Row<'a>>,
     /// Variables that look like settings and are none.
     unknown_variables: Vec<String>,
@@ -127,8 +134,8 @@ impl<'a> Report<'a> {
     }
 }
 
-impl<'a> Contents<'a> {
-    fn new(prepared: &'a Prepared) -> Self {
+impl Registry {
+    pub(crate) fn new(agent: &Agent) -> Self {
         let Agent {
             entrypoint,
             ping,
@@ -137,7 +144,7 @@ impl<'a> Contents<'a> {
             shutdown_hooks,
             layers,
             ..
-        } = &prepared.agent;
+        } = agent;
         let functions = |metas: &[Meta]| metas.iter().copied().map(Function::from).collect();
         Self {
             entrypoint: entrypoint.as_ref().map(|entrypoint| Handler {
@@ -150,8 +157,7 @@ impl<'a> Contents<'a> {
                 },
             }),
             #[cfg(feature = "ws")]
-            websocket: prepared
-                .agent
+            websocket: agent
                 .websocket
                 .as_ref()
                 .map(|websocket| websocket.meta.into()),
@@ -162,6 +168,14 @@ impl<'a> Contents<'a> {
             start_hooks: start_hooks.iter().map(Hook::new).collect(),
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
             layers: layers.len(),
+        }
+    }
+}
+
+impl<'a> Contents<'a> {
+    fn new(prepared: &'a Prepared) -> Self {
+        Self {
+            registry: Registry::new(&prepared.agent),
             settings: prepared.found.iter().map(Row::new).collect(),
             unknown_variables: unknown_variables(
                 std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()),
@@ -236,16 +250,25 @@ impl fmt::Display for Contents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let one = |function: &Option<Function>| function.iter().map(ToString::to_string).collect();
         let many = |functions: &[Function]| functions.iter().map(ToString::to_string).collect();
-        let entrypoint = self.entrypoint.iter().map(ToString::to_string).collect();
-        let hooks = self.start_hooks.iter().map(ToString::to_string).collect();
+        let registry = &self.registry;
+        let entrypoint = registry
+            .entrypoint
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let hooks = registry
+            .start_hooks
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         writeln!(f)?;
         list(f, "entrypoint", entrypoint, "none")?;
-        list(f, "websocket", one(&self.websocket), "none")?;
-        list(f, "ping", one(&self.ping), "automatic")?;
-        list(f, "tasks", many(&self.tasks), "none")?;
+        list(f, "websocket", one(&registry.websocket), "none")?;
+        list(f, "ping", one(&registry.ping), "automatic")?;
+        list(f, "tasks", many(&registry.tasks), "none")?;
         list(f, "start hooks", hooks, "none")?;
-        list(f, "shutdown hooks", many(&self.shutdown_hooks), "none")?;
-        list(f, "layers", Vec::new(), &self.layers.to_string())?;
+        list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
+        list(f, "layers", Vec::new(), &registry.layers.to_string())?;
         writeln!(f)?;
         let values: Vec<_> = self.settings.iter().map(Row::text).collect();
         let name = self.settings.iter().map(|row| row.name.len()).max();

@@ -54,6 +54,8 @@ pub struct Config {
     session_policy: Option<SessionPolicy>,
     task_max_age: Option<Duration>,
     debug: Option<bool>,
+    #[cfg(feature = "dev-page")]
+    dev: Option<bool>,
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
@@ -131,6 +133,16 @@ impl Config {
         task_max_age: Duration,
         /// Whether invocations with `_agent_core_app_action` are debug actions, as in Python's SDK.
         debug: bool,
+        /// Whether `GET /` is a page to look at the agent, and to talk to it: status, tasks, recent invocations, a form for
+        /// requests. For the machine that one develops on.
+        ///
+        /// It takes an [address](Self::host) of loopback, or there is no start. Whoever asks from elsewhere, or by another
+        /// name than `localhost` or an address of loopback, gets 403 for everything; so do requests that web pages from
+        /// elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
+        ///
+        /// Needs the feature `dev-page`, which is on by default.
+        #[cfg(feature = "dev-page")]
+        dev: bool,
         /// What a failed invocation answers with.
         errors: ErrorMode,
         /// What makes the agent busy by itself.
@@ -192,6 +204,8 @@ impl Config {
             session_policy: env.value(&table::SESSION_POLICY, self.session_policy),
             task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
             debug: env.value(&table::DEBUG, self.debug),
+            #[cfg(feature = "dev-page")]
+            dev: read_dev(env, self.dev, host),
             errors: env.value(&table::ERRORS, self.errors),
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
@@ -223,6 +237,20 @@ fn default_host(in_container: bool) -> IpAddr {
     }
 }
 
+/// Whether there is a dev page: for this machine only, so not where others are listened to.
+#[cfg(feature = "dev-page")]
+fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr) -> bool {
+    let dev = env.value(&table::DEV, built);
+    if dev && !host.to_canonical().is_loopback() {
+        env.problem(format!(
+            "{} is on, which is for this machine only, and {} is `{host}`; set that to 127.0.0.1",
+            table::DEV.variable,
+            table::HOST.variable
+        ));
+    }
+    dev
+}
+
 /// A [`Config`] with nothing left open.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -241,6 +269,8 @@ pub(crate) struct Settings {
     pub(crate) session_policy: SessionPolicy,
     pub(crate) task_max_age: Option<Duration>,
     pub(crate) debug: bool,
+    #[cfg(feature = "dev-page")]
+    pub(crate) dev: bool,
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,

@@ -10,6 +10,8 @@ mod trace;
 pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
+#[cfg(feature = "dev-page")]
+pub(crate) use request::random_uuid;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
     Activity, Arrival, Kind, Scope, below, blocking, hold, is_within, note, spawn_in_scope,

@@ -39,6 +39,7 @@
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
+//! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
 //! | other method, other path | 405 with `Allow`, 404 |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!

@@ -141,11 +141,15 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
             Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
         })?;
     let result = runtime.block_on(async {
+        #[cfg(feature = "dev-page")]
+        let dev = settings.dev;
+        #[cfg(not(feature = "dev-page"))]
+        let dev = false;
         let server = Server::bind(agent, settings)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
         server
             .on_ready(move |agent| {
-                let message = ready(agent, address, admin, began);
+                let message = ready(agent, address, dev, admin, began);
                 // No matter of log levels.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
@@ -161,13 +165,21 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
 fn ready(
     agent: &Agent,
     address: std::net::SocketAddr,
+    dev: bool,
     admin: Option<std::net::SocketAddr>,
     began: Instant,
 ) -> String {
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
     let (package, parts) = (agent.package, agent.describe());
     let admin = admin.map_or_else(String::new, |admin| format!("; admin http://{admin}"));
-    format!("{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{admin}")
+    let page = if dev {
+        format!("; dev page http://{address}/")
+    } else {
+        String::new()
+    };
+    format!(
+        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{page}{admin}"
+    )
 }
 
 /// Says why there was no start, or what was not finished. No matter of log levels either.

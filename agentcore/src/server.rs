@@ -5,6 +5,7 @@
 //!                         │            └ framing          ├─ invocations   (body read here; handover → workers → wake)
 //!                         │                               └─ websockets    (answered here, then moved there)
 //!                         ├─ admin ── probes, metrics                      (answered here)
+//!                         ├─ dev ── the dev page, where it is on           (answered here)
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
 //!                         └─ stalls, old_tasks            (look after the workers)
 //! ```
@@ -14,6 +15,8 @@ mod admin;
 mod alarms;
 mod batch;
 mod clock;
+#[cfg(feature = "dev-page")]
+mod dev;
 mod framing;
 mod front;
 #[cfg(all(fuzzing, feature = "ws"))]

@@ -196,7 +196,7 @@ impl BusyTracker {
     }
 
     /// Every task that runs, for the log: how old it is, what it is, and below what it began.
-    pub(crate) fn running(&self) -> Vec<(Duration, String, Option<Arc<Scope>>)> {
+    pub(crate) fn described(&self) -> Vec<(Duration, String, Option<Arc<Scope>>)> {
         self.tasks.filter_map(|ticket, task| {
             let what = format!("task `{}` {ticket}", task.name);
             Some((task.started.elapsed(), what, task.scope.clone()))

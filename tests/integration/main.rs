@@ -1,9 +1,11 @@
 //! Real servers, spoken to over real sockets.
 
 mod both;
+mod browser;
 mod cancellation;
 mod configuration;
 mod debug_actions;
+mod dev_page;
 mod entrypoints;
 mod faults;
 mod flags;
@@ -24,4 +26,7 @@ mod shutdown_matrix;
 mod start;
 mod streams;
 mod support;
+// Beside the rest of the support, but of this suite alone.
+#[path = "support/browser.rs"]
+mod webdriver;
 mod websocket;

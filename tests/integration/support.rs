@@ -397,7 +397,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Self::over(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// Over a connection that has been made in another way.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(DEADLINE))
             .expect("a read timeout");
@@ -405,6 +409,15 @@ impl Client {
         Self {
             stream: BufReader::new(stream),
         }
+    }
+
+    /// Waits longer for each part of a reply.
+    pub(crate) fn patient(self, limit: Duration) -> Self {
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(limit))
+            .expect("a read timeout");
+        self
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -464,8 +477,8 @@ impl Client {
             .and_then(|line| line.split(' ').nth(1)?.parse().ok())
             .expect("a status");
         let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim_start().to_owned()))
             .collect();
         (status, headers)
     }

@@ -266,7 +266,7 @@ impl fmt::Debug for RequestHead {
 
 /// A version 4 UUID, its bits straight from the operating system: a generator that was seeded at start would be cloned,
 /// with its future, into every session that the platform restores from a snapshot.
-pub(super) fn random_uuid() -> String {
+pub(crate) fn random_uuid() -> String {
     let mut bytes = [0; 16];
     if !os::random(&mut bytes) {
         // Ids tell requests apart in a log; that is not worth failing one.

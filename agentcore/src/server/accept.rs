@@ -10,6 +10,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+#[cfg(feature = "dev-page")]
+use super::dev;
 use super::front::Front;
 use super::service::{self, Admission, Link};
 use super::socket::Socket;
@@ -45,6 +47,8 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
             } else {
                 Admission::Full
             };
+            #[cfg(feature = "dev-page")]
+            let admission = dev::admission(&front, &stream, admission);
             serve(&front, &protocol, stream, admission, place);
         }
         tokio::task::yield_now().await;

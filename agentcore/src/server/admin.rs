@@ -69,7 +69,7 @@ fn ready(front: &Front) -> Response {
     )
 }
 
-fn reason(phase: Phase) -> &'static str {
+pub(super) fn reason(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Serving => "serving",

@@ -12,6 +12,8 @@ use super::accept::accept_all;
 use super::admin;
 use super::alarms::Alarms;
 use super::clock::RestoreDetector;
+#[cfg(feature = "dev-page")]
+use super::dev::{self, Dev};
 use super::graceful::Graceful;
 use super::handover::Handover;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
@@ -53,6 +55,9 @@ pub(super) struct Front {
     pub(super) alarms: Alarms,
     /// Whether what operators ask is answered beside everything else, for want of a port of its own.
     pub(super) serves_operators: bool,
+    /// There while the dev page is on.
+    #[cfg(feature = "dev-page")]
+    pub(super) dev: Option<Dev>,
     clock: Mutex<RestoreDetector>,
 }
 
@@ -77,7 +82,12 @@ pub(super) fn run(
         .build()
         .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
-    let front = Arc::new(Front::new(agent, settings, TrackerHandle::Process, workers));
+    #[cfg(feature = "dev-page")]
+    let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
+    let front = Front::new(agent, settings, TrackerHandle::Process, workers);
+    #[cfg(feature = "dev-page")]
+    let front = front.with(dev);
+    let front = Arc::new(front);
     let result = runtime.block_on(async {
         let listeners = listeners.registered().map_err(io)?;
         let mut signals = if signals {
@@ -170,8 +180,16 @@ impl Front {
             wakes: Arc::default(),
             graceful: Graceful::new(),
             alarms: Alarms::default(),
+            #[cfg(feature = "dev-page")]
+            dev: None,
             clock: Mutex::new(RestoreDetector::new()),
         }
+    }
+
+    #[cfg(feature = "dev-page")]
+    fn with(mut self, dev: Option<Dev>) -> Self {
+        self.dev = dev;
+        self
     }
 
     /// Begins what goes on all along. The caller's runtime is the front's.
@@ -203,6 +221,10 @@ impl Front {
     ) -> Result<(), Error> {
         self.begin();
         tokio::spawn(stalls::watch(Arc::clone(&self)));
+        #[cfg(feature = "dev-page")]
+        if self.dev.is_some() {
+            tokio::spawn(dev::look_on(Arc::clone(&self)));
+        }
         if let Some(limit) = self.settings.task_max_age {
             tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
         }

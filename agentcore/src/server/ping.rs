@@ -74,10 +74,15 @@ impl Pinger {
         self.show(front.instance.tracker.status())
     }
 
-    fn show(&self, view: StatusView) -> http::Response<ReplyBody> {
+    /// Status and stamp, as an answer shows them.
+    pub(super) fn shown(&self, view: StatusView) -> (PingStatus, u32) {
         let status = view.effective();
         let refresh = status.is_busy() && self.stamp_while_busy == StampWhileBusy::Refresh;
-        let stamp = if refresh { unix_now() } else { view.stamp };
+        (status, if refresh { unix_now() } else { view.stamp })
+    }
+
+    fn show(&self, view: StatusView) -> http::Response<ReplyBody> {
+        let (status, stamp) = self.shown(view);
         let body = self.body(status, stamp);
         let mut reply = http::Response::new(ReplyBody::in_memory(body));
         let json = HeaderValue::from_static("application/json");

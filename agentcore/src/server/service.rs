@@ -14,6 +14,8 @@ use pin_project_lite::pin_project;
 
 use super::accept::Place;
 use super::admin;
+#[cfg(feature = "dev-page")]
+use super::dev;
 use super::framing::Verdict;
 use super::front::Front;
 use super::invocations::{self, Replying};
@@ -35,6 +37,9 @@ pub(super) enum Admission {
     Full,
     /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
     Crowded,
+    /// From elsewhere, where only this machine is answered: nothing.
+    #[cfg(feature = "dev-page")]
+    Foreign,
 }
 
 /// What the requests of one connection share.
@@ -78,7 +83,7 @@ impl Link {
     }
 
     /// A reply of the server's own, on its way out.
-    fn reply(
+    pub(super) fn reply(
         &self,
         reply: impl Into<http::Response<ReplyBody>>,
         end: Hidden,
@@ -107,11 +112,13 @@ pub(crate) enum Answer<B> {
 }
 
 impl<B> Answer<B> {
-    fn now(reply: http::Response<ReplyBody>) -> Self {
+    pub(super) fn now(reply: http::Response<ReplyBody>) -> Self {
         Self::Now(Some(reply))
     }
 
-    fn later(reply: impl Future<Output = http::Response<ReplyBody>> + Send + 'static) -> Self {
+    pub(super) fn later(
+        reply: impl Future<Output = http::Response<ReplyBody>> + Send + 'static,
+    ) -> Self {
         Self::Later(Box::pin(reply))
     }
 }
@@ -139,6 +146,19 @@ pub(super) fn answer<B: RequestBody>(
     if link.is_ambiguous() {
         return Answer::now(link.reply(refuse(request, ambiguous()), end));
     }
+    #[cfg(feature = "dev-page")]
+    if link.front.dev.is_some() {
+        return dev::answer(link, request, end);
+    }
+    dispatch(link, request, end)
+}
+
+/// The same, for a request that may be answered and is not the dev page's.
+pub(super) fn dispatch<B: RequestBody>(
+    link: Arc<Link>,
+    request: Request<B>,
+    end: Hidden,
+) -> Answer<B> {
     let front = &link.front;
     if front.serves_operators {
         if let Some(reply) = admin::route(front, request.method(), request.uri().path()) {

@@ -35,7 +35,7 @@ impl Front {
             .instance
             .requests
             .filter_map(|_, scope| Some((scope.age(), scope.to_string(), Some(Arc::clone(scope)))));
-        let tasks = self.instance.tracker.running();
+        let tasks = self.instance.tracker.described();
         let mut cut_off: Vec<_> = requests.into_iter().chain(tasks).collect();
         if cut_off.is_empty() {
             return Ok(());

@@ -68,6 +68,22 @@ impl BusyTracker {
     }
 }
 
+/// A task for the dev page: its id, its name, its age, and whether it could be cancelled.
+#[cfg(feature = "dev-page")]
+pub(crate) type Running = (TaskId, Cow<'static, str>, Duration, bool);
+
+#[cfg(feature = "dev-page")]
+impl BusyTracker {
+    /// The tasks, in no particular order. Without their metadata, which may be large.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        self.tasks.filter_map(|ticket, task| {
+            let id = TaskId::new(ticket);
+            let age = task.started.elapsed();
+            Some((id, task.name.clone(), age, task.abort.is_some()))
+        })
+    }
+}
+
 /// The tasks that run now: annotated functions, [`track`](crate::track) guards and
 /// [`add_async_task`](crate::add_async_task)s. Invocations are not among them.
 ///

@@ -1,0 +1,239 @@
+//! The dev page: what the agent is doing, and a way to talk to it, for whoever writes it.
+//!
+//! ```text
+//! service ── dev ─┬─ guard     (whether the request is this machine's own)
+//!                 ├─ page.html (shows what the rest answers)
+//!                 ├─ history   (busy or not, second by second)
+//!                 └─ recent    (looks on while an invocation is answered)
+//! ```
+//!
+//! Answered on the front's thread, from atomics and lists, and through no layer. Looking counts as no work and asks nobody:
+//! a page that is open changes neither the status nor its stamp. Where it is off, it costs one branch for a request, and one
+//! for a connection.
+
+mod guard;
+mod history;
+mod recent;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use serde::Serialize;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::history::History;
+use self::recent::Recent;
+use super::admin;
+use super::front::Front;
+use super::request_body::RequestBody;
+use super::service::{Admission, Answer, Link, dispatch, method_not_allowed, not_found, refuse};
+use super::socket::Hidden;
+use crate::agent::Agent;
+use crate::check::Registry;
+use crate::config::{BusyWhile, ErrorMode};
+use crate::context::random_uuid;
+use crate::package;
+use crate::response::Response;
+use crate::tasks::{TaskId, unix_now};
+
+const PAGE: &str = include_str!("dev/page.html");
+
+/// Everything that the page asks for is below it.
+const PATHS: &str = "/_dev/";
+
+/// Of more tasks than these, the page says only how many there are.
+const MOST_TASKS: usize = 100;
+
+/// What there is only while the dev page is on.
+pub(super) struct Dev {
+    /// Who the agent is, and what it consists of.
+    agent: Bytes,
+    history: History,
+    recent: Recent,
+}
+
+impl Dev {
+    #[inline(never)]
+    pub(super) fn new(agent: &Agent, errors: ErrorMode) -> Self {
+        #[derive(Serialize)]
+        struct Known {
+            name: Cow<'static, str>,
+            version: Option<&'static str>,
+            agentcore: &'static str,
+            #[serde(flatten)]
+            registry: Registry,
+        }
+        let known = Known {
+            name: agent.package.name(),
+            version: agent.package.version(),
+            agentcore: package::AGENTCORE,
+            registry: Registry::new(agent),
+        };
+        Self {
+            // Strings, numbers and lists of them: nothing that could fail. Laid out as `--check` does it, which is code that
+            // there is already.
+            agent: serde_json::to_string_pretty(&known)
+                .unwrap_or_default()
+                .into(),
+            history: History::default(),
+            recent: Recent::new(errors),
+        }
+    }
+
+    /// The page, and the answers to what it asks.
+    fn route(&self, front: &Front, method: &Method, path: &str) -> Response {
+        let reads = method == Method::GET || method == Method::HEAD;
+        match path.strip_prefix(PATHS) {
+            None | Some("agent" | "state") if !reads => method_not_allowed("GET, HEAD"),
+            None => page(),
+            Some("agent") => json_now(self.agent.clone()),
+            Some("state") => json_now(self.state(front)),
+            Some(other) => match other.strip_prefix("tasks/").map(str::parse) {
+                Some(Ok(id)) if method == Method::DELETE => cancel(front, id),
+                Some(Ok(_)) => method_not_allowed("DELETE"),
+                _ => not_found(),
+            },
+        }
+    }
+
+    /// What the page asks for every second.
+    fn state(&self, front: &Front) -> Bytes {
+        let tracker = &front.instance.tracker;
+        let (status, stamp) = front.pinger.shown(tracker.status());
+        let running = tracker.running();
+        let tasks = running.iter().take(MOST_TASKS);
+        let tasks = tasks.map(|(id, name, age, cancellable)| {
+            json!({
+                "id": id.to_string(),
+                "name": name.as_ref(),
+                "seconds": age.as_secs_f64(),
+                "cancellable": cancellable,
+            })
+        });
+        let state = json!({
+            "phase": admin::reason(front.phase.get()),
+            "status": status.as_str(),
+            "time_of_last_update": stamp,
+            "now": unix_now(),
+            "in_progress": tracker.in_progress(),
+            "history": self.history.show(),
+            "tasks": tasks.collect::<Vec<_>>(),
+            "more_tasks": running.len().saturating_sub(MOST_TASKS),
+            "invocations": self.recent.show(),
+        });
+        state.to_string().into()
+    }
+}
+
+/// What a connection may ask for where the dev page is on: nothing, unless it is this machine's own. The address that is
+/// listened on makes sure of that already, unless the machine forwards what arrives elsewhere.
+pub(super) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission) -> Admission {
+    let is_foreign = || {
+        let peer = stream.peer_addr();
+        !peer.is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+    };
+    if front.dev.is_some() && is_foreign() {
+        return Admission::Foreign;
+    }
+    otherwise
+}
+
+/// Answers one request where the dev page is on.
+pub(super) fn answer<B: RequestBody>(
+    link: Arc<Link>,
+    request: Request<B>,
+    end: Hidden,
+) -> Answer<B> {
+    let front = &link.front;
+    let Some(dev) = &front.dev else {
+        return dispatch(link, request, end);
+    };
+    let (path, method) = (request.uri().path(), request.method());
+    let own = path == "/" || path.starts_with(PATHS);
+    let answer = match guard::refusal(&request, link.admission, own) {
+        Some(why) => Some(forbidden(why)),
+        None => own.then(|| dev.route(front, method, path)),
+    };
+    if let Some(answer) = answer {
+        return Answer::now(link.reply(refuse(request, answer), end));
+    }
+    if path != "/invocations" || method != Method::POST {
+        return dispatch(link, request, end);
+    }
+    let record = dev.recent.begin();
+    let answer = dispatch(link, request, end);
+    Answer::later(async move {
+        let Ok(reply) = answer.await;
+        record.watch(reply)
+    })
+}
+
+/// Takes note of the status every second, for ever. One task on the front runs this.
+pub(super) async fn look_on(front: Arc<Front>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    // Time that was slept through has no history.
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while let Some(dev) = &front.dev {
+        seconds.tick().await;
+        let invocations = match front.settings.busy_while {
+            BusyWhile::Activity => dev.recent.count(),
+            BusyWhile::Tasks => 0,
+        };
+        dev.history
+            .note(front.instance.tracker.status(), invocations);
+    }
+}
+
+/// Ends a task that was spawned.
+fn cancel(front: &Front, id: TaskId) -> Response {
+    if front.instance.tracker.abort(id) {
+        return json_now(Bytes::from_static(br#"{"cancelled":true}"#));
+    }
+    Response::error("no such task, or none that can be cancelled")
+        .with_status(StatusCode::NOT_FOUND)
+}
+
+fn forbidden(why: &str) -> Response {
+    Response::rejection(StatusCode::FORBIDDEN, "Forbidden", why, None)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+fn json_now(body: Bytes) -> Response {
+    guarded(Response::bytes(body), "application/json")
+}
+
+/// The page, which may run its own script and load nothing.
+fn page() -> Response {
+    let nonce = random_uuid();
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'"
+    );
+    guarded(
+        Response::bytes(PAGE.replace("{nonce}", &nonce)),
+        "text/html; charset=utf-8",
+    )
+    .with_header(header::CONTENT_SECURITY_POLICY, policy)
+}
+
+/// For nobody's cache, and no other page's eyes.
+fn guarded(response: Response, content_type: &'static str) -> Response {
+    [
+        ("content-type", content_type),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ]
+    .into_iter()
+    .fold(response, |response, (name, value)| {
+        response.with_header(name, HeaderValue::from_static(value))
+    })
+}
