@@ -34,7 +34,13 @@ impl Container {
             .join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).expect("a folder");
-        fs::copy(binary, root.join("agent")).expect("a copy");
+        // By another process: a file that this one has open for writing is inherited by what other tests start at that
+        // moment, and nobody may execute it until they have closed it ("text file busy").
+        let copied = Command::new("cp")
+            .arg(binary)
+            .arg(root.join("agent"))
+            .status();
+        assert!(copied.expect("a cp command").success());
 
         let mut command = unshare();
         command
