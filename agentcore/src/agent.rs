@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
-use crate::invoke::{Job, Options, Outgoing};
+use crate::invoke::{Job, Options, ReplyTo};
 use crate::layer::Wrap;
 use crate::package::Package;
 use crate::ping::PingStatus;
@@ -36,7 +35,7 @@ fn requirements(ask: fn(&mut Requirements)) -> Requirements {
 }
 
 /// Starts an invocation on the workers.
-pub(crate) type Start = Arc<dyn Fn(&Handle, Job, oneshot::Sender<Outgoing>) + Send + Sync>;
+pub(crate) type Start = Arc<dyn Fn(&Handle, Job, ReplyTo) + Send + Sync>;
 
 /// A websocket handler, annotated or added to an `App` by hand.
 #[cfg(feature = "ws")]

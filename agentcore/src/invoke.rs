@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::backlog::InBacklog;
 use crate::body::Body;
 use crate::config::ErrorMode;
 use crate::context::{self, Activity};
@@ -72,9 +73,16 @@ impl Outgoing {
     }
 }
 
+/// Where a reply goes.
+pub(crate) struct ReplyTo {
+    pub(crate) sender: oneshot::Sender<Outgoing>,
+    /// Where the request waits, until a worker comes to it.
+    pub(crate) waiting: Option<InBacklog>,
+}
+
 /// Starts `job` on the workers. Called on one of them, where it is cheapest. Generic, so that the handler's future needs
 /// no box of its own: it lives in the task.
-pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: oneshot::Sender<Outgoing>, call: F)
+pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: ReplyTo, call: F)
 where
     F: FnOnce(Invocation) -> Fut + Send + 'static,
     Fut: Future<Output = Response> + Send + 'static,
@@ -95,6 +103,8 @@ pin_project! {
         run: F,
         // `None` once it has been given up, or used.
         reply: Option<oneshot::Sender<Outgoing>>,
+        // Until the first poll.
+        waiting: Option<InBacklog>,
         stop: bool,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
@@ -102,10 +112,11 @@ pin_project! {
 
 impl<F> Answering<F> {
     /// Polled below the request's scope.
-    pub(crate) fn new(run: F, reply: oneshot::Sender<Outgoing>, stop: bool) -> Self {
+    pub(crate) fn new(run: F, reply: ReplyTo, stop: bool) -> Self {
         Self {
             run,
-            reply: Some(reply),
+            reply: Some(reply.sender),
+            waiting: reply.waiting,
             stop,
             cut_off: None,
         }
@@ -117,6 +128,7 @@ impl<F: Future<Output = Outgoing>> Future for Answering<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        drop(this.waiting.take());
         if let Poll::Ready(outgoing) = this.run.poll(cx) {
             // What is not taken any more is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {

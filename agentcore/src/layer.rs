@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
 use crate::extract::Invocation;
-use crate::invoke::{Answering, Job, Outgoing, internal_error};
+use crate::invoke::{Answering, Job, Outgoing, ReplyTo, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::Response;
@@ -143,7 +143,7 @@ impl Endpoint {
         mut request: Request<Body>,
         activity: Activity,
         stop: bool,
-        reply: oneshot::Sender<Outgoing>,
+        reply: ReplyTo,
     ) {
         let Self(call) = self;
         let scope = Arc::clone(activity.scope());
@@ -218,7 +218,11 @@ impl Innermost {
             activity,
         };
         let (sender, reply) = oneshot::channel();
-        (entrypoint.start)(&Handle::current(), job, sender);
+        let to = ReplyTo {
+            sender,
+            waiting: None,
+        };
+        (entrypoint.start)(&Handle::current(), job, to);
         match reply.await {
             Ok(Outgoing {
                 parts,

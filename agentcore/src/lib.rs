@@ -71,6 +71,7 @@ The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the f
 mod agent;
 mod app;
 mod background;
+mod backlog;
 mod body;
 mod check;
 mod cli;

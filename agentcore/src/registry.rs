@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use crate::error::BoxError;
 use crate::extract::{Invocation, Requirements};
-use crate::invoke::{self, Job, Options, Outgoing};
+use crate::invoke::{self, Job, Options, ReplyTo};
 use crate::package::Package;
 use crate::ping::PingStatus;
 use crate::response::Response;
@@ -88,7 +87,7 @@ pub struct EntrypointDef {
     pub(crate) package: Package,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) start: fn(&Handle, Job, oneshot::Sender<Outgoing>),
+    pub(crate) start: fn(&Handle, Job, ReplyTo),
 }
 
 impl EntrypointDef {

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::time::timeout;
 
 use super::accept::accept_all;
@@ -23,6 +23,7 @@ use super::stalls;
 use super::wake::WakeQueue;
 use super::{Listeners, OnReady};
 use crate::agent::Agent;
+use crate::backlog::Backlog;
 use crate::concurrency::Concurrency;
 use crate::config::Settings;
 use crate::error::{Error, Kind};
@@ -50,6 +51,7 @@ pub(super) struct Front {
     pub(super) endpoint: Option<Endpoint>,
     /// The ways to the workers and back.
     pub(super) handover: Arc<Handover>,
+    pub(super) backlog: Arc<Backlog>,
     pub(super) wakes: Arc<WakeQueue>,
     pub(super) graceful: Graceful,
     pub(super) alarms: Alarms,
@@ -75,12 +77,6 @@ pub(super) fn run(
     let io = |error: std::io::Error| {
         Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error)
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        // Looks for new connections and pings this often, in tasks polled; the default is 61.
-        .event_interval(31)
-        .enable_all()
-        .build()
-        .map_err(io)?;
     let states = std::mem::take(&mut agent.states);
     #[cfg(feature = "dev-page")]
     let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
@@ -88,6 +84,7 @@ pub(super) fn run(
     #[cfg(feature = "dev-page")]
     let front = front.with(dev);
     let front = Arc::new(front);
+    let runtime = runtime(&front).map_err(io)?;
     let result = runtime.block_on(async {
         let listeners = listeners.registered().map_err(io)?;
         let mut signals = if signals {
@@ -108,6 +105,18 @@ pub(super) fn run(
     panics::drop_caught(runtime, "a connection");
     panics::drop_caught(front, "a part of the agent");
     result
+}
+
+/// The front's own runtime: one thread.
+fn runtime(front: &Front) -> std::io::Result<Runtime> {
+    let backlog = Arc::clone(&front.backlog);
+    let workers = front.workers.metrics().num_workers();
+    tokio::runtime::Builder::new_current_thread()
+        // Looks for new connections and pings this often, in tasks polled; the default is 61.
+        .event_interval(31)
+        .on_thread_park(move || backlog.rest_behind(workers))
+        .enable_all()
+        .build()
 }
 
 /// The two ways in which a stop is asked for.
@@ -177,6 +186,7 @@ impl Front {
             workers,
             phase: PhaseCell::new(),
             handover: Arc::default(),
+            backlog: Arc::default(),
             wakes: Arc::default(),
             graceful: Graceful::new(),
             alarms: Alarms::default(),

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use http::Request;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::batch::Batches;
 use crate::agent::Start;
 use crate::body::Body;
 use crate::context::Activity;
-use crate::invoke::{Job, Outgoing};
+use crate::invoke::{Job, ReplyTo};
 use crate::layer::Endpoint;
 
 /// So many requests do not wait for the end of the round: idle workers may as well begin.
@@ -24,7 +23,7 @@ const AT_MOST: usize = 32;
 /// One request for the workers, and where its reply goes.
 pub(super) struct Work {
     pub(super) what: What,
-    pub(super) reply: oneshot::Sender<Outgoing>,
+    pub(super) reply: ReplyTo,
 }
 
 pub(super) enum What {

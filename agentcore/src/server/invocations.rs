@@ -21,7 +21,7 @@ use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
-use crate::invoke::{Job, Outgoing, internal_error};
+use crate::invoke::{Job, Outgoing, ReplyTo, internal_error};
 use crate::response::Response;
 use crate::telemetry::{Outcome, Refused};
 
@@ -159,13 +159,14 @@ impl<B: RequestBody> Replying<B> {
             metrics.request_bytes.add(body.len() as u64);
         }
         let scope = Arc::clone(activity.scope());
+        let waiting = front.backlog.join(body.len());
         let Some(what) = front.work(activity, head, body) else {
             return Some(front.settings.errors.apply(internal_error()));
         };
         let (sender, reply) = oneshot::channel();
         front.handover.push(Work {
             what,
-            reply: sender,
+            reply: ReplyTo { sender, waiting },
         });
         let watches = front.agent.entrypoint.as_ref();
         let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
