@@ -15,7 +15,10 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Setting, table};
 use line::Line;
-pub(crate) use writer::{flush, line, never_wait};
+pub(crate) use line::one_line;
+#[cfg(feature = "otel")]
+pub(crate) use writer::without_waiting;
+pub(crate) use writer::{flush, last_line, line, never_wait};
 
 /// What is logged.
 #[derive(Clone, Debug)]
@@ -26,17 +29,19 @@ impl Setting for Filter {
     /// everything else.
     fn parse(text: &str) -> Option<Self> {
         let mut targets = Targets::new();
+        let mut is_empty = true;
         for part in text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
         {
             targets = match part.split_once('=') {
-                Some((target, of)) => targets.with_target(target.trim(), level(of)?),
+                Some((target, of)) => targets.with_target(target_of(target)?, level(of)?),
                 None => targets.with_default(level(part)?),
             };
+            is_empty = false;
         }
-        Some(Self(targets))
+        (!is_empty).then_some(Self(targets))
     }
 
     fn show(&self) -> Value {
@@ -44,8 +49,19 @@ impl Setting for Filter {
     }
 }
 
+/// A module's path; no filter by span or field, which would be taken for the name of a module that logs nothing.
+fn target_of(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let is_path = |letter: char| letter.is_alphanumeric() || "_:-.".contains(letter);
+    (!text.is_empty() && text.chars().all(is_path)).then_some(text)
+}
+
 fn level(text: &str) -> Option<LevelFilter> {
     let text = text.trim();
+    // An empty one would parse, as `error`.
+    if text.is_empty() {
+        return None;
+    }
     if text.eq_ignore_ascii_case("warning") {
         Some(LevelFilter::WARN)
     } else {
@@ -113,6 +129,7 @@ impl LogFormat {
 
     /// Writes every event as a line.
     pub(crate) fn layer<S: Subscriber>(self) -> impl Layer<S> + Send + Sync + use<S> {
+        writer::look(self);
         Lines(self)
     }
 
@@ -180,5 +197,8 @@ mod tests {
         assert!(with("AGENTCORE_LOG", "warning").is_ok());
         assert!(with("AGENTCORE_LOG", "wran").is_err());
         assert!(with("AGENTCORE_LOG", "info,hyper=loud").is_err());
+        for nonsense in [",,", "info,my_agent=", "info,=debug", "info,my[span]=debug"] {
+            assert!(with("AGENTCORE_LOG", nonsense).is_err(), "{nonsense}");
+        }
     }
 }

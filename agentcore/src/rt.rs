@@ -102,6 +102,8 @@ pub(crate) fn run_app(app: App) -> ExitCode {
 }
 
 fn serve(app: App, began: Instant) -> ExitCode {
+    // Nothing of the user's runs on this thread, and the end of the process is its business.
+    log::never_wait();
     let environment = Environment::of_process();
     let (log, prepared) = app.prepare(&environment);
     let format = log.format;
@@ -196,28 +198,15 @@ pub(crate) fn say(error: &Error, format: LogFormat) {
     if format == LogFormat::Json {
         for problem in &problems {
             let message = format!("{prefix}{problem}");
-            log::line(format.line(tracing::Level::ERROR, &message));
+            log::last_line(format.line(tracing::Level::ERROR, &message));
         }
         if started {
             return;
         }
     }
     for problem in &problems {
-        log::line(format!("error: {prefix}{}", one_line(problem)));
+        log::last_line(format!("error: {prefix}{}", log::one_line(problem)));
     }
-}
-
-/// Without what would break a line, or a terminal: the values of variables and the texts of errors can be anything.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() {
-            line.extend(letter.escape_default());
-        } else {
-            line.push(letter);
-        }
-    }
-    line
 }
 
 /// The problem of an I/O error says its cause already.
@@ -226,15 +215,5 @@ fn with_causes_once(error: &Error) -> String {
         error.to_string()
     } else {
         with_causes(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_problem_stays_on_its_line() {
-        assert_eq!(one_line("a\nb\u{1b}[31m ü"), "a\\nb\\u{1b}[31m ü");
     }
 }

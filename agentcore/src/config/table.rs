@@ -87,6 +87,11 @@ fn at_least_one(number: &usize) -> bool {
     *number >= 1
 }
 
+/// What takes a client to send, with a network in between. Less would cut off everybody, pings too.
+fn time_to_send(time: &Duration) -> bool {
+    *time >= Duration::from_millis(10)
+}
+
 fn more_than_nothing(time: &Duration) -> bool {
     !time.is_zero()
 }
@@ -95,10 +100,11 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const BYTES: &str = "a number of bytes";
+const BYTES: &str = "a number of bytes, from 1 up";
 const FROM_ONE: &str = "a number from 1 up";
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const TIME: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
+const TIME_TO_SEND: &str = "a duration with its unit, such as 500ms or 10s, from 10ms up to a year";
 const TRUTH: &str = "true or false";
 
 /// All of them, in the order in which they are read and shown.
@@ -189,7 +195,7 @@ pub(super) static MAX_BODY_BYTES: Setting<usize> = Setting {
     name: "max_body_bytes",
     variable: "AGENTCORE_MAX_BODY_BYTES",
     takes: BYTES,
-    allowed: any,
+    allowed: at_least_one,
     default: 100_000_000,
     meaning: "the largest request body, by default the platform's limit; a larger one is answered 413",
 };
@@ -207,8 +213,8 @@ pub(super) static MAX_HEADER_BYTES: Setting<usize> = Setting {
 pub(super) static HEADER_TIMEOUT: Setting<Duration> = Setting {
     name: "header_timeout",
     variable: "AGENTCORE_HEADER_TIMEOUT",
-    takes: TIME,
-    allowed: any,
+    takes: TIME_TO_SEND,
+    allowed: time_to_send,
     default: seconds(10),
     meaning: "for a request's head to arrive, and for a connection to idle",
 };
@@ -216,8 +222,8 @@ pub(super) static HEADER_TIMEOUT: Setting<Duration> = Setting {
 pub(super) static BODY_TIMEOUT: Setting<Duration> = Setting {
     name: "body_timeout",
     variable: "AGENTCORE_BODY_TIMEOUT",
-    takes: TIME,
-    allowed: any,
+    takes: TIME_TO_SEND,
+    allowed: time_to_send,
     default: seconds(30),
     meaning: "for a request's body to stand still; on the long run it also has to come at 1 KiB a second",
 };
@@ -347,7 +353,7 @@ pub(super) static WS_MAX_MESSAGE_BYTES: Setting<usize> = Setting {
     name: "ws_max_message_bytes",
     variable: "AGENTCORE_WS_MAX_MESSAGE_BYTES",
     takes: BYTES,
-    allowed: any,
+    allowed: at_least_one,
     default: 16 << 20,
     meaning: "the largest message that a socket receives; a larger one closes it with 1009",
 };

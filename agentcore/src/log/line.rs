@@ -57,6 +57,11 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Whether the message has it already.
+    fn says(&self, text: &str) -> bool {
+        self.fields.message.contains(text)
+    }
+
     pub(super) fn render(&self, format: LogFormat) -> String {
         match format {
             // Strings, numbers and lists of strings: nothing that could fail.
@@ -101,22 +106,50 @@ impl fmt::Display for Line<'_> {
             now(),
             self.level,
             self.target,
-            self.fields.message
+            one_line(&self.fields.message)
         )?;
         let mut stack = None;
         for (name, value) in &self.fields.others {
             match value {
                 Value::String(text) if name == "stackTrace" => stack = Some(text),
-                // Said in the message already.
-                _ if name.starts_with("error") => {}
-                Value::String(text) => write!(f, " {name}={text}")?,
+                Value::String(text) if name == "errorMessage" && self.says(text) => {}
+                Value::String(text) => write!(f, " {name}={}", one_word(text))?,
                 value => write!(f, " {name}={value}")?,
             }
         }
         for (name, value) in self.ids.iter() {
-            write!(f, " {name}={value}")?;
+            write!(f, " {name}={}", one_word(value))?;
         }
-        stack.map_or(Ok(()), |stack| write!(f, "\n{stack}"))
+        let mut stack = stack.into_iter().flat_map(|stack| stack.lines());
+        stack.try_for_each(|line| write!(f, "\n{}", one_line(line)))
+    }
+}
+
+/// Without what would break the line, or a terminal: texts are from anywhere, and a line that somebody else has written
+/// must not look like one of ours.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && letter != '\t' {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line.into()
+}
+
+/// As the value of a field: in quotes, where it would look like more than one.
+fn one_word(text: &str) -> Cow<'_, str> {
+    let is_odd =
+        |letter: char| letter.is_control() || letter.is_whitespace() || "=\"".contains(letter);
+    if text.is_empty() || text.contains(is_odd) {
+        format!("{text:?}").into()
+    } else {
+        text.into()
     }
 }
 
@@ -218,10 +251,25 @@ mod tests {
         let text = line(vec![
             ("stackTrace", "a\nb".into()),
             ("city", "Paris".into()),
+            ("errors", 3.into()),
+            ("error", "disk full".into()),
+            ("errorMessage", "badly".into()),
         ]);
         let text = text.render(LogFormat::Pretty);
-        let end = " city=Paris requestId=r\"1 sessionId=s 1\na\nb";
-        assert!(text.ends_with(end), "{text}");
+        let end = r#": it "broke"\nbadly city=Paris errors=3 error="disk full" requestId="r\"1" sessionId="s 1""#;
+        assert!(text.ends_with(&format!("{end}\na\nb")), "{text}");
+    }
+
+    #[test]
+    fn nobody_elses_text_is_a_line_of_its_own_or_moves_the_cursor() {
+        let text = line(vec![("city", "x requestId=1\n\u{1b}[2J".into())]);
+        let text = text.render(LogFormat::Pretty);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+        assert!(
+            text.contains(r#"city="x requestId=1\n\u{1b}[2J""#),
+            "{text}"
+        );
     }
 
     /// What an event calls as we call ours must not make a second key of the same name.

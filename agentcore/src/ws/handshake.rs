@@ -126,7 +126,7 @@ impl Origins {
                     if scheme.is_empty() || host.is_empty() || host.contains(['/', ',', ' ']) {
                         return None;
                     }
-                    origins.push(origin.to_ascii_lowercase());
+                    origins.push(as_browsers_say(scheme, host));
                 }
             }
         }
@@ -143,6 +143,19 @@ impl Origins {
             }),
         }
     }
+}
+
+/// In lower case, and without the port that the scheme has anyway.
+fn as_browsers_say(scheme: &str, host: &str) -> String {
+    let scheme = scheme.to_ascii_lowercase();
+    let port = match scheme.as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
@@ -230,7 +243,8 @@ mod tests {
 
     #[test]
     fn origins_are_compared_whole_and_their_absence_is_no_browser() {
-        let only = Origins::parse(["https://app.example.com", " http://LOCALHOST:3000"]).unwrap();
+        let only = ["https://app.example.com:443", " http://LOCALHOST:3000"];
+        let only = Origins::parse(only).unwrap();
         for (origin, expected) in [
             (Some("https://app.example.com"), true),
             (Some("https://APP.example.com"), true),

@@ -64,7 +64,7 @@ fn is_loopback(authority: &Authority) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let is_address = || {
         let address: Result<IpAddr, _> = address.parse();
-        address.is_ok_and(|address| address.is_loopback())
+        address.is_ok_and(|address| address.to_canonical().is_loopback())
     };
     !authority.as_str().contains('@') && (host.eq_ignore_ascii_case("localhost") || is_address())
 }
@@ -91,6 +91,7 @@ mod tests {
             "127.9.8.7",
             "[::1]:8080",
             "[::1]",
+            "[::ffff:127.0.0.1]:8080",
         ] {
             assert!(!refused("/", &[("host", host)], true), "{host}");
         }

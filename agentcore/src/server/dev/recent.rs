@@ -207,7 +207,7 @@ impl Told {
     #[inline(never)]
     fn error(self, data: &[u8]) -> Option<String> {
         let data = match self {
-            Self::InTheLastEvent => data.strip_prefix(b"data: ")?,
+            Self::InTheLastEvent => last_event(data).strip_prefix(b"data: ")?,
             Self::Nowhere => return None,
             Self::InTheBody | Self::InBand => data,
         };
@@ -223,6 +223,19 @@ impl Told {
         }
         is_one.then(|| text.chars().take(MOST_LETTERS).collect())
     }
+}
+
+/// Events that waited for each other arrive together.
+fn last_event(data: &[u8]) -> &[u8] {
+    const GAP: &[u8] = b"\n\n";
+    let data = data.strip_suffix(GAP).unwrap_or(data);
+    let gap = data.windows(GAP.len()).rposition(|two| two == GAP);
+    gap.map_or(data, |gap| &data[gap + GAP.len()..])
+}
+
+/// As much as an error may be long.
+fn end_of(data: &Bytes) -> Bytes {
+    data.slice(data.len().saturating_sub(LONGEST_ERROR)..)
 }
 
 /// A reply on its way out.
@@ -247,8 +260,7 @@ impl http_body::Body for Watched {
         match &frame {
             Some(Ok(frame)) => {
                 let data = frame.data_ref();
-                let short = data.filter(|data| data.len() <= LONGEST_ERROR);
-                self.last = short.cloned().unwrap_or_default();
+                self.last = data.map(end_of).unwrap_or_default();
             }
             Some(Err(_)) => self.broken = true,
             None => {}
@@ -283,12 +295,15 @@ mod tests {
         let plain = br#"{"error":"no luck","details":"at all"}"#;
         let in_band = br#"{"error":"no luck","status":500}"#;
         let last = br#"data: {"error":"no luck","error_type":"Error","message":"m"}"#;
-        let cases: [(Told, &[u8], Option<&str>); 9] = [
+        let together =
+            b": hello\n\ndata: 1\n\ndata: {\"error\":\"no luck\",\"error_type\":\"Error\"}\n\n";
+        let cases: [(Told, &[u8], Option<&str>); 10] = [
             (Told::InTheBody, plain, Some("no luck: at all")),
             (Told::InTheBody, b"no luck", None),
             (Told::InBand, in_band, Some("no luck")),
             (Told::InBand, plain, None),
             (Told::InTheLastEvent, last, Some("no luck")),
+            (Told::InTheLastEvent, together, Some("no luck")),
             (Told::InTheLastEvent, b"data: {\"error\":\"an item\"}", None),
             (Told::InTheLastEvent, b": keep-alive\n\n", None),
             (Told::Nowhere, plain, None),
