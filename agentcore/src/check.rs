@@ -19,14 +19,20 @@ use crate::log;
 use crate::package::{self, Package};
 use crate::registry::Meta;
 use crate::rt;
+use crate::telemetry;
 
 /// What only a start can find out.
 const NOT_TRIED: &[&str] = &["port", "start_hooks"];
 
+/// Set by the platform for agents that speak A2A.
+const OF_THE_PLATFORM: &str = "AGENTCORE_RUNTIME_URL";
+
 /// Checks `app`, and says what was found: on stdout, or what is wrong as a start would.
 pub(crate) fn run(app: App, json: bool) -> ExitCode {
     let package = app.package_so_far();
-    let (log, prepared) = app.prepare(&Environment::of_process());
+    let environment = Environment::of_process();
+    let (log, prepared) = app.prepare(&environment);
+    telemetry::start(&environment);
     let report = Report::new(package, &prepared);
     if json {
         // Strings, numbers and lists of them: nothing that could fail.
@@ -80,6 +86,8 @@ struct Contents<'a> {
     settings: Vec<Row<'a>>,
     /// Variables that look like settings and are none.
     unknown_variables: Vec<String>,
+    /// What does not keep it from starting, and will not work.
+    warnings: Vec<String>,
     not_tried: &'static [&'static str],
 }
 
@@ -180,6 +188,7 @@ impl<'a> Contents<'a> {
             unknown_variables: unknown_variables(
                 std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()),
             ),
+            warnings: telemetry::problems(),
             not_tried: NOT_TRIED,
         }
     }
@@ -230,7 +239,10 @@ fn time(time: std::time::Duration) -> String {
 /// A typo in a name is the one mistake in a setting that a start cannot see. Other programs may have variables of this
 /// prefix too, so it is none that stops one.
 fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
-    let is_known = |name: &str| table::ALL.iter().any(|setting| setting.variable() == name);
+    let is_known = |name: &str| {
+        let mut settings = table::ALL.iter();
+        name == OF_THE_PLATFORM || settings.any(|setting| setting.variable() == name)
+    };
     let mut unknown: Vec<_> = names
         .filter(|name| name.starts_with("AGENTCORE_") && !is_known(name))
         .collect();
@@ -285,6 +297,9 @@ impl fmt::Display for Contents<'_> {
         writeln!(f)?;
         for unknown in &self.unknown_variables {
             writeln!(f, "note: {unknown} is set, and is no setting")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
         }
         writeln!(
             f,
@@ -354,7 +369,13 @@ mod tests {
 
     #[test]
     fn names_that_look_like_settings_are_noticed() {
-        let names = ["AGENTCORE_PORT", "AGENTCORE_PROT", "PORT", "AGENTCORE_A"];
+        let names = [
+            "AGENTCORE_PORT",
+            "AGENTCORE_PROT",
+            "PORT",
+            "AGENTCORE_A",
+            "AGENTCORE_RUNTIME_URL",
+        ];
         assert_eq!(
             unknown_variables(names.into_iter().map(str::to_owned)),
             ["AGENTCORE_A", "AGENTCORE_PROT"]

@@ -68,7 +68,8 @@ use crate::{agent::Agent, check};
 /// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `settings`
 /// (a list, in the order of the table of [`Config`](crate::Config), of `name`, `variable`, `value`, `source` and `default`;
 /// `source` is `builder`, `environment` or `default`, and `value` null where the default is not a value),
-/// `unknown_variables` (names that begin as settings do, and are none) and `not_tried`. Later versions may add fields.
+/// `unknown_variables` (names that begin as settings do, and are none), `warnings` (lines about what does not keep it from
+/// starting, and will not work) and `not_tried`. Later versions may add fields.
 ///
 /// # Panics
 ///
@@ -110,6 +111,7 @@ fn serve(app: App, began: Instant) -> ExitCode {
     // Before the log, which makes spans of the program's own.
     telemetry::start(&environment);
     log.install();
+    telemetry::report();
     let result = prepared.and_then(|prepared| {
         panics::install_hook();
         os::raise_file_limit();

@@ -48,20 +48,25 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::config::{Environment, Settings, table};
 use crate::error::{Error, Kind};
 use crate::os;
+use crate::tasks::TrackerHandle;
 use crate::telemetry;
 pub(crate) use in_process::InProcess;
-use lifecycle::Control;
+use lifecycle::{Control, Signals};
 pub(crate) use service::ReplyBody;
 
 /// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
 /// grace has used up most of them.
 const FLUSH: Duration = Duration::from_secs(3);
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+
+/// How long what has been cut off may take to be dropped, which is when its spans end.
+const UNTIL_DROPPED: Duration = Duration::from_millis(200);
 
 /// Connections that the kernel keeps ready while the front is busy with others.
 const BACKLOG: u32 = 4096;
@@ -191,6 +196,7 @@ impl Server {
             ..
         } = self;
         telemetry::start(&Environment::of_process());
+        telemetry::report();
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();
@@ -221,9 +227,9 @@ impl Server {
                 }
             },
         };
-        // Who is cut off has waited long enough.
-        let patience = if result.is_ok() { FLUSH } else { LAST_FLUSH };
-        telemetry::flush(patience).await;
+        if telemetry::is_on() {
+            flush(result.is_ok(), signals).await;
+        }
         result
     }
 
@@ -239,6 +245,28 @@ impl Server {
     pub fn with_signals(mut self) -> Self {
         self.signals = true;
         self
+    }
+}
+
+/// Sends the last of telemetry. A signal ends the wait for it.
+async fn flush(finished: bool, signals: bool) {
+    let flush = async {
+        // Who is cut off has waited long enough.
+        let patience = if finished { FLUSH } else { LAST_FLUSH };
+        let _ = timeout(UNTIL_DROPPED, TrackerHandle::Process.idle()).await;
+        telemetry::flush(patience).await;
+    };
+    // The front, which listened so far, has ended.
+    let signals = signals.then(Signals::new).and_then(Result::ok);
+    let another = async {
+        match signals {
+            Some(mut signals) => signals.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = flush => {}
+        _ = another => {}
     }
 }
 

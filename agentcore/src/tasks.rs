@@ -183,8 +183,15 @@ impl BusyTracker {
     /// What has become of a task.
     fn note(&self, ticket: u64, outcome: Outcome) {
         if telemetry::is_on() {
-            self.tasks
-                .with_value(ticket, |task| task.span.note(outcome));
+            self.tasks.with_value(ticket, |task| {
+                let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
+                let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
+                let outcome = match outcome {
+                    Outcome::Cancelled if is_cut_off => Outcome::CutOff,
+                    other => other,
+                };
+                task.span.note(outcome);
+            });
         }
     }
 

@@ -69,7 +69,7 @@
 //!
 //! | variable | |
 //! | --- | --- |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_METRICS_ENDPOINT` | where to, by OTLP over HTTP with protobuf; without one nothing is sent |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_TRACES_ENDPOINT`, `…_METRICS_ENDPOINT` | where to, by OTLP over HTTP with protobuf; without one nothing is sent. Metrics go along with traces, not alone |
 //! | `OTEL_EXPORTER_OTLP_HEADERS`, `…_TIMEOUT`, `…_CERTIFICATE`, and those of one signal | as OpenTelemetry has them; a certificate is a PEM file of whom to trust in the system's place |
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | who sends; the program's name by default |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*`, `OTEL_METRIC_EXPORT_INTERVAL` | as OpenTelemetry has them |
@@ -103,9 +103,18 @@ use crate::config::Environment;
 use crate::config::LogFormat;
 pub(crate) use metrics::{Metrics, Now, Refused};
 pub(crate) use observed::{Observed, Stream};
-pub(crate) use otel::{Current, Span, Traced, current_span, flush, is_on, start};
+pub(crate) use otel::{
+    Current, Span, Traced, current_span, flush, is_on, note_here, problems, start,
+};
 pub(crate) use outcome::Outcome;
 pub(crate) use prometheus::CONTENT_TYPE;
+
+/// Tells the log what of telemetry could not be started.
+pub(crate) fn report() {
+    for problem in problems() {
+        tracing::warn!("{problem}");
+    }
+}
 
 /// The log's lines, as a layer for a `tracing` subscriber of one's own; they go to stderr.
 ///

@@ -330,6 +330,17 @@ fn tasks_are_listed_and_those_that_were_spawned_can_be_cancelled() {
     });
 }
 
+/// What another page may not read of the agent, it may not read of its operators' port either.
+#[test]
+fn other_names_get_nothing_at_the_admin_port() {
+    let agent = Agent::start(AGENT, &[DEV, ("AGENTCORE_ADMIN_PORT", "0")]);
+    for (host, status) in [("localhost", 200), ("evil.example", 403)] {
+        let livez = format!("GET /livez HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        let reply = Client::connect(agent.admin_address()).send(livez.as_bytes());
+        assert_eq!(reply.reply().status, status, "{host}");
+    }
+}
+
 #[test]
 fn invocations_are_remembered_with_their_end_and_without_what_was_said() {
     let agent = Agent::start(AGENT, &[DEV]);

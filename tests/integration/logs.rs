@@ -1,11 +1,14 @@
 //! Every line below a request says which one it belongs to.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::websocket::{FINAL, TEXT, handshake, masked};
-use crate::support::{Agent, Client};
+use crate::support::{Agent, Client, DEADLINE, signal};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -197,8 +200,8 @@ fn what_a_client_calls_itself_stays_short_and_on_its_line() {
             assert_eq!(line["sessionId"], "\"a\"\\ {}");
         } else {
             let id = "x".repeat(256);
-            let end =
-                format!(" city=Paris field.requestId=forged requestId={id} sessionId=\"a\"\\ {{}}");
+            let session = r#"sessionId="\"a\"\\ {}""#;
+            let end = format!(" city=Paris field.requestId=forged requestId={id} {session}");
             assert!(line.ends_with(&end), "{line}");
         }
     }
@@ -215,4 +218,45 @@ fn pings_are_not_logged_however_much_is() {
         lines.keys().all(|line| line.starts_with("SIGTERM")),
         "{lines:#?}"
     );
+}
+
+/// The queue of the log is full then, and so is the pipe: whoever waits for room waits for ever.
+#[test]
+fn the_process_ends_though_nobody_reads_its_log_and_work_is_cut_off() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_telemetry"))
+        .env_clear()
+        .env("AGENTCORE_HOST", "127.0.0.1")
+        .env("AGENTCORE_PORT", "0")
+        .env("AGENTCORE_SHUTDOWN_GRACE", "300ms")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("an agent");
+    let mut log = BufReader::new(child.stderr.take().expect("a piped stderr"));
+    let mut ready = String::new();
+    log.read_line(&mut ready).expect("a line");
+    let (_, address) = ready.split_once("http://").expect("an address");
+    let end = |letter: char| letter != ':' && letter != '.' && !letter.is_ascii_digit();
+    let address = address.split(end).next().expect("an address");
+    let body = r#"{"action":"flood"}"#;
+    let length = body.len();
+    let request =
+        format!("POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
+    let _flood = Client::connect(address.parse().expect("an address")).send(request.as_bytes());
+    // That it stands still nobody can see from here; the grace is a hundred times what filling both takes.
+    signal(&child, "TERM");
+    let began = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status.code();
+        }
+        if began.elapsed() > DEADLINE {
+            child.kill().expect("a child that runs");
+            panic!("the process did not end");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(code, Some(1));
+    drop(log);
 }

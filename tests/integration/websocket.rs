@@ -242,7 +242,7 @@ mod opening {
             stderr,
             "error: cannot start: AGENTCORE_WS_PING_INTERVAL is `0s`; it takes a duration with its unit, such as \
              500ms, 10s or 2h, up to a year\n\
-             error: cannot start: AGENTCORE_WS_MAX_MESSAGE_BYTES is `16MiB`; it takes a number of bytes\n\
+             error: cannot start: AGENTCORE_WS_MAX_MESSAGE_BYTES is `16MiB`; it takes a number of bytes from 1 up\n\
              error: cannot start: AGENTCORE_WS_FRAME_BYTES is `100`; it takes a number of bytes from 128 up\n\
              error: cannot start: AGENTCORE_WS_FRAMES_PER_SECOND is `3`; it takes a number from 4 up\n\
              error: cannot start: AGENTCORE_WS_ORIGINS is `app.example.com`; it takes * or origins with commas \

@@ -100,7 +100,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const BYTES: &str = "a number of bytes, from 1 up";
+const BYTES: &str = "a number of bytes from 1 up";
 const FROM_ONE: &str = "a number from 1 up";
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const TIME: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";

@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::trace::RemoteSpan;
+
 const fn name(text: &'static str) -> HeaderName {
     HeaderName::from_static(text)
 }
@@ -32,7 +34,7 @@ pub(super) const WORKLOAD_ACCESS_TOKENS: [HeaderName; 3] = [
 
 /// How the names of headers end whose values are secrets, or carry them: the platform's own, and those that an agent's
 /// owner has had forwarded. (The browser's way to a socket has its token among the subprotocols.)
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 15] = [
     "authorization",
     "cookie",
     "token",
@@ -42,6 +44,11 @@ const SECRETS: [&str; 10] = [
     "password",
     "api-key",
     "apikey",
+    "api_key",
+    "-jwt",
+    "_auth",
+    "credential",
+    "credentials",
     "sec-websocket-protocol",
 ];
 
@@ -187,6 +194,15 @@ pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value).filter(|text| !text.is_empty())
+}
+
+/// What `tracestate` says, if there is a valid `traceparent` for it to belong to. It may come in several parts.
+pub(crate) fn trace_state(headers: &HeaderMap) -> Option<String> {
+    text(headers, &TRACEPARENT).and_then(RemoteSpan::of_traceparent)?;
+    let parts = headers.get_all(TRACESTATE).iter();
+    let parts = parts.filter_map(|value| value.to_str().ok());
+    let parts: Vec<_> = parts.filter(|text| !text.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(","))
 }
 
 /// The forwardable ones of `headers`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::bounds::TimeLimited;
 use crate::context::blocking;
 use crate::tasks::{TimedOut, timeout};
+use crate::telemetry::{self, Outcome};
 
 pub fn entrypoint_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where
@@ -63,7 +64,10 @@ pub async fn time_limited<R>(
     late: fn(TimedOut) -> R,
     task: impl Future<Output = R>,
 ) -> R {
-    timeout(limit, task).await.unwrap_or_else(late)
+    timeout(limit, task).await.unwrap_or_else(|error| {
+        telemetry::note_here(Outcome::Timeout);
+        late(error)
+    })
 }
 
 pub fn timed_out<R: TimeLimited>(late: TimedOut) -> R {

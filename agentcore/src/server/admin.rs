@@ -3,9 +3,9 @@
 //! Answered on the front's thread, from what it knows: nothing of the user's can delay it. Never logged above trace, and
 //! in no span: it is asked all day long.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -14,15 +14,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 use super::accept::accept;
+#[cfg(feature = "dev-page")]
+use super::dev;
 use super::front::Front;
 use super::lifecycle::Phase;
 use super::service::{ReplyBody, method_not_allowed, not_found};
 use crate::config::Settings;
 use crate::response::Response;
 
-/// Open connections to the admin port. A prober and a scraper have one each.
+/// Open connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that
+/// clients lack.
 const MOST_CONNECTIONS: usize = 64;
 
 /// For a head to arrive, and for a connection to idle.
@@ -96,21 +100,29 @@ fn probe(good: bool, body: String) -> Response {
 /// Serves the admin port for ever.
 pub(super) async fn serve(front: Arc<Front>, listener: TcpListener) {
     let protocol = protocol();
-    let open = Arc::new(AtomicUsize::new(0));
+    // The oldest first.
+    let mut open = VecDeque::new();
     loop {
         let stream = accept(&listener).await;
-        // Beyond what operators need it would be descriptors that clients lack.
-        if open.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
-            tracing::trace!("too many connections to the admin port");
-            continue;
+        open.retain(|connection: &AbortHandle| !connection.is_finished());
+        if open.len() >= MOST_CONNECTIONS {
+            // Not the new one: that may be a probe, and these may be there to keep it out.
+            if let Some(oldest) = open.pop_front() {
+                oldest.abort();
+            }
         }
-        let place = Open::count(&open);
-        let connection = connection(&front, &protocol, stream);
-        tokio::spawn(async move {
-            let _place = place;
-            connection.await;
-        });
+        let connection = tokio::spawn(connection(&front, &protocol, stream));
+        open.push_back(connection.abort_handle());
     }
+}
+
+fn answer(front: &Front, request: &Request<Incoming>) -> Response {
+    // What pages of the web must not read through a browser on this machine, they must not read here either.
+    #[cfg(feature = "dev-page")]
+    if let Some(refused) = dev::refuse_operator(front, request) {
+        return refused;
+    }
+    route(front, request.method(), request.uri().path()).unwrap_or_else(not_found)
 }
 
 fn protocol() -> http1::Builder {
@@ -131,8 +143,7 @@ fn connection(
     let _ = stream.set_nodelay(true);
     let answering = Arc::clone(front);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = route(&answering, request.method(), request.uri().path());
-        let answer = http::Response::<ReplyBody>::from(answer.unwrap_or_else(not_found));
+        let answer = http::Response::<ReplyBody>::from(answer(&answering, &request));
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let connection = protocol.serve_connection(TokioIo::new(stream), service);
@@ -141,21 +152,5 @@ fn connection(
         if let Err(error) = connection.await {
             tracing::trace!("connection to the admin port ended: {error}");
         }
-    }
-}
-
-/// One open connection in the count of them.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn count(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

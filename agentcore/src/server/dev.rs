@@ -143,6 +143,12 @@ pub(super) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission)
     otherwise
 }
 
+/// Why an operator's request is not answered where the dev page is on, if it is not.
+pub(super) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<Response> {
+    front.dev.as_ref()?;
+    guard::refusal(request, Admission::Full, false).map(forbidden)
+}
+
 /// Answers one request where the dev page is on.
 pub(super) fn answer<B: RequestBody>(
     link: Arc<Link>,

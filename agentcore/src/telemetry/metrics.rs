@@ -3,7 +3,9 @@
 //! Plain relaxed counters: nearly all of them are only ever raised by the front's thread, which accepts, reads and writes
 //! for everybody, so nobody competes for them. Off, there is no `Metrics`, and each event costs a look at that.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -80,6 +82,7 @@ pub(crate) struct Metrics {
     refused: [Counter; Refused::ALL.len()],
     pub(crate) stalls: Counter,
     pub(crate) full_stalls: Counter,
+    names: Names,
 }
 
 /// Why a request was not let in.
@@ -128,6 +131,7 @@ impl Metrics {
             refused: Default::default(),
             stalls: Counter::default(),
             full_stalls: Counter::default(),
+            names: Names::default(),
         }
     }
 
@@ -194,7 +198,7 @@ impl Metrics {
         )
         .sample(&[], now.changed);
         let mut tasks = text.gauge("agentcore_active_tasks", "Tasks that run, by name.");
-        for (name, count) in listed(now.tasks) {
+        for (name, count) in self.names.list(now.tasks) {
             tasks.sample(&[("name", &name)], count);
         }
 
@@ -263,17 +267,31 @@ impl Metrics {
     }
 }
 
-/// The most frequent names, and all the others as one.
-pub(super) fn listed(mut tasks: Vec<(String, u64)>) -> Vec<(String, u64)> {
-    tasks.sort_unstable_by(|(name, count), (other, others)| {
-        others.cmp(count).then_with(|| name.cmp(other))
-    });
-    if tasks.len() > MOST_NAMES {
-        let rest = tasks.split_off(MOST_NAMES);
-        let count = rest.iter().map(|(_, count)| count).sum();
-        tasks.push(("(others)".to_owned(), count));
+/// The names that are listed, for as long as the process lives.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<HashSet<String>>);
+
+impl Names {
+    /// Those that have a place or still find one, the most frequent first, and all the others as one.
+    pub(super) fn list(&self, mut tasks: Vec<(String, u64)>) -> Vec<(String, u64)> {
+        tasks.sort_unstable_by(|(name, count), (other, others)| {
+            others.cmp(count).then_with(|| name.cmp(other))
+        });
+        let mut listed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = 0;
+        tasks.retain(|(name, count)| {
+            let has_place =
+                listed.contains(name) || listed.len() < MOST_NAMES && listed.insert(name.clone());
+            if !has_place {
+                others += count;
+            }
+            has_place
+        });
+        if others > 0 {
+            tasks.push(("(others)".to_owned(), others));
+        }
+        tasks
     }
-    tasks
 }
 
 #[cfg(test)]
@@ -328,9 +346,15 @@ mod tests {
         let tasks = (0..1000)
             .map(|number| (format!("job {number:04}"), 1))
             .collect();
-        let listed = listed(tasks);
+        let names = Names::default();
+        let listed = names.list(tasks);
         assert_eq!(listed.len(), MOST_NAMES + 1);
         assert_eq!(listed[0].0, "job 0000");
         assert_eq!(listed[MOST_NAMES], ("(others)".to_owned(), 900));
+        // Nor are new ones, one after the other.
+        let others = [("(others)".to_owned(), 7)];
+        assert_eq!(names.list(vec![("new".to_owned(), 7)]), others);
+        let known = vec![("job 0099".to_owned(), 1)];
+        assert_eq!(names.list(known.clone()), known);
     }
 }

@@ -55,6 +55,12 @@ impl Span {
     pub(crate) fn finish(&self, _: Outcome, _: Option<StatusCode>, _: &Scope) {}
 }
 
+pub(crate) fn note_here(_: Outcome) {}
+
+pub(crate) const fn problems() -> Vec<String> {
+    Vec::new()
+}
+
 pub(crate) const fn is_on() -> bool {
     false
 }

@@ -103,8 +103,10 @@ impl Drop for Stream {
         if let Some(metrics) = self.metrics() {
             metrics.streams.end();
         }
-        let scope = self.scope.as_ref();
-        if let Some(outcome) = scope.and_then(|scope| scope.observed().outcome()) {
+        let Some(scope) = &self.scope else { return };
+        if scope.instance().is_cut_off() {
+            self.span.note(Outcome::CutOff);
+        } else if let Some(outcome) = scope.observed().outcome() {
             self.span.note(outcome);
         }
     }

@@ -18,8 +18,8 @@ mod sign;
 mod span;
 mod tls;
 
-pub(crate) use setup::{flush, is_on, span_layer, start};
-pub(crate) use span::{Current, Span, Traced, current_span, inject};
+pub(crate) use setup::{flush, is_on, problems, span_layer, start};
+pub(crate) use span::{Current, Span, Traced, current_span, inject, note_here};
 
 /// The name of our instrumentation scope. AgentCore's evaluations look at spans only if it begins like this.
 const SCOPE: &str = "opentelemetry.instrumentation.agentcore_rust";

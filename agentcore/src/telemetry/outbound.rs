@@ -49,14 +49,13 @@ fn pass_on(inbound: &HeaderMap, outbound: &mut HeaderMap) {
             outbound.insert(name, value);
         }
     };
-    for name in [
-        headers::TRACEPARENT,
-        headers::TRACESTATE,
-        headers::X_AMZN_TRACE_ID,
-    ] {
+    for name in [headers::TRACEPARENT, headers::X_AMZN_TRACE_ID] {
         if let Some(text) = headers::text(inbound, &name) {
             set(name, text);
         }
+    }
+    if let Some(state) = headers::trace_state(inbound) {
+        set(headers::TRACESTATE, &state);
     }
     let session = context::session_id(inbound);
     if let Some(session) = session {

@@ -23,6 +23,7 @@ fn on_the_platform_traces_are_signed_for_x_ray() {
             ("AWS_SESSION_TOKEN", "a/session+token=="),
             ("AWS_ENDPOINT_URL_XRAY", &url),
             ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            ("AGENTCORE_LOG", "trace"),
         ],
     );
     for count in 1..=3 {
@@ -55,6 +56,12 @@ fn on_the_platform_traces_are_signed_for_x_ray() {
         assert!(signed.split(';').any(|name| name == needed), "{signed}");
     }
     assert_eq!(signature, expected(&request, signed, date, &scope));
+    agent.signal("TERM");
+    let (_, log) = agent.wait();
+    assert!(log.contains("TRACE"), "{log}");
+    for secret in [SECRET, "a/session+token"] {
+        assert!(!log.contains(secret), "{log}");
+    }
 }
 
 /// The signature by the book (AWS General Reference, "Signature Version 4").

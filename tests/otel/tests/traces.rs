@@ -350,3 +350,76 @@ fn a_program_may_have_a_subscriber_and_a_runtime_of_its_own() {
     assert_eq!(line["requestId"], "request-1");
     assert_eq!(line["spanId"], own.id());
 }
+
+/// OpenTelemetry's baggage has room for 64 entries; the rest find none.
+#[test]
+fn the_session_and_the_experiment_are_on_the_span_whatever_else_is_in_the_baggage() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let many: Vec<_> = (0..70).map(|number| format!("k{number}=v")).collect();
+    let baggage = "baggage: ".to_owned() + &many.join(",") + ",";
+    send(&agent, &ids().replace("baggage: ", &baggage), &json!({}));
+    let span = receiver.spans(1).remove(0);
+    assert_eq!(span.attribute("session.id").as_deref(), Some("session-1"));
+    let experiment = "aws.agentcore.gateway.routing_experiment_arn";
+    assert_eq!(span.attribute(experiment).as_deref(), Some(EXPERIMENT));
+}
+
+#[test]
+fn what_is_cut_off_is_sent_as_such() {
+    const COUNT: usize = 24;
+    let receiver = Receiver::start();
+    let grace = ("AGENTCORE_SHUTDOWN_GRACE", "50ms");
+    let delay = ("OTEL_BSP_SCHEDULE_DELAY", "60000");
+    let agent = start(env!("CARGO_BIN_EXE_traced"), &receiver, &[grace, delay]);
+    let late = json!({ "action": "late" });
+    let running: Vec<_> = (0..COUNT)
+        .map(|_| agent.invoke_later(late.clone()))
+        .collect();
+    for _ in 0..COUNT {
+        agent.line_with("in the handler");
+    }
+    agent.signal("TERM");
+    assert_eq!(agent.wait().0.code(), Some(1));
+    for reply in running {
+        assert_eq!(reply.join().expect("a reply").status, 503);
+    }
+    let spans = receiver.spans(2 * COUNT);
+    for span in &spans {
+        assert_eq!(
+            span.attribute("agentcore.outcome").as_deref(),
+            Some("cut_off")
+        );
+        assert_eq!(span.status(), 2);
+    }
+}
+
+#[test]
+fn a_task_that_takes_too_long_is_no_success() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    send(&agent, &ids(), &json!({ "action": "task late" }));
+    let spans = receiver.spans(2);
+    let task = find(&spans, "task hurries");
+    assert_eq!(
+        task.attribute("agentcore.outcome").as_deref(),
+        Some("timeout")
+    );
+    assert_eq!(task.status(), 2);
+}
+
+/// What a broken `traceparent` began is nobody's, and neither is what came with it.
+#[test]
+fn the_state_of_a_trace_goes_with_it_and_not_alone() {
+    let receiver = Receiver::start();
+    let agent = traced(&receiver);
+    let reply = send(
+        &agent,
+        "traceparent: bad\r\ntracestate: a=b\r\n",
+        &json!({}),
+    );
+    assert_eq!(reply.json()["outbound"]["tracestate"], Value::Null);
+    let whole = ids().replace("tracestate:", "tracestate: a=b\r\ntracestate:");
+    let reply = send(&agent, &whole, &json!({}));
+    assert_eq!(reply.json()["outbound"]["tracestate"], "a=b,vendor=value");
+}

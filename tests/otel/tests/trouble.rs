@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::receiver::Receiver;
-use crate::support::Agent;
+use crate::support::{Agent, signal, spawn, wait};
 
 fn start(url: &str, more: &[(&str, &str)]) -> Agent {
     let environment = [
@@ -150,4 +150,56 @@ fn over_tls_to_those_that_are_trusted() {
     let agent = start(&receiver.https_url(), &[quick, trust]);
     agent.invoke(json!({}));
     assert_eq!(receiver.spans(1).len(), 1);
+}
+
+#[test]
+fn what_can_not_be_sent_is_said_by_the_start_and_by_the_check() {
+    let endpoint = |value| ("OTEL_EXPORTER_OTLP_ENDPOINT", value);
+    let metrics = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    for (variable, why) in [
+        (endpoint("localhost:4318"), "no traces are sent: "),
+        (endpoint("not a url"), "no traces are sent: "),
+        (
+            ("AGENT_OBSERVABILITY_ENABLED", "true"),
+            "no traces are sent: ",
+        ),
+        ((metrics, "http://localhost:4318"), "no metrics are sent: "),
+    ] {
+        let traced = env!("CARGO_BIN_EXE_traced");
+        let (mut child, lines) = spawn(traced, &[variable]);
+        let mut before_ready = lines
+            .iter()
+            .take_while(|line| !line.contains(" is ready on "));
+        let first = before_ready.next().expect("a line");
+        assert_eq!(warnings(&first).len(), 1, "{first}");
+        assert!(first.contains(why), "{first}");
+        assert_eq!(before_ready.count(), 0);
+        signal(&child, "TERM");
+        assert_eq!(wait(&mut child, &lines).0.code(), Some(0));
+        let check = std::process::Command::new(traced)
+            .env_clear()
+            .env(variable.0, variable.1)
+            .arg("--check")
+            .output()
+            .expect("a check");
+        let said = String::from_utf8_lossy(&check.stdout);
+        assert!(said.contains(&format!("\nwarning: {why}")), "{said}");
+        assert!(check.status.success());
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_receiver() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "60000")]);
+    agent.invoke(json!({}));
+    agent.signal("TERM");
+    // Its last words have come here: it waits.
+    let flushed = listener.accept().expect("a connection");
+    agent.signal("TERM");
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(!log.contains("the last traces were not sent"), "{log}");
+    drop(flushed);
 }

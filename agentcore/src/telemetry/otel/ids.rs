@@ -21,6 +21,10 @@ const STAMPED: [&str; 3] = [
     Baggage::ROUTING_EXPERIMENT_VARIANT,
 ];
 
+pub(super) fn is_stamped(key: &str) -> bool {
+    STAMPED.contains(&key)
+}
+
 thread_local! {
     static WANTED: Cell<Option<TraceId>> = const { Cell::new(None) };
 }

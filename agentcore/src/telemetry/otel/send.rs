@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
+use super::setup::problem;
 use super::tls;
 use crate::config::Environment;
 use crate::error::{BoxError, with_causes};
@@ -88,7 +89,7 @@ impl Client {
         Self::build(environment, signal)
             .inspect_err(|error| {
                 let why = with_causes(&**error);
-                tracing::error!("no {} are sent: {why}", signal.name());
+                problem(format!("no {} are sent: {why}", signal.name()));
             })
             .ok()
     }

@@ -1,7 +1,7 @@
 //! One pipeline for the process, as the environment asks for it.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::metrics::MeterProvider as _;
@@ -24,8 +24,12 @@ use super::ids::{Stamp, SystemIds};
 use super::instruments::Instruments;
 use super::send::{Client, Signal};
 use crate::config::Environment;
+use crate::log;
 
 static PIPELINE: OnceLock<Option<Pipeline>> = OnceLock::new();
+
+/// Why something is not sent, until the log is there to be told.
+static PROBLEMS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -56,6 +60,18 @@ pub(crate) fn is_on() -> bool {
 /// Makes the pipeline, once, if the environment asks for one.
 pub(crate) fn start(environment: &Environment<'_>) {
     PIPELINE.get_or_init(|| Pipeline::of(environment));
+}
+
+/// What was wrong with what the environment asks for, since the last time this was asked.
+pub(crate) fn problems() -> Vec<String> {
+    let mut problems = PROBLEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut problems)
+}
+
+/// Telemetry starts before the log, which has to know whether spans are wanted. What goes wrong is told there later.
+pub(super) fn problem(problem: String) {
+    let mut problems = PROBLEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    problems.push(problem);
 }
 
 /// What the environment says about where telemetry goes.
@@ -96,8 +112,9 @@ impl Destination {
             return Self::Nowhere;
         }
         let Some(region) = get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")) else {
-            tracing::warn!(
+            problem(
                 "no traces are sent: AGENT_OBSERVABILITY_ENABLED is set, but neither an OTLP endpoint nor AWS_REGION is"
+                    .to_owned(),
             );
             return Self::Nowhere;
         };
@@ -131,7 +148,10 @@ fn region_of_x_ray(endpoint: &str) -> Option<&str> {
 impl Pipeline {
     fn of(environment: &Environment<'_>) -> Option<Self> {
         let traces = match Destination::of(environment) {
-            Destination::Nowhere => return None,
+            Destination::Nowhere => {
+                warn_of_lone_metrics(environment);
+                return None;
+            }
             Destination::Collector => {
                 let client = Client::new(environment, Signal::Traces)?;
                 SpanExporter::builder()
@@ -149,7 +169,7 @@ impl Pipeline {
             }
         };
         let exporter = traces
-            .inspect_err(|error| tracing::error!("no traces are sent: {error}"))
+            .inspect_err(|error| problem(format!("no traces are sent: {error}")))
             .ok()?;
         let resource = resource(environment);
         let provider = SdkTracerProvider::builder()
@@ -184,6 +204,19 @@ impl Pipeline {
     }
 }
 
+/// An endpoint for metrics alone is somebody's mistake, not a wish for nothing.
+fn warn_of_lone_metrics(environment: &Environment<'_>) {
+    let is_set = |name| (environment.variable)(name).is_some_and(|text| !text.trim().is_empty());
+    let is_off = ["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]
+        .into_iter()
+        .any(is_set);
+    if is_set("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") && !is_off {
+        problem(
+            "no metrics are sent: they go along with traces, and these have no endpoint".to_owned(),
+        );
+    }
+}
+
 /// Metrics go to a collector only: AWS has no endpoint that takes them by OTLP.
 fn meter_provider(environment: &Environment<'_>, resource: Resource) -> Option<SdkMeterProvider> {
     let get = |name| (environment.variable)(name).filter(|text| !text.trim().is_empty());
@@ -198,7 +231,7 @@ fn meter_provider(environment: &Environment<'_>, resource: Resource) -> Option<S
         .with_http()
         .with_http_client(client)
         .build()
-        .inspect_err(|error| tracing::error!("no metrics are sent: {error}"))
+        .inspect_err(|error| problem(format!("no metrics are sent: {error}")))
         .ok()?;
     let provider = SdkMeterProvider::builder()
         .with_resource(resource)
@@ -212,7 +245,7 @@ fn resource(environment: &Environment<'_>) -> Resource {
     let detected = Resource::builder().build();
     let get = |name| (environment.variable)(name);
     let is_named = get("OTEL_SERVICE_NAME").is_some_and(|name| !name.is_empty())
-        || get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| text.contains("service.name="));
+        || get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| names_the_service(&text));
     let program = std::env::current_exe().ok();
     let program = program
         .as_deref()
@@ -223,6 +256,13 @@ fn resource(environment: &Environment<'_>) -> Resource {
             .build(),
         None => detected,
     }
+}
+
+fn names_the_service(attributes: &str) -> bool {
+    let mut keys = attributes
+        .split(',')
+        .filter_map(|entry| entry.split_once('='));
+    keys.any(|(key, _)| key.trim() == "service.name")
 }
 
 impl AgentNames {
@@ -245,7 +285,8 @@ impl AgentNames {
     }
 }
 
-/// Sends what there is, and waits for it as long as `patience`. Not on the caller's threads: a collector that does not answer must not keep them.
+/// Sends what there is, and waits for it as long as `patience`. Not on the caller's threads: a collector that does not
+/// answer must not keep them.
 pub(crate) async fn flush(patience: Duration) {
     let Some(pipeline) = pipeline() else { return };
     let (sender, flushed) = oneshot::channel();
@@ -255,10 +296,13 @@ pub(crate) async fn flush(patience: Duration) {
         let _ = sender.send(());
     });
     if started.is_ok() && tokio::time::timeout(patience, flushed).await.is_err() {
-        tracing::warn!(
-            "the last traces were not sent within {}",
-            humantime::format_duration(patience)
-        );
+        // The process is about to end, whether or not anybody reads its log.
+        log::without_waiting(|| {
+            tracing::warn!(
+                "the last traces were not sent within {}",
+                humantime::format_duration(patience)
+            );
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use http::Request;
 use tokio::sync::{Mutex, OnceCell};
+use tracing::subscriber::NoSubscriber;
 
 use crate::error::BoxError;
 
@@ -61,7 +62,10 @@ impl Signer {
             headers,
             SignableBody::Bytes(request.body()),
         )?;
-        let (instructions, _) = sign(signable, &params)?.into_parts();
+        // It writes the session's token into the log, at the lowest level.
+        let signed =
+            tracing::subscriber::with_default(NoSubscriber::default(), || sign(signable, &params))?;
+        let (instructions, _) = signed.into_parts();
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
     }

@@ -8,8 +8,8 @@ use std::task::{Context as TaskContext, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{
-    SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-    Tracer as _,
+    SpanContext, SpanId, SpanKind, SpanRef, Status, TraceContextExt as _, TraceFlags, TraceId,
+    TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
 use pin_project_lite::pin_project;
@@ -97,16 +97,8 @@ impl Span {
 
     /// What has become of its work.
     pub(crate) fn note(&self, outcome: Outcome) {
-        let Some(context) = &self.0 else { return };
-        let span = context.span();
-        span.set_attribute(KeyValue::new("agentcore.outcome", outcome.name()));
-        // A 4xx is the client's mistake, and one that is given up nobody's.
-        if matches!(
-            outcome,
-            Outcome::Error | Outcome::Timeout | Outcome::Panic | Outcome::CutOff
-        ) {
-            span.set_attribute(KeyValue::new("error.type", outcome.name()));
-            span.set_status(Status::error(""));
+        if let Some(context) = &self.0 {
+            note_on(&context.span(), outcome);
         }
     }
 
@@ -125,6 +117,25 @@ impl Span {
         if let Some(pipeline) = setup::pipeline() {
             instruments::end(pipeline, scope.kind(), outcome, scope.age());
         }
+    }
+}
+
+fn note_on(span: &SpanRef<'_>, outcome: Outcome) {
+    span.set_attribute(KeyValue::new("agentcore.outcome", outcome.name()));
+    // A 4xx is the client's mistake, and one that is given up nobody's.
+    if matches!(
+        outcome,
+        Outcome::Error | Outcome::Timeout | Outcome::Panic | Outcome::CutOff
+    ) {
+        span.set_attribute(KeyValue::new("error.type", outcome.name()));
+        span.set_status(Status::error(""));
+    }
+}
+
+/// What has become of the caller's work: it is noted on the span that it is in.
+pub(crate) fn note_here(outcome: Outcome) {
+    if setup::is_on() {
+        Context::map_current(|context| note_on(&context.span(), outcome));
     }
 }
 
@@ -161,6 +172,8 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
         entries.retain(|entry| entry.key.as_str() != SESSION_ID);
         entries.push(KeyValue::new(SESSION_ID, shown(session)));
     }
+    // What goes onto spans comes first: there is room for so many entries, and the last ones find none.
+    entries.sort_by_key(|entry| !ids::is_stamped(entry.key.as_str()));
     if !entries.is_empty() {
         context = context.with_baggage(entries);
     }
@@ -181,7 +194,7 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
         (None, Some(false)) => ids::random_span(),
         (None, _) => return (context, Some(trace)),
     };
-    let state = text(headers::TRACESTATE).and_then(|text| TraceState::from_str(text).ok());
+    let state = headers::trace_state(headers).and_then(|text| TraceState::from_str(&text).ok());
     let flags = TraceFlags::default().with_sampled(sampled.unwrap_or(true));
     let span = SpanId::from(span);
     let remote = SpanContext::new(trace, span, flags, true, state.unwrap_or_default());
