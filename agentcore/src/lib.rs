@@ -81,6 +81,7 @@ mod context;
 mod debug;
 mod error;
 mod extract;
+mod gather;
 mod generator;
 // With sockets: the guide links to them.
 #[cfg(all(any(doc, doctest), feature = "ws"))]

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 
 use super::framing::{Framing, Verdict};
 use crate::context::Activity;
+use crate::gather;
 
 /// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
 pub(super) struct Socket<T = TcpStream> {
@@ -190,7 +191,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        gather::poll_write(Pin::new(&mut self.stream), cx, slices, usize::MAX)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pace::Pacer;
+use crate::gather;
 
 /// A connection that was upgraded.
 #[derive(Debug)]
@@ -80,17 +81,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Transport<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let mut allowed = ready!(this.pacer.poll_admit(cx, slices));
-        // Slices cannot be shortened in place; the vector is as long as the few frames that go at once.
-        let slices: Vec<_> = slices
-            .iter()
-            .map_while(|slice| {
-                let length = slice.len().min(allowed);
-                allowed -= length;
-                (length > 0).then(|| IoSlice::new(&slice[..length]))
-            })
-            .collect();
-        let written = match Pin::new(&mut this.io).poll_write_vectored(cx, &slices) {
+        let allowed = ready!(this.pacer.poll_admit(cx, slices));
+        let written = match gather::poll_write(Pin::new(&mut this.io), cx, slices, allowed) {
             Poll::Ready(written) => written?,
             Poll::Pending => {
                 this.blocked = true;
