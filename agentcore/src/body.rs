@@ -53,11 +53,19 @@ impl Body {
 
     /// Makes the body safe to be polled outside the workers. Must be called on them.
     ///
-    /// `hold` lives as long as the producer does.
-    pub(crate) async fn settle<H: Send + 'static>(self, hold: H) -> Self {
-        let Self(Repr::Foreign(mut body)) = self else {
-            return self;
-        };
+    /// What `hold` returns lives as long as the producer does.
+    pub(crate) async fn settle<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Self {
+        match self.0 {
+            // In a box of its own: it would be half of what every request's task is made of.
+            Repr::Foreign(body) => Box::pin(Self::settle_foreign(body, hold())).await,
+            settled => Self(settled),
+        }
+    }
+
+    async fn settle_foreign<H: Send + 'static>(
+        mut body: UnsyncBoxBody<Bytes, BoxError>,
+        hold: H,
+    ) -> Self {
         // Most foreign bodies are one buffer in disguise: take it if it is there at once.
         let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx)))
             .await
@@ -225,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn a_single_buffer_settles_into_memory() {
         let body = Body::new(Full::new(Bytes::from_static(b"abc")))
-            .settle(())
+            .settle(|| ())
             .await;
         assert_eq!(body.as_bytes(), Some(&b"abc"[..]));
     }
@@ -248,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_not_an_end() {
-        let mut body = Body::new(Breaks(false)).settle(()).await;
+        let mut body = Body::new(Breaks(false)).settle(|| ()).await;
         assert!(body.frame().await.unwrap().is_ok());
         assert_eq!(
             body.frame().await.unwrap().unwrap_err().to_string(),
@@ -271,7 +279,7 @@ mod tests {
                 Poll::Pending
             }
         }
-        let body = Body::new(Never).settle(held).await;
+        let body = Body::new(Never).settle(|| held).await;
         drop(body);
         // `held` was dropped, not sent.
         assert!(observed.await.is_err());

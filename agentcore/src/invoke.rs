@@ -151,74 +151,74 @@ impl<F: Future<Output = Outgoing>> Future for Answering<F> {
     }
 }
 
-async fn run<F, Fut>(job: Job, call: F) -> Outgoing
+#[expect(
+    clippy::manual_async_fn,
+    reason = "what an async function takes is twice in its future"
+)]
+fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Outgoing>
 where
     F: FnOnce(Invocation) -> Fut,
     Fut: Future<Output = Response>,
 {
-    let Job {
-        invocation,
-        options,
-        errors,
-        debug,
-        activity,
-    } = job;
-    activity.its_turn().await;
-    let reply = async {
-        let action = if debug {
-            debug::answer(invocation.body())
-        } else {
-            None
+    async move {
+        let (options, activity) = (&job.options, &job.activity);
+        activity.its_turn().await;
+        let reply = async {
+            let action = if job.debug {
+                debug::answer(job.invocation.body())
+            } else {
+                None
+            };
+            let response = match action {
+                Some(answer) => answer,
+                None => call(job.invocation).await,
+            };
+            // Still inside the limits: a foreign body's first poll is the user's code too.
+            let (parts, body) = response.into_parts();
+            Response::from_parts(parts, body.settle(context::hold).await)
         };
-        let response = match action {
-            Some(answer) => answer,
-            None => call(invocation).await,
+        let mut reply = pin!(panics::catch(reply));
+        let response = match options.timeout {
+            None => reply.await,
+            Some(limit) => match Box::pin(timeout(limit, reply.as_mut())).await {
+                Ok(response) => response,
+                Err(late) => {
+                    activity.scope().note(Outcome::Timeout, None);
+                    // What the handler has left behind is told, whatever its own drop does.
+                    activity.scope().cancel();
+                    reply.give_up(&format!("entrypoint `{}`", options.name));
+                    Ok(Response::error(late.to_string())
+                        .with_status(504)
+                        .with_failure(&late))
+                }
+            },
         };
-        // Still inside the limits: a foreign body's first poll is the user's code too.
-        let (parts, body) = response.into_parts();
-        Response::from_parts(parts, body.settle(context::hold()).await)
-    };
-    let mut reply = pin!(panics::catch(reply));
-    let response = match options.timeout {
-        None => reply.await,
-        Some(limit) => match timeout(limit, reply.as_mut()).await {
-            Ok(response) => response,
-            Err(late) => {
-                activity.scope().note(Outcome::Timeout, None);
-                // What the handler has left behind is told, whatever its own drop does.
-                activity.scope().cancel();
-                reply.give_up(&format!("entrypoint `{}`", options.name));
-                Ok(Response::error(late.to_string())
-                    .with_status(504)
-                    .with_failure(&late))
+        let response = response.unwrap_or_else(|panic| {
+            panic.log(&format!("entrypoint `{}`", options.name));
+            context::note(panic.outcome());
+            panic.to_response()
+        });
+        let status = response.status();
+        activity.scope().note(Outcome::of(status), Some(status));
+        if let Some(failure) = response.failure() {
+            let status = response.status().as_u16();
+            if response.status().is_server_error() {
+                tracing::error!(
+                    status,
+                    errorMessage = failure,
+                    "entrypoint `{}` failed: {failure}",
+                    options.name
+                );
+            } else {
+                tracing::warn!(
+                    status,
+                    "entrypoint `{}` answered {status}: {failure}",
+                    options.name
+                );
             }
-        },
-    };
-    let response = response.unwrap_or_else(|panic| {
-        panic.log(&format!("entrypoint `{}`", options.name));
-        context::note(panic.outcome());
-        panic.to_response()
-    });
-    let status = response.status();
-    activity.scope().note(Outcome::of(status), Some(status));
-    if let Some(failure) = response.failure() {
-        let status = response.status().as_u16();
-        if response.status().is_server_error() {
-            tracing::error!(
-                status,
-                errorMessage = failure,
-                "entrypoint `{}` failed: {failure}",
-                options.name
-            );
-        } else {
-            tracing::warn!(
-                status,
-                "entrypoint `{}` answered {status}: {failure}",
-                options.name
-            );
         }
+        Outgoing::new(job.errors.apply(response), Some(job.activity))
     }
-    Outgoing::new(errors.apply(response), Some(activity))
 }
 
 /// What the caller may know of a panic.

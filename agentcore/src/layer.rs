@@ -154,7 +154,7 @@ impl Endpoint {
             request.extensions_mut().insert(in_flight.clone());
             let reply = async {
                 let (parts, body) = call(request).await.into_parts();
-                Response::from_parts(parts, body.settle(context::hold()).await)
+                Response::from_parts(parts, body.settle(context::hold).await)
             };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
                 panic.log("a layer");

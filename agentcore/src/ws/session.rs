@@ -124,7 +124,7 @@ impl Session {
                 Ok(handler) => Ok(handler),
                 Err(rejection) => {
                     let (parts, body) = rejection.framed_by_the_server().into_parts();
-                    let body = body.settle(context::hold()).await;
+                    let body = body.settle(context::hold).await;
                     Err(Response::from_parts(parts, body))
                 }
             }
