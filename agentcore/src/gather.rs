@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
 /// What is copied, at most, in bytes. It lies on the stack, and has to be zeroed first.
-const SMALL: usize = 2048;
+const SMALL: usize = 1024;
 
 /// Writes from `slices`, at most `allowed` bytes of them.
 pub(crate) fn poll_write<W: AsyncWrite>(

@@ -12,21 +12,21 @@
 
 mod accept;
 mod admin;
-mod alarms;
 mod batch;
 mod clock;
+mod connections;
 #[cfg(feature = "dev-page")]
 mod dev;
 mod framing;
 mod front;
 #[cfg(all(fuzzing, feature = "ws"))]
 mod fuzzing;
-mod graceful;
 mod handover;
 mod hooks;
 mod in_process;
 mod invocations;
 mod lifecycle;
+mod link;
 mod metrics;
 mod old_tasks;
 mod ping;

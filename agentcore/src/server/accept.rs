@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(feature = "dev-page")]
 use super::dev;
 use super::front::Front;
-use super::service::{self, Admission, Link};
+use super::link::{Admission, Link};
+use super::service;
 use super::socket::Socket;
 use crate::instance::Instance;
 use crate::os;
@@ -89,11 +90,12 @@ fn serve(
         &socket,
         Some(place),
     ));
-    // Hidden while hyper hands the request over, not when the answer is first polled: by then it has read on.
-    let service =
-        service_fn(move |request| service::answer(Arc::clone(&link), request, link.end.hide()));
+    let waiting = Arc::clone(&link.waiting);
+    let service = service_fn(move |request| service::answer(link.begin(), request));
     let connection = protocol.serve_connection(TokioIo::new(socket), service);
-    let connection = front.graceful.watch(connection.with_upgrades());
+    let connection = front
+        .connections
+        .watch(connection.with_upgrades(), Some(waiting));
     tokio::spawn(async move {
         // An error here is a client that left or spoke something else; hyper has answered what could be answered.
         if let Err(error) = connection.await {
@@ -106,8 +108,8 @@ fn serve(
 pub(super) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
-        .timer(front.alarms.clone())
-        .header_read_timeout(front.settings.header_timeout)
+        // `connections` keeps the time.
+        .header_read_timeout(None)
         .max_header_size(front.settings.max_header_bytes)
         .max_buf_size(MAX_BUFFER_BYTES)
         // The socket decides when an end is one; see `socket`.

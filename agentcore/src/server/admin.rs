@@ -147,7 +147,7 @@ fn connection(
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let connection = protocol.serve_connection(TokioIo::new(stream), service);
-    let connection = front.graceful.watch(connection.with_upgrades());
+    let connection = front.connections.watch(connection.with_upgrades(), None);
     async move {
         if let Err(error) = connection.await {
             tracing::trace!("connection to the admin port ended: {error}");

@@ -30,9 +30,9 @@ use self::history::History;
 use self::recent::Recent;
 use super::admin;
 use super::front::Front;
+use super::link::{Admission, Exchange};
 use super::request_body::RequestBody;
-use super::service::{Admission, Answer, Link, dispatch, method_not_allowed, not_found, refuse};
-use super::socket::Hidden;
+use super::service::{Answer, dispatch, method_not_allowed, not_found, refuse};
 use crate::agent::Agent;
 use crate::check::Registry;
 use crate::config::{BusyWhile, ErrorMode};
@@ -150,29 +150,25 @@ pub(super) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<
 }
 
 /// Answers one request where the dev page is on.
-pub(super) fn answer<B: RequestBody>(
-    link: Arc<Link>,
-    request: Request<B>,
-    end: Hidden,
-) -> Answer<B> {
-    let front = &link.front;
+pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let front = &exchange.front;
     let Some(dev) = &front.dev else {
-        return dispatch(link, request, end);
+        return dispatch(exchange, request);
     };
     let (path, method) = (request.uri().path(), request.method());
     let own = path == "/" || path.starts_with(PATHS);
-    let answer = match guard::refusal(&request, link.admission, own) {
+    let answer = match guard::refusal(&request, exchange.admission, own) {
         Some(why) => Some(forbidden(why)),
         None => own.then(|| dev.route(front, method, path)),
     };
     if let Some(answer) = answer {
-        return Answer::now(link.reply(refuse(request, answer), end));
+        return Answer::now(exchange.reply(refuse(request, answer)));
     }
     if path != "/invocations" || method != Method::POST {
-        return dispatch(link, request, end);
+        return dispatch(exchange, request);
     }
     let record = dev.recent.begin();
-    let answer = dispatch(link, request, end);
+    let answer = dispatch(exchange, request);
     Answer::later(async move {
         let Ok(reply) = answer.await;
         record.watch(reply)

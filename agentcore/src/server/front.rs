@@ -10,11 +10,10 @@ use tokio::time::timeout;
 
 use super::accept::accept_all;
 use super::admin;
-use super::alarms::Alarms;
 use super::clock::RestoreDetector;
+use super::connections::Connections;
 #[cfg(feature = "dev-page")]
 use super::dev::{self, Dev};
-use super::graceful::Graceful;
 use super::handover::Handover;
 use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
 use super::old_tasks;
@@ -53,8 +52,7 @@ pub(super) struct Front {
     pub(super) handover: Arc<Handover>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) wakes: Arc<WakeQueue>,
-    pub(super) graceful: Graceful,
-    pub(super) alarms: Alarms,
+    pub(super) connections: Connections,
     /// Whether what operators ask is answered beside everything else, for want of a port of its own.
     pub(super) serves_operators: bool,
     /// There while the dev page is on.
@@ -179,6 +177,7 @@ impl Front {
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings),
+            connections: Connections::new(settings.header_timeout),
             agent,
             serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
             settings,
@@ -188,8 +187,6 @@ impl Front {
             handover: Arc::default(),
             backlog: Arc::default(),
             wakes: Arc::default(),
-            graceful: Graceful::new(),
-            alarms: Alarms::default(),
             #[cfg(feature = "dev-page")]
             dev: None,
             clock: Mutex::new(RestoreDetector::new()),
@@ -206,7 +203,7 @@ impl Front {
     pub(super) fn begin(&self) {
         self.handover.begin(&self.workers);
         tokio::spawn(Arc::clone(&self.wakes).deliver());
-        tokio::spawn(self.alarms.clone().ring());
+        tokio::spawn(self.connections.clone().give_up_idle());
     }
 
     /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
@@ -245,7 +242,7 @@ impl Front {
             let ended = self.phases(states, on_ready, requests).await;
             // What is left are replies on their way out, idle connections, and clients that do not read.
             tokio::select! {
-                _ = timeout(ended.patience, self.graceful.shutdown()) => {}
+                _ = timeout(ended.patience, self.connections.shutdown()) => {}
                 _ = requests.another_signal() => {}
             }
             ended.result
@@ -311,7 +308,7 @@ impl Drop for Front {
     fn drop(&mut self) {
         self.handover.close();
         self.wakes.close();
-        self.alarms.close();
+        self.connections.close();
     }
 }
 

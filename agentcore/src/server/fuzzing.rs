@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use super::accept::protocol;
 use super::front::FLUSH;
 use super::in_process::InProcess;
-use super::service::{self, Admission, Link};
+use super::link::{Admission, Link};
+use super::service;
 use super::socket::Socket;
 
 impl InProcess {
@@ -35,10 +36,11 @@ impl InProcess {
             Admission::Full
         };
         let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, None));
+        let waiting = Arc::clone(&link.waiting);
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
             let method = request.method().clone();
-            let answer = service::answer(Arc::clone(&link), request, link.end.hide());
+            let answer = service::answer(link.begin(), request);
             async move {
                 let answer = answer.await;
                 if let Ok(response) = &answer {
@@ -48,14 +50,15 @@ impl InProcess {
             }
         });
         let connection = protocol(front).serve_connection(TokioIo::new(socket), service);
-        let mut connection = tokio::spawn(front.graceful.watch(connection.with_upgrades()));
+        let connection = connection.with_upgrades();
+        let mut connection = tokio::spawn(front.connections.watch(connection, Some(waiting)));
         tokio::select! {
             _ = &mut connection => return,
             () = stop => {}
         }
         // Work that is cut off is an error, and no business of this.
         let _ = self.stop().await;
-        let _ = tokio::time::timeout(FLUSH, front.graceful.shutdown()).await;
+        let _ = tokio::time::timeout(FLUSH, front.connections.shutdown()).await;
         connection.abort();
         let _ = connection.await;
     }

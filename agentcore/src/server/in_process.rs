@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 
 use super::front::Front;
 use super::lifecycle::Phase;
+use super::link::Link;
 use super::request_body::RequestBody;
-use super::service::{self, Link, ReplyBody};
+use super::service::{self, ReplyBody};
 use crate::agent::Agent;
 use crate::config::Settings;
 use crate::error::Error;
@@ -38,8 +39,7 @@ impl InProcess {
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
         // A link for each: there is no socket that would say when a reply has been sent.
         let link = Arc::new(Link::without_socket(Arc::clone(&self.link.front)));
-        let end = link.end.hide();
-        let mut answer = service::answer(link, request, end);
+        let mut answer = service::answer(link.begin(), request);
         let mut cut_off = pin!(self.link.front.instance.until_cut_off());
         let mut was_cut_off = false;
         loop {

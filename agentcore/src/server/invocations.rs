@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use super::front::Front;
 use super::handover::{What, Work};
 use super::lifecycle::Phase;
+use super::link::{Exchange, Link};
 use super::request_body::{Problem, Read, RequestBody};
-use super::service::{Link, ReplyBody, come_back, refuse};
-use super::socket::Hidden;
+use super::service::{ReplyBody, come_back, refuse};
 use super::wake::Batched;
 use crate::body::Body;
 use crate::concurrency::Refusal;
@@ -29,7 +29,8 @@ use crate::telemetry::{Outcome, Refused};
 pub(super) struct Replying<B> {
     link: Arc<Link>,
     stage: Stage<B>,
-    end: Option<Hidden>,
+    /// Until the reply has it.
+    exchange: Option<Exchange>,
 }
 
 enum Stage<B> {
@@ -48,19 +49,18 @@ enum Stage<B> {
     Over,
 }
 
-/// Lets a request in, whose body is still to come; or says why not, and hands back what hides the end.
+/// Lets a request in, whose body is still to come; or says why not, and hands it back.
 pub(super) fn accept<B: RequestBody>(
-    link: Arc<Link>,
+    exchange: Exchange,
     request: Request<B>,
-    end: Hidden,
-) -> Result<Replying<B>, (Arc<Link>, Response, Hidden)> {
-    match admit(&link, request) {
+) -> Result<Replying<B>, (Exchange, Response)> {
+    match admit(&exchange, request) {
         Ok(stage) => Ok(Replying {
-            link,
+            link: Arc::clone(exchange.link()),
             stage,
-            end: Some(end),
+            exchange: Some(exchange),
         }),
-        Err(refused) => Err((link, refused, end)),
+        Err(refused) => Err((exchange, refused)),
     }
 }
 
@@ -170,7 +170,7 @@ impl<B: RequestBody> Replying<B> {
         });
         let watches = front.agent.entrypoint.as_ref();
         let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
-        self.end = self.end.take().and_then(|end| end.unless(watches));
+        show_end_if(&mut self.exchange, watches);
         self.stage = Stage::Making {
             reply: front.wakes.batch(reply),
             left: CancelOnDrop(Some(scope)),
@@ -196,13 +196,16 @@ impl<B: RequestBody> Replying<B> {
         let activity = activity.map(|activity| (activity, Arc::clone(&self.link.end)));
         let is_stream = outgoing.body.as_bytes().is_none();
         // A stream's producer goes with its reader.
-        let end = self.end.take().and_then(|end| end.unless(is_stream));
+        show_end_if(&mut self.exchange, is_stream);
         let body = if is_stream {
             front.wakes.batch(outgoing.body)
         } else {
             Batched::direct(outgoing.body)
         };
-        http::Response::from_parts(outgoing.parts, ReplyBody::new(body, activity, end))
+        http::Response::from_parts(
+            outgoing.parts,
+            ReplyBody::new(body, activity, self.exchange.take()),
+        )
     }
 }
 
@@ -249,6 +252,12 @@ impl Front {
                 .errors
                 .apply(Response::error(why).with_status(status)),
         )
+    }
+}
+
+fn show_end_if(exchange: &mut Option<Exchange>, leaving_counts: bool) {
+    if let (Some(exchange), true) = (exchange, leaving_counts) {
+        exchange.show_end();
     }
 }
 

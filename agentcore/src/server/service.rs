@@ -1,10 +1,9 @@
-//! One connection's requests: which path, which method, whether now.
+//! One request: which path, which method, whether now.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,15 +11,14 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::accept::Place;
 use super::admin;
 #[cfg(feature = "dev-page")]
 use super::dev;
-use super::framing::Verdict;
 use super::front::Front;
 use super::invocations::{self, Replying};
+use super::link::{Admission, Exchange};
 use super::request_body::{self, RequestBody};
-use super::socket::{End, Hidden, Socket};
+use super::socket::End;
 use super::wake::Batched;
 #[cfg(feature = "ws")]
 use super::websockets;
@@ -30,79 +28,6 @@ use crate::error::BoxError;
 use crate::instance::Instance;
 use crate::response::Response;
 use crate::telemetry::Refused;
-
-/// What a connection may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    Full,
-    /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
-    Crowded,
-    /// From elsewhere, where only this machine is answered: nothing.
-    #[cfg(feature = "dev-page")]
-    Foreign,
-}
-
-/// What the requests of one connection share.
-pub(crate) struct Link {
-    pub(super) front: Arc<Front>,
-    pub(super) admission: Admission,
-    pub(super) end: Arc<End>,
-    verdict: Verdict,
-    /// That have been made so far.
-    requests: AtomicU64,
-    /// Among the open connections, as long as anything is left of this one; none in a test.
-    _place: Option<Place>,
-}
-
-impl Link {
-    pub(super) fn new<T>(
-        front: Arc<Front>,
-        admission: Admission,
-        socket: &Socket<T>,
-        place: Option<Place>,
-    ) -> Self {
-        Self {
-            end: socket.end(),
-            verdict: socket.verdict(),
-            admission,
-            _place: place,
-            ..Self::without_socket(front)
-        }
-    }
-
-    /// For requests that come as values.
-    pub(super) fn without_socket(front: Arc<Front>) -> Self {
-        Self {
-            front,
-            admission: Admission::Full,
-            end: Arc::default(),
-            verdict: Verdict::default(),
-            requests: AtomicU64::new(0),
-            _place: None,
-        }
-    }
-
-    /// A reply of the server's own, on its way out.
-    pub(super) fn reply(
-        &self,
-        reply: impl Into<http::Response<ReplyBody>>,
-        end: Hidden,
-    ) -> http::Response<ReplyBody> {
-        let mut reply = reply.into();
-        reply.body_mut().end = Some(end);
-        if self.admission == Admission::Crowded {
-            let close = HeaderValue::from_static("close");
-            reply.headers_mut().insert(header::CONNECTION, close);
-        }
-        reply
-    }
-
-    /// Whether this request, the next one of its connection, could be read in two ways.
-    fn is_ambiguous(&self) -> bool {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        self.verdict.is_against(number)
-    }
-}
 
 /// The answer to a request: hyper's future for it. The two frequent ones need no box.
 pub(crate) enum Answer<B> {
@@ -138,60 +63,52 @@ impl<B: RequestBody> Future for Answer<B> {
 }
 
 /// Answers one request.
-pub(super) fn answer<B: RequestBody>(
-    link: Arc<Link>,
-    request: Request<B>,
-    end: Hidden,
-) -> Answer<B> {
-    if link.is_ambiguous() {
-        return Answer::now(link.reply(refuse(request, ambiguous()), end));
+pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    if exchange.is_ambiguous {
+        return Answer::now(exchange.reply(refuse(request, ambiguous())));
     }
     #[cfg(feature = "dev-page")]
-    if link.front.dev.is_some() {
-        return dev::answer(link, request, end);
+    if exchange.front.dev.is_some() {
+        return dev::answer(exchange, request);
     }
-    dispatch(link, request, end)
+    dispatch(exchange, request)
 }
 
 /// The same, for a request that may be answered and is not the dev page's.
-pub(super) fn dispatch<B: RequestBody>(
-    link: Arc<Link>,
-    request: Request<B>,
-    end: Hidden,
-) -> Answer<B> {
-    let front = &link.front;
+pub(super) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let front = &exchange.front;
     if front.serves_operators {
         if let Some(reply) = admin::route(front, request.method(), request.uri().path()) {
-            return Answer::now(link.reply(refuse(request, reply), end));
+            return Answer::now(exchange.reply(refuse(request, reply)));
         }
     }
-    let is_crowded = link.admission == Admission::Crowded;
+    let is_crowded = exchange.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
-            Some(answer) => return Answer::now(link.reply(answer, end)),
+            Some(answer) => return Answer::now(exchange.reply(answer)),
             None => {
                 return Answer::later(async move {
-                    let answer = link.front.pinger.ask(&link.front).await;
-                    link.reply(answer, end)
+                    let answer = exchange.front.pinger.ask(&exchange.front).await;
+                    exchange.reply(answer)
                 });
             }
         },
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
-            return invoke(link, request, end);
+            return invoke(exchange, request);
         }
         ("/invocations", &Method::POST) if is_crowded => refuse(
             request,
             front.unavailable("Too many connections", Refused::Connections),
         ),
         ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
-            return invoke(link, request, end);
+            return invoke(exchange, request);
         }
         #[cfg(feature = "ws")]
-        ("/ws", _) => match websockets::accept(&link, request) {
+        ("/ws", _) => match websockets::accept(&exchange, request) {
             Ok(accepted) => {
                 return Answer::later(async move {
-                    let reply = websockets::answer(&link, accepted).await;
-                    link.reply(reply, end)
+                    let reply = websockets::answer(exchange.link(), accepted).await;
+                    exchange.reply(reply)
                 });
             }
             Err(refused) => refused,
@@ -202,13 +119,13 @@ pub(super) fn dispatch<B: RequestBody>(
         }
         _ => refuse(request, not_found()),
     };
-    Answer::now(link.reply(reply, end))
+    Answer::now(exchange.reply(reply))
 }
 
-fn invoke<B: RequestBody>(link: Arc<Link>, request: Request<B>, end: Hidden) -> Answer<B> {
-    match invocations::accept(link, request, end) {
+fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    match invocations::accept(exchange, request) {
         Ok(reply) => Answer::Invocation(reply),
-        Err((link, refused, end)) => Answer::now(link.reply(refused, end)),
+        Err((exchange, refused)) => Answer::now(exchange.reply(refused)),
     }
 }
 
@@ -262,7 +179,7 @@ pin_project! {
         #[pin]
         body: Batched<Body>,
         // Only held, until the body has been handed over.
-        end: Option<Hidden>,
+        pub(super) exchange: Option<Exchange>,
         // In flight until the body has been sent.
         activity: Option<(Activity, Arc<End>)>,
     }
@@ -285,12 +202,12 @@ impl ReplyBody {
     pub(super) fn new(
         body: Batched<Body>,
         activity: Option<(Activity, Arc<End>)>,
-        end: Option<Hidden>,
+        exchange: Option<Exchange>,
     ) -> Self {
         Self {
             body,
             activity,
-            end,
+            exchange,
         }
     }
 }

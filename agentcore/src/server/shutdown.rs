@@ -57,7 +57,7 @@ impl Front {
             tracing::error!("cut off: {} more", count - MOST_NAMED);
         }
         self.instance.cut_off();
-        self.graceful.look_again();
+        self.connections.look_again();
         let problem = format!(
             "stopped before everything was finished; cut off: {}",
             lines.join(", ")

@@ -45,15 +45,25 @@ pub(super) struct End {
     reader: Mutex<Option<Waker>>,
 }
 
-/// Keeps the end hidden while it lives.
-#[derive(Debug)]
-pub(super) struct Hidden(Arc<End>);
-
 impl End {
-    pub(super) fn hide(self: &Arc<Self>) -> Hidden {
+    /// Hides the end, until it is shown as often.
+    pub(super) fn hide(&self) {
         self.hidden.fetch_add(1, Ordering::Relaxed);
         self.unsent.store(true, Ordering::Relaxed);
-        Hidden(Arc::clone(self))
+    }
+
+    /// Shows the end as soon as everything has been sent.
+    pub(super) fn show(&self) {
+        self.hidden.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_hidden() {
+            self.wake_reader();
+        }
+    }
+
+    /// Shows the end whatever has been sent.
+    pub(super) fn show_at_once(&self) {
+        self.unsent.store(false, Ordering::Relaxed);
+        self.show();
     }
 
     /// Keeps an invocation in flight until its reply has left.
@@ -90,26 +100,6 @@ impl End {
     /// Whether the client has closed its sending side, hidden or not.
     pub(super) fn has_come(&self) -> bool {
         self.come.load(Ordering::Relaxed)
-    }
-}
-
-impl Hidden {
-    /// Shows the end from now on, if nobody who has left needs an answer: the rest of the reply is not sent any more.
-    pub(super) fn unless(self, leaving_counts: bool) -> Option<Self> {
-        if !leaving_counts {
-            return Some(self);
-        }
-        self.0.unsent.store(false, Ordering::Relaxed);
-        None
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        self.0.hidden.fetch_sub(1, Ordering::Relaxed);
-        if !self.0.is_hidden() {
-            self.0.wake_reader();
-        }
     }
 }
 
@@ -169,7 +159,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             }
         }
         if self.end.0.is_hidden() {
-            // Same thread as `Hidden`: nothing happens between the look and this.
+            // Same thread as whoever shows it: nothing happens between the look and this.
             *self.end.0.reader() = Some(cx.waker().clone());
             return Poll::Pending;
         }

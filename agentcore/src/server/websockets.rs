@@ -10,10 +10,9 @@ use tokio::net::TcpStream;
 
 use super::front::{AbortOnDrop, Front};
 use super::lifecycle::Phase;
+use super::link::{Admission, Link};
 use super::request_body::RequestBody;
-use super::service::{
-    Admission, Link, ReplyBody, come_back, method_not_allowed, not_found, refuse,
-};
+use super::service::{ReplyBody, come_back, method_not_allowed, not_found, refuse};
 use super::socket::Socket;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind};

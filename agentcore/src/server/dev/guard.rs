@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, header};
 
-use crate::server::service::Admission;
+use crate::server::link::Admission;
 
 /// Why a request is refused. For the `page`'s own paths no other page will do, not even one of this machine's.
 pub(super) fn refusal<B>(

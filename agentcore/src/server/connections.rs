@@ -1,0 +1,428 @@
+//! All connections: asked to finish when the server stops, and given up when no request comes on them.
+//!
+//! hyper-util's `GracefulShutdown` takes no connections that may be upgraded. hyper's own time-out for heads sets a timer
+//! for each request, which nearly never rings, and has the connection read once more for it. Here a connection has a seat,
+//! with its waker, and leaves a note of when it began to wait; one task looks through all notes when the first is due.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::service::HttpService;
+use slab::Slab;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::BoxError;
+
+/// The notes are not looked through more often than this: a connection may be given up so much late.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(super) struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    seats: Mutex<Seats>,
+    /// The server stops: each connection finishes the request that it is at.
+    finishing: AtomicBool,
+    /// Told when the last seat becomes free.
+    empty: Notify,
+    /// How long a request may take to come, its head included.
+    patience: Duration,
+    /// What notes count from.
+    beginning: Instant,
+    /// Whether somebody waits for the first note to be due.
+    watched: AtomicBool,
+    /// Told when nobody does, and there is a note; and at the end.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Slab<Seat>,
+    /// Nobody looks through the notes any more.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Seat {
+    /// Of the connection's task, once it has been polled.
+    waker: Option<Waker>,
+    /// Its note, unless hyper keeps the time.
+    waiting: Option<Arc<Waiting>>,
+}
+
+impl Connections {
+    /// For connections that may wait `patience` for a request.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self(Arc::new(Shared {
+            seats: Mutex::default(),
+            finishing: AtomicBool::new(false),
+            empty: Notify::new(),
+            patience,
+            beginning: Instant::now(),
+            watched: AtomicBool::new(false),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// The note of a new connection, which waits from now on.
+    pub(super) fn waiting(&self) -> Arc<Waiting> {
+        let waiting = Waiting {
+            since: AtomicU64::new(Waiting::ANSWERING),
+            shared: Arc::clone(&self.0),
+        };
+        waiting.begin();
+        Arc::new(waiting)
+    }
+
+    /// `connection`, asked to finish once the shutdown begins: after the request that it is at, and at once when it is
+    /// at none. One that is upgraded has ended here. One that comes later is served, and not waited for.
+    ///
+    /// It is given up, without a word, when its note says that it has waited for too long.
+    pub(super) fn watch<I, S, B>(
+        &self,
+        connection: UpgradeableConnection<I, S>,
+        waiting: Option<Arc<Waiting>>,
+    ) -> impl Future<Output = hyper::Result<()>> + use<I, S, B>
+    where
+        I: Read + Write + Unpin + Send + 'static,
+        S: HttpService<Incoming, ResBody = B, Error: Into<BoxError>>,
+        B: Body<Error: Into<BoxError>> + 'static,
+    {
+        let is_late = self.0.finishing.load(Ordering::SeqCst);
+        let seated = (!is_late).then(|| Seated::take(&self.0, waiting));
+        async move {
+            let mut connection = pin!(connection);
+            let Some(mut seated) = seated else {
+                return connection.await;
+            };
+            let mut is_asked = false;
+            poll_fn(|cx| {
+                seated.keep(cx.waker());
+                if seated.shared.finishing.load(Ordering::SeqCst) && !is_asked {
+                    is_asked = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                // Before the look at the note: a request that has come just so is answered.
+                match connection.as_mut().poll(cx) {
+                    Poll::Pending if seated.is_given_up() => Poll::Ready(Ok(())),
+                    polled => polled,
+                }
+            })
+            .await
+        }
+    }
+
+    /// Has all connections look at what they are at.
+    pub(super) fn look_again(&self) {
+        let seats = self.0.seats();
+        let wakers = seats
+            .taken
+            .iter()
+            .filter_map(|(_, seat)| seat.waker.as_ref());
+        wakers.for_each(Waker::wake_by_ref);
+    }
+
+    /// Asks all connections to finish, and completes when they have.
+    pub(super) async fn shutdown(&self) {
+        self.0.finishing.store(true, Ordering::SeqCst);
+        self.look_again();
+        loop {
+            // Listening starts before the look, so that an end in between is not missed.
+            let empty = self.0.empty.notified();
+            if self.0.seats().taken.is_empty() {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    /// Gives up connections that wait for too long, until [`close`](Self::close). One task on the front runs this.
+    pub(super) async fn give_up_idle(self) {
+        loop {
+            match self.0.look() {
+                Look::Closed => return,
+                Look::Nothing => self.0.changed.notified().await,
+                Look::Next(due) => {
+                    sleep_until(due.max(Instant::now() + LOOK_AT_MOST_EVERY)).await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.0.seats().closed = true;
+        self.0.changed.notify_one();
+    }
+}
+
+enum Look {
+    Closed,
+    /// No connection waits.
+    Nothing,
+    /// When the first one is due. Whoever begins to wait later is due later.
+    Next(Instant),
+}
+
+impl Shared {
+    fn look(&self) -> Look {
+        let now = Instant::now();
+        let seats = self.seats();
+        if seats.closed {
+            return Look::Closed;
+        }
+        // Before the look: who begins to wait behind it says so.
+        self.watched.store(false, Ordering::SeqCst);
+        let mut next: Option<Instant> = None;
+        for (_, seat) in &seats.taken {
+            let Some(due) = seat.waiting.as_ref().and_then(|waiting| waiting.look(now)) else {
+                continue;
+            };
+            if due > now {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            } else if let Some(waker) = &seat.waker {
+                waker.wake_by_ref();
+            }
+        }
+        self.watched.store(next.is_some(), Ordering::SeqCst);
+        next.map_or(Look::Nothing, Look::Next)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's note: since when it has been waiting for a request.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Microseconds after the beginning; or one of the constants.
+    since: AtomicU64,
+    shared: Arc<Shared>,
+}
+
+impl Waiting {
+    /// It is at a request.
+    const ANSWERING: u64 = u64::MAX;
+    /// It has waited for too long.
+    const GIVEN_UP: u64 = u64::MAX - 1;
+
+    /// It waits, from now on.
+    pub(super) fn begin(&self) {
+        let since = self.shared.beginning.elapsed().as_micros();
+        let since = u64::try_from(since).unwrap_or(Self::ANSWERING);
+        self.since.store(since, Ordering::SeqCst);
+        if !self.shared.watched.load(Ordering::SeqCst)
+            && !self.shared.watched.swap(true, Ordering::SeqCst)
+        {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// A request has come.
+    pub(super) fn end(&self) {
+        self.since.store(Self::ANSWERING, Ordering::SeqCst);
+    }
+
+    /// When the connection is due, if it waits; given up if that is now.
+    fn look(&self, now: Instant) -> Option<Instant> {
+        let since = self.since.load(Ordering::SeqCst);
+        if since >= Self::GIVEN_UP {
+            return None;
+        }
+        let due = self.shared.beginning + Duration::from_micros(since) + self.shared.patience;
+        if due <= now {
+            // Unless a request has come in between.
+            let given_up = self.since.compare_exchange(
+                since,
+                Self::GIVEN_UP,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            given_up.ok()?;
+        }
+        Some(due)
+    }
+}
+
+/// A seat, free again when this is dropped.
+struct Seated {
+    shared: Arc<Shared>,
+    number: usize,
+    waiting: Option<Arc<Waiting>>,
+    /// The one that the seat has.
+    waker: Option<Waker>,
+}
+
+impl Seated {
+    fn take(shared: &Arc<Shared>, waiting: Option<Arc<Waiting>>) -> Self {
+        let number = shared.seats().taken.insert(Seat {
+            waker: None,
+            waiting: waiting.clone(),
+        });
+        Self {
+            shared: Arc::clone(shared),
+            number,
+            waiting,
+            waker: None,
+        }
+    }
+
+    /// Keeps the waker of the connection's task: a task has only one.
+    fn keep(&mut self, waker: &Waker) {
+        if !self
+            .waker
+            .as_ref()
+            .is_some_and(|kept| kept.will_wake(waker))
+        {
+            self.waker = Some(waker.clone());
+            if let Some(seat) = self.shared.seats().taken.get_mut(self.number) {
+                seat.waker.clone_from(&self.waker);
+            }
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        let is_given_up =
+            |waiting: &Arc<Waiting>| waiting.since.load(Ordering::SeqCst) == Waiting::GIVEN_UP;
+        self.waiting.as_ref().is_some_and(is_given_up)
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut seats = self.shared.seats();
+        seats.taken.try_remove(self.number);
+        if seats.taken.is_empty() {
+            self.shared.empty.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    fn connections() -> Connections {
+        let connections = Connections::new(PATIENCE);
+        tokio::spawn(connections.clone().give_up_idle());
+        connections
+    }
+
+    /// A client, and its connection, which takes `work` over each request.
+    fn open(
+        connections: &Connections,
+        work: Duration,
+    ) -> (DuplexStream, JoinHandle<hyper::Result<()>>) {
+        let (client, socket) = duplex(1000);
+        let waiting = connections.waiting();
+        let note = Arc::clone(&waiting);
+        let service = service_fn(move |_| {
+            let note = Arc::clone(&note);
+            note.end();
+            async move {
+                tokio::time::sleep(work).await;
+                note.begin();
+                Ok::<_, Infallible>(http::Response::new(Empty::<&[u8]>::new()))
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+        let connection = connections.watch(connection.with_upgrades(), Some(waiting));
+        (client, tokio::spawn(connection))
+    }
+
+    async fn reply(client: &mut DuplexStream) {
+        let mut reply = [0; 1000];
+        let length = client.read(&mut reply).await.unwrap();
+        assert!(reply[..length].starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_given_up_when_it_has_waited_and_not_before() {
+        let connections = connections();
+        let began = Instant::now();
+        let (_first, first) = open(&connections, Duration::ZERO);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let (mut client, second) = open(&connections, 2 * PATIENCE);
+        first.await.unwrap().unwrap();
+        let passed = began.elapsed();
+        assert!(
+            (PATIENCE..PATIENCE + 2 * LOOK_AT_MOST_EVERY).contains(&passed),
+            "{passed:?}"
+        );
+        // A request may take as long as it likes, and what counts then is the time since its reply.
+        client.write_all(REQUEST).await.unwrap();
+        reply(&mut client).await;
+        let answered = Instant::now();
+        assert!(answered - began >= 3 * PATIENCE);
+        second.await.unwrap().unwrap();
+        let passed = answered.elapsed();
+        assert!(
+            (PATIENCE..PATIENCE + 2 * LOOK_AT_MOST_EVERY).contains(&passed),
+            "{passed:?}"
+        );
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        assert!(connections.0.seats().taken.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_not_a_request() {
+        let connections = connections();
+        let began = Instant::now();
+        let (mut client, connection) = open(&connections, Duration::ZERO);
+        tokio::time::sleep(PATIENCE / 2).await;
+        client.write_all(&REQUEST[..20]).await.unwrap();
+        connection.await.unwrap().unwrap();
+        assert!(began.elapsed() < PATIENCE + 2 * LOOK_AT_MOST_EVERY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_for_the_request_and_closes_what_idles() {
+        let connections = connections();
+        let (mut client, busy) = open(&connections, Duration::from_secs(3));
+        let (_idle, idle) = open(&connections, Duration::ZERO);
+        client.write_all(REQUEST).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        connections.shutdown().await;
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        reply(&mut client).await;
+        busy.await.unwrap().unwrap();
+        idle.await.unwrap().unwrap();
+        // A later one is served.
+        let (mut client, _late) = open(&connections, Duration::ZERO);
+        client.write_all(REQUEST).await.unwrap();
+        reply(&mut client).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_looks_when_it_is_closed() {
+        let connections = Connections::new(PATIENCE);
+        let looking = tokio::spawn(connections.clone().give_up_idle());
+        tokio::task::yield_now().await;
+        connections.close();
+        looking.await.unwrap();
+    }
+}
