@@ -1,17 +1,23 @@
 //! Writing several slices as one, where they are small.
 //!
 //! A head and its body are two slices, and so are a WebSocket frame's header and its message. `writev` takes both at once,
-//! but for one slice the kernel needs 0.25 µs less, of the 3.7 µs that it needs for a reply of 200 bytes; to copy so
-//! little costs less than that.
+//! but for one slice the kernel needs 0.25 µs less, of the 3.7 µs that it needs for a reply of 200 bytes; with 4 KiB, which
+//! have to be copied for it, 0.15 µs are left of that.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// What is copied, at most, in bytes. It lies on the stack, and has to be zeroed first.
+/// What is copied, at most, in bytes.
 const SMALL: usize = 1024;
+
+thread_local! {
+    /// Where to, at most [`SMALL`] bytes.
+    static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Writes from `slices`, at most `allowed` bytes of them.
 pub(crate) fn poll_write<W: AsyncWrite>(
@@ -23,15 +29,11 @@ pub(crate) fn poll_write<W: AsyncWrite>(
     let all: usize = slices.iter().map(|slice| slice.len()).sum();
     match slices {
         [one] => io.poll_write(cx, &one[..allowed.min(all)]),
-        _ if allowed.min(all) <= SMALL => {
-            let mut piece = [0; SMALL];
-            let mut length = 0;
-            for slice in up_to(allowed, slices) {
-                piece[length..length + slice.len()].copy_from_slice(slice);
-                length += slice.len();
-            }
-            io.poll_write(cx, &piece[..length])
-        }
+        _ if allowed.min(all) <= SMALL => PIECE.with_borrow_mut(|piece| {
+            piece.clear();
+            up_to(allowed, slices).for_each(|slice| piece.extend_from_slice(slice));
+            io.poll_write(cx, piece)
+        }),
         _ if all <= allowed => io.poll_write_vectored(cx, slices),
         _ => {
             let shortened: Vec<_> = up_to(allowed, slices).map(IoSlice::new).collect();
@@ -62,8 +64,8 @@ mod tests {
         /// What arrives is the beginning of all slices, as much as was allowed and said to have been written.
         #[test]
         fn it_writes_what_is_allowed(
-            lengths in proptest::collection::vec(0_usize..1500, 1..5),
-            allowed in 1_usize..4000,
+            lengths in proptest::collection::vec(0_usize..6000, 1..5),
+            allowed in 1_usize..24_000,
         ) {
             let all: Vec<u8> = (0..lengths.iter().sum()).map(|at: usize| at as u8).collect();
             let mut rest = all.as_slice();
@@ -77,7 +79,7 @@ mod tests {
                 .collect();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let arrived = runtime.block_on(async {
-                let (mut socket, mut client) = duplex(10_000);
+                let (mut socket, mut client) = duplex(24_000);
                 let written = poll_fn(|cx| poll_write(Pin::new(&mut socket), cx, &slices, allowed)).await.unwrap();
                 drop(socket);
                 let mut arrived = Vec::new();

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
-//!                         │            └ framing          ├─ invocations   (body read here; handover → workers → wake)
+//!                         │   └ link   └ framing          ├─ invocations   (body read here; handover → workers → wake)
 //!                         │                               └─ websockets    (answered here, then moved there)
 //!                         ├─ admin ── probes, metrics                      (answered here)
 //!                         ├─ dev ── the dev page, where it is on           (answered here)
+//!                         ├─ connections: given up when they idle, asked to finish at the end
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
 //!                         └─ stalls, old_tasks            (look after the workers)
 //! ```

@@ -18,6 +18,7 @@ mod handshake;
 mod link;
 mod message;
 mod pace;
+mod rarely;
 mod session;
 mod socket;
 mod transport;

@@ -132,7 +132,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             }
             // Room first: what has been read cannot be put back.
             if let Some(incoming) = &mut self.incoming {
-                let room = incoming.messages.poll_reserve(cx);
+                let room = incoming.poll_room(cx);
                 self.full = room.is_pending();
                 if ready!(room).is_err() {
                     // The handler has dropped its half; the other side may still close, and answer pings.
@@ -153,7 +153,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
                 Some(Ok(message)) => {
                     if let Some(incoming) = &mut self.incoming {
                         // There is room; and if there is no receiver any more, the next look for room finds out.
-                        let _ = incoming.messages.send_item(message);
+                        incoming.send(message);
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(self.ended_by(error)),

@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::close::{CloseCode, CloseFrame};
 use super::error;
 use super::handshake::Origins;
 use super::link::Link;
+use super::rarely::Rarely;
 use super::socket::{Ends, WebSocket};
 use super::transport::Transport;
 use crate::context::{self, Activity, Scope};
@@ -187,19 +189,34 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let going_away = || CloseFrame::new(CloseCode::GOING_AWAY, "");
 
+        let (first, others) = (Rarely::new(), Rarely::new());
+
         let end = loop {
-            tokio::select! {
+            let happens = async {
+                tokio::select! {
+                    biased;
+                    result = &mut handler, if !returned => Happened::Returned(result),
+                    () = &mut last_call, if stopped && !called => Happened::LastCall,
+                    () = &mut cut_off => Happened::CutOff,
+                    _ = ticks.tick() => Happened::Tick,
+                }
+            };
+            let happened = tokio::select! {
                 biased;
                 // First: what comes behind the signal is not received.
-                () = &mut stopping, if !stopped => {
+                () = first.wait_for(&mut stopping), if !stopped => Happened::Stop,
+                end = link.talk() => break end,
+                happened = others.wait_for(happens) => happened,
+            };
+            match happened {
+                Happened::Stop => {
                     stopped = true;
                     link.stop_receiving();
                     let grace = settings.shutdown_grace;
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
                     last_call.as_mut().reset(Instant::now() + last);
                 }
-                end = link.talk() => break end,
-                result = &mut handler, if !returned => {
+                Happened::Returned(result) => {
                     returned = true;
                     link.finish(match result {
                         Ok(Ended::Well) if stopped => going_away(),
@@ -209,15 +226,15 @@ impl Session {
                         }
                     });
                 }
-                () = &mut last_call, if stopped && !called => {
+                Happened::LastCall => {
                     called = true;
                     link.finish(going_away());
                 }
-                () = &mut cut_off => {
+                Happened::CutOff => {
                     handler.abort();
                     return;
                 }
-                _ = ticks.tick() => {
+                Happened::Tick => {
                     if let Some(end) = link.tick() {
                         break end;
                     }
@@ -234,6 +251,15 @@ impl Session {
             }
         }
     }
+}
+
+/// What comes between the messages.
+enum Happened {
+    Stop,
+    Returned(Result<Ended, JoinError>),
+    LastCall,
+    CutOff,
+    Tick,
 }
 
 enum Ended {

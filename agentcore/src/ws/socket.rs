@@ -36,16 +36,41 @@ pub(super) struct Incoming {
     /// How it ended. Apart from the messages: it has to have room when they have not. And before them: it is settled
     /// when the handler sees that they have ended.
     last: oneshot::Sender<Received>,
-    pub(super) messages: PollSender<Message>,
+    messages: mpsc::Sender<Message>,
+    /// The same, for when there is no room: to wait costs more than to send.
+    waiting: PollSender<Message>,
 }
 
 impl Incoming {
+    /// Ready when there is room for a message; an error when nobody will receive it.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NoReceiver>> {
+        if self.messages.is_closed() {
+            return Poll::Ready(Err(NoReceiver));
+        }
+        // Nobody else sends: what is free stays free.
+        if self.messages.capacity() == 0 {
+            let room = ready!(self.waiting.poll_reserve(cx));
+            self.waiting.abort_send();
+            return Poll::Ready(room.map_err(|_| NoReceiver));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands a message over for which there is room; nothing happens if nobody receives any more.
+    pub(super) fn send(&self, message: Message) {
+        let _ = self.messages.try_send(message);
+    }
+
     /// Ends it with `last`.
     pub(super) fn end_with(self, last: Received) {
         // Nobody waits for it if the handler has dropped its half.
         let _ = self.last.send(last);
     }
 }
+
+/// The handler has dropped its half.
+#[derive(Debug)]
+pub(super) struct NoReceiver;
 
 /// An open socket, as a `#[websocket]` handler gets it.
 ///
@@ -105,7 +130,8 @@ impl WebSocket {
         };
         let incoming = Incoming {
             last: how,
-            messages: PollSender::new(incoming),
+            waiting: PollSender::new(incoming.clone()),
+            messages: incoming,
         };
         (socket, Ends { incoming, outgoing })
     }
