@@ -124,56 +124,48 @@ impl Parts {
     /// What the macros registered in this binary and the crates linked into it.
     pub(crate) fn of_registry() -> Self {
         let mut parts = Self::default();
-        parts
-            .entrypoints
-            .extend(inventory::iter::<EntrypointDef>().map(|def| Entrypoint {
+        for def in in_order(|def: &EntrypointDef| def.meta) {
+            parts.entrypoints.push(Entrypoint {
                 meta: def.meta,
                 options: def.options,
                 requires: def.requires,
                 start: Arc::new(def.start),
-            }));
+            });
+        }
         #[cfg(feature = "ws")]
-        parts.websockets.extend(
-            inventory::iter::<WebSocketDef>().map(|def| WebSocketEndpoint {
+        for def in in_order(|def: &WebSocketDef| def.meta) {
+            parts.websockets.push(WebSocketEndpoint {
                 meta: def.meta,
                 requires: def.requires,
                 open: Arc::new(def.open),
-            }),
-        );
-        parts
-            .pings
-            .extend(inventory::iter::<PingDef>().map(|def| Callback {
+            });
+        }
+        for def in in_order(|def: &PingDef| def.meta) {
+            parts.pings.push(Callback {
                 meta: def.meta,
                 call: Arc::new(def.call),
-            }));
-        parts
-            .tasks
-            .extend(inventory::iter::<TaskDef>().map(|def| def.meta));
-        parts
-            .start_hooks
-            .extend(inventory::iter::<StartDef>().map(|def| StartHook {
+            });
+        }
+        for def in in_order(|def: &TaskDef| def.meta) {
+            parts.tasks.push(def.meta);
+        }
+        for def in in_order(|def: &StartDef| def.meta) {
+            parts.start_hooks.push(StartHook {
                 callback: Callback {
                     meta: def.meta,
                     call: Arc::new(def.call),
                 },
                 timeout: def.timeout,
                 provides: def.provides,
-            }));
-        parts
-            .shutdown_hooks
-            .extend(inventory::iter::<ShutdownDef>().map(|def| Callback {
+            });
+        }
+        for def in in_order(|def: &ShutdownDef| def.meta) {
+            parts.shutdown_hooks.push(Callback {
                 meta: def.meta,
                 call: Arc::new(def.call),
-            }));
+            });
+        }
         parts.package = package();
-        // The linker decides about inventory's order; the source should: by file, then by line.
-        parts.entrypoints.sort_by_key(|entrypoint| entrypoint.meta);
-        #[cfg(feature = "ws")]
-        parts.websockets.sort_by_key(|websocket| websocket.meta);
-        parts.pings.sort_by_key(|ping| ping.meta);
-        parts.tasks.sort_unstable();
-        parts.start_hooks.sort_by_key(|hook| hook.callback.meta);
-        parts.shutdown_hooks.sort_by_key(|hook| hook.meta);
         parts
     }
 
@@ -291,6 +283,17 @@ fn package() -> Package {
         .into_iter()
         .find(Package::is_known)
         .unwrap_or_default()
+}
+
+/// What is registered, in the order of the source: by file, then by line. inventory's order is the linker's.
+fn in_order<D: inventory::Collect>(meta: impl Fn(&D) -> Meta) -> Vec<&'static D> {
+    // No `sort_by_key`: it would be compiled for every kind of part, and takes longer at that than all parts to sort.
+    let mut defs: Vec<&'static D> = Vec::new();
+    for def in inventory::iter::<D>() {
+        let at = defs.partition_point(|other| meta(other) <= meta(def));
+        defs.insert(at, def);
+    }
+    defs
 }
 
 fn list(places: impl Iterator<Item = Meta>) -> String {

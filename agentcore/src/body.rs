@@ -17,6 +17,7 @@ use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
+use crate::registry::BoxFuture;
 use crate::telemetry::{self, Outcome};
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
@@ -135,7 +136,8 @@ impl Body {
                 }
             }
         };
-        context::spawn_in_scope(current.wrap(produce));
+        let produce: BoxFuture<()> = Box::pin(current.wrap(produce));
+        context::spawn_in_scope(produce);
         Self(Repr::Piped(reader))
     }
 

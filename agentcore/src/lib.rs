@@ -73,6 +73,7 @@ mod app;
 mod background;
 mod backlog;
 mod body;
+mod boxed;
 mod check;
 mod cli;
 mod concurrency;

@@ -78,9 +78,8 @@ pub(crate) fn file_limit() -> Option<usize> {
 /// accepts inherit it.
 #[cfg(target_os = "linux")]
 pub(crate) fn give_up_on_silent_peers(listener: &tokio::net::TcpSocket, limit: Duration) {
-    let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
     // Without it a peer that is gone is noticed a quarter of an hour later, by the kernel's own rules.
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(listener, milliseconds);
+    let _ = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(limit));
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
 #[cfg(feature = "dev-page")]
 use super::dev;
@@ -16,6 +17,7 @@ use super::front::Front;
 use super::link::{Admission, Link};
 use super::service;
 use super::socket::Socket;
+use crate::boxed;
 use crate::instance::Instance;
 use crate::os;
 
@@ -50,7 +52,7 @@ pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
             };
             #[cfg(feature = "dev-page")]
             let admission = dev::admission(&front, &stream, admission);
-            serve(&front, &protocol, stream, admission, place);
+            serve(&front, &protocol, stream, admission, Some(place));
         }
         tokio::task::yield_now().await;
     }
@@ -73,35 +75,29 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Keeps one connection alive.
-fn serve(
+/// Keeps one connection alive, in a task of its own.
+pub(super) fn serve(
     front: &Arc<Front>,
     protocol: &http1::Builder,
     stream: TcpStream,
     admission: Admission,
-    place: Place,
-) {
+    place: Option<Place>,
+) -> AbortHandle {
     // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream);
-    let link = Arc::new(Link::new(
-        Arc::clone(front),
-        admission,
-        &socket,
-        Some(place),
-    ));
+    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
     let waiting = Arc::clone(&link.waiting);
     let service = service_fn(move |request| service::answer(link.begin(), request));
     let connection = protocol.serve_connection(TokioIo::new(socket), service);
-    let connection = front
-        .connections
-        .watch(connection.with_upgrades(), Some(waiting));
-    tokio::spawn(async move {
+    let connection = front.connections.watch(connection.with_upgrades(), waiting);
+    boxed::spawn(async move {
         // An error here is a client that left or spoke something else; hyper has answered what could be answered.
         if let Err(error) = connection.await {
             tracing::trace!("connection ended: {error}");
         }
-    });
+    })
+    .abort_handle()
 }
 
 /// How HTTP is spoken, on every connection.

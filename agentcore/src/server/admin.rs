@@ -4,33 +4,25 @@
 //! in no span: it is asked all day long.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::accept::accept;
+use super::accept;
 #[cfg(feature = "dev-page")]
 use super::dev;
 use super::front::Front;
 use super::lifecycle::Phase;
-use super::service::{ReplyBody, method_not_allowed, not_found};
+use super::link::Admission;
+use super::service::{method_not_allowed, not_found};
 use crate::config::Settings;
 use crate::response::Response;
 
 /// Open connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that
 /// clients lack.
 const MOST_CONNECTIONS: usize = 64;
-
-/// For a head to arrive, and for a connection to idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The least that hyper takes, and much more than probes need.
 const MAX_BUFFER_BYTES: usize = 8 * 1024;
@@ -99,11 +91,12 @@ fn probe(good: bool, body: String) -> Response {
 
 /// Serves the admin port for ever.
 pub(super) async fn serve(front: Arc<Front>, listener: TcpListener) {
-    let protocol = protocol();
+    let mut protocol = accept::protocol(&front);
+    protocol.max_buf_size(MAX_BUFFER_BYTES);
     // The oldest first.
     let mut open = VecDeque::new();
     loop {
-        let stream = accept(&listener).await;
+        let stream = accept::accept(&listener).await;
         open.retain(|connection: &AbortHandle| !connection.is_finished());
         if open.len() >= MOST_CONNECTIONS {
             // Not the new one: that may be a probe, and these may be there to keep it out.
@@ -111,46 +104,17 @@ pub(super) async fn serve(front: Arc<Front>, listener: TcpListener) {
                 oldest.abort();
             }
         }
-        let connection = tokio::spawn(connection(&front, &protocol, stream));
-        open.push_back(connection.abort_handle());
+        let connection = accept::serve(&front, &protocol, stream, Admission::Operators, None);
+        open.push_back(connection);
     }
 }
 
-fn answer(front: &Front, request: &Request<Incoming>) -> Response {
+/// The answer on the admin port.
+pub(super) fn answer<B>(front: &Front, request: &Request<B>) -> Response {
     // What pages of the web must not read through a browser on this machine, they must not read here either.
     #[cfg(feature = "dev-page")]
     if let Some(refused) = dev::refuse_operator(front, request) {
         return refused;
     }
     route(front, request.method(), request.uri().path()).unwrap_or_else(not_found)
-}
-
-fn protocol() -> http1::Builder {
-    let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_BUFFER_BYTES)
-        .half_close(true);
-    protocol
-}
-
-fn connection(
-    front: &Arc<Front>,
-    protocol: &http1::Builder,
-    stream: TcpStream,
-) -> impl Future<Output = ()> + use<> {
-    let _ = stream.set_nodelay(true);
-    let answering = Arc::clone(front);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = http::Response::<ReplyBody>::from(answer(&answering, &request));
-        std::future::ready(Ok::<_, Infallible>(answer))
-    });
-    let connection = protocol.serve_connection(TokioIo::new(stream), service);
-    let connection = front.connections.watch(connection.with_upgrades(), None);
-    async move {
-        if let Err(error) = connection.await {
-            tracing::trace!("connection to the admin port ended: {error}");
-        }
-    }
 }

@@ -57,8 +57,8 @@ struct Seats {
 struct Seat {
     /// Of the connection's task, once it has been polled.
     waker: Option<Waker>,
-    /// Its note, unless hyper keeps the time.
-    waiting: Option<Arc<Waiting>>,
+    /// Its note.
+    waiting: Arc<Waiting>,
 }
 
 impl Connections {
@@ -92,7 +92,7 @@ impl Connections {
     pub(super) fn watch<I, S, B>(
         &self,
         connection: UpgradeableConnection<I, S>,
-        waiting: Option<Arc<Waiting>>,
+        waiting: Arc<Waiting>,
     ) -> impl Future<Output = hyper::Result<()>> + use<I, S, B>
     where
         I: Read + Write + Unpin + Send + 'static,
@@ -185,7 +185,7 @@ impl Shared {
         self.watched.store(false, Ordering::SeqCst);
         let mut next: Option<Instant> = None;
         for (_, seat) in &seats.taken {
-            let Some(due) = seat.waiting.as_ref().and_then(|waiting| waiting.look(now)) else {
+            let Some(due) = seat.waiting.look(now) else {
                 continue;
             };
             if due > now {
@@ -259,16 +259,16 @@ impl Waiting {
 struct Seated {
     shared: Arc<Shared>,
     number: usize,
-    waiting: Option<Arc<Waiting>>,
+    waiting: Arc<Waiting>,
     /// The one that the seat has.
     waker: Option<Waker>,
 }
 
 impl Seated {
-    fn take(shared: &Arc<Shared>, waiting: Option<Arc<Waiting>>) -> Self {
+    fn take(shared: &Arc<Shared>, waiting: Arc<Waiting>) -> Self {
         let number = shared.seats().taken.insert(Seat {
             waker: None,
-            waiting: waiting.clone(),
+            waiting: Arc::clone(&waiting),
         });
         Self {
             shared: Arc::clone(shared),
@@ -293,9 +293,7 @@ impl Seated {
     }
 
     fn is_given_up(&self) -> bool {
-        let is_given_up =
-            |waiting: &Arc<Waiting>| waiting.since.load(Ordering::SeqCst) == Waiting::GIVEN_UP;
-        self.waiting.as_ref().is_some_and(is_given_up)
+        self.waiting.since.load(Ordering::SeqCst) == Waiting::GIVEN_UP
     }
 }
 
@@ -349,7 +347,7 @@ mod tests {
             }
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
-        let connection = connections.watch(connection.with_upgrades(), Some(waiting));
+        let connection = connections.watch(connection.with_upgrades(), waiting);
         (client, tokio::spawn(connection))
     }
 

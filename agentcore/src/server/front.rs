@@ -23,6 +23,7 @@ use super::wake::WakeQueue;
 use super::{Listeners, OnReady};
 use crate::agent::Agent;
 use crate::backlog::Backlog;
+use crate::boxed;
 use crate::concurrency::Concurrency;
 use crate::config::Settings;
 use crate::error::{Error, Kind};
@@ -202,8 +203,8 @@ impl Front {
     /// Begins what goes on all along. The caller's runtime is the front's.
     pub(super) fn begin(&self) {
         self.handover.begin(&self.workers);
-        tokio::spawn(Arc::clone(&self.wakes).deliver());
-        tokio::spawn(self.connections.clone().give_up_idle());
+        boxed::spawn(Arc::clone(&self.wakes).deliver());
+        boxed::spawn(self.connections.clone().give_up_idle());
     }
 
     /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
@@ -227,16 +228,16 @@ impl Front {
         requests: &mut StopRequests<'_>,
     ) -> Result<(), Error> {
         self.begin();
-        tokio::spawn(stalls::watch(Arc::clone(&self)));
+        boxed::spawn(stalls::watch(Arc::clone(&self)));
         #[cfg(feature = "dev-page")]
         if self.dev.is_some() {
-            tokio::spawn(dev::look_on(Arc::clone(&self)));
+            boxed::spawn(dev::look_on(Arc::clone(&self)));
         }
         if let Some(limit) = self.settings.task_max_age {
-            tokio::spawn(old_tasks::end(Arc::clone(&self), limit));
+            boxed::spawn(old_tasks::end(Arc::clone(&self), limit));
         }
         if let Some(listener) = listeners.admin {
-            tokio::spawn(admin::serve(Arc::clone(&self), listener));
+            boxed::spawn(admin::serve(Arc::clone(&self), listener));
         }
         let life = async {
             let ended = self.phases(states, on_ready, requests).await;

@@ -51,7 +51,7 @@ impl InProcess {
         });
         let connection = protocol(front).serve_connection(TokioIo::new(socket), service);
         let connection = connection.with_upgrades();
-        let mut connection = tokio::spawn(front.connections.watch(connection, Some(waiting)));
+        let mut connection = tokio::spawn(front.connections.watch(connection, waiting));
         tokio::select! {
             _ = &mut connection => return,
             () = stop => {}

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::batch::Batches;
 use crate::agent::Start;
 use crate::body::Body;
+use crate::boxed;
 use crate::context::Activity;
 use crate::invoke::{Job, ReplyTo};
 use crate::layer::Endpoint;
@@ -56,8 +57,8 @@ impl Handover {
     /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected, until
     /// [`close`](Self::close).
     pub(super) fn begin(self: &Arc<Self>, workers: &Handle) {
-        tokio::spawn(Arc::clone(self).collect());
-        workers.spawn(Arc::clone(self).start(workers.clone()));
+        boxed::spawn(Arc::clone(self).collect());
+        boxed::spawn_on(workers, Arc::clone(self).start(workers.clone()));
     }
 
     pub(super) fn push(&self, work: Work) {

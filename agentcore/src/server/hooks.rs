@@ -6,7 +6,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::front::{AbortOnDrop, Front};
 use crate::agent::Callback;
-use crate::context::{self, Kind as ScopeKind, Scope};
+use crate::boxed;
+use crate::context::{Kind as ScopeKind, Scope};
 use crate::error::{Error, Kind, with_causes};
 use crate::panics;
 use crate::state::States;
@@ -57,7 +58,7 @@ impl Front {
             let done = call().await;
             done.map_err(|error| format!("failed: {}", with_causes(&*error)))
         });
-        let run = self.workers.spawn(context::within(scope, run));
+        let run = boxed::spawn_within(&self.workers, scope, run);
         match self.wakes.batch(AbortOnDrop(run)).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => {

@@ -19,6 +19,8 @@ pub(super) enum Admission {
     Full,
     /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
     Crowded,
+    /// To the admin port: what operators ask, and nothing else.
+    Operators,
     /// From elsewhere, where only this machine is answered: nothing.
     #[cfg(feature = "dev-page")]
     Foreign,

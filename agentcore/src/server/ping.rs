@@ -12,8 +12,9 @@ use super::front::Front;
 use super::lifecycle::Phase;
 use super::service::ReplyBody;
 use crate::agent::Callback;
+use crate::boxed;
 use crate::config::StampWhileBusy;
-use crate::context::{self, Kind, Scope};
+use crate::context::{Kind, Scope};
 use crate::error::with_causes;
 use crate::panics;
 use crate::ping::PingStatus;
@@ -170,7 +171,7 @@ impl Custom {
             };
             sender.send_replace(Some(verdict));
         };
-        front.workers.spawn(context::within(scope, run_handler));
+        boxed::spawn_within(&front.workers, scope, run_handler);
         run.insert((Instant::now(), receiver)).clone()
     }
 

@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::socket::End;
+use crate::boxed;
 use crate::config::Settings;
 use crate::error::BoxError;
 use crate::response::Response;
@@ -209,7 +210,7 @@ fn discard_rest<B: RequestBody>(mut body: B) {
             }
         }
     };
-    tokio::spawn(timeout(DISCARD_TIME, listen));
+    boxed::spawn(async { drop(timeout(DISCARD_TIME, listen).await) });
 }
 
 impl<B: RequestBody> Problem<B> {

@@ -67,6 +67,10 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     if exchange.is_ambiguous {
         return Answer::now(exchange.reply(refuse(request, ambiguous())));
     }
+    if exchange.admission == Admission::Operators {
+        let reply = admin::answer(&exchange.front, &request);
+        return Answer::now(exchange.reply(refuse(request, reply)));
+    }
     #[cfg(feature = "dev-page")]
     if exchange.front.dev.is_some() {
         return dev::answer(exchange, request);

@@ -14,8 +14,9 @@ use super::link::{Admission, Link};
 use super::request_body::RequestBody;
 use super::service::{ReplyBody, come_back, method_not_allowed, not_found, refuse};
 use super::socket::Socket;
+use crate::boxed;
 use crate::config::BusyWhile;
-use crate::context::{self, Activity, Arrival, Kind};
+use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
 use crate::invoke::internal_error;
 use crate::response::Response;
@@ -65,7 +66,7 @@ pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
     } = accepted;
     match open(&link.front, headers).await {
         Ok(session) => {
-            tokio::spawn(hand_over(Arc::clone(link), upgrade, session));
+            boxed::spawn(hand_over(Arc::clone(link), upgrade, session));
             switching.into()
         }
         Err(rejection) => {
@@ -95,7 +96,7 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, R
     let open = Arc::clone(&handler.open);
     let settings = Arc::clone(&front.settings.ws);
     let opening = Session::open(name, move |opening| open(opening), settings, activity);
-    let opening = front.workers.spawn(context::within(scope, opening));
+    let opening = boxed::spawn_within(&front.workers, scope, opening);
     // The runtime is being shut down if there is no answer.
     front
         .wakes
@@ -144,13 +145,13 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     };
     let scope = Arc::clone(session.scope());
     let workers = link.front.workers.clone();
-    workers.spawn(context::within(scope, async move {
+    boxed::spawn_within(&workers, scope, async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => session.run(stream, ahead).await,
             Err(error) => tracing::error!("cannot serve a websocket: {error}"),
         }
         drop(link);
-    }));
+    });
 }
 
 /// The connection itself, let go of by the front's event loop, and what had been read from it.

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::rarely::Rarely;
 use super::socket::{Ends, WebSocket};
 use super::transport::Transport;
+use crate::boxed;
 use crate::context::{self, Activity, Scope};
 use crate::error::{BoxError, with_causes};
 use crate::extract::Invocation;
@@ -100,8 +101,7 @@ impl<T: Send + 'static> Drop for OnWorkers<T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             let drop = async move { panics::drop_caught(value, "a websocket handler") };
-            self.workers
-                .spawn(context::within(Arc::clone(&self.scope), drop));
+            boxed::spawn_within(&self.workers, Arc::clone(&self.scope), drop);
         }
     }
 }
