@@ -47,8 +47,10 @@ pub struct Response(Box<http::Response<Body>>);
 impl Response {
     /// 200 with `value` as JSON; 500 if it cannot be serialised.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(bytes) => Self::full(JSON, bytes.into()),
+        // As large as most replies: a vector that grows is moved on the way.
+        let mut json = Vec::with_capacity(512);
+        match serde_json::to_writer(&mut json, value) {
+            Ok(()) => Self::full(JSON, json.into()),
             Err(error) => Self::error("the reply cannot be serialised to JSON")
                 .with_status(StatusCode::INTERNAL_SERVER_ERROR)
                 .with_failure(&error),

@@ -90,6 +90,7 @@ impl Kind {
 /// A request that has arrived, and what for.
 #[derive(Debug)]
 pub(crate) struct Arrival {
+    pub(crate) at: Instant,
     pub(crate) kind: Kind,
     /// Of the handler that it is for.
     pub(crate) name: &'static str,
@@ -103,6 +104,7 @@ impl Arrival {
     /// One that makes nobody busy and needs no place.
     pub(crate) fn uncounted(kind: Kind, name: &'static str, headers: HeaderMap) -> Self {
         Self {
+            at: Instant::now(),
             kind,
             name,
             counts: false,
@@ -118,7 +120,7 @@ impl Scope {
             flight: Shared::Own(Flight {
                 kind: arrival.kind,
                 name: arrival.name,
-                began: Instant::now(),
+                began: arrival.at,
                 id: OnceLock::new(),
                 cancellation: Cancellation::default(),
                 counts: arrival.counts,

@@ -25,8 +25,8 @@ impl RestoreDetector {
     }
 
     /// Whether the machine was restored since the last time this said so.
-    pub(super) fn restored(&mut self) -> bool {
-        self.restored_at(SystemTime::now(), Instant::now())
+    pub(super) fn restored(&mut self, now: Instant) -> bool {
+        self.restored_at(SystemTime::now(), now)
     }
 
     fn restored_at(&mut self, wall: SystemTime, monotonic: Instant) -> bool {

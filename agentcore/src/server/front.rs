@@ -3,7 +3,7 @@
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::timeout;
@@ -208,15 +208,17 @@ impl Front {
     }
 
     /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
-    /// that must not be as it was then.
-    pub(super) fn notice_restore(&self) {
+    /// that must not be as it was then. What it was `now`, for whoever has a use for it: clocks are not for nothing.
+    pub(super) fn notice_restore(&self) -> Instant {
+        let now = Instant::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        if clock.restored() {
+        if clock.restored(now) {
             tracing::info!(
                 "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
             );
             self.instance.tracker.restored();
         }
+        now
     }
 
     /// The whole life of the server. Connections are accepted, and pings answered, all along.

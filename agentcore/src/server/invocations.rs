@@ -81,7 +81,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
             ));
         }
     }
-    front.notice_restore();
+    let at = front.notice_restore();
     // A browser's preflight, say, goes through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
@@ -96,6 +96,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {
+        at,
         kind: if is_work {
             Kind::Invocation
         } else {

@@ -82,9 +82,10 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, R
     let Some(handler) = &front.agent.websocket else {
         return Err(not_found());
     };
-    front.notice_restore();
+    let at = front.notice_restore();
     let name = handler.meta.name();
     let arrival = Arrival {
+        at,
         kind: Kind::Socket,
         name,
         counts: front.settings.busy_while == BusyWhile::Activity,
