@@ -108,8 +108,8 @@ pub(super) fn protocol(front: &Front) -> http1::Builder {
         .header_read_timeout(None)
         .max_header_size(front.settings.max_header_bytes)
         .max_buf_size(MAX_BUFFER_BYTES)
-        // The socket decides when an end is one; see `socket`.
-        .half_close(false);
+        // The socket looks for the end, and decides when it is one; see `socket`.
+        .half_close(true);
     protocol
 }
 

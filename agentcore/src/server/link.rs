@@ -115,7 +115,7 @@ impl Exchange {
     /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
     pub(super) fn show_end(&mut self) {
         if std::mem::take(&mut self.hides) {
-            self.link.end.show_at_once();
+            self.link.end.watch();
         }
     }
 }
@@ -132,6 +132,8 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if self.hides {
             self.link.end.show();
+        } else {
+            self.link.end.unwatch();
         }
         self.link.waiting.begin();
     }

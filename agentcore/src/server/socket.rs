@@ -9,6 +9,9 @@
 //!
 //! Hiding begins with the head of a request, before anything else is read: the end may be right behind it. A body that
 //! the end cuts short is noticed by whoever reads it; see [`End::has_come`].
+//!
+//! hyper does not look for the end while it answers (`half_close`): it would reserve another 8 KiB to read into, for each
+//! request in flight, since the headers still lie in the last. The socket looks where the end is shown, a byte at a time.
 
 use std::io;
 use std::pin::Pin;
@@ -28,6 +31,8 @@ pub(super) struct Socket<T = TcpStream> {
     stream: T,
     end: Owned,
     framing: Framing,
+    /// Came where the end was looked for: the first byte of the next request.
+    ahead: Option<u8>,
 }
 
 /// The end of what a client sends, and whether it is to be seen.
@@ -37,6 +42,8 @@ pub(super) struct End {
     come: AtomicBool,
     /// By so many.
     hidden: AtomicUsize,
+    /// It counts as soon as it comes, though hyper does not read.
+    watched: AtomicBool,
     /// Something of the last hidden reply may not have left yet.
     unsent: AtomicBool,
     /// Invocations of which hyper has the whole reply, and may not have sent it.
@@ -60,10 +67,17 @@ impl End {
         }
     }
 
-    /// Shows the end whatever has been sent.
-    pub(super) fn show_at_once(&self) {
+    /// Shows the end whatever has been sent, and looks for it until it is [unwatched](Self::unwatch). Said while hyper
+    /// polls the connection: it flushes the socket afterwards, which is what looks.
+    pub(super) fn watch(&self) {
         self.unsent.store(false, Ordering::Relaxed);
+        self.watched.store(true, Ordering::Relaxed);
         self.show();
+    }
+
+    /// Leaves the end to whoever reads the next request.
+    pub(super) fn unwatch(&self) {
+        self.watched.store(false, Ordering::Relaxed);
     }
 
     /// Keeps an invocation in flight until its reply has left.
@@ -118,6 +132,7 @@ impl<T> Socket<T> {
             stream,
             end: Owned(Arc::default()),
             framing: Framing::default(),
+            ahead: None,
         }
     }
 
@@ -138,12 +153,42 @@ impl<T> Socket<T> {
     }
 }
 
+impl<T: AsyncRead + Unpin> Socket<T> {
+    /// Fails once the end has come, where it is watched.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.end.0.watched.load(Ordering::Relaxed) || self.ahead.is_some() {
+            return Ok(());
+        }
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        if !self.end.0.has_come() {
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(read) => read?,
+            }
+            self.ahead = buffer.filled().first().copied();
+        }
+        if self.ahead.is_some() {
+            return Ok(());
+        }
+        self.end.0.come.store(true, Ordering::Relaxed);
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0 {
+            if let Some(byte) = self.ahead.take() {
+                buffer.put_slice(&[byte]);
+                self.framing.follow(&[byte]);
+                return Poll::Ready(Ok(()));
+            }
+        }
         if !self.end.0.has_come() {
             let before = buffer.filled().len();
             match Pin::new(&mut self.stream).poll_read(cx, buffer) {
@@ -167,12 +212,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.look_for_end(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -181,6 +227,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.look_for_end(cx)?;
         gather::poll_write(Pin::new(&mut self.stream), cx, slices, usize::MAX)
     }
 
@@ -189,6 +236,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look_for_end(cx)?;
         // hyper has written all that it had when it comes here.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.end.0.sent();
@@ -203,7 +251,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
     use crate::context::{Arrival, Kind};
@@ -229,6 +277,33 @@ mod tests {
         assert_eq!(instance.tracker.in_progress(), 1);
         socket.flush().await.unwrap();
         assert_eq!(instance.tracker.in_progress(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_looked_for_where_it_is_watched_and_nothing_is_lost() {
+        let (stream, mut client) = duplex(8);
+        let mut socket = Socket::new(stream);
+        let end = socket.end();
+        end.hide();
+        socket.flush().await.unwrap();
+        end.watch();
+        socket.flush().await.unwrap();
+        client.write_all(b"next").await.unwrap();
+        client.shutdown().await.unwrap();
+        // Another request waits before the end.
+        socket.flush().await.unwrap();
+        socket.flush().await.unwrap();
+        end.unwatch();
+        let mut next = [0; 4];
+        socket.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"next");
+        // Not watched, and then watched.
+        end.hide();
+        socket.flush().await.unwrap();
+        end.watch();
+        let error = socket.flush().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(end.has_come());
     }
 
     #[tokio::test]
