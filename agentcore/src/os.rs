@@ -74,6 +74,11 @@ pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 
+/// Has `stream` reset when it is closed, and not ended as if all had been said.
+pub(crate) fn reset_when_closed(stream: &tokio::net::TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
 /// Gives up connections whose other side takes nothing, or acknowledges nothing, for `limit`. Connections that `listener`
 /// accepts inherit it.
 #[cfg(target_os = "linux")]

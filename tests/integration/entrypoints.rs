@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Agent, Client};
+use crate::support::{Agent, Client, post};
 
 #[test]
 fn a_sync_entrypoint_may_block_without_holding_up_others() {
@@ -89,6 +89,31 @@ fn cancel_on_disconnect_drops_the_handler_with_its_client() {
     drop(client);
     agent.line_with("the handler was dropped");
     agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[test]
+fn cancel_on_disconnect_does_so_whatever_the_client_has_sent_behind_its_request() {
+    for behind in [
+        &b"\r\n"[..],
+        b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n",
+        &[b'x'; 10_000],
+    ] {
+        for at_once in [true, false] {
+            let agent = Agent::start(env!("CARGO_BIN_EXE_cancels"), &[]);
+            let mut request = post(b"null");
+            if at_once {
+                request.extend(behind);
+            }
+            let mut client = agent.connect().send(&request);
+            agent.line_with("the handler runs");
+            if !at_once {
+                client.write(behind);
+            }
+            drop(client);
+            agent.line_with("the handler was dropped");
+            agent.until("the agent is idle", |agent| !agent.ping().busy);
+        }
+    }
 }
 
 #[test]

@@ -89,6 +89,27 @@ fn a_head_that_does_not_come_is_given_up() {
 }
 
 #[test]
+fn who_is_refused_may_send_the_rest_without_haste() {
+    let agent = agent(&[
+        ("AGENTCORE_HEADER_TIMEOUT", "100ms"),
+        ("AGENTCORE_MAX_BODY_BYTES", "100"),
+    ]);
+    for (path, status) in [("/nowhere", 404), ("/invocations", 413)] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 200\r\n\r\n");
+        let mut client = agent.connect().send(head.as_bytes());
+        assert_eq!(client.next_reply().status, status);
+        for _ in 0..2 {
+            // One that sends nothing is given up meanwhile.
+            assert_eq!(agent.connect().rest(), b"");
+        }
+        client.write(&[b'x'; 200]);
+        client.write(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(client.next_reply().status, 200);
+    }
+    still_well(&agent);
+}
+
+#[test]
 fn half_a_request_and_gone_leaves_nothing_behind() {
     let agent = agent(&[]);
     for bytes in [

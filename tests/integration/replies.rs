@@ -87,3 +87,55 @@ fn a_client_that_has_sent_all_gets_a_large_reply_whole_however_late_it_reads() {
     assert_eq!(client.next_reply().body.len(), 40_000_000);
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }
+
+#[test]
+fn a_slow_reader_of_a_large_reply_is_not_late_with_its_next_request() {
+    let environment = [("AGENTCORE_HEADER_TIMEOUT", "100ms")];
+    let agent = Agent::start(env!("CARGO_BIN_EXE_replies"), &environment);
+    let mut slow = agent.connect().send_post(b"\"large\"");
+    assert_eq!(slow.head().0, 200);
+    for _ in 0..2 {
+        // One that sends nothing is given up meanwhile.
+        assert_eq!(agent.connect().rest(), b"");
+    }
+    agent.signal("TERM");
+    assert_eq!(slow.rest().len(), 40_000_000);
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn a_client_that_leaves_its_reply_unread_is_counted_as_cancelled() {
+    let environment = [("AGENTCORE_METRICS", "true")];
+    let agent = Agent::start(env!("CARGO_BIN_EXE_replies"), &environment);
+    let mut client = agent.connect().send_post(b"\"large\"");
+    assert_eq!(client.head().0, 200);
+    drop(client);
+    agent.until("the invocation is over", |agent| !agent.ping().busy);
+    let metrics = String::from_utf8(agent.get("/metrics").body).expect("text");
+    let counted = |line: &&str| line.contains("invocations") && line.contains("\"cancelled\"");
+    assert!(
+        metrics
+            .lines()
+            .any(|line| counted(&line) && line.ends_with(" 1")),
+        "{metrics}"
+    );
+}
+
+/// HTTP/1.0 has no chunks: the connection's end is that of the reply.
+#[test]
+fn an_old_clients_body_that_breaks_does_not_look_whole() {
+    let agent = agent();
+    for (what, is_whole) in [
+        ("chunks", true),
+        ("error in the body", false),
+        ("panic in the body", false),
+    ] {
+        let event = json!(what).to_string();
+        let length = event.len();
+        let request =
+            format!("POST /invocations HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{event}");
+        let read = agent.connect().send(request.as_bytes()).try_rest();
+        assert_eq!(read.is_ok(), is_whole, "{what}: {read:?}");
+    }
+}

@@ -526,6 +526,13 @@ impl Client {
         let _ = self.stream.read_to_end(&mut rest);
         rest
     }
+
+    /// The same, unless the connection breaks.
+    pub(crate) fn try_rest(mut self) -> std::io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest)?;
+        Ok(rest)
+    }
 }
 
 #[derive(Debug)]

@@ -85,10 +85,10 @@ pub(super) fn serve(
 ) -> AbortHandle {
     // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
     let _ = stream.set_nodelay(true);
-    let socket = Socket::new(stream);
+    let socket = Socket::new(stream, front.connections.waiting(), os::reset_when_closed);
     let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
-    let waiting = Arc::clone(&link.waiting);
-    let service = service_fn(move |request| service::answer(link.begin(), request));
+    let waiting = Arc::clone(link.end.waiting());
+    let service = service_fn(move |request| service::answer(link.begin(&request), request));
     let connection = protocol.serve_connection(TokioIo::new(socket), service);
     let connection = front.connections.watch(connection.with_upgrades(), waiting);
     boxed::spawn(async move {

@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -78,7 +78,8 @@ impl Connections {
     /// The note of a new connection, which waits from now on.
     pub(super) fn waiting(&self) -> Arc<Waiting> {
         let waiting = Waiting {
-            since: AtomicU64::new(Waiting::ANSWERING),
+            since: AtomicU64::new(Waiting::PAUSED),
+            pauses: AtomicUsize::new(0),
             shared: Arc::clone(&self.0),
         };
         waiting.begin();
@@ -208,19 +209,21 @@ impl Shared {
 pub(super) struct Waiting {
     /// Microseconds after the beginning; or one of the constants.
     since: AtomicU64,
+    /// What it is at instead: requests, replies that have not left, bodies that nobody wants.
+    pauses: AtomicUsize,
     shared: Arc<Shared>,
 }
 
 impl Waiting {
-    /// It is at a request.
-    const ANSWERING: u64 = u64::MAX;
+    /// It is at something.
+    const PAUSED: u64 = u64::MAX;
     /// It has waited for too long.
     const GIVEN_UP: u64 = u64::MAX - 1;
 
     /// It waits, from now on.
-    pub(super) fn begin(&self) {
+    fn begin(&self) {
         let since = self.shared.beginning.elapsed().as_micros();
-        let since = u64::try_from(since).unwrap_or(Self::ANSWERING);
+        let since = u64::try_from(since).unwrap_or(Self::PAUSED);
         self.since.store(since, Ordering::SeqCst);
         if !self.shared.watched.load(Ordering::SeqCst)
             && !self.shared.watched.swap(true, Ordering::SeqCst)
@@ -229,9 +232,27 @@ impl Waiting {
         }
     }
 
-    /// A request has come.
-    pub(super) fn end(&self) {
-        self.since.store(Self::ANSWERING, Ordering::SeqCst);
+    /// It does not wait, until it is resumed as often.
+    pub(super) fn pause(&self) {
+        self.pauses.fetch_add(1, Ordering::SeqCst);
+        self.since.store(Self::PAUSED, Ordering::SeqCst);
+    }
+
+    pub(super) fn resume(&self) {
+        if self.pauses.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.begin();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_begun(&self) -> bool {
+        self.since.load(Ordering::SeqCst) < Self::GIVEN_UP
+    }
+
+    /// Paused for as long as the guard lives.
+    pub(super) fn paused(self: &Arc<Self>) -> Paused {
+        self.pause();
+        Paused(Arc::clone(self))
     }
 
     /// When the connection is due, if it waits; given up if that is now.
@@ -252,6 +273,16 @@ impl Waiting {
             given_up.ok()?;
         }
         Some(due)
+    }
+}
+
+/// See [`Waiting::paused`].
+#[derive(Debug)]
+pub(super) struct Paused(Arc<Waiting>);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.0.resume();
     }
 }
 
@@ -338,11 +369,10 @@ mod tests {
         let waiting = connections.waiting();
         let note = Arc::clone(&waiting);
         let service = service_fn(move |_| {
-            let note = Arc::clone(&note);
-            note.end();
+            let paused = note.paused();
             async move {
                 tokio::time::sleep(work).await;
-                note.begin();
+                drop(paused);
                 Ok::<_, Infallible>(http::Response::new(Empty::<&[u8]>::new()))
             }
         });

@@ -32,7 +32,7 @@ use super::admin;
 use super::front::Front;
 use super::link::{Admission, Exchange};
 use super::request_body::RequestBody;
-use super::service::{Answer, dispatch, method_not_allowed, not_found, refuse};
+use super::service::{Answer, dispatch, method_not_allowed, not_found};
 use crate::agent::Agent;
 use crate::check::Registry;
 use crate::config::{BusyWhile, ErrorMode};
@@ -162,7 +162,7 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
         None => own.then(|| dev.route(front, method, path)),
     };
     if let Some(answer) = answer {
-        return Answer::now(exchange.reply(refuse(request, answer)));
+        return Answer::now(exchange.refuse(request, answer));
     }
     if path != "/invocations" || method != Method::POST {
         return dispatch(exchange, request);

@@ -29,18 +29,18 @@ impl InProcess {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let front = &self.link.front;
-        let socket = Socket::new(io);
+        let socket = Socket::new(io, front.connections.waiting(), |_| ());
         let admission = if crowded {
             Admission::Crowded
         } else {
             Admission::Full
         };
         let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, None));
-        let waiting = Arc::clone(&link.waiting);
+        let waiting = Arc::clone(link.end.waiting());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
             let method = request.method().clone();
-            let answer = service::answer(link.begin(), request);
+            let answer = service::answer(link.begin(&request), request);
             async move {
                 let answer = answer.await;
                 if let Ok(response) = &answer {

@@ -39,7 +39,7 @@ impl InProcess {
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
         // A link for each: there is no socket that would say when a reply has been sent.
         let link = Arc::new(Link::without_socket(Arc::clone(&self.link.front)));
-        let mut answer = service::answer(link.begin(), request);
+        let mut answer = service::answer(link.begin(&request), request);
         let mut cut_off = pin!(self.link.front.instance.until_cut_off());
         let mut was_cut_off = false;
         loop {

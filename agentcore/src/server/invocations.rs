@@ -68,17 +68,13 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     let front = &link.front;
     match front.phase.get() {
         Phase::Starting => {
-            return Err(refuse(
-                request,
-                front.unavailable("Starting", Refused::NotServing),
-            ));
+            let response = front.unavailable("Starting", Refused::NotServing);
+            return Err(refuse(link, request, response));
         }
         Phase::Serving => {}
         Phase::Draining => {
-            return Err(refuse(
-                request,
-                front.unavailable("Shutting down", Refused::NotServing),
-            ));
+            let response = front.unavailable("Shutting down", Refused::NotServing);
+            return Err(refuse(link, request, response));
         }
     }
     let at = front.notice_restore();
@@ -88,7 +84,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
         let session = || context::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refuse(request, front.no_room(refusal))),
+            Err(refusal) => return Err(refuse(link, request, front.no_room(refusal))),
         }
     } else {
         None
@@ -150,7 +146,7 @@ impl<B: RequestBody> Replying<B> {
         let body = match read {
             Ok(body) => body,
             Err(problem) => {
-                let response = problem.into_response(activity.scope().headers(), &front.settings);
+                let response = problem.into_response(activity.scope().headers(), &self.link);
                 let status = response.status();
                 activity.scope().note(Outcome::of(status), Some(status));
                 return Some(front.settings.errors.apply(response));
@@ -171,7 +167,7 @@ impl<B: RequestBody> Replying<B> {
         });
         let watches = front.agent.entrypoint.as_ref();
         let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
-        show_end_if(&mut self.exchange, watches);
+        show_end_if(self.exchange.as_ref(), watches);
         self.stage = Stage::Making {
             reply: front.wakes.batch(reply),
             left: CancelOnDrop(Some(scope)),
@@ -197,7 +193,7 @@ impl<B: RequestBody> Replying<B> {
         let activity = activity.map(|activity| (activity, Arc::clone(&self.link.end)));
         let is_stream = outgoing.body.as_bytes().is_none();
         // A stream's producer goes with its reader.
-        show_end_if(&mut self.exchange, is_stream);
+        show_end_if(self.exchange.as_ref(), is_stream);
         let body = if is_stream {
             front.wakes.batch(outgoing.body)
         } else {
@@ -256,7 +252,7 @@ impl Front {
     }
 }
 
-fn show_end_if(exchange: &mut Option<Exchange>, leaving_counts: bool) {
+fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
     if let (Some(exchange), true) = (exchange, leaving_counts) {
         exchange.show_end();
     }

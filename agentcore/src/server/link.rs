@@ -4,14 +4,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Request, Version, header};
 
 use super::accept::Place;
-use super::connections::Waiting;
 use super::framing::Verdict;
 use super::front::Front;
-use super::service::ReplyBody;
+use super::request_body::RequestBody;
+use super::service::{self, ReplyBody};
 use super::socket::{End, Socket};
+use crate::response::Response;
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,6 @@ pub(crate) struct Link {
     pub(super) front: Arc<Front>,
     pub(super) admission: Admission,
     pub(super) end: Arc<End>,
-    pub(super) waiting: Arc<Waiting>,
     verdict: Verdict,
     /// That have been made so far.
     requests: AtomicU64,
@@ -58,10 +58,9 @@ impl Link {
     /// For requests that come as values.
     pub(super) fn without_socket(front: Arc<Front>) -> Self {
         Self {
-            waiting: front.connections.waiting(),
+            end: Arc::new(End::new(front.connections.waiting())),
             front,
             admission: Admission::Full,
-            end: Arc::default(),
             verdict: Verdict::default(),
             requests: AtomicU64::new(0),
             _place: None,
@@ -70,27 +69,25 @@ impl Link {
 
     /// The next request has come. Said when hyper hands it over, and not when its answer is first polled: by then hyper has
     /// read on.
-    pub(super) fn begin(self: &Arc<Self>) -> Exchange {
-        self.waiting.end();
-        self.end.hide();
+    pub(super) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Exchange {
+        self.end.begin();
         Exchange {
             is_ambiguous: {
                 let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
                 self.verdict.is_against(number)
             },
             link: Arc::clone(self),
-            hides: true,
+            version: request.version(),
         }
     }
 }
 
-/// One request, and the reply to it, until that has been handed over. Until then the end of the connection stays hidden,
-/// unless it is [shown](Self::show_end), and no other request is waited for.
+/// One request, and the reply to it, until hyper has that whole.
 pub(crate) struct Exchange {
     link: Arc<Link>,
     /// Whether the request could be read in two ways.
     pub(super) is_ambiguous: bool,
-    hides: bool,
+    version: Version,
 }
 
 impl Exchange {
@@ -112,11 +109,29 @@ impl Exchange {
         reply
     }
 
-    /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
-    pub(super) fn show_end(&mut self) {
-        if std::mem::take(&mut self.hides) {
-            self.link.end.watch();
+    /// The same, without having read the body.
+    pub(super) fn refuse<B: RequestBody>(
+        self,
+        request: Request<B>,
+        reply: Response,
+    ) -> http::Response<ReplyBody> {
+        let reply = service::refuse(&self, request, reply);
+        self.reply(reply)
+    }
+
+    /// The reply's body has failed. Whether the connection is reset for it, which is where nothing else tells the client:
+    /// HTTP/1.0 has no chunks, and a body of which no length has been said ends with the connection.
+    pub(super) fn break_off(&self, length: Option<u64>) -> bool {
+        let looks_whole = self.version < Version::HTTP_11 && length.is_none();
+        if looks_whole {
+            self.link.end.break_off();
         }
+        looks_whole
+    }
+
+    /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
+    pub(super) fn show_end(&self) {
+        self.link.end.watch();
     }
 }
 
@@ -130,11 +145,6 @@ impl Deref for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.hides {
-            self.link.end.show();
-        } else {
-            self.link.end.unwatch();
-        }
-        self.link.waiting.begin();
+        self.link.end.over();
     }
 }

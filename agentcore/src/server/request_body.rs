@@ -12,6 +12,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::link::Link;
 use super::socket::End;
 use crate::boxed;
 use crate::config::Settings;
@@ -192,16 +193,19 @@ fn too_large<B>(body: &mut Option<B>, begun: bool) -> Poll<Result<Bytes, Problem
 }
 
 /// Takes note of a body that nobody wants, in the background.
-pub(super) fn discard<B: RequestBody>(head: &http::request::Parts, body: B) {
+pub(super) fn discard<B: RequestBody>(link: &Link, head: &http::request::Parts, body: B) {
     // A client that waits for `100 Continue` has not sent it, and reading would ask for it.
     if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
-        discard_rest(body);
+        discard_rest(link, body);
     }
 }
 
 /// As [`discard`], for a body that has been begun.
-fn discard_rest<B: RequestBody>(mut body: B) {
+fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
+    // The next request cannot come before this one has.
+    let paused = link.end.waiting().paused();
     let listen = async move {
+        let _paused = paused;
         let mut discarded = 0;
         while let Some(Ok(frame)) = body.frame().await {
             discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -215,12 +219,13 @@ fn discard_rest<B: RequestBody>(mut body: B) {
 
 impl<B: RequestBody> Problem<B> {
     /// The reply for it.
-    pub(super) fn into_response(self, headers: &HeaderMap, settings: &Settings) -> Response {
+    pub(super) fn into_response(self, headers: &HeaderMap, link: &Link) -> Response {
+        let settings = &link.front.settings;
         let (status, error, details) = match self {
             Self::TooLarge { body, begun } => {
                 // Who waits for `100 Continue` has not sent it, and reading would ask for it.
                 if begun || !headers.contains_key(header::EXPECT) {
-                    discard_rest(body);
+                    discard_rest(link, body);
                 }
                 let limit = settings.max_body_bytes;
                 let details = format!("the body is larger than {limit} bytes");

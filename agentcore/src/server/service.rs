@@ -16,7 +16,7 @@ use super::admin;
 use super::dev;
 use super::front::Front;
 use super::invocations::{self, Replying};
-use super::link::{Admission, Exchange};
+use super::link::{Admission, Exchange, Link};
 use super::request_body::{self, RequestBody};
 use super::socket::End;
 use super::wake::Batched;
@@ -65,11 +65,11 @@ impl<B: RequestBody> Future for Answer<B> {
 /// Answers one request.
 pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     if exchange.is_ambiguous {
-        return Answer::now(exchange.reply(refuse(request, ambiguous())));
+        return Answer::now(exchange.refuse(request, ambiguous()));
     }
     if exchange.admission == Admission::Operators {
         let reply = admin::answer(&exchange.front, &request);
-        return Answer::now(exchange.reply(refuse(request, reply)));
+        return Answer::now(exchange.refuse(request, reply));
     }
     #[cfg(feature = "dev-page")]
     if exchange.front.dev.is_some() {
@@ -83,7 +83,7 @@ pub(super) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
     let front = &exchange.front;
     if front.serves_operators {
         if let Some(reply) = admin::route(front, request.method(), request.uri().path()) {
-            return Answer::now(exchange.reply(refuse(request, reply)));
+            return Answer::now(exchange.refuse(request, reply));
         }
     }
     let is_crowded = exchange.admission == Admission::Crowded;
@@ -101,6 +101,7 @@ pub(super) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             return invoke(exchange, request);
         }
         ("/invocations", &Method::POST) if is_crowded => refuse(
+            &exchange,
             request,
             front.unavailable("Too many connections", Refused::Connections),
         ),
@@ -117,11 +118,11 @@ pub(super) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             }
             Err(refused) => refused,
         },
-        ("/ping", _) => refuse(request, method_not_allowed("GET, HEAD")),
+        ("/ping", _) => refuse(&exchange, request, method_not_allowed("GET, HEAD")),
         ("/invocations", _) if front.agent.entrypoint.is_some() => {
-            refuse(request, method_not_allowed("POST"))
+            refuse(&exchange, request, method_not_allowed("POST"))
         }
-        _ => refuse(request, not_found()),
+        _ => refuse(&exchange, request, not_found()),
     };
     Answer::now(exchange.reply(reply))
 }
@@ -157,9 +158,13 @@ pub(super) fn method_not_allowed(allow: &'static str) -> Response {
 }
 
 /// Answers without having read the body.
-pub(super) fn refuse<B: RequestBody>(request: Request<B>, response: Response) -> Response {
+pub(super) fn refuse<B: RequestBody>(
+    link: &Link,
+    request: Request<B>,
+    response: Response,
+) -> Response {
     let (head, body) = request.into_parts();
-    request_body::discard(&head, body);
+    request_body::discard(link, &head, body);
     response
 }
 
@@ -232,17 +237,25 @@ impl http_body::Body for ReplyBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
+        let mut this = self.project();
         let instance = this
             .activity
             .as_ref()
             .map(|(activity, _)| activity.scope().instance());
-        if instance.is_some_and(Instance::is_cut_off) {
-            return Poll::Ready(Some(Err("cut off by the shutdown".into())));
-        }
-        let polled = this.body.poll_with(cx, Body::poll_frame);
+        let length = this.body.get_ref().size_hint().exact();
+        let polled = if instance.is_some_and(Instance::is_cut_off) {
+            Poll::Ready(Some(Err("cut off by the shutdown".into())))
+        } else {
+            this.body.as_mut().poll_with(cx, Body::poll_frame)
+        };
         if let Some(metrics) = instance.and_then(|instance| instance.metrics.as_ref()) {
             metrics.sent(&polled);
+        }
+        if let (Poll::Ready(Some(Err(_))), Some(exchange)) = (&polled, this.exchange) {
+            if exchange.break_off(length) {
+                // hyper sends what it has, and there the connection breaks.
+                return Poll::Pending;
+            }
         }
         polled
     }

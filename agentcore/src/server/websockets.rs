@@ -37,10 +37,10 @@ pub(super) fn accept<B: RequestBody>(
 ) -> Result<Accepted, Response> {
     let front = &link.front;
     if front.agent.websocket.is_none() {
-        return Err(refuse(request, not_found()));
+        return Err(refuse(link, request, not_found()));
     }
     if let Some(refusal) = refusal(link, &request) {
-        return Err(refuse(request, refusal));
+        return Err(refuse(link, request, refusal));
     }
     let origins = &front.settings.ws.origins;
     match ws::accept(request.version(), request.headers(), origins) {
@@ -53,7 +53,7 @@ pub(super) fn accept<B: RequestBody>(
                 switching,
             })
         }
-        Err(rejection) => Err(refuse(request, rejection)),
+        Err(rejection) => Err(refuse(link, request, rejection)),
     }
 }
 

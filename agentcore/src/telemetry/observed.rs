@@ -43,6 +43,13 @@ impl Observed {
         self.findings.add(outcome, status);
     }
 
+    /// What was made of it has not reached its client. Where that was a failure, it stays the finding.
+    pub(crate) fn note_unsent(&self) {
+        if let None | Some(Outcome::Success | Outcome::ClientError) = self.outcome() {
+            self.note(Outcome::Cancelled, None);
+        }
+    }
+
     /// Nothing of the request, which is `scope`'s, runs any more.
     pub(crate) fn end(&self, scope: &Scope) {
         let (outcome, status) = self.findings.get();
@@ -59,7 +66,7 @@ impl Observed {
         self.span.finish(outcome, status, scope);
     }
 
-    /// Whether its stream has failed.
+    /// What it has come to so far.
     fn outcome(&self) -> Option<Outcome> {
         self.findings.get().0
     }

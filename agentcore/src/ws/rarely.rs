@@ -44,8 +44,9 @@ impl Rarely {
             } else if !self.bell.rung.load(Ordering::Acquire) {
                 return Poll::Pending;
             }
-            // Before the poll: what rings during it is heard.
-            self.bell.rung.store(false, Ordering::Release);
+            // Before the poll: what rings during it is heard. A swap, since a store might be of before a ring whose cause
+            // this poll does not see yet.
+            self.bell.rung.swap(false, Ordering::AcqRel);
             future.as_mut().poll(&mut Context::from_waker(&self.waker))
         })
         .await
@@ -64,7 +65,7 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.rung.swap(true, Ordering::AcqRel);
         if let Some(task) = &*self.task() {
             task.wake_by_ref();
         }
