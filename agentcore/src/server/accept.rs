@@ -90,14 +90,8 @@ pub(super) fn serve(
     let waiting = Arc::clone(link.end.waiting());
     let service = service_fn(move |request| service::answer(link.begin(&request), request));
     let connection = protocol.serve_connection(TokioIo::new(socket), service);
-    let connection = front.connections.watch(connection.with_upgrades(), waiting);
-    boxed::spawn(async move {
-        // An error here is a client that left or spoke something else; hyper has answered what could be answered.
-        if let Err(error) = connection.await {
-            tracing::trace!("connection ended: {error}");
-        }
-    })
-    .abort_handle()
+    let connection = connection.with_upgrades();
+    boxed::spawn(front.connections.watch(connection, waiting)).abort_handle()
 }
 
 /// How HTTP is spoken, on every connection.

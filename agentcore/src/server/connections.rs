@@ -4,11 +4,11 @@
 //! for each request, which nearly never rings, and has the connection read once more for it. Here a connection has a seat,
 //! with its waker, and leaves a note of when it began to wait; one task looks through all notes when the first is due.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http_body::Body;
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::service::HttpService;
+use pin_project_lite::pin_project;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -90,37 +91,18 @@ impl Connections {
     /// at none. One that is upgraded has ended here. One that comes later is served, and not waited for.
     ///
     /// It is given up, without a word, when its note says that it has waited for too long.
-    pub(super) fn watch<I, S, B>(
+    pub(super) fn watch<I, S>(
         &self,
         connection: UpgradeableConnection<I, S>,
         waiting: Arc<Waiting>,
-    ) -> impl Future<Output = hyper::Result<()>> + use<I, S, B>
+    ) -> Watched<I, S>
     where
-        I: Read + Write + Unpin + Send + 'static,
-        S: HttpService<Incoming, ResBody = B, Error: Into<BoxError>>,
-        B: Body<Error: Into<BoxError>> + 'static,
+        S: HttpService<Incoming>,
     {
         let is_late = self.0.finishing.load(Ordering::SeqCst);
-        let seated = (!is_late).then(|| Seated::take(&self.0, waiting));
-        async move {
-            let mut connection = pin!(connection);
-            let Some(mut seated) = seated else {
-                return connection.await;
-            };
-            let mut is_asked = false;
-            poll_fn(|cx| {
-                seated.keep(cx.waker());
-                if seated.shared.finishing.load(Ordering::SeqCst) && !is_asked {
-                    is_asked = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                // Before the look at the note: a request that has come just so is answered.
-                match connection.as_mut().poll(cx) {
-                    Poll::Pending if seated.is_given_up() => Poll::Ready(Ok(())),
-                    polled => polled,
-                }
-            })
-            .await
+        Watched {
+            connection,
+            seated: (!is_late).then(|| Seated::take(&self.0, waiting)),
         }
     }
 
@@ -286,6 +268,47 @@ impl Drop for Paused {
     }
 }
 
+pin_project! {
+    /// See [`Connections::watch`]. (As an async block it would be twice as large, for as long as the connection lives.)
+    pub(super) struct Watched<I, S>
+    where
+        S: HttpService<Incoming>,
+    {
+        #[pin]
+        connection: UpgradeableConnection<I, S>,
+        // None for one that came late.
+        seated: Option<Seated>,
+    }
+}
+
+impl<I, S, B> Future for Watched<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = B, Error: Into<BoxError>>,
+    B: Body<Error: Into<BoxError>> + 'static,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if let Some(seated) = this.seated {
+            seated.keep(cx.waker());
+            if seated.is_to_finish() {
+                this.connection.as_mut().graceful_shutdown();
+            }
+        }
+        // Before the look at the note: a request that has come just so is answered.
+        match this.connection.poll(cx) {
+            Poll::Pending if this.seated.as_ref().is_some_and(Seated::is_given_up) => {}
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => {}
+            // A client that left or spoke something else; hyper has answered what could be answered.
+            Poll::Ready(Err(error)) => tracing::trace!("connection ended: {error}"),
+        }
+        Poll::Ready(())
+    }
+}
+
 /// A seat, free again when this is dropped.
 struct Seated {
     shared: Arc<Shared>,
@@ -293,6 +316,8 @@ struct Seated {
     waiting: Arc<Waiting>,
     /// The one that the seat has.
     waker: Option<Waker>,
+    /// The connection has been asked to finish.
+    is_asked: bool,
 }
 
 impl Seated {
@@ -306,6 +331,7 @@ impl Seated {
             number,
             waiting,
             waker: None,
+            is_asked: false,
         }
     }
 
@@ -321,6 +347,13 @@ impl Seated {
                 seat.waker.clone_from(&self.waker);
             }
         }
+    }
+
+    /// Once: when the server stops.
+    fn is_to_finish(&mut self) -> bool {
+        let was_asked = self.is_asked;
+        self.is_asked = self.shared.finishing.load(Ordering::SeqCst);
+        self.is_asked && !was_asked
     }
 
     fn is_given_up(&self) -> bool {
@@ -361,10 +394,7 @@ mod tests {
     }
 
     /// A client, and its connection, which takes `work` over each request.
-    fn open(
-        connections: &Connections,
-        work: Duration,
-    ) -> (DuplexStream, JoinHandle<hyper::Result<()>>) {
+    fn open(connections: &Connections, work: Duration) -> (DuplexStream, JoinHandle<()>) {
         let (client, socket) = duplex(1000);
         let waiting = connections.waiting();
         let note = Arc::clone(&waiting);
@@ -394,7 +424,7 @@ mod tests {
         let (_first, first) = open(&connections, Duration::ZERO);
         tokio::time::sleep(Duration::from_secs(4)).await;
         let (mut client, second) = open(&connections, 2 * PATIENCE);
-        first.await.unwrap().unwrap();
+        first.await.unwrap();
         let passed = began.elapsed();
         assert!(
             (PATIENCE..PATIENCE + 2 * LOOK_AT_MOST_EVERY).contains(&passed),
@@ -405,7 +435,7 @@ mod tests {
         reply(&mut client).await;
         let answered = Instant::now();
         assert!(answered - began >= 3 * PATIENCE);
-        second.await.unwrap().unwrap();
+        second.await.unwrap();
         let passed = answered.elapsed();
         assert!(
             (PATIENCE..PATIENCE + 2 * LOOK_AT_MOST_EVERY).contains(&passed),
@@ -422,7 +452,7 @@ mod tests {
         let (mut client, connection) = open(&connections, Duration::ZERO);
         tokio::time::sleep(PATIENCE / 2).await;
         client.write_all(&REQUEST[..20]).await.unwrap();
-        connection.await.unwrap().unwrap();
+        connection.await.unwrap();
         assert!(began.elapsed() < PATIENCE + 2 * LOOK_AT_MOST_EVERY);
     }
 
@@ -437,8 +467,8 @@ mod tests {
         connections.shutdown().await;
         assert_eq!(began.elapsed(), Duration::from_secs(2));
         reply(&mut client).await;
-        busy.await.unwrap().unwrap();
-        idle.await.unwrap().unwrap();
+        busy.await.unwrap();
+        idle.await.unwrap();
         // A later one is served.
         let (mut client, _late) = open(&connections, Duration::ZERO);
         client.write_all(REQUEST).await.unwrap();
