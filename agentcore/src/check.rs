@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::process::ExitCode;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::agent::{Agent, StartHook};
@@ -15,6 +14,7 @@ use crate::app::{App, Prepared};
 use crate::cli::{plain, print};
 use crate::config::{Environment, Found, Source, as_text, table};
 use crate::error::Error;
+use crate::fields::fields;
 use crate::log;
 use crate::package::{self, Package};
 use crate::registry::Meta;
@@ -52,7 +52,6 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
 }
 
 /// What `--check --json` prints. Fields are added, never renamed.
-#[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
     name: Cow<'static, str>,
@@ -61,14 +60,11 @@ struct Report<'a> {
     /// What a start would say; empty when `ok`.
     problems: &'a [String],
     /// Only when `ok`.
-    #[serde(flatten)]
     found: Option<Contents<'a>>,
-    #[serde(skip)]
     package: Package,
 }
 
 /// What an agent consists of.
-#[derive(Serialize)]
 pub(crate) struct Registry {
     entrypoint: Option<Handler>,
     websocket: Option<Function>,
@@ -79,9 +75,7 @@ pub(crate) struct Registry {
     layers: usize,
 }
 
-#[derive(Serialize)]
 struct Contents<'a> {
-    #[serde(flatten)]
     registry: Registry,
     settings: Vec<Row<'a>>,
     /// Variables that look like settings and are none.
@@ -92,33 +86,26 @@ struct Contents<'a> {
 }
 
 /// Where a function stands.
-#[derive(Serialize)]
 struct Function {
     name: &'static str,
     file: &'static str,
     line: u32,
-    #[serde(skip)]
     meta: Meta,
 }
 
-#[derive(Serialize)]
 struct Handler {
-    #[serde(flatten)]
     function: Function,
     timeout: Option<String>,
     on_disconnect: &'static str,
 }
 
-#[derive(Serialize)]
 struct Hook {
-    #[serde(flatten)]
     function: Function,
     timeout: Option<String>,
     /// The type that it makes.
     state: Option<&'static str>,
 }
 
-#[derive(Serialize)]
 struct Row<'a> {
     name: &'static str,
     /// The one that was read; else the one that could be set.
@@ -127,6 +114,14 @@ struct Row<'a> {
     source: &'static str,
     default: String,
 }
+
+fields! { Report<'a> { ok, name, version, agentcore, problems, ..found } }
+fields! { Registry { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, layers } }
+fields! { Contents<'a> { ..registry, settings, unknown_variables, warnings, not_tried } }
+fields! { Function { name, file, line } }
+fields! { Handler { ..function, timeout, on_disconnect } }
+fields! { Hook { ..function, timeout, state } }
+fields! { Row<'a> { name, variable, value, source, default } }
 
 impl<'a> Report<'a> {
     fn new(package: Package, prepared: &'a Result<Prepared, Error>) -> Self {

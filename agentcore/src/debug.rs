@@ -4,7 +4,6 @@
 //! could keep its session alive, and billed.
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::context::with_scope;
@@ -17,12 +16,6 @@ use crate::tasks::{
 /// The key that makes an invocation a debug action.
 const ACTION: &str = "_agent_core_app_action";
 
-#[derive(Serialize)]
-struct Status {
-    status: PingStatus,
-    time_of_last_update: u32,
-}
-
 /// The answer, if `body` is a debug action.
 pub(crate) fn answer(body: &[u8]) -> Option<Response> {
     // As payloads are decoded: a byte order mark is passed over.
@@ -30,10 +23,10 @@ pub(crate) fn answer(body: &[u8]) -> Option<Response> {
     let event: Value = serde_json::from_slice(body).ok()?;
     let action = event.get(ACTION).filter(|action| !is_false(action))?;
     Some(match action.as_str() {
-        Some("ping_status") => Response::json(&Status {
-            status: current_ping_status(),
-            time_of_last_update: with_scope(|tracker, _| tracker.status().stamp),
-        }),
+        Some("ping_status") => Response::json(&json!({
+            "status": current_ping_status(),
+            "time_of_last_update": with_scope(|tracker, _| tracker.status().stamp),
+        })),
         Some("job_status") => Response::json(&async_task_info()),
         Some("force_healthy") => forced(PingStatus::Healthy),
         Some("force_busy") => forced(PingStatus::HealthyBusy),

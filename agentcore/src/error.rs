@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::Value;
 
+use crate::fields::fields;
 use crate::response::{IntoResponse, Response};
 
 /// Any error that a handler, a hook or a task may end with.
@@ -150,14 +150,13 @@ pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// The JSON of every error that the server itself answers with; a struct, so that its keys keep this order.
-#[derive(Serialize)]
 pub(crate) struct ErrorBody<'a> {
     pub(crate) error: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) details: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<&'a str>,
 }
+
+fields! { ErrorBody<'a> { error, details?, path? } }
 
 /// Why an agent could not start, or did not stop cleanly.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 
 use crate::context::Scope;
 use crate::response::{IntoResponse, Json, Response};
@@ -211,7 +211,7 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Respon
         return invalid("Invalid JSON", &error.to_string());
     }
     // The body may be broken behind the place where its shape was wrong; broken JSON is the more useful answer.
-    if let Err(syntax) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -82,6 +82,7 @@ mod context;
 mod debug;
 mod error;
 mod extract;
+mod fields;
 mod gather;
 mod generator;
 // With sockets: the guide links to them.

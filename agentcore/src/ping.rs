@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde_core::de::Error as _;
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::BoxError;
 
@@ -16,7 +17,7 @@ use crate::error::BoxError;
 /// assert_eq!(PingStatus::HealthyBusy.to_string(), "HealthyBusy");
 /// assert_eq!(serde_json::to_string(&PingStatus::Healthy).unwrap(), r#""Healthy""#);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PingStatus {
     /// Nothing is running: the platform may end the session once it has been idle long enough.
     #[default]
@@ -53,6 +54,21 @@ impl PingStatus {
 impl fmt::Display for PingStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for PingStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_str().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for PingStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let both = [Self::Healthy, Self::HealthyBusy];
+        let status = both.into_iter().find(|status| status.as_str() == word);
+        status.ok_or_else(|| D::Error::unknown_variant(&word, &["Healthy", "HealthyBusy"]))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde_core::Serialize;
 
 use crate::body::Body;
 use crate::error::{BoxError, ErrorBody, with_causes};
@@ -263,7 +263,7 @@ impl From<Response>
 /// What can be a reply with a status, headers and a body of its own.
 ///
 /// A handler may return any `T: IntoResponse`, or a `Result` of one; an error type that implements it chooses its own
-/// status. Types that should simply become JSON implement [`serde::Serialize`] instead.
+/// status. Types that should simply become JSON implement [`serde::Serialize`](serde_core::Serialize) instead.
 ///
 /// ```
 /// use agentcore::{IntoResponse, Response};

@@ -30,7 +30,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http_body::Frame;
 use pin_project_lite::pin_project;
-use serde::Serialize;
+use serde_core::Serialize;
+use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::context;
@@ -162,7 +163,7 @@ fn on_one_line(text: &str) -> String {
     text.replace(['\r', '\n', '\0'], " ")
 }
 
-/// What a stream's items may be: anything [`serde::Serialize`], or an [`Event`].
+/// What a stream's items may be: anything [`serde::Serialize`](serde_core::Serialize), or an [`Event`].
 ///
 /// ```
 /// use agentcore::sse::{Event, StreamItem};
@@ -244,18 +245,12 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
 }
 
 fn error_event(error: &str, error_type: &str) -> Bytes {
-    #[derive(Serialize)]
-    struct Last<'a> {
-        error: &'a str,
-        error_type: &'a str,
-        message: &'a str,
-    }
     // Strings only: nothing that could fail.
-    StreamItem::encode(&Last {
-        error,
-        error_type,
-        message: "An error occurred during streaming",
-    })
+    StreamItem::encode(&json!({
+        "error": error,
+        "error_type": error_type,
+        "message": "An error occurred during streaming",
+    }))
     .unwrap_or_default()
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::{Finished, TaskError};
@@ -119,11 +119,11 @@ pub trait TaskResult {
     fn into_json(self) -> Finished;
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Finished {
+fn to_json<T: serde_core::Serialize>(value: &T) -> Finished {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-impl<T: serde::Serialize, E: Into<BoxError>> TaskResult for Result<T, E> {
+impl<T: serde_core::Serialize, E: Into<BoxError>> TaskResult for Result<T, E> {
     fn into_json(self) -> Finished {
         match self {
             Ok(value) => to_json(&value),
@@ -132,19 +132,19 @@ impl<T: serde::Serialize, E: Into<BoxError>> TaskResult for Result<T, E> {
     }
 }
 
-impl<T: serde::Serialize> TaskResult for Json<T> {
+impl<T: serde_core::Serialize> TaskResult for Json<T> {
     fn into_json(self) -> Finished {
         to_json(&self.0)
     }
 }
 
-impl<T: serde::Serialize> TaskResult for Option<T> {
+impl<T: serde_core::Serialize> TaskResult for Option<T> {
     fn into_json(self) -> Finished {
         to_json(&self)
     }
 }
 
-impl<T: serde::Serialize> TaskResult for Vec<T> {
+impl<T: serde_core::Serialize> TaskResult for Vec<T> {
     fn into_json(self) -> Finished {
         to_json(&self)
     }

@@ -6,8 +6,8 @@
 //! rustc may quote the line of a bound or an `impl`. Those lines are short, here and beside this file, so that people can
 //! read them and formatting leaves them alone: the UI tests compare them.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
 
 use crate::error::BoxError;
 use crate::extract::{Invocation, decode_payload};

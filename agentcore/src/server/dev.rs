@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
@@ -37,6 +36,7 @@ use crate::agent::Agent;
 use crate::check::Registry;
 use crate::config::{BusyWhile, ErrorMode};
 use crate::context::random_uuid;
+use crate::fields::fields;
 use crate::package;
 use crate::response::Response;
 use crate::tasks::{TaskId, unix_now};
@@ -60,14 +60,13 @@ pub(super) struct Dev {
 impl Dev {
     #[inline(never)]
     pub(super) fn new(agent: &Agent, errors: ErrorMode) -> Self {
-        #[derive(Serialize)]
         struct Known {
             name: Cow<'static, str>,
             version: Option<&'static str>,
             agentcore: &'static str,
-            #[serde(flatten)]
             registry: Registry,
         }
+        fields! { Known { name, version, agentcore, ..registry } }
         let known = Known {
             name: agent.package.name(),
             version: agent.package.version(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use serde::{Serialize, Serializer};
+use serde_core::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
 use super::{BusyTracker, TaskId};
@@ -19,7 +19,7 @@ use super::{BusyTracker, TaskId};
 /// assert_eq!(json["running_jobs"][0]["name"], "embed");
 /// assert!(json["running_jobs"][0]["duration"].as_f64().unwrap() < 5.0);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AsyncTaskInfo {
     /// How many run; the length of `running_jobs`.
@@ -29,24 +29,35 @@ pub struct AsyncTaskInfo {
 }
 
 /// One running task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RunningJob {
     /// The task's id; left out of the JSON, as in Python.
-    #[serde(skip)]
     pub id: TaskId,
     /// The name of the function, or what `name = ".."` or [`track`](crate::track) said.
     pub name: Cow<'static, str>,
     /// How long it has been running; seconds, with a fraction, in JSON.
-    #[serde(serialize_with = "seconds")]
     pub duration: Duration,
     /// What [`add_async_task`](crate::add_async_task) was given; left out of the JSON, as in Python.
-    #[serde(skip)]
     pub metadata: Option<Value>,
 }
 
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
+impl Serialize for AsyncTaskInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut info = serializer.serialize_struct("AsyncTaskInfo", 2)?;
+        info.serialize_field("active_count", &self.active_count)?;
+        info.serialize_field("running_jobs", &self.running_jobs)?;
+        info.end()
+    }
+}
+
+impl Serialize for RunningJob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut job = serializer.serialize_struct("RunningJob", 2)?;
+        job.serialize_field("name", &self.name)?;
+        job.serialize_field("duration", &self.duration.as_secs_f64())?;
+        job.end()
+    }
 }
 
 impl BusyTracker {
