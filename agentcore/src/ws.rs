@@ -1,24 +1,27 @@
 //! WebSocket: what comes in by `GET /ws`.
 //!
 //! ```text
-//! server/websockets ─ handshake ─ session ─┬─ the handler, with a `WebSocket`
-//!   (on the front)                         │            ║ two bounded channels
-//!                                          └─ link ─ tokio-websockets ─ transport ─ TCP
+//! server/websockets ─ handshake ─ session ─┬─ the handler, with a `WebSocket` ─┐
+//!   (on the front)                         │                                  line ─ link ─ tokio-websockets ─ transport ─ TCP
+//!                                          └─ the keeper ─────────────────────┘
 //! ```
 //!
-//! A socket is two tasks on the workers. The handler's knows nothing of the network: its [`WebSocket`] is the ends of
-//! two channels, which makes everything on it cancel safe and the halves of it independent. The other task owns the
-//! connection: it answers pings, sends its own, keeps the platform's limits on frames, and closes in the end. It goes
-//! on doing so while the handler computes.
+//! A socket is two tasks on the workers, which share its connection. The handler's reads what it waits for, and writes
+//! what it sends, by itself: no message has to be handed from one task to another. The other task keeps the connection
+//! whenever the handler does not, while it computes or when it has dropped one of its halves: it answers pings, receives
+//! a few messages ahead, sends what could not be sent at once, and notices that the client has gone. It also sends the
+//! server's pings, and closes in the end. The `bell` decides which of the two is woken.
 
+mod bell;
 mod close;
+mod closing;
 mod error;
 mod handler;
 mod handshake;
+mod line;
 mod link;
 mod message;
 mod pace;
-mod rarely;
 mod session;
 mod socket;
 mod transport;

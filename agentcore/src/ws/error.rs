@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::string::FromUtf8Error;
 
+use simdutf8::compat::Utf8Error;
 use tokio_websockets as wire;
 
 use super::close::CloseCode;
@@ -70,8 +70,8 @@ impl WebSocketError {
         Self::new(Kind::Json).with_source(error)
     }
 
-    pub(super) fn not_text(error: &FromUtf8Error) -> Self {
-        Self::new(Kind::Protocol(CloseCode::INVALID_DATA)).with_source(error.utf8_error())
+    pub(super) fn not_text(error: Utf8Error) -> Self {
+        Self::new(Kind::Protocol(CloseCode::INVALID_DATA)).with_source(error)
     }
 
     pub(super) fn of_wire(error: wire::Error) -> Self {

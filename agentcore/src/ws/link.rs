@@ -1,37 +1,36 @@
-//! The connection, joined with the handler's channels.
+//! The connection and what waits on its two sides: messages that the handler has yet to receive, and messages that it has
+//! sent.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_websockets as wire;
 
 use super::close::CloseFrame;
 use super::error::WebSocketError;
-use super::message::{Message, close_into_wire};
+use super::message::Message;
 use super::session::WsSettings;
-use super::socket::{Ends, Incoming, Received};
 use super::transport::Transport;
 use crate::error::with_causes;
+
+/// Messages that either side may be ahead of the other. Few: each may have the size of the largest.
+const MESSAGES_AHEAD: usize = 8;
 
 /// Pings whose answers may be waiting to be sent. A client that sends more without reading is not listened to until it
 /// has read: the answers would fill the memory.
 const PINGS_AHEAD: usize = 16;
 
-/// How long the other side has to answer a close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection that is closed is listened to. One that is dropped with unread data in it is reset, and the
-/// client may never see why.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Intervals between pings that the other side may be silent for.
 const SILENT_INTERVALS: u32 = 2;
+
+/// The protocol, on top of the connection.
+pub(super) type Connection = wire::WebSocketStream<Transport>;
+
+/// What the handler receives.
+pub(super) type Received = Result<Message, WebSocketError>;
 
 /// Why the talking is over.
 #[derive(Debug)]
@@ -44,12 +43,25 @@ pub(super) enum End {
     Lost,
 }
 
-/// Moves messages between the connection and the handler's channels.
-pub(super) struct Link<T> {
-    stream: wire::WebSocketStream<Transport<T>>,
-    /// Where received messages go; `None` when they are not wanted any more.
-    incoming: Option<Incoming>,
-    outgoing: mpsc::Receiver<Message>,
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Link {
+    /// None before the upgrade, and when the talking is over.
+    connection: Option<Connection>,
+    /// What became of the connection, and why, until the keeper comes for it.
+    ended: Option<(Connection, End)>,
+    inbox: VecDeque<Message>,
+    /// Whether what arrives goes into the inbox.
+    receiving: bool,
+    /// How it ended, which the handler receives behind the last message.
+    last: Option<Received>,
+    outbox: VecDeque<Message>,
+    /// Whether the handler may send. Not behind a close, which the connection may not have got to yet.
+    sending: bool,
+    /// Who waits for room in the outbox.
+    senders: Vec<Waker>,
+    /// Whether something could not be sent at once.
+    unsent: bool,
     /// What to close with when everything from the handler has been sent.
     last_word: Option<CloseFrame>,
     /// Answers to pings that may not have left yet.
@@ -60,15 +72,19 @@ pub(super) struct Link<T> {
     silent: u32,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
-    pub(super) fn new(transport: Transport<T>, ends: Ends, settings: &WsSettings) -> Self {
-        let limits = wire::Limits::default().max_payload_len(Some(settings.max_message_bytes));
-        let config = wire::Config::default().frame_size(settings.payload_bytes());
-        let builder = wire::ServerBuilder::new().limits(limits).config(config);
+impl Link {
+    /// One that has yet to be connected.
+    pub(super) fn new() -> Self {
         Self {
-            stream: builder.serve(transport),
-            incoming: Some(ends.incoming),
-            outgoing: ends.outgoing,
+            connection: None,
+            ended: None,
+            inbox: VecDeque::new(),
+            receiving: true,
+            last: None,
+            outbox: VecDeque::new(),
+            sending: true,
+            senders: Vec::new(),
+            unsent: false,
             last_word: None,
             pings_ahead: 0,
             full: false,
@@ -76,70 +92,159 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         }
     }
 
-    /// Lets both sides talk until one of them ends it.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: everything that has been begun is kept.
-    pub(super) async fn talk(&mut self) -> End {
-        std::future::poll_fn(|cx| self.poll_talk(cx)).await
+    pub(super) fn connect(&mut self, transport: Transport, settings: &WsSettings) {
+        let limits = wire::Limits::default().max_payload_len(Some(settings.max_message_bytes));
+        let config = wire::Config::default().frame_size(settings.payload_bytes());
+        let builder = wire::ServerBuilder::new().limits(limits).config(config);
+        self.connection = Some(builder.serve(transport));
     }
 
-    fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if let Poll::Ready(end) = self.poll_outgoing(cx) {
-            return Poll::Ready(end);
+    /// What the handler receives next, if that is known. `None` is the end.
+    pub(super) fn poll_received(&mut self) -> Poll<Option<Received>> {
+        match self.inbox.pop_front() {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None if self.receiving => Poll::Pending,
+            // Given once, if at all.
+            None => Poll::Ready(self.last.take()),
         }
-        // It also sends the answers to the pings that it finds.
-        self.poll_incoming(cx)
     }
 
-    fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
-            match Pin::new(&mut self.stream).poll_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(self.failed(error)),
-                Poll::Pending => return Poll::Pending,
+    /// Whether there is room, for the first time since there was none.
+    pub(super) fn has_room_again(&mut self) -> bool {
+        let again = self.full && self.inbox.len() < MESSAGES_AHEAD;
+        self.full &= !again;
+        again
+    }
+
+    /// Ready when there is room for another message from the handler, or an error when none may be sent any more.
+    pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        if self.sending && self.outbox.len() >= MESSAGES_AHEAD {
+            if !self.senders.iter().any(|known| known.will_wake(cx.waker())) {
+                self.senders.push(cx.waker().clone());
             }
-            let message = match self.outgoing.poll_recv(cx) {
-                Poll::Ready(Some(Message::Close(frame))) => return Poll::Ready(End::Ours(frame)),
-                Poll::Ready(Some(message)) => message.into_wire(),
-                Poll::Ready(None) if self.last_word.is_some() => {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.check_open())
+    }
+
+    fn check_open(&self) -> Result<(), WebSocketError> {
+        match self.sending {
+            true => Ok(()),
+            false => Err(WebSocketError::closed()),
+        }
+    }
+
+    /// Takes a message from the handler, be there room or not. It has to be [sent](Self::send) then.
+    pub(super) fn put(&mut self, message: Message) -> Result<(), WebSocketError> {
+        self.check_open()?;
+        self.sending = !matches!(message, Message::Close(_));
+        self.outbox.push_back(message);
+        Ok(())
+    }
+
+    /// Whether the handler may send.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending
+    }
+
+    /// Who waits for room, if there is some.
+    pub(super) fn senders_with_room(&mut self) -> Vec<Waker> {
+        if self.sending && self.outbox.len() >= MESSAGES_AHEAD {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.senders)
+    }
+
+    /// Whether there is something for the handler.
+    pub(super) fn has_news(&self) -> bool {
+        !self.inbox.is_empty() || !self.receiving
+    }
+
+    /// Whether the talking is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The connection when the talking is over, and why it is; once.
+    pub(super) fn take_ended(&mut self) -> Option<(Connection, End)> {
+        self.ended.take()
+    }
+
+    /// Sends what there is to be sent, and receives until the inbox is full. `cx` is woken when there is more to do.
+    pub(super) fn talk(&mut self, cx: &mut Context<'_>) {
+        self.send(cx);
+        // This also sends the answers to the pings that are found.
+        self.receive_until(MESSAGES_AHEAD, cx);
+        self.full = self.receiving && self.inbox.len() >= MESSAGES_AHEAD;
+    }
+
+    /// Receives a message for which somebody waits.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>) {
+        if self.unsent {
+            self.send(cx);
+        }
+        self.receive_until(1, cx);
+    }
+
+    /// Sends what there is to be sent.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(end) = self.poll_send(cx) {
+            self.end(end);
+        }
+    }
+
+    fn receive_until(&mut self, messages: usize, cx: &mut Context<'_>) {
+        if let Poll::Ready(end) = self.poll_receive(messages, cx) {
+            self.end(end);
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Pending;
+        };
+        self.unsent = true;
+        loop {
+            if let Err(error) = ready!(Pin::new(&mut *connection).poll_ready(cx)) {
+                return Poll::Ready(self.failed(error));
+            }
+            let message = match self.outbox.pop_front() {
+                Some(Message::Close(frame)) => return Poll::Ready(End::Ours(frame)),
+                Some(message) => message.into_wire(),
+                None if self.last_word.is_some() => {
                     return Poll::Ready(End::Ours(self.last_word.take()));
                 }
                 // Nothing yet; or the handler has dropped the socket, and says how to close when it returns.
-                Poll::Pending | Poll::Ready(None) => break,
+                None => break,
             };
-            if let Err(error) = Pin::new(&mut self.stream).start_send(message) {
+            if let Err(error) = Pin::new(&mut *connection).start_send(message) {
                 return Poll::Ready(self.failed(error));
             }
         }
-        match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+        match ready!(Pin::new(connection).poll_flush(cx)) {
             Ok(()) => {
                 self.pings_ahead = 0;
+                self.unsent = false;
                 Poll::Pending
             }
             Err(error) => Poll::Ready(self.failed(error)),
         }
     }
 
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
+    fn poll_receive(&mut self, messages: usize, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Pending;
+        };
+        // Room first: what has been read cannot be put back. Without a receiver it is read all the same; the other side
+        // may still close, and answer pings.
+        while !self.receiving || self.inbox.len() < messages {
             if self.pings_ahead >= PINGS_AHEAD {
-                match ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                match ready!(Pin::new(&mut *connection).poll_flush(cx)) {
                     Ok(()) => self.pings_ahead = 0,
                     Err(error) => return Poll::Ready(self.failed(error)),
                 }
             }
-            // Room first: what has been read cannot be put back.
-            if let Some(incoming) = &mut self.incoming {
-                let room = incoming.poll_room(cx);
-                self.full = room.is_pending();
-                if ready!(room).is_err() {
-                    // The handler has dropped its half; the other side may still close, and answer pings.
-                    self.incoming = None;
-                }
-            }
-            let message = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+            let message = match ready!(Pin::new(&mut *connection).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(self.failed(error)),
                 None => return Poll::Ready(self.ended_by(WebSocketError::lost())),
@@ -150,16 +255,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
             }
             self.pings_ahead += usize::from(message.is_ping());
             match Message::of_wire(message) {
-                Some(Ok(message)) => {
-                    if let Some(incoming) = &mut self.incoming {
-                        // There is room; and if there is no receiver any more, the next look for room finds out.
-                        incoming.send(message);
-                    }
-                }
+                Some(Ok(message)) if self.receiving => self.inbox.push_back(message),
                 Some(Err(error)) => return Poll::Ready(self.ended_by(error)),
-                None => {}
+                Some(Ok(_)) | None => {}
             }
         }
+        Poll::Pending
     }
 
     fn failed(&mut self, error: wire::Error) -> End {
@@ -181,27 +282,46 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
 
     /// Tells the handler how it ended, behind everything that it has not received yet.
     fn end_with(&mut self, last: Received) {
-        if let Some(incoming) = self.incoming.take() {
-            incoming.end_with(last);
+        if self.receiving {
+            self.last = Some(last);
+        }
+    }
+
+    /// The talking is over, on both of the handler's halves.
+    fn end(&mut self, end: End) {
+        self.stop_receiving();
+        self.sending = false;
+        if let Some(connection) = self.connection.take() {
+            self.ended = Some((connection, end));
         }
     }
 
     /// Receives nothing more; the handler sees the end once it has read what is there.
     pub(super) fn stop_receiving(&mut self) {
-        self.incoming = None;
+        self.receiving = false;
         self.full = false;
+    }
+
+    /// Nobody receives what is there.
+    pub(super) fn forget_received(&mut self) {
+        self.stop_receiving();
+        self.inbox.clear();
+        self.last = None;
     }
 
     /// Sends what the handler has given, and closes with `frame` then.
     pub(super) fn finish(&mut self, frame: CloseFrame) {
         self.stop_receiving();
-        self.outgoing.close();
+        self.sending = false;
         self.last_word.get_or_insert(frame);
     }
 
     /// To be called once in every interval: sends a ping, unless the other side has been silent for too long.
-    pub(super) fn tick(&mut self) -> Option<End> {
-        let transport = self.stream.get_mut();
+    pub(super) fn tick(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let transport = connection.get_mut();
         // Who is not listened to cannot be heard; but who takes nothing either is waiting for us to wait.
         let unheard = self.full && !transport.is_blocked();
         if transport.was_heard() || unheard {
@@ -209,59 +329,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         } else {
             self.silent += 1;
         }
-        if self.silent >= SILENT_INTERVALS {
-            return Some(self.ended_by(WebSocketError::silent()));
-        }
-        let ping = wire::Message::ping(bytes::Bytes::new());
-        match Pin::new(&mut self.stream).start_send(ping) {
-            Ok(()) => None,
-            Err(error) => Some(self.failed(error)),
-        }
-    }
-
-    /// Ends the connection in good order, as far as the other side takes part in it.
-    pub(super) async fn close(mut self, end: End) {
-        // From here on the handler sees the end on both of its halves.
-        self.stop_receiving();
-        self.outgoing.close();
-        match end {
-            End::Lost => return,
-            End::Ours(frame) => {
-                let close = close_into_wire(frame.as_ref());
-                // It may be closed already: then the library has its own answer ready.
-                let _ = Pin::new(&mut self.stream).start_send(close);
+        let end = if self.silent >= SILENT_INTERVALS {
+            self.ended_by(WebSocketError::silent())
+        } else {
+            let ping = wire::Message::ping(bytes::Bytes::new());
+            match Pin::new(connection).start_send(ping) {
+                Ok(()) => return,
+                Err(error) => self.failed(error),
             }
-            End::Theirs => {}
-        }
-        // Until both have closed. What arrives on the way is not wanted any more.
-        let shake_hands = async { while let Some(Ok(_)) = self.next().await {} };
-        let _ = timeout(CLOSE_TIMEOUT, shake_hands).await;
-        let _ = timeout(LINGER, self.linger()).await;
+        };
+        self.end(end);
     }
 
-    async fn next(&mut self) -> Option<Result<wire::Message, wire::Error>> {
-        std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
-    }
-
-    /// Says that nothing more will come, and listens until the other side does.
-    async fn linger(&mut self) {
-        let flushed = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
-        if flushed.is_err() {
-            return;
-        }
-        let transport = self.stream.get_mut();
-        let mut bytes = [0; 1024];
-        let discard = std::future::poll_fn(|cx| {
-            ready!(Pin::new(&mut *transport).poll_shutdown(cx))?;
-            loop {
-                let mut buffer = ReadBuf::new(&mut bytes);
-                ready!(Pin::new(&mut *transport).poll_read(cx, &mut buffer))?;
-                if buffer.filled().is_empty() {
-                    return Poll::Ready(std::io::Result::Ok(()));
-                }
-            }
-        });
-        // An error is an end, too.
-        let _ = discard.await;
+    /// Lets go of everything; the connection is reset unless it has been closed.
+    pub(super) fn hang_up(&mut self) {
+        self.end(End::Lost);
+        self.ended = None;
+        self.outbox.clear();
     }
 }

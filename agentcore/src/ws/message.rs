@@ -43,9 +43,9 @@ impl Message {
         if message.is_text() {
             // Checked here although the library does: it lets a text pass that ends within a character if the last
             // fragment is empty, and its own `as_text` makes an invalid `str` of that.
-            let bytes = Vec::from(Bytes::from(message.into_payload()));
-            let text = String::from_utf8(bytes).map(Self::Text);
-            Some(text.map_err(|error| WebSocketError::not_text(&error)))
+            let text = simdutf8::compat::from_utf8(message.as_payload());
+            let text = text.map(|text| Self::Text(text.to_owned()));
+            Some(text.map_err(WebSocketError::not_text))
         } else if message.is_binary() {
             Some(Ok(Self::Binary(message.into_payload().into())))
         } else {

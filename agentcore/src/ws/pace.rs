@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Which frames may go now.
@@ -19,15 +20,22 @@ pub(super) struct Pacer {
     admitted: usize,
     /// Wakes when the next frame may go. Made when a frame first has to wait, which most sockets never see.
     wait: Option<Pin<Box<Sleep>>>,
+    /// Whose clock that is. A message may be sent from a thread that belongs to no runtime.
+    runtime: Handle,
 }
 
 impl Pacer {
     /// At most `per_second` frames within any second.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
     pub(super) fn new(per_second: u32) -> Self {
         Self {
             bucket: Bucket::new(per_second),
             admitted: 0,
             wait: None,
+            runtime: Handle::current(),
         }
     }
 
@@ -61,9 +69,10 @@ impl Pacer {
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let wait = self
-            .wait
-            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let wait = self.wait.get_or_insert_with(|| {
+            let _entered = self.runtime.enter();
+            Box::pin(sleep_until(until))
+        });
         if wait.deadline() != until {
             wait.as_mut().reset(until);
         }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::close::{CloseCode, CloseFrame};
-use super::error;
 use super::handshake::Origins;
-use super::link::Link;
-use super::rarely::Rarely;
-use super::socket::{Ends, WebSocket};
-use super::transport::Transport;
+use super::line::{Keeper, Line};
+use super::socket::WebSocket;
+use super::transport::{Io, Transport};
+use super::{closing, error};
 use crate::boxed;
 use crate::context::{self, Activity, Scope};
 use crate::error::{BoxError, with_causes};
@@ -78,7 +76,7 @@ pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
 pub(crate) struct Session {
     name: &'static str,
     scope: Arc<Scope>,
-    ends: Ends,
+    line: Arc<Line>,
     settings: Arc<WsSettings>,
     work: OnWorkers<(BoxFuture<Result<(), BoxError>>, Activity)>,
 }
@@ -115,7 +113,7 @@ impl Session {
         settings: Arc<WsSettings>,
         activity: Activity,
     ) -> Result<Self, Response> {
-        let (socket, ends) = WebSocket::pair();
+        let (socket, line) = WebSocket::new();
         let opening = Opening {
             socket: Some(socket),
             invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
@@ -138,7 +136,7 @@ impl Session {
         Ok(Self {
             name,
             scope: Arc::clone(activity.scope()),
-            ends,
+            line,
             settings,
             work: OnWorkers {
                 scope: Arc::clone(activity.scope()),
@@ -158,13 +156,10 @@ impl Session {
     /// When the server is told to stop, nothing more is received, so that a handler that waits for a message sees the
     /// end at once, and one that is working finishes and sees it then. Sending goes on working meanwhile. The close
     /// frame, 1001, is sent when the handler has returned, or when the grace is nearly over.
-    pub(crate) async fn run<T>(self, io: T, ahead: Bytes)
-    where
-        T: AsyncRead + AsyncWrite + Unpin,
-    {
+    pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
-            ends,
+            line,
             settings,
             work,
             ..
@@ -173,7 +168,7 @@ impl Session {
             return;
         };
         let transport = Transport::new(io, ahead, settings.frames_per_second);
-        let mut link = Link::new(transport, ends, &settings);
+        let mut keeper = Keeper::new(line, transport, &settings);
         // A task of its own: the connection is looked after whatever the handler does to its thread.
         let mut handler = context::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
@@ -189,36 +184,28 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let going_away = || CloseFrame::new(CloseCode::GOING_AWAY, "");
 
-        let (first, others) = (Rarely::new(), Rarely::new());
-
-        let end = loop {
-            let happens = async {
-                tokio::select! {
-                    biased;
-                    result = &mut handler, if !returned => Happened::Returned(result),
-                    () = &mut last_call, if stopped && !called => Happened::LastCall,
-                    () = &mut cut_off => Happened::CutOff,
-                    _ = ticks.tick() => Happened::Tick,
-                }
-            };
+        let (connection, end) = loop {
             let happened = tokio::select! {
                 biased;
                 // First: what comes behind the signal is not received.
-                () = first.wait_for(&mut stopping), if !stopped => Happened::Stop,
-                end = link.talk() => break end,
-                happened = others.wait_for(happens) => happened,
+                () = &mut stopping, if !stopped => Happened::Stop,
+                ended = keeper.talk() => break ended,
+                result = &mut handler, if !returned => Happened::Returned(result),
+                () = &mut last_call, if stopped && !called => Happened::LastCall,
+                () = &mut cut_off => Happened::CutOff,
+                _ = ticks.tick() => Happened::Tick,
             };
             match happened {
                 Happened::Stop => {
                     stopped = true;
-                    link.stop_receiving();
+                    keeper.stop_receiving();
                     let grace = settings.shutdown_grace;
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
                     last_call.as_mut().reset(Instant::now() + last);
                 }
                 Happened::Returned(result) => {
                     returned = true;
-                    link.finish(match result {
+                    keeper.finish(match result {
                         Ok(Ended::Well) if stopped => going_away(),
                         Ok(Ended::Well) => CloseFrame::new(CloseCode::NORMAL, ""),
                         Ok(Ended::Badly) | Err(_) => {
@@ -228,21 +215,18 @@ impl Session {
                 }
                 Happened::LastCall => {
                     called = true;
-                    link.finish(going_away());
+                    keeper.finish(going_away());
                 }
                 Happened::CutOff => {
                     handler.abort();
                     return;
                 }
-                Happened::Tick => {
-                    if let Some(end) = link.tick() {
-                        break end;
-                    }
-                }
+                Happened::Tick => keeper.tick(),
             }
         };
         activity.scope().cancel();
-        link.close(end).await;
+        drop(keeper);
+        closing::close(connection, end).await;
         if !returned {
             // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
             tokio::select! {

@@ -1,76 +1,20 @@
-//! [`WebSocket`] and its halves: the handler's ends of the two channels.
+//! [`WebSocket`] and its halves: the handler's side of the line.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::PollSender;
 
 use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
+use super::line::Line;
 use super::message::Message;
-
-/// Messages that either side may be ahead of the other. Few: each may have the size of the largest.
-const MESSAGES_AHEAD: usize = 8;
-
-/// What the connection hands to the handler.
-pub(super) type Received = Result<Message, WebSocketError>;
-
-/// The connection's ends of the channels.
-#[derive(Debug)]
-pub(super) struct Ends {
-    pub(super) incoming: Incoming,
-    pub(super) outgoing: mpsc::Receiver<Message>,
-}
-
-/// Where messages go that the handler is to receive. The handler sees the end when this is dropped.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    /// How it ended. Apart from the messages: it has to have room when they have not. And before them: it is settled
-    /// when the handler sees that they have ended.
-    last: oneshot::Sender<Received>,
-    messages: mpsc::Sender<Message>,
-    /// The same, for when there is no room: to wait costs more than to send.
-    waiting: PollSender<Message>,
-}
-
-impl Incoming {
-    /// Ready when there is room for a message; an error when nobody will receive it.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NoReceiver>> {
-        if self.messages.is_closed() {
-            return Poll::Ready(Err(NoReceiver));
-        }
-        // Nobody else sends: what is free stays free.
-        if self.messages.capacity() == 0 {
-            let room = ready!(self.waiting.poll_reserve(cx));
-            self.waiting.abort_send();
-            return Poll::Ready(room.map_err(|_| NoReceiver));
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Hands a message over for which there is room; nothing happens if nobody receives any more.
-    pub(super) fn send(&self, message: Message) {
-        let _ = self.messages.try_send(message);
-    }
-
-    /// Ends it with `last`.
-    pub(super) fn end_with(self, last: Received) {
-        // Nobody waits for it if the handler has dropped its half.
-        let _ = self.last.send(last);
-    }
-}
-
-/// The handler has dropped its half.
-#[derive(Debug)]
-pub(super) struct NoReceiver;
 
 /// An open socket, as a `#[websocket]` handler gets it.
 ///
@@ -116,24 +60,18 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    pub(super) fn pair() -> (Self, Ends) {
-        let (incoming, messages) = mpsc::channel(MESSAGES_AHEAD);
-        let (how, last) = oneshot::channel();
-        let (sent, outgoing) = mpsc::channel(MESSAGES_AHEAD);
+    /// A socket that has yet to be connected, and what connects it.
+    pub(super) fn new() -> (Self, Arc<Line>) {
+        let line = Arc::new(Line::new());
         let socket = Self {
             sender: WebSocketSender {
-                messages: sent,
-                sink: None,
-                closed: Arc::default(),
+                line: Arc::clone(&line),
             },
-            receiver: WebSocketReceiver { messages, last },
+            receiver: WebSocketReceiver {
+                line: Arc::clone(&line),
+            },
         };
-        let incoming = Incoming {
-            last: how,
-            waiting: PollSender::new(incoming.clone()),
-            messages: incoming,
-        };
-        (socket, Ends { incoming, outgoing })
+        (socket, line)
     }
 
     /// The next message; `None` when there will be none.
@@ -264,10 +202,8 @@ impl WebSocket {
 /// }
 /// # let _ = agentcore::App::new().websocket("listen", listen);
 /// ```
-#[derive(Debug)]
 pub struct WebSocketReceiver {
-    messages: mpsc::Receiver<Message>,
-    last: oneshot::Receiver<Received>,
+    line: Arc<Line>,
 }
 
 impl WebSocketReceiver {
@@ -277,15 +213,7 @@ impl WebSocketReceiver {
     ///
     /// Safe.
     pub async fn recv(&mut self) -> Option<Result<Message, WebSocketError>> {
-        std::future::poll_fn(|cx| self.poll_recv(cx)).await
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
-        Poll::Ready(match ready!(self.messages.poll_recv(cx)) {
-            Some(message) => Some(Ok(message)),
-            // Given once, if at all.
-            None => self.last.try_recv().ok(),
-        })
+        poll_fn(|cx| self.line.poll_recv(cx)).await
     }
 
     /// As [`WebSocket::recv_json`].
@@ -324,11 +252,7 @@ impl WebSocketReceiver {
 /// ```
 #[derive(Clone)]
 pub struct WebSocketSender {
-    messages: mpsc::Sender<Message>,
-    /// For the `Sink`, once it is used as one.
-    sink: Option<PollSender<Message>>,
-    /// Whether a close has been sent. Behind it nothing may be, and the connection may not have got to it yet.
-    closed: Arc<AtomicBool>,
+    line: Arc<Line>,
 }
 
 impl WebSocketSender {
@@ -342,12 +266,8 @@ impl WebSocketSender {
     ///
     /// As [`WebSocket::send`].
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
-        let room = self.messages.reserve().await;
-        let room = room.map_err(|_| WebSocketError::closed())?;
-        let message = message.into();
-        self.check(&message)?;
-        room.send(message);
-        Ok(())
+        poll_fn(|cx| self.line.poll_room(cx)).await?;
+        self.line.send(message.into())
     }
 
     /// As [`WebSocket::send_json`].
@@ -380,18 +300,6 @@ impl WebSocketSender {
     ) -> Result<(), WebSocketError> {
         self.send(CloseFrame::new(code, reason)).await
     }
-
-    /// Whether `message` may still be sent; behind a close nothing may.
-    fn check(&self, message: &Message) -> Result<(), WebSocketError> {
-        let closed = match message {
-            Message::Close(_) => self.closed.swap(true, Ordering::AcqRel),
-            Message::Text(_) | Message::Binary(_) => self.closed.load(Ordering::Acquire),
-        };
-        if closed {
-            return Err(WebSocketError::closed());
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for WebSocketSender {
@@ -400,11 +308,23 @@ impl fmt::Debug for WebSocketSender {
     }
 }
 
+impl fmt::Debug for WebSocketReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketReceiver").finish_non_exhaustive()
+    }
+}
+
+impl Drop for WebSocketReceiver {
+    fn drop(&mut self) {
+        self.line.stop_receiving();
+    }
+}
+
 impl Stream for WebSocketReceiver {
     type Item = Result<Message, WebSocketError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_recv(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.line.poll_recv(cx)
     }
 }
 
@@ -412,23 +332,11 @@ impl Sink<Message> for WebSocketSender {
     type Error = WebSocketError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
-        let Self { messages, sink, .. } = self.get_mut();
-        let sink = sink.get_or_insert_with(|| PollSender::new(messages.clone()));
-        sink.poll_reserve(cx).map_err(|_| WebSocketError::closed())
+        self.line.poll_room(cx)
     }
 
-    /// # Panics
-    ///
-    /// Unless `poll_ready` said that it was, as every `Sink` may.
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), WebSocketError> {
-        self.check(&message)?;
-        let sink = self
-            .get_mut()
-            .sink
-            .as_mut()
-            .expect("`poll_ready` comes first");
-        sink.send_item(message)
-            .map_err(|_| WebSocketError::closed())
+        self.line.send(message)
     }
 
     /// Ready at once: what has been sent leaves by itself.
@@ -441,7 +349,7 @@ impl Sink<Message> for WebSocketSender {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), WebSocketError>> {
-        if self.closed.load(Ordering::Acquire) || ready!(self.as_mut().poll_ready(cx)).is_err() {
+        if self.line.is_closed() || ready!(self.as_mut().poll_ready(cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
         let normal = CloseFrame::new(CloseCode::NORMAL, "");

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::link::Received;
 use super::session::{Session, WsSettings};
-use super::socket::Received;
 use super::{CloseCode, Message, WebSocket, WebSocketError};
 use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
@@ -28,6 +28,7 @@ use crate::tasks::TrackerHandle;
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 const PING: [u8; 2] = [0x89, 0];
+const PONG_TO_CLIENT: [u8; 2] = [0x8a, 0];
 /// From a client: masked, with a mask of zeros.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
@@ -239,6 +240,140 @@ async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
         .expect("no panic");
     // Five for the answer, and one for the end of the connection.
     assert_eq!(began.elapsed().as_secs(), 6);
+}
+
+/// The ping lies in the same buffer as the message: the connection has nothing more to say that could wake anybody.
+#[tokio::test(start_paused = true)]
+async fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {
+    let (proceed, wait) = oneshot::channel::<()>();
+    let mut socket = open(async |mut socket: WebSocket| {
+        let message = socket.recv().await;
+        wait.await?;
+        drop(message);
+        Ok(())
+    })
+    .await;
+    let began = Instant::now();
+    let masked_ping = [0x89, 0x80, 0, 0, 0, 0];
+    socket
+        .writes(&[text("work"), masked_ping.to_vec()].concat())
+        .await;
+    socket.reads(&PONG_TO_CLIENT).await;
+    assert!(
+        began.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        began.elapsed()
+    );
+    // From here on it is known that the handler does not look.
+    let later = Instant::now();
+    socket.writes(&masked_ping).await;
+    socket.reads(&PONG_TO_CLIENT).await;
+    assert_eq!(later.elapsed(), Duration::ZERO);
+    proceed.send(()).unwrap();
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+}
+
+/// As in a `select!` whose other branch has won: the handler is woken for what comes in, and does not look.
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_though_a_handler_that_has_given_up_is_called_for_it() {
+    let (proceed, wait) = oneshot::channel::<()>();
+    let (tell, told) = oneshot::channel();
+    let mut socket = open(async |mut socket: WebSocket| {
+        std::future::poll_fn(|cx| {
+            assert!(Pin::new(&mut socket).poll_next(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        tell.send(()).map_err(|()| "nobody asks")?;
+        wait.await?;
+        Ok(())
+    })
+    .await;
+    told.await.unwrap();
+    let began = Instant::now();
+    socket.writes(&[0x89, 0x80, 0, 0, 0, 0]).await;
+    socket.reads(&PONG_TO_CLIENT).await;
+    assert!(
+        began.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        began.elapsed()
+    );
+    proceed.send(()).unwrap();
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+}
+
+/// Frames beyond the burst wait for a timer, which only a runtime has. (Paused time would run away while the thread works.)
+#[tokio::test]
+async fn messages_may_be_sent_from_a_thread_that_knows_no_runtime() {
+    let mut socket = open(async |socket: WebSocket| {
+        let (tell, told) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            for _ in 0..100 {
+                let mut send = std::pin::pin!(socket.send("."));
+                assert!(send.as_mut().poll(&mut cx).is_ready());
+            }
+            tell.send(socket)
+        });
+        let _socket = told.await?;
+        Ok(())
+    })
+    .await;
+    let began = Instant::now();
+    socket.reads(&b"\x81\x01.".repeat(100)).await;
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(40) / 180, "{took:?}");
+}
+
+/// Each waits for room again and again.
+#[tokio::test(start_paused = true)]
+async fn many_senders_get_everything_through_to_a_slow_reader() {
+    let mut socket = open(async |socket: WebSocket| {
+        let (sender, _receiver) = socket.split();
+        let sending: Vec<_> = (0..4)
+            .map(|_| {
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    for _ in 0..50 {
+                        sender.send(vec![7; 10_000]).await.expect("an open socket");
+                    }
+                })
+            })
+            .collect();
+        for sending in sending {
+            sending.await?;
+        }
+        Ok(())
+    })
+    .await;
+    let frame = [&[0x82, 126, 0x27, 0x10][..], &[7; 10_000]].concat();
+    for _ in 0..200 {
+        socket.reads(&frame).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+}
+
+/// A handler that only sends does not look; its client is looked after, and its end noticed.
+#[tokio::test(start_paused = true)]
+async fn without_its_receiver_a_socket_answers_pings_and_sees_the_end() {
+    let mut socket = open(async |socket: WebSocket| {
+        let (sender, receiver) = socket.split();
+        drop(receiver);
+        while sender.send("tick").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    })
+    .await;
+    socket.reads(b"\x81\x04tick").await;
+    socket.writes(&text("nobody reads this")).await;
+    socket.writes(&[0x89, 0x80, 0, 0, 0, 0]).await;
+    socket.reads(&PONG_TO_CLIENT).await;
+    socket.reads(b"\x81\x04tick").await;
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    socket.ends_after(&[0x88, 0]).await;
 }
 
 /// A flood of pings whose answers nobody reads is not taken in.

@@ -1,5 +1,7 @@
 //! The connection below the protocol: paced on its way out, listened to for signs of life.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,10 +12,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::pace::Pacer;
 use crate::gather;
 
+/// So much is read at once, or more.
+const SPARE: usize = 8 * 1024;
+
+thread_local! {
+    /// Where to, if that is not where it belongs.
+    static PIECE: RefCell<[u8; SPARE]> = const { RefCell::new([0; SPARE]) };
+}
+
+/// What a connection may be made of.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
 /// A connection that was upgraded.
-#[derive(Debug)]
-pub(super) struct Transport<T> {
-    io: T,
+pub(super) struct Transport {
+    io: Box<dyn Io>,
     /// What the HTTP side had read beyond the handshake.
     ahead: Bytes,
     pacer: Pacer,
@@ -23,10 +37,10 @@ pub(super) struct Transport<T> {
     blocked: bool,
 }
 
-impl<T> Transport<T> {
-    pub(super) fn new(io: T, ahead: Bytes, frames_per_second: u32) -> Self {
+impl Transport {
+    pub(super) fn new(io: impl Io, ahead: Bytes, frames_per_second: u32) -> Self {
         Self {
-            io,
+            io: Box::new(io),
             ahead,
             pacer: Pacer::new(frames_per_second),
             heard: false,
@@ -46,7 +60,24 @@ impl<T> Transport<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Transport<T> {
+/// Reads into `buffer`, and what does not fit into it: the library's buffer often has room for the most of a message only,
+/// and to ask for the rest would be another system call.
+fn read_beyond(
+    io: Pin<&mut dyn Io>,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<Bytes>> {
+    PIECE.with_borrow_mut(|piece| {
+        let mut piece = ReadBuf::new(piece);
+        ready!(io.poll_read(cx, &mut piece))?;
+        let read = piece.filled();
+        let (fits, rest) = read.split_at(read.len().min(buffer.remaining()));
+        buffer.put_slice(fits);
+        Poll::Ready(Ok(Bytes::copy_from_slice(rest)))
+    })
+}
+
+impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -60,13 +91,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Transport<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
+        if buffer.remaining() >= SPARE {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
+        } else {
+            this.ahead = ready!(read_beyond(Pin::new(&mut *this.io), cx, buffer))?;
+        }
         this.heard |= buffer.filled().len() > before;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Transport<T> {
+impl AsyncWrite for Transport {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -105,5 +140,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Transport<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
     }
 }
