@@ -31,6 +31,8 @@ enum Handler {
     Waits(Waker),
     /// Has been called, and has not come yet.
     Called,
+    /// Has nothing to do with the connection any more.
+    Gone,
 }
 
 /// What the keeper finds.
@@ -46,8 +48,10 @@ impl Bell {
     /// The handler waits, from before it looks for the last time.
     pub(super) fn wait(&self, handler: &Waker) {
         let mut rope = self.rope();
-        if matches!(&rope.handler, Handler::Waits(known) if known.will_wake(handler)) {
-            return;
+        match &rope.handler {
+            Handler::Waits(known) if known.will_wake(handler) => return,
+            Handler::Gone => return,
+            Handler::Waits(_) | Handler::Away | Handler::Called => {}
         }
         let before = std::mem::replace(&mut rope.handler, Handler::Waits(handler.clone()));
         drop(rope);
@@ -57,6 +61,9 @@ impl Bell {
     /// The handler has got what it waited for.
     pub(super) fn served(&self) {
         let mut rope = self.rope();
+        if matches!(rope.handler, Handler::Gone) {
+            return;
+        }
         let before = std::mem::take(&mut rope.handler);
         let keeper = rope.watch();
         drop(rope);
@@ -69,8 +76,18 @@ impl Bell {
         let mut rope = self.rope();
         let before = match rope.handler {
             Handler::Waits(_) => std::mem::take(&mut rope.handler),
-            Handler::Away | Handler::Called => return,
+            Handler::Away | Handler::Called | Handler::Gone => return,
         };
+        drop(rope);
+        if let Handler::Waits(handler) = before {
+            handler.wake();
+        }
+    }
+
+    /// The handler sees the end; only the keeper is called from here on.
+    pub(super) fn let_go(&self) {
+        let mut rope = self.rope();
+        let before = std::mem::replace(&mut rope.handler, Handler::Gone);
         drop(rope);
         if let Handler::Waits(handler) = before {
             handler.wake();
@@ -137,8 +154,8 @@ impl Wake for Bell {
         let (handler, keeper) = match std::mem::replace(&mut rope.handler, Handler::Called) {
             Handler::Waits(handler) => (Some(handler), rope.watch()),
             Handler::Called => (None, None),
-            Handler::Away => {
-                rope.handler = Handler::Away;
+            alone @ (Handler::Away | Handler::Gone) => {
+                rope.handler = alone;
                 (None, rope.keeper.clone())
             }
         };
@@ -246,6 +263,22 @@ mod tests {
         assert_eq!(both.calls(), (0, 1));
         let found = both.looks();
         assert!(found.soon && !found.called, "{found:?}");
+    }
+
+    #[test]
+    fn once_it_is_let_go_the_handler_is_not_called_wherever_it_was() {
+        for come in [Both::waits, Both::rings, |_: &Both| {}] {
+            let both = Both::new();
+            both.waits();
+            come(&both);
+            both.bell.let_go();
+            both.calls();
+            both.waits();
+            both.rings();
+            both.bell.served();
+            both.rings();
+            assert_eq!(both.calls(), (0, 2));
+        }
     }
 
     #[test]

@@ -199,5 +199,6 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.change(Link::hang_up);
+        self.line.bell.let_go();
     }
 }
