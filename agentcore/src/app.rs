@@ -19,7 +19,7 @@ use crate::config::{Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
-use crate::layer::Endpoint;
+use crate::layer::{Endpoint, Wrap};
 use crate::log::Log;
 use crate::package::Package;
 use crate::ping::PingReply;
@@ -214,7 +214,8 @@ impl App {
     /// Wraps the agent in a tower layer; of several, the one that is added last is the outermost.
     ///
     /// A layer sees every request but `/ping`, which nothing may delay, and `/ws`; unknown paths and other methods too, so
-    /// that CORS preflights and routes of one's own work. It runs on the workers. For an annotated agent write
+    /// that CORS preflights and routes of one's own work. It is built before the start hooks run, and called, on the workers,
+    /// within their runtime. A layer that panics while it is built stops the start. For an annotated agent write
     /// `#[entrypoint(main = false)]` and a `main` that [`run`](Self::run)s the app:
     ///
     /// ```no_run
@@ -242,8 +243,7 @@ impl App {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let wrap = move |inner| Endpoint::layered(layer.layer(inner));
-        self.parts.layers.push(Box::new(wrap));
+        self.parts.layers.push(Wrap::new(layer));
         self
     }
 

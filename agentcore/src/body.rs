@@ -1,11 +1,13 @@
 //! The body of a reply.
 //!
-//! What a handler returns may be any `http_body::Body`, and polling it is running the user's code. So before a reply
-//! leaves the workers it is [settled](Body::settle): its body is either in memory, or a producer task on the workers
-//! feeds it through a bounded pipe. The front only ever sees those two.
+//! What a handler returns may be any `http_body::Body`: polling it runs the user's code, and so may dropping it. So before a
+//! reply leaves the workers it is [settled](Body::settle). A [`Settled`] body is bytes that are [detached](detach) from the
+//! user's code, or the reader of a bounded pipe that a task on the workers fills with such bytes. The front sees no other.
 
+pub(crate) mod detach;
 mod pipe;
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,38 +30,68 @@ use crate::telemetry::{self, Outcome};
 /// let body = Body::from("hello");
 /// assert_eq!(http_body::Body::size_hint(&body).exact(), Some(5));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Body(Repr);
 
-#[derive(Default)]
 enum Repr {
-    #[default]
-    Empty,
+    Settled(Settled),
+    /// The user's bytes.
     Full(Bytes),
     /// Not yet polled; only on the workers.
     Foreign(UnsyncBoxBody<Bytes, BoxError>),
-    /// Produced by a task on the workers. What an error says has been logged there, and it is dropped there.
-    Piped(pipe::Reader),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::settled(Settled::default())
+    }
 }
 
 impl Body {
-    /// Any body at all. It will be polled on the workers.
+    /// Any body at all. It will be polled on the workers. A `Body` stays as it is.
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Repr::Foreign(body.map_err(Into::into).boxed_unsync()))
+        let mut body = Some(body);
+        if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            return own.take().unwrap_or_default();
+        }
+        body.map_or_else(Self::default, |body| {
+            Self(Repr::Foreign(body.map_err(Into::into).boxed_unsync()))
+        })
     }
 
-    /// Makes the body safe to be polled outside the workers. Must be called on them.
+    /// A body in plain memory, such as a serialised reply.
+    pub(crate) fn memory(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::settled(Settled::memory(bytes.into().into()))
+    }
+
+    pub(crate) fn settled(settled: Settled) -> Self {
+        Self(Repr::Settled(settled))
+    }
+
+    /// Polls a body of the user's for the first time, and starts a task that polls it for the rest. Must be called on the
+    /// workers.
     ///
-    /// What `hold` returns lives as long as the producer does.
+    /// What `hold` returns lives as long as that task does.
     pub(crate) async fn settle<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Self {
         match self.0 {
             // In a box of its own: it would be half of what every request's task is made of.
             Repr::Foreign(body) => Box::pin(Self::settle_foreign(body, hold())).await,
-            settled => Self(settled),
+            _ => self,
+        }
+    }
+
+    /// Makes the body safe to be polled and dropped outside the workers. Must be called on them.
+    ///
+    /// What `hold` returns lives as long as the task does that polls a body of the user's.
+    pub(crate) fn into_settled<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Settled {
+        match self.0 {
+            Repr::Foreign(body) => Self::produce(body, None, pipe::pipe(), hold()),
+            Repr::Full(bytes) => Settled::memory(detach::bytes(bytes)),
+            Repr::Settled(settled) => settled.detached(),
         }
     }
 
@@ -82,26 +114,36 @@ impl Body {
         // What is there leaves with the head.
         let failed = match first {
             Some(Ok(frame)) => {
-                let _ = writer.send(frame).await;
+                let _ = writer.send(detach::frame(frame)).await;
                 None
             }
-            Some(Err(error)) => Some(Err(error)),
+            Some(Err(error)) => Some(error),
             None => None,
         };
+        Self::settled(Self::produce(body, failed, (writer, reader), hold))
+    }
+
+    /// Starts the task that polls `body`, or reports that it has `failed`, and returns what that task writes.
+    fn produce<H: Send + 'static>(
+        mut body: UnsyncBoxBody<Bytes, BoxError>,
+        failed: Option<BoxError>,
+        (writer, reader): (pipe::Writer, pipe::Reader),
+        hold: H,
+    ) -> Settled {
         let stream = telemetry::Stream::open();
         let current = stream.current();
         let hold = (hold, stream);
         let produce = async move {
             let pump = panics::catch(async {
                 let mut next = match failed {
-                    Some(failed) => Some(failed),
+                    Some(failed) => Some(Err(failed)),
                     None => body.frame().await,
                 };
                 while let Some(frame) = next {
                     match frame {
                         // While it is in flight, which it is no longer without the hold.
                         Ok(frame) => writer
-                            .send(frame)
+                            .send(detach::frame(frame))
                             .await
                             .inspect_err(|_| context::note(Outcome::Cancelled))?,
                         Err(error) => {
@@ -138,10 +180,10 @@ impl Body {
         };
         let produce: BoxFuture<()> = Box::pin(current.wrap(produce));
         context::spawn_in_scope(produce);
-        Self(Repr::Piped(reader))
+        Settled(State::Piped(reader))
     }
 
-    /// The same, boxed.
+    /// The body, boxed.
     pub(crate) fn into_boxed(self) -> UnsyncBoxBody<Bytes, BoxError> {
         match self.0 {
             Repr::Foreign(body) => body,
@@ -152,21 +194,16 @@ impl Body {
     /// The bytes, if the body is in memory.
     pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
-            Repr::Empty => Some(&[]),
+            Repr::Settled(settled) => settled.as_bytes(),
             Repr::Full(bytes) => Some(bytes),
-            Repr::Foreign(_) | Repr::Piped(_) => None,
+            Repr::Foreign(_) => None,
         }
     }
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        let bytes = bytes.into();
-        Self(if bytes.is_empty() {
-            Repr::Empty
-        } else {
-            Repr::Full(bytes)
-        })
+        Self(Repr::Full(bytes.into()))
     }
 }
 
@@ -179,50 +216,142 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
-            Repr::Empty => Poll::Ready(None),
-            Repr::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.0 = Repr::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
+            Repr::Settled(settled) => Pin::new(settled).poll_frame(cx),
+            Repr::Full(bytes) => Poll::Ready(take_frame(bytes)),
             Repr::Foreign(body) => Pin::new(body).poll_frame(cx),
-            Repr::Piped(reader) => {
-                let frame = std::task::ready!(reader.poll_frame(cx));
-                if !matches!(frame, Some(Ok(_))) {
-                    self.0 = Repr::Empty;
-                }
-                Poll::Ready(
-                    frame.map(|frame| frame.map_err(|pipe::CutOff| "the reply was cut off".into())),
-                )
-            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Repr::Empty => true,
+            Repr::Settled(settled) => settled.is_end_stream(),
             Repr::Full(bytes) => bytes.is_empty(),
             Repr::Foreign(body) => body.is_end_stream(),
-            Repr::Piped(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Repr::Empty => SizeHint::with_exact(0),
+            Repr::Settled(settled) => settled.size_hint(),
             Repr::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Repr::Foreign(body) => body.size_hint(),
-            Repr::Piped(_) => SizeHint::default(),
         }
     }
+}
+
+/// All of `bytes` as one frame; `None` if there are none.
+fn take_frame<E>(bytes: &mut Bytes) -> Option<Result<Frame<Bytes>, E>> {
+    (!bytes.is_empty()).then(|| Ok(Frame::data(std::mem::take(bytes))))
 }
 
 impl fmt::Debug for Repr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("Empty"),
+            Self::Settled(settled) => settled.fmt(f),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Self::Foreign(_) | Self::Piped(_) => f.write_str("Streaming"),
+            Self::Foreign(_) => f.write_str("Streaming"),
+        }
+    }
+}
+
+/// A body that may leave the workers: neither its polls nor its drop run the user's code.
+pub(crate) struct Settled(State);
+
+enum State {
+    Memory(Bytes),
+    /// Filled by a task on the workers. What an error says has been logged there, and it is dropped there.
+    Piped(pipe::Reader),
+    /// One of the front's own, which looks at another on its way.
+    #[cfg(feature = "dev-page")]
+    Watched(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Default for Settled {
+    fn default() -> Self {
+        Self::memory(Bytes::new())
+    }
+}
+
+impl Settled {
+    /// Plain memory, or bytes that have been [detached](detach).
+    pub(crate) fn memory(bytes: Bytes) -> Self {
+        Self(State::Memory(bytes))
+    }
+
+    /// A body of the front's own, which polls another that is settled.
+    #[cfg(feature = "dev-page")]
+    pub(crate) fn watched<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    {
+        Self(State::Watched(body.boxed_unsync()))
+    }
+
+    /// The bytes, if the body is in memory.
+    pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            State::Memory(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The body, with large memory to be freed on the workers. Must be called on them.
+    fn detached(self) -> Self {
+        match self.0 {
+            State::Memory(bytes) => Self::memory(detach::memory(bytes)),
+            _ => self,
+        }
+    }
+}
+
+impl http_body::Body for Settled {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            State::Memory(bytes) => Poll::Ready(take_frame(bytes)),
+            State::Piped(reader) => {
+                let frame = std::task::ready!(reader.poll_frame(cx));
+                if !matches!(frame, Some(Ok(_))) {
+                    *self = Self::default();
+                }
+                Poll::Ready(
+                    frame.map(|frame| frame.map_err(|pipe::CutOff| "the reply was cut off".into())),
+                )
+            }
+            #[cfg(feature = "dev-page")]
+            State::Watched(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            State::Memory(bytes) => bytes.is_empty(),
+            State::Piped(_) => false,
+            #[cfg(feature = "dev-page")]
+            State::Watched(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            State::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            State::Piped(_) => SizeHint::default(),
+            #[cfg(feature = "dev-page")]
+            State::Watched(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_bytes() {
+            Some(bytes) => write!(f, "Memory({} bytes)", bytes.len()),
+            None => f.write_str("Streaming"),
         }
     }
 }

@@ -12,13 +12,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::backlog::InBacklog;
-use crate::body::Body;
 use crate::config::ErrorMode;
 use crate::context::{self, Activity};
 use crate::debug;
 use crate::extract::Invocation;
 use crate::panics;
-use crate::response::Response;
+use crate::response::{Outgoing, Response};
 use crate::tasks::timeout;
 use crate::telemetry::Outcome;
 
@@ -53,29 +52,13 @@ pub(crate) struct Job {
     pub(crate) activity: Activity,
 }
 
-/// A finished reply, on its way to the socket. The invocation is in flight until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) parts: http::response::Parts,
-    pub(crate) body: Body,
-    /// `None` if a layer has let go of it.
-    pub(crate) activity: Option<Activity>,
-}
-
-impl Outgoing {
-    pub(crate) fn new(response: Response, activity: Option<Activity>) -> Self {
-        let (parts, body) = response.framed_by_the_server().into_parts();
-        Self {
-            parts,
-            body,
-            activity,
-        }
-    }
-}
+/// A finished reply on its way to the socket, and the invocation that it belongs to, which is in flight until this is
+/// dropped.
+pub(crate) type Made = (Outgoing, Activity);
 
 /// Where a reply goes.
 pub(crate) struct ReplyTo {
-    pub(crate) sender: oneshot::Sender<Outgoing>,
+    pub(crate) sender: oneshot::Sender<Made>,
     /// Where the request waits, until a worker comes to it.
     pub(crate) waiting: Option<InBacklog>,
 }
@@ -102,7 +85,7 @@ pin_project! {
         #[pin]
         run: F,
         // `None` once it has been given up, or used.
-        reply: Option<oneshot::Sender<Outgoing>>,
+        reply: Option<oneshot::Sender<Made>>,
         // Until the first poll.
         waiting: Option<InBacklog>,
         stop: bool,
@@ -123,16 +106,16 @@ impl<F> Answering<F> {
     }
 }
 
-impl<F: Future<Output = Outgoing>> Future for Answering<F> {
+impl<F: Future<Output = Made>> Future for Answering<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         drop(this.waiting.take());
-        if let Poll::Ready(outgoing) = this.run.poll(cx) {
+        if let Poll::Ready(made) = this.run.poll(cx) {
             // What is not taken any more is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {
-                let _ = reply.send(outgoing);
+                let _ = reply.send(made);
             }
             return Poll::Ready(());
         }
@@ -155,7 +138,7 @@ impl<F: Future<Output = Outgoing>> Future for Answering<F> {
     clippy::manual_async_fn,
     reason = "what an async function takes is twice in its future"
 )]
-fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Outgoing>
+fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Made>
 where
     F: FnOnce(Invocation) -> Fut,
     Fut: Future<Output = Response>,
@@ -174,8 +157,7 @@ where
                 None => call(job.invocation).await,
             };
             // Still inside the limits: a foreign body's first poll is the user's code too.
-            let (parts, body) = response.into_parts();
-            Response::from_parts(parts, body.settle(context::hold).await)
+            response.settled().await
         };
         let mut reply = pin!(panics::catch(reply));
         let response = match options.timeout {
@@ -217,7 +199,7 @@ where
                 );
             }
         }
-        Outgoing::new(job.errors.apply(response), Some(job.activity))
+        (job.errors.apply(response).into_outgoing(), job.activity)
     }
 }
 

@@ -5,13 +5,15 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::agent::Entrypoint;
@@ -20,10 +22,10 @@ use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
 use crate::extract::Invocation;
-use crate::invoke::{Answering, Job, Outgoing, ReplyTo, internal_error};
+use crate::invoke::{Answering, Job, ReplyTo, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
-use crate::response::Response;
+use crate::response::{Outgoing, Response};
 use crate::telemetry::Outcome;
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
@@ -50,7 +52,12 @@ use crate::telemetry::Outcome;
 #[derive(Clone)]
 pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync>);
 
-impl Service<Request<Body>> for Endpoint {
+/// Takes a request with any body, so that layers may change its type.
+impl<B> Service<Request<B>> for Endpoint
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Result<Self::Response, Infallible>>;
@@ -59,8 +66,8 @@ impl Service<Request<Body>> for Endpoint {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let reply = (self.0)(request);
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let reply = (self.0)(request.map(Body::new));
         Box::pin(async move { Ok(reply.await) })
     }
 }
@@ -72,44 +79,56 @@ impl fmt::Debug for Endpoint {
 }
 
 /// A layer that has been added to an app, with its type forgotten.
-pub(crate) type Wrap = Box<dyn FnOnce(Endpoint) -> Endpoint + Send + Sync>;
+pub(crate) struct Wrap {
+    /// The type of the layer.
+    name: &'static str,
+    wrap: Box<dyn FnOnce(Endpoint) -> Endpoint + Send + Sync>,
+}
 
-/// What a request that goes through layers carries along.
-#[derive(Clone)]
-struct InFlight(Arc<Mutex<Option<Activity>>>);
-
-impl InFlight {
-    fn take(&self) -> Option<Activity> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn put(&self, activity: Activity) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(activity);
+impl Wrap {
+    pub(crate) fn new<L, B>(layer: L) -> Self
+    where
+        L: Layer<Endpoint> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = http::Response<B>>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self {
+            name: std::any::type_name::<L>(),
+            wrap: Box::new(move |inner| Endpoint::layered(layer.layer(inner))),
+        }
     }
 }
 
+/// Keeps the invocation in flight while a layer has its request: a layer may answer before it calls the agent.
+#[derive(Clone)]
+struct InFlight(Arc<Activity>);
+
 impl Endpoint {
-    /// The agent itself, and `layers` around it; the last one is the outermost. `None` without layers.
-    pub(crate) fn of(
+    /// The agent, with `layers` around it; the last one is the outermost. Runs on the workers, within their runtime: some
+    /// layers start a task. Fails with the name of the layer that panics.
+    pub(crate) fn build(
         layers: Vec<Wrap>,
-        entrypoint: Option<&Entrypoint>,
-        settings: &Settings,
-    ) -> Option<Self> {
-        if layers.is_empty() {
-            return None;
-        }
+        entrypoint: Option<Entrypoint>,
+        settings: Settings,
+    ) -> Result<Self, String> {
         let agent = Arc::new(Innermost {
-            entrypoint: entrypoint.cloned(),
-            settings: settings.clone(),
+            entrypoint,
+            settings,
         });
         let innermost = Self(Arc::new(move |request| {
             Box::pin(Arc::clone(&agent).answer(request))
         }));
-        Some(
-            layers
-                .into_iter()
-                .fold(innermost, |inner, wrap| wrap(inner)),
-        )
+        layers.into_iter().try_fold(innermost, |inner, layer| {
+            let Wrap { name, wrap } = layer;
+            panics::guard(|| wrap(inner)).map_err(|panic| {
+                panic.log(&format!("layer `{name}`"));
+                format!("layer `{name}` panicked: {}", panic.message())
+            })
+        })
     }
 
     /// `service`, which a layer has made, as the next layer will see it.
@@ -118,7 +137,7 @@ impl Endpoint {
         S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<BoxError>,
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         Self(Arc::new(move |request| {
@@ -147,23 +166,21 @@ impl Endpoint {
     ) {
         let Self(call) = self;
         let scope = Arc::clone(activity.scope());
-        let noted = Arc::clone(&scope);
         let run = async move {
             activity.its_turn().await;
-            let in_flight = InFlight(Arc::new(Mutex::new(Some(activity))));
-            request.extensions_mut().insert(in_flight.clone());
-            let reply = async {
-                let (parts, body) = call(request).await.into_parts();
-                Response::from_parts(parts, body.settle(context::hold).await)
-            };
+            let scope = Arc::clone(activity.scope());
+            if let Some(hold) = scope.hold() {
+                request.extensions_mut().insert(InFlight(Arc::new(hold)));
+            }
+            let reply = async { Response::from_http(call(request).await).settled().await };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
                 panic.log("a layer");
                 context::note(panic.outcome());
                 panic.to_response()
             });
             let status = response.status();
-            noted.note(Outcome::of(status), Some(status));
-            Outgoing::new(response, in_flight.take())
+            scope.note(Outcome::of(status), Some(status));
+            (response.into_outgoing(), activity)
         };
         workers.spawn(context::within(scope, Answering::new(run, reply, stop)));
     }
@@ -203,9 +220,14 @@ impl Innermost {
                 return Response::rejection(status, "Invalid body", &details, None).into_http();
             }
         };
-        // Gone if a layer has replaced the request's extensions, or calls more than once.
+        // A layer may have made a request of its own: then it is part of the one below which it is made.
         let in_flight = head.extensions.remove::<InFlight>();
-        let Some(activity) = in_flight.as_ref().and_then(InFlight::take) else {
+        let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
+        let Some(activity) = hold.or_else(context::hold) else {
+            tracing::error!(
+                "a layer called the agent for no request in flight: neither with the extensions of the client's request \
+                 nor in the task that the layer was called in; the answer is 500"
+            );
             return internal_error().into_http();
         };
         // Layers may have changed the headers; the handler sees them as they are now.
@@ -224,15 +246,8 @@ impl Innermost {
         };
         (entrypoint.start)(&Handle::current(), job, to);
         match reply.await {
-            Ok(Outgoing {
-                parts,
-                body,
-                activity,
-            }) => {
-                if let (Some(in_flight), Some(activity)) = (in_flight, activity) {
-                    in_flight.put(activity);
-                }
-                http::Response::from_parts(parts, body)
+            Ok((Outgoing { parts, body }, _)) => {
+                http::Response::from_parts(parts, Body::settled(body))
             }
             Err(_) => internal_error().into_http(),
         }

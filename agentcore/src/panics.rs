@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
+use crate::events;
 use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::tasks::TimedOut;
@@ -30,7 +31,7 @@ struct Place {
 }
 
 /// A panic that was caught; or the unwinding of a task that took too long, which nothing else can stop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Panic {
     message: String,
     location: Option<String>,
@@ -63,6 +64,11 @@ impl Panic {
     /// The limit, if this is about one.
     pub(crate) fn limit(&self) -> Option<TimedOut> {
         self.limit
+    }
+
+    /// What the code that panicked said.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -104,6 +110,11 @@ impl Panic {
 
     /// One log line for the panic; `what` names the code that panicked.
     pub(crate) fn log(&self, what: &str) {
+        let (panic, what) = (self.clone(), what.to_owned());
+        events::emit(move || panic.emit(&what));
+    }
+
+    fn emit(&self, what: &str) {
         if self.limit.is_some() {
             return tracing::error!("{what} was given up: {}", self.message);
         }

@@ -7,7 +7,8 @@ use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_core::Serialize;
 
-use crate::body::Body;
+use crate::body::{Body, Settled, detach};
+use crate::context;
 use crate::error::{BoxError, ErrorBody, with_causes};
 use crate::panics;
 use crate::sse::{self, SseBody, StreamItem};
@@ -50,7 +51,7 @@ impl Response {
         // As large as most replies: a vector that grows is moved on the way.
         let mut json = Vec::with_capacity(512);
         match serde_json::to_writer(&mut json, value) {
-            Ok(()) => Self::full(JSON, json.into()),
+            Ok(()) => Self::with_body(JSON, Body::memory(json)),
             Err(error) => Self::error("the reply cannot be serialised to JSON")
                 .with_status(StatusCode::INTERNAL_SERVER_ERROR)
                 .with_failure(&error),
@@ -59,20 +60,21 @@ impl Response {
 
     /// 200 with `text` as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::full(
+        Self::with_body(
             HeaderValue::from_static("text/plain; charset=utf-8"),
-            text.into().into(),
+            Body::memory(text.into()),
         )
     }
 
     /// 200 with `bytes` as `application/octet-stream`.
     ///
-    /// What they were made of is dropped on the thread that answers pings, once they have been sent. Of
-    /// [`Bytes::from_owner`], this is the owner: its drop may neither block nor panic.
+    /// Up to 16 KiB are copied before they are sent. Of more than that, what they are made of, such as the owner of
+    /// [`Bytes::from_owner`], is dropped on the runtime's blocking pool once they have been sent. The invocation is in
+    /// progress until then.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::full(
+        Self::with_body(
             HeaderValue::from_static("application/octet-stream"),
-            bytes.into(),
+            Body::from(bytes),
         )
     }
 
@@ -148,8 +150,8 @@ impl Response {
         self.0.body().as_bytes()
     }
 
-    fn full(content_type: HeaderValue, bytes: Bytes) -> Self {
-        let mut response = http::Response::new(Body::from(bytes));
+    fn with_body(content_type: HeaderValue, body: Body) -> Self {
+        let mut response = http::Response::new(body);
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
@@ -203,13 +205,20 @@ impl Response {
         self
     }
 
-    /// Takes out what is the server's to say: how the body is framed, and what the connection does. A handler that says
-    /// something else would make one reply run into the next. Informational statuses are no replies. Extensions, which nobody
-    /// reads behind this, are dropped here.
-    pub(crate) fn framed_by_the_server(mut self) -> Self {
+    /// Settles the body: see [`Body::settle`].
+    pub(crate) async fn settled(mut self) -> Self {
+        let body = std::mem::take(self.0.body_mut());
+        *self.0.body_mut() = body.settle(context::hold).await;
+        self
+    }
+
+    /// Takes out what is the server's to say, and what the user's code may still own. A handler that says how its body is
+    /// framed, or what the connection does, would make one reply run into the next. Informational statuses are no replies.
+    /// Nothing reads extensions from here on.
+    pub(crate) fn into_outgoing(mut self) -> Outgoing {
         if self.0.status().is_informational() {
             tracing::error!("a reply cannot have the status {}", self.0.status());
-            return Self::error("Internal server error").with_status(500);
+            self = Self::error("Internal server error").with_status(500);
         }
         // Most replies say nothing of the kind, and looking is cheaper than trying to remove.
         if self.headers().keys().any(|name| FRAMING.contains(name)) {
@@ -217,12 +226,20 @@ impl Response {
                 self.0.headers_mut().remove(name);
             });
         }
-        if !self.0.extensions().is_empty() {
-            // hyper would drop them, on the thread that answers pings.
-            let extensions = std::mem::take(self.0.extensions_mut());
+        let (mut parts, body) = self.into_parts();
+        if !parts.extensions.is_empty() {
+            let extensions = std::mem::take(&mut parts.extensions);
             panics::drop_caught(extensions, "an extension of a reply");
         }
-        self
+        detach::headers(&mut parts.headers);
+        Outgoing {
+            parts,
+            body: body.into_settled(context::hold),
+        }
+    }
+
+    pub(crate) fn from_http(response: http::Response<Body>) -> Self {
+        Self(Box::new(response))
     }
 
     pub(crate) fn into_http(self) -> http::Response<Body> {
@@ -232,10 +249,13 @@ impl Response {
     pub(crate) fn into_parts(self) -> (http::response::Parts, Body) {
         self.0.into_parts()
     }
+}
 
-    pub(crate) fn from_parts(parts: http::response::Parts, body: Body) -> Self {
-        Self(Box::new(http::Response::from_parts(parts, body)))
-    }
+/// A reply that may leave the workers: nothing of it is the user's any more.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) parts: http::response::Parts,
+    pub(crate) body: Settled,
 }
 
 /// What stands behind an error reply: the error's text and its causes'.

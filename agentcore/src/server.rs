@@ -54,6 +54,7 @@ use tokio::time::timeout;
 use crate::agent::Agent;
 use crate::config::{Environment, Settings, table};
 use crate::error::{Error, Kind};
+use crate::events;
 use crate::os;
 use crate::tasks::TrackerHandle;
 use crate::telemetry;
@@ -198,6 +199,10 @@ impl Server {
         } = self;
         telemetry::start(&Environment::of_process());
         telemetry::report();
+        let no_thread = |error: std::io::Error| {
+            Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error)
+        };
+        events::start().map_err(no_thread)?;
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();
@@ -209,9 +214,7 @@ impl Server {
                     listeners, agent, settings, workers, &stop, on_ready, signals,
                 ));
             })
-            .map_err(|error| {
-                Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error)
-            })?;
+            .map_err(no_thread)?;
         let stopped = async {
             stopped
                 .await
@@ -231,6 +234,7 @@ impl Server {
         if telemetry::is_on() {
             flush(result.is_ok(), signals).await;
         }
+        let _ = tokio::task::spawn_blocking(events::flush).await;
         result
     }
 

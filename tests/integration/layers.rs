@@ -105,3 +105,35 @@ fn a_session_takes_its_turn_before_the_layers_are_asked() {
     assert_eq!(invoke("{}").reply().status, 409);
     assert_eq!(agent.invoke(json!({})).status, 200);
 }
+
+fn odd(how: &str) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_layers"), &[("ODD", how)])
+}
+
+#[test]
+fn a_layer_may_make_a_request_of_its_own() {
+    let agent = odd("rebuilds");
+    assert_eq!(
+        agent.invoke(json!({})).parts(),
+        (200, json!({ "ping_status": "Healthy", "added": null }))
+    );
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[test]
+fn an_agent_that_a_layer_calls_behind_its_answer_is_busy_until_it_has_ended() {
+    let agent = odd("early");
+    assert_eq!(agent.invoke(json!({ "action": "wait" })).status, 202);
+    agent.line_with("waiting");
+    assert!(agent.ping().busy);
+    assert_eq!(agent.invoke(json!({ "action": "open" })).status, 202);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+#[test]
+fn a_layer_that_calls_the_agent_for_no_request_is_named_in_the_log() {
+    let agent = odd("elsewhere");
+    assert_eq!(agent.invoke(json!({})).status, 202);
+    agent.line_with("a layer called the agent for no request in flight");
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+}

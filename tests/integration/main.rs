@@ -6,6 +6,7 @@ mod cancellation;
 mod configuration;
 mod debug_actions;
 mod dev_page;
+mod drops;
 mod entrypoints;
 mod faults;
 mod flags;

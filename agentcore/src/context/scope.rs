@@ -16,6 +16,7 @@ use tokio::task::futures::TaskLocalFuture;
 
 use super::cancellation::{Cancellation, CancellationToken};
 use super::request::{RequestHead, random_uuid};
+use crate::body::detach;
 use crate::concurrency::Permit;
 use crate::instance::Instance;
 use crate::panics;
@@ -212,7 +213,7 @@ impl Scope {
     }
 
     /// One more hold, while there is any.
-    fn hold(self: &Arc<Self>) -> Option<Activity> {
+    pub(crate) fn hold(self: &Arc<Self>) -> Option<Activity> {
         let more = |holds| (holds > 0).then_some(holds + 1);
         self.flight()
             .holds
@@ -280,7 +281,9 @@ impl Activity {
     }
 
     /// The same invocation, with headers that a layer has changed.
-    pub(crate) fn with_headers(self, headers: HeaderMap) -> Self {
+    pub(crate) fn with_headers(self, mut headers: HeaderMap) -> Self {
+        // The front may drop the scope.
+        detach::headers(&mut headers);
         // Two for a moment: this one is dropped at the end.
         self.scope.flight().holds.fetch_add(1, Ordering::AcqRel);
         Self {
@@ -350,7 +353,7 @@ pub(crate) fn is_within() -> bool {
 }
 
 /// The caller's scope.
-fn current() -> Option<Arc<Scope>> {
+pub(crate) fn current() -> Option<Arc<Scope>> {
     SCOPE.try_with(Arc::clone).ok()
 }
 

@@ -19,7 +19,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -52,7 +51,7 @@ const MOST_TASKS: usize = 100;
 /// What there is only while the dev page is on.
 pub(super) struct Dev {
     /// Who the agent is, and what it consists of.
-    agent: Bytes,
+    agent: String,
     history: History,
     recent: Recent,
 }
@@ -76,9 +75,7 @@ impl Dev {
         Self {
             // Strings, numbers and lists of them: nothing that could fail. Laid out as `--check` does it, which is code that
             // there is already.
-            agent: serde_json::to_string_pretty(&known)
-                .unwrap_or_default()
-                .into(),
+            agent: serde_json::to_string_pretty(&known).unwrap_or_default(),
             history: History::default(),
             recent: Recent::new(errors),
         }
@@ -101,7 +98,7 @@ impl Dev {
     }
 
     /// What the page asks for every second.
-    fn state(&self, front: &Front) -> Bytes {
+    fn state(&self, front: &Front) -> String {
         let tracker = &front.instance.tracker;
         let (status, stamp) = front.pinger.shown(tracker.status());
         let running = tracker.running();
@@ -125,7 +122,7 @@ impl Dev {
             "more_tasks": running.len().saturating_sub(MOST_TASKS),
             "invocations": self.recent.show(),
         });
-        state.to_string().into()
+        state.to_string()
     }
 }
 
@@ -193,7 +190,7 @@ pub(super) async fn look_on(front: Arc<Front>) {
 /// Ends a task that was spawned.
 fn cancel(front: &Front, id: TaskId) -> Response {
     if front.instance.tracker.abort(id) {
-        return json_now(Bytes::from_static(br#"{"cancelled":true}"#));
+        return json_now(r#"{"cancelled":true}"#);
     }
     Response::error("no such task, or none that can be cancelled")
         .with_status(StatusCode::NOT_FOUND)
@@ -204,8 +201,8 @@ fn forbidden(why: &str) -> Response {
         .with_header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
-fn json_now(body: Bytes) -> Response {
-    guarded(Response::bytes(body), "application/json")
+fn json_now(text: impl Into<String>) -> Response {
+    guarded(Response::text(text), "application/json")
 }
 
 /// The page, which may run its own script and load nothing.
@@ -217,7 +214,7 @@ fn page() -> Response {
          require-trusted-types-for 'script'"
     );
     guarded(
-        Response::bytes(PAGE.replace("{nonce}", &nonce)),
+        Response::text(PAGE.replace("{nonce}", &nonce)),
         "text/html; charset=utf-8",
     )
     .with_header(header::CONTENT_SECURITY_POLICY, policy)

@@ -2,7 +2,7 @@
 //!
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Runtime};
@@ -26,9 +26,11 @@ use crate::backlog::Backlog;
 use crate::boxed;
 use crate::concurrency::Concurrency;
 use crate::config::Settings;
+use crate::drops::DropOnWorkers;
 use crate::error::{Error, Kind};
+use crate::events;
 use crate::instance::Instance;
-use crate::layer::Endpoint;
+use crate::layer::{Endpoint, Wrap};
 use crate::panics;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
@@ -47,8 +49,11 @@ pub(super) struct Front {
     pub(super) workers: Handle,
     pub(super) phase: PhaseCell,
     pub(super) pinger: Pinger,
-    /// Where requests go if there are layers.
-    pub(super) endpoint: Option<Endpoint>,
+    /// The agent with its layers around it, once they have been built; never where there are none.
+    pub(super) endpoint: OnceLock<Endpoint>,
+    pub(super) has_layers: bool,
+    /// Until they are built.
+    layers: Mutex<DropOnWorkers<Vec<Wrap>>>,
     /// The ways to the workers and back.
     pub(super) handover: Arc<Handover>,
     pub(super) backlog: Arc<Backlog>,
@@ -73,6 +78,7 @@ pub(super) fn run(
     signals: bool,
 ) -> Result<(), Error> {
     crate::log::never_wait();
+    events::queue_here();
     let io = |error: std::io::Error| {
         Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error)
     };
@@ -177,7 +183,9 @@ impl Front {
         let instance = Instance::new(tracker, concurrency).with_metrics(settings.metrics);
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
-            endpoint: Endpoint::of(layers, agent.entrypoint.as_ref(), &settings),
+            has_layers: !layers.is_empty(),
+            layers: Mutex::new(DropOnWorkers::on(&workers, layers, "the layers")),
+            endpoint: OnceLock::new(),
             connections: Connections::new(settings.header_timeout),
             agent,
             serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
@@ -264,7 +272,7 @@ impl Front {
         requests: &mut StopRequests<'_>,
     ) -> Ended {
         let started = tokio::select! {
-            started = self.run_start_hooks(&mut states) => started.map_err(Err),
+            started = self.start(&mut states) => started.map_err(Err),
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
                 Err(Ok(()))
@@ -282,7 +290,9 @@ impl Front {
 
         let name = requests.first().await;
         self.phase.advance(Phase::Draining);
-        self.instance.stopping.cancel();
+        // On the workers: it calls the wakers of the user's futures.
+        let instance = Arc::clone(&self.instance);
+        boxed::spawn_on(&self.workers, async move { instance.stopping.cancel() });
         let grace = self.settings.shutdown_grace;
         tracing::info!(
             "{name}: stopping; {} in progress, up to {} to finish",
@@ -300,6 +310,18 @@ impl Front {
                 Ended::at_once(self.report_cut_off())
             }
         }
+    }
+
+    /// The layers, once.
+    pub(super) fn take_layers(&self) -> Option<Vec<Wrap>> {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.take()
+    }
+
+    /// Runs the user's code that comes before the first request.
+    pub(super) async fn start(&self, states: &mut States) -> Result<(), Error> {
+        self.build_layers().await?;
+        self.run_start_hooks(states).await
     }
 
     pub(super) fn begin_serving(&self) {

@@ -8,11 +8,34 @@ use super::front::{AbortOnDrop, Front};
 use crate::agent::Callback;
 use crate::boxed;
 use crate::context::{Kind as ScopeKind, Scope};
+use crate::drops::DropOnWorkers;
 use crate::error::{Error, Kind, with_causes};
+use crate::layer::Endpoint;
 use crate::panics;
 use crate::state::States;
 
 impl Front {
+    /// Builds the layers on the workers: a layer is the user's code, and some start tasks.
+    pub(super) async fn build_layers(&self) -> Result<(), Error> {
+        let Some(layers) = self.take_layers().filter(|layers| !layers.is_empty()) else {
+            return Ok(());
+        };
+        let (entrypoint, settings) = (self.agent.entrypoint.clone(), self.settings.clone());
+        let build = async move {
+            let built = Endpoint::build(layers, entrypoint, settings);
+            built.map(|endpoint| DropOnWorkers::new(endpoint, "the layers"))
+        };
+        let build = AbortOnDrop(boxed::spawn_on(&self.workers, build));
+        let mut built = match self.wakes.batch(build).await {
+            Ok(built) => built.map_err(|problem| Error::new(Kind::Start, problem))?,
+            Err(_) => return Err(Error::new(Kind::Start, "building the layers was cancelled")),
+        };
+        if let Some(endpoint) = built.take() {
+            self.endpoint.get_or_init(|| endpoint);
+        }
+        Ok(())
+    }
+
     /// Runs the start hooks, one after the other, on the workers.
     pub(super) async fn run_start_hooks(&self, states: &mut States) -> Result<(), Error> {
         for hook in &self.agent.start_hooks {

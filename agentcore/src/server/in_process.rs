@@ -30,7 +30,7 @@ impl InProcess {
         front.begin();
         let link = Arc::new(Link::without_socket(front));
         let server = Self { link };
-        server.link.front.run_start_hooks(&mut states).await?;
+        server.link.front.start(&mut states).await?;
         server.link.front.instance.states.get_or_init(|| states);
         server.link.front.begin_serving();
         Ok(server)
@@ -58,7 +58,7 @@ impl InProcess {
         &self,
         headers: http::HeaderMap,
         io: tokio::io::DuplexStream,
-    ) -> Result<(), crate::response::Response> {
+    ) -> Result<(), Box<crate::response::Outgoing>> {
         let session = super::websockets::open(&self.link.front, headers).await?;
         let scope = Arc::clone(session.scope());
         tokio::spawn(crate::context::within(

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, Request};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::front::Front;
@@ -17,11 +18,12 @@ use super::request_body::{Problem, Read, RequestBody};
 use super::service::{ReplyBody, come_back, refuse};
 use super::wake::Batched;
 use crate::body::Body;
+use crate::boxed;
 use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::extract::Invocation;
-use crate::invoke::{Job, Outgoing, ReplyTo, internal_error};
+use crate::invoke::{Job, Made, ReplyTo, internal_error};
 use crate::response::Response;
 use crate::telemetry::{Outcome, Refused};
 
@@ -43,7 +45,7 @@ enum Stage<B> {
     },
     /// The workers have it.
     Making {
-        reply: Batched<oneshot::Receiver<Outgoing>>,
+        reply: Batched<oneshot::Receiver<Made>>,
         left: CancelOnDrop,
     },
     Over,
@@ -106,7 +108,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&link.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
-        head: front.endpoint.is_some().then(|| Box::new(head)),
+        head: front.has_layers.then(|| Box::new(head)),
     })
 }
 
@@ -170,7 +172,10 @@ impl<B: RequestBody> Replying<B> {
         show_end_if(self.exchange.as_ref(), watches);
         self.stage = Stage::Making {
             reply: front.wakes.batch(reply),
-            left: CancelOnDrop(Some(scope)),
+            left: CancelOnDrop {
+                scope: Some(scope),
+                workers: front.workers.clone(),
+            },
         };
         None
     }
@@ -178,7 +183,7 @@ impl<B: RequestBody> Replying<B> {
     /// Sends what the workers have made.
     fn pass_on(
         &mut self,
-        made: Result<Outgoing, oneshot::error::RecvError>,
+        made: Result<Made, oneshot::error::RecvError>,
     ) -> http::Response<ReplyBody> {
         if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
             left.disarm();
@@ -186,11 +191,10 @@ impl<B: RequestBody> Replying<B> {
         let front = &self.link.front;
         // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
         // runtime that is being shut down.
-        let Ok(outgoing) = made else {
+        let Ok((outgoing, activity)) = made else {
             return front.settings.errors.apply(internal_error()).into();
         };
-        let activity = outgoing.activity;
-        let activity = activity.map(|activity| (activity, Arc::clone(&self.link.end)));
+        let activity = Some((activity, Arc::clone(&self.link.end)));
         let is_stream = outgoing.body.as_bytes().is_none();
         // A stream's producer goes with its reader.
         show_end_if(self.exchange.as_ref(), is_stream);
@@ -215,7 +219,7 @@ impl Front {
         body: Bytes,
     ) -> Option<What> {
         let entrypoint = self.agent.entrypoint.as_ref();
-        if let (Some(endpoint), Some(head)) = (&self.endpoint, head) {
+        if let (Some(endpoint), Some(head)) = (self.endpoint.get(), head) {
             let mut request = Request::from_parts(*head, Body::from(body));
             *request.headers_mut() = activity.scope().headers().clone();
             let stop = entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect);
@@ -259,18 +263,22 @@ fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
 }
 
 /// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.
-struct CancelOnDrop(Option<Arc<Scope>>);
+struct CancelOnDrop {
+    scope: Option<Arc<Scope>>,
+    workers: Handle,
+}
 
 impl CancelOnDrop {
     fn disarm(mut self) {
-        self.0 = None;
+        self.scope = None;
     }
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some(scope) = &self.0 {
-            scope.cancel();
+        if let Some(scope) = self.scope.take() {
+            // It calls the wakers of the user's futures.
+            boxed::spawn_on(&self.workers, async move { scope.cancel() });
         }
     }
 }

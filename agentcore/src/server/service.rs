@@ -22,7 +22,7 @@ use super::socket::End;
 use super::wake::Batched;
 #[cfg(feature = "ws")]
 use super::websockets;
-use crate::body::Body;
+use crate::body::Settled;
 use crate::context::Activity;
 use crate::error::BoxError;
 use crate::instance::Instance;
@@ -136,7 +136,7 @@ fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> 
 
 /// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
 fn goes_through_layers(front: &Front, path: &str) -> bool {
-    front.endpoint.is_some() && path != "/ping" && path != "/ws"
+    front.has_layers && path != "/ping" && path != "/ws"
 }
 
 /// For what a proxy might have read differently; see `framing`.
@@ -186,7 +186,7 @@ pin_project! {
     /// A body on its way to the socket. While it lives, the invocation that made it is in flight.
     pub(crate) struct ReplyBody {
         #[pin]
-        body: Batched<Body>,
+        body: Batched<Settled>,
         // Only held, until the body has been handed over.
         pub(super) exchange: Option<Exchange>,
         // In flight until the body has been sent.
@@ -204,12 +204,12 @@ pin_project! {
 
 impl ReplyBody {
     pub(super) fn in_memory(bytes: Bytes) -> Self {
-        Self::new(Batched::direct(bytes.into()), None, None)
+        Self::new(Batched::direct(Settled::memory(bytes)), None, None)
     }
 
     /// The reply to an invocation.
     pub(super) fn new(
-        body: Batched<Body>,
+        body: Batched<Settled>,
         activity: Option<(Activity, Arc<End>)>,
         exchange: Option<Exchange>,
     ) -> Self {
@@ -225,7 +225,8 @@ impl From<Response> for http::Response<ReplyBody> {
     /// A reply of the server's own, in memory.
     fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
-        Self::from_parts(parts, ReplyBody::new(Batched::direct(body), None, None))
+        let body = Batched::direct(body.into_settled(|| ()));
+        Self::from_parts(parts, ReplyBody::new(body, None, None))
     }
 }
 
@@ -246,7 +247,7 @@ impl http_body::Body for ReplyBody {
         let polled = if instance.is_some_and(Instance::is_cut_off) {
             Poll::Ready(Some(Err("cut off by the shutdown".into())))
         } else {
-            this.body.as_mut().poll_with(cx, Body::poll_frame)
+            this.body.as_mut().poll_with(cx, Settled::poll_frame)
         };
         if let Some(metrics) = instance.and_then(|instance| instance.metrics.as_ref()) {
             metrics.sent(&polled);

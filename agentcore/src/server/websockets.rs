@@ -18,8 +18,9 @@ use crate::boxed;
 use crate::config::BusyWhile;
 use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
+use crate::events;
 use crate::invoke::internal_error;
-use crate::response::Response;
+use crate::response::{Outgoing, Response};
 use crate::telemetry::Refused;
 use crate::ws::{self, Session};
 
@@ -70,7 +71,7 @@ pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
             switching.into()
         }
         Err(rejection) => {
-            let (parts, body) = rejection.into_parts();
+            let Outgoing { parts, body } = *rejection;
             let body = ReplyBody::new(link.front.wakes.batch(body), None, None);
             http::Response::from_parts(parts, body)
         }
@@ -78,9 +79,9 @@ pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
 }
 
 /// Makes the handler's arguments, on the workers. From here on the socket is in flight.
-pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Response> {
+pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Box<Outgoing>> {
     let Some(handler) = &front.agent.websocket else {
-        return Err(not_found());
+        return Err(Box::new(not_found().into_outgoing()));
     };
     let at = front.notice_restore();
     let name = handler.meta.name();
@@ -103,7 +104,7 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, R
         .wakes
         .batch(AbortOnDrop(opening))
         .await
-        .unwrap_or_else(|_| Err(internal_error()))
+        .unwrap_or_else(|_| Err(Box::new(internal_error().into_outgoing())))
 }
 
 /// Why there is no socket to be had, whatever the handshake says.
@@ -140,8 +141,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
-            let say = || tracing::debug!("a websocket was not opened: {error}");
-            return session.scope().enter(say);
+            let scope = Arc::clone(session.scope());
+            return events::emit(move || {
+                scope.enter(|| tracing::debug!("a websocket was not opened: {error}"));
+            });
         }
     };
     let scope = Arc::clone(session.scope());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
@@ -15,14 +14,14 @@ use super::line::{Keeper, Line};
 use super::socket::WebSocket;
 use super::transport::{Io, Transport};
 use super::{closing, error};
-use crate::boxed;
 use crate::context::{self, Activity, Scope};
+use crate::drops::DropOnWorkers;
 use crate::error::{BoxError, with_causes};
 use crate::extract::Invocation;
 use crate::invoke::internal_error;
 use crate::panics;
 use crate::registry::BoxFuture;
-use crate::response::Response;
+use crate::response::{Outgoing, Response};
 use crate::telemetry::Outcome;
 
 /// How a socket is served; see [`Config`](crate::Config).
@@ -76,32 +75,15 @@ pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
 pub(crate) struct Session {
     name: &'static str,
     scope: Arc<Scope>,
-    line: Arc<Line>,
     settings: Arc<WsSettings>,
-    work: OnWorkers<(BoxFuture<Result<(), BoxError>>, Activity)>,
+    work: DropOnWorkers<Work>,
 }
 
-/// What may only be dropped on the workers, since that is running the user's code: they get it back from whoever lets go
-/// of it.
-struct OnWorkers<T: Send + 'static> {
-    value: Option<T>,
-    scope: Arc<Scope>,
-    workers: Handle,
-}
-
-impl<T: Send + 'static> OnWorkers<T> {
-    fn take(mut self) -> Option<T> {
-        self.value.take()
-    }
-}
-
-impl<T: Send + 'static> Drop for OnWorkers<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            let drop = async move { panics::drop_caught(value, "a websocket handler") };
-            boxed::spawn_within(&self.workers, Arc::clone(&self.scope), drop);
-        }
-    }
+/// What the user's code has made, and what it may have sent already.
+struct Work {
+    handler: BoxFuture<Result<(), BoxError>>,
+    line: Arc<Line>,
+    activity: Activity,
 }
 
 impl Session {
@@ -112,7 +94,7 @@ impl Session {
         open: impl FnOnce(Opening) -> Opened,
         settings: Arc<WsSettings>,
         activity: Activity,
-    ) -> Result<Self, Response> {
+    ) -> Result<Self, Box<Outgoing>> {
         let (socket, line) = WebSocket::new();
         let opening = Opening {
             socket: Some(socket),
@@ -122,27 +104,25 @@ impl Session {
         let opened = panics::catch(async move {
             match open(opening) {
                 Ok(handler) => Ok(handler),
-                Err(rejection) => {
-                    let (parts, body) = rejection.framed_by_the_server().into_parts();
-                    let body = body.settle(context::hold).await;
-                    Err(Response::from_parts(parts, body))
-                }
+                Err(rejection) => Err(Box::new(rejection.settled().await.into_outgoing())),
             }
         });
         let handler = opened.await.unwrap_or_else(|panic| {
             panic.log(&format!("websocket handler `{name}`"));
-            Err(internal_error())
+            Err(Box::new(internal_error().into_outgoing()))
         })?;
         Ok(Self {
             name,
             scope: Arc::clone(activity.scope()),
-            line,
             settings,
-            work: OnWorkers {
-                scope: Arc::clone(activity.scope()),
-                value: Some((handler, activity)),
-                workers: Handle::current(),
-            },
+            work: DropOnWorkers::new(
+                Work {
+                    handler,
+                    line,
+                    activity,
+                },
+                "a websocket handler",
+            ),
         })
     }
 
@@ -159,14 +139,18 @@ impl Session {
     pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
-            line,
             settings,
-            work,
+            mut work,
             ..
         } = self;
-        let Some((handler, activity)) = work.take() else {
+        let Some(work) = work.take() else {
             return;
         };
+        let Work {
+            handler,
+            line,
+            activity,
+        } = work;
         let transport = Transport::new(io, ahead, settings.frames_per_second);
         let mut keeper = Keeper::new(line, transport, &settings);
         // A task of its own: the connection is looked after whatever the handler does to its thread.

@@ -12,7 +12,7 @@ use http::{StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use serde_json::{Value, json};
 
-use crate::body::Body;
+use crate::body::Settled;
 use crate::config::ErrorMode;
 use crate::error::BoxError;
 use crate::server::service::ReplyBody;
@@ -162,7 +162,7 @@ impl Record {
                 last: Bytes::new(),
                 broken: false,
             };
-            ReplyBody::new(Batched::direct(Body::new(watched)), None, None)
+            ReplyBody::new(Batched::direct(Settled::watched(watched)), None, None)
         })
     }
 
