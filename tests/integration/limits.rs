@@ -1,5 +1,6 @@
 //! What an agent lets in, and how it says that there is no room.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -164,6 +165,37 @@ fn a_client_that_takes_nothing_of_its_reply_is_given_up() {
     assert_eq!(client.head().0, 200);
     assert!(agent.ping().busy);
     agent.until("the agent is idle", |agent| !agent.ping().busy);
+}
+
+/// More connections than the process may open files, none of which says anything, and each of which may do so for long.
+#[cfg(unix)]
+#[test]
+fn silent_connections_keep_out_neither_pings_nor_probes() {
+    let mut limited = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_agent_macros");
+    limited.args(["-c", "ulimit -n 200 && exec \"$0\"", binary]);
+    let agent = Agent::start_command(
+        limited,
+        &[
+            ("AGENTCORE_ADMIN_PORT", "0"),
+            ("AGENTCORE_PROBES", "true"),
+            ("AGENTCORE_HEADER_TIMEOUT", "10m"),
+        ],
+    );
+    let mut silent: Vec<_> = (0..300).map(|_| agent.connect()).collect();
+    for _ in 0..20 {
+        assert!(!agent.ping().busy);
+        let probe = Client::connect(agent.admin_address());
+        let probe = probe
+            .send(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+            .reply();
+        assert_eq!(probe.status, 200);
+        // Each that is closed comes again.
+        silent.push(agent.connect());
+    }
+    // The first ones have all rights, and as much time as they like.
+    let first = silent.swap_remove(0).send_post(b"{}").reply();
+    assert_eq!(first.status, 200);
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,6 @@
 //! Accepting connections and keeping each alive.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,8 @@ use super::link::{Admission, Link};
 use super::service;
 use super::socket::Socket;
 use crate::boxed;
+use crate::config::Settings;
+use crate::events;
 use crate::instance::Instance;
 use crate::os;
 
@@ -27,6 +30,16 @@ const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Descriptors that are left for other things than connections.
 const RESERVED_DESCRIPTORS: usize = 64;
+
+/// Connections that are open beyond the greatest number of them, so that a ping is answered even then.
+const MOST_CROWDED: usize = 32;
+
+/// The life of such a connection: enough for a ping, of which a custom handler has 250 ms.
+const CROWDED_LIFE: Duration = Duration::from_secs(1);
+
+/// Connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that clients
+/// lack.
+const MOST_ADMIN: usize = 64;
 
 /// Connections that are accepted at a time. The kernel hands out a crowd faster than it can be served: accepted at once, a
 /// ping among them would wait for thousands.
@@ -40,21 +53,103 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
     let open = Arc::new(AtomicUsize::new(0));
-    let most = most_connections(front.settings.max_connections);
+    let budget = Budget::of(&front.settings);
+    budget.warn_of(front.settings.max_connections);
+    let mut crowd = Bounded::new(budget.crowded);
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
             let place = Place::take(&open, &front.instance);
-            let admission = if place.number > most {
+            let is_crowded = place.number > budget.clients;
+            let admission = if is_crowded {
                 Admission::Crowded
             } else {
                 Admission::Full
             };
             #[cfg(feature = "dev-page")]
             let admission = dev::admission(&front, &stream, admission);
-            serve(&front, &protocol, stream, admission, Some(place));
+            let connection = serve(&front, &protocol, stream, admission, Some(place));
+            if is_crowded {
+                boxed::spawn(close_after(CROWDED_LIFE, connection.clone()));
+                crowd.add(connection);
+            }
         }
         tokio::task::yield_now().await;
+    }
+}
+
+async fn close_after(life: Duration, connection: AbortHandle) {
+    tokio::time::sleep(life).await;
+    connection.abort();
+}
+
+/// Open connections of which there are only so many. The oldest is closed for a new one: the new one may be a ping, and the
+/// others may be there to keep it out.
+pub(super) struct Bounded {
+    most: usize,
+    open: VecDeque<AbortHandle>,
+}
+
+impl Bounded {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            open: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, connection: AbortHandle) {
+        self.open.retain(|connection| !connection.is_finished());
+        if self.open.len() >= self.most {
+            if let Some(oldest) = self.open.pop_front() {
+                oldest.abort();
+            }
+        }
+        self.open.push_back(connection);
+    }
+}
+
+/// How many connections of each kind may be open, so that the process always has descriptors left.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Budget {
+    /// With all rights.
+    clients: usize,
+    crowded: usize,
+    pub(super) admin: usize,
+}
+
+impl Budget {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self::within(
+            os::file_limit().unwrap_or(usize::MAX),
+            settings.max_connections,
+            settings.admin_port.is_some(),
+        )
+    }
+
+    /// Of a process that may open `limit` files, where `asked` connections are asked for. A process with few descriptors
+    /// uses most of them itself.
+    fn within(limit: usize, asked: usize, has_admin_port: bool) -> Self {
+        let share = |most: usize| most.min(limit / 8).max(1);
+        let (crowded, admin) = (share(MOST_CROWDED), share(MOST_ADMIN));
+        let own = RESERVED_DESCRIPTORS.min(limit / 4 * 3);
+        let others = own + crowded + if has_admin_port { admin } else { 0 };
+        Self {
+            clients: asked.min(limit.saturating_sub(others).max(1)),
+            crowded,
+            admin,
+        }
+    }
+
+    fn warn_of(&self, asked: usize) {
+        let clients = self.clients;
+        if clients < asked {
+            events::emit(move || {
+                tracing::warn!(
+                    "at most {clients} connections instead of {asked}: the process may not open more files"
+                );
+            });
+        }
     }
 }
 
@@ -67,7 +162,9 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
             // The client's own doing: it left before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
+                events::emit(move || {
+                    tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
+                });
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
@@ -107,19 +204,6 @@ pub(super) fn protocol(front: &Front) -> http1::Builder {
     protocol
 }
 
-/// As many as asked for, or as the process may open. Beyond the latter nothing could be accepted, and no ping answered.
-fn most_connections(asked: usize) -> usize {
-    let limit = os::file_limit().map_or(usize::MAX, |limit| {
-        limit.saturating_sub(RESERVED_DESCRIPTORS).max(1)
-    });
-    if limit < asked {
-        tracing::warn!(
-            "at most {limit} connections instead of {asked}: the process may not open more files"
-        );
-    }
-    asked.min(limit)
-}
-
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(
@@ -153,6 +237,31 @@ impl Drop for Place {
         self.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(metrics) = &self.instance.metrics {
             metrics.connections.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_for_the_process_for_pings_and_for_the_admin_port() {
+        let budget = |clients, crowded, admin| Budget {
+            clients,
+            crowded,
+            admin,
+        };
+        assert_eq!(
+            Budget::within(usize::MAX, 10_240, true),
+            budget(10_240, 32, 64)
+        );
+        assert_eq!(Budget::within(1024, 10_240, true), budget(864, 32, 64));
+        assert_eq!(Budget::within(1024, 10_240, false), budget(928, 32, 64));
+        assert_eq!(Budget::within(1024, 100, true), budget(100, 32, 64));
+        for limit in 1..200 {
+            let budget = Budget::within(limit, 10_240, true);
+            assert!(budget.clients >= 1 && budget.crowded >= 1 && budget.admin >= 1);
         }
     }
 }

@@ -3,14 +3,12 @@
 //! Answered on the front's thread, from what it knows: nothing of the user's can delay it. Never logged above trace, and
 //! in no span: it is asked all day long.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
 
-use super::accept;
+use super::accept::{self, Bounded, Budget};
 #[cfg(feature = "dev-page")]
 use super::dev;
 use super::front::Front;
@@ -19,10 +17,6 @@ use super::link::Admission;
 use super::service::{method_not_allowed, not_found};
 use crate::config::Settings;
 use crate::response::Response;
-
-/// Open connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that
-/// clients lack.
-const MOST_CONNECTIONS: usize = 64;
 
 /// The least that hyper takes, and much more than probes need.
 const MAX_BUFFER_BYTES: usize = 8 * 1024;
@@ -93,19 +87,16 @@ fn probe(good: bool, body: String) -> Response {
 pub(super) async fn serve(front: Arc<Front>, listener: TcpListener) {
     let mut protocol = accept::protocol(&front);
     protocol.max_buf_size(MAX_BUFFER_BYTES);
-    // The oldest first.
-    let mut open = VecDeque::new();
+    let mut open = Bounded::new(Budget::of(&front.settings).admin);
     loop {
         let stream = accept::accept(&listener).await;
-        open.retain(|connection: &AbortHandle| !connection.is_finished());
-        if open.len() >= MOST_CONNECTIONS {
-            // Not the new one: that may be a probe, and these may be there to keep it out.
-            if let Some(oldest) = open.pop_front() {
-                oldest.abort();
-            }
-        }
-        let connection = accept::serve(&front, &protocol, stream, Admission::Operators, None);
-        open.push_back(connection);
+        open.add(accept::serve(
+            &front,
+            &protocol,
+            stream,
+            Admission::Operators,
+            None,
+        ));
     }
 }
 
