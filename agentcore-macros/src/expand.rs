@@ -111,11 +111,13 @@ fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<Annotate
             if begins_a_function.parse2(item.clone()).is_ok() {
                 errors.absorb(error);
             } else {
-                let message = format_args!(
-                    "`#[agentcore::{}]` can only be applied to {}",
-                    role.attribute, role.target
+                errors.push_shape_at(
+                    Span::call_site(),
+                    format_args!(
+                        "`#[agentcore::{}]` can only be applied to {}",
+                        role.attribute, role.target
+                    ),
                 );
-                errors.push_shape_at(Span::call_site(), message);
             }
             Err(item)
         }

@@ -8,8 +8,8 @@ use crate::cli::{self, Command};
 use crate::config::{Environment, LogFormat};
 use crate::error::{Error, Kind, with_causes};
 use crate::log;
-use crate::os;
 use crate::panics;
+use crate::platform;
 use crate::server::Server;
 use crate::telemetry;
 use crate::{agent::Agent, check};
@@ -114,7 +114,7 @@ fn serve(app: App, began: Instant) -> ExitCode {
     telemetry::report();
     let result = prepared.and_then(|prepared| {
         panics::install_hook();
-        os::raise_file_limit();
+        platform::raise_file_limit();
         live(prepared, format, began)
     });
     let code = match result {
@@ -138,7 +138,7 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
     }
     let runtime = builder
         .thread_name("agentcore-worker")
-        .on_thread_start(os::step_back)
+        .on_thread_start(platform::step_back)
         .enable_all()
         .build()
         .map_err(|error| {

@@ -55,11 +55,11 @@ use crate::agent::Agent;
 use crate::config::{Environment, Settings, table};
 use crate::error::{Error, Kind};
 use crate::events;
-use crate::os;
+use crate::platform::{self, Signals};
 use crate::tasks::TrackerHandle;
 use crate::telemetry;
 pub(crate) use in_process::InProcess;
-use lifecycle::{Control, Signals};
+use lifecycle::Control;
 pub(crate) use service::ReplyBody;
 
 /// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
@@ -297,10 +297,8 @@ fn listen(
         } else {
             TcpSocket::new_v6()?
         };
-        // A restart must not wait for the last one's connections to fade.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        os::give_up_on_silent_peers(&socket, write_timeout);
+        platform::reuse_address(&socket)?;
+        platform::give_up_on_silent_peers(&socket, write_timeout);
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;
         let address = listener.local_addr()?;

@@ -12,7 +12,7 @@ use super::headers;
 use super::scope::{self, Scope};
 use super::trace::RemoteSpan;
 use crate::extract::{FromInvocation, Invocation};
-use crate::os;
+use crate::platform;
 
 /// What is known about the request that is being served.
 ///
@@ -268,7 +268,7 @@ impl fmt::Debug for RequestHead {
 /// with its future, into every session that the platform restores from a snapshot.
 pub(crate) fn random_uuid() -> String {
     let mut bytes = [0; 16];
-    if !os::random(&mut bytes) {
+    if !platform::random(&mut bytes) {
         // Ids tell requests apart in a log; that is not worth failing one.
         return "00000000-0000-4000-8000-000000000000".to_owned();
     }

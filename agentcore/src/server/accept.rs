@@ -22,7 +22,7 @@ use crate::boxed;
 use crate::config::Settings;
 use crate::events;
 use crate::instance::Instance;
-use crate::os;
+use crate::platform;
 
 /// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
 /// at once keep the front from its pings for tens of milliseconds.
@@ -121,7 +121,7 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn of(settings: &Settings) -> Self {
         Self::within(
-            os::file_limit().unwrap_or(usize::MAX),
+            platform::file_limit().unwrap_or(usize::MAX),
             settings.max_connections,
             settings.admin_port.is_some(),
         )
@@ -182,7 +182,11 @@ pub(super) fn serve(
 ) -> AbortHandle {
     // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
     let _ = stream.set_nodelay(true);
-    let socket = Socket::new(stream, front.connections.waiting(), os::reset_when_closed);
+    let socket = Socket::new(
+        stream,
+        front.connections.waiting(),
+        platform::reset_when_closed,
+    );
     let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
     let waiting = Arc::clone(link.end.waiting());
     let service = service_fn(move |request| service::answer(link.begin(&request), request));

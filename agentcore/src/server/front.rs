@@ -15,7 +15,7 @@ use super::connections::Connections;
 #[cfg(feature = "dev-page")]
 use super::dev::{self, Dev};
 use super::handover::Handover;
-use super::lifecycle::{Phase, PhaseCell, Signals, Stop};
+use super::lifecycle::{Phase, PhaseCell, Stop};
 use super::old_tasks;
 use super::ping::Pinger;
 use super::stalls;
@@ -32,6 +32,7 @@ use crate::events;
 use crate::instance::Instance;
 use crate::layer::{Endpoint, Wrap};
 use crate::panics;
+use crate::platform::Signals;
 use crate::state::States;
 use crate::tasks::TrackerHandle;
 

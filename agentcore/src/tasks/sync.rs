@@ -9,7 +9,7 @@ pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 /// A number that another process, or another session restored from the same snapshot, would not draw.
 pub(super) fn random() -> u64 {
     // Without randomness tickets are still told apart within the process.
-    crate::os::random_number()
+    crate::platform::random_number()
 }
 
 /// A small number of this thread's own: what spreads threads over shards.

@@ -9,7 +9,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{IdGenerator, Span, SpanData, SpanProcessor};
 
 use crate::context::Baggage;
-use crate::os;
+use crate::platform;
 
 /// The key under which AWS's distribution carries the session along, and puts it onto spans.
 pub(super) const SESSION_ID: &str = "session.id";
@@ -47,7 +47,7 @@ impl IdGenerator for SystemIds {
         WANTED.take().unwrap_or_else(|| {
             let mut bytes = [0; 16];
             // Without randomness a trace of its own is impossible; an invalid one is at least nobody else's.
-            os::random(&mut bytes);
+            platform::random(&mut bytes);
             TraceId::from_bytes(bytes)
         })
     }
@@ -58,7 +58,7 @@ impl IdGenerator for SystemIds {
 }
 
 pub(super) fn random_span() -> u64 {
-    os::random_number()
+    platform::random_number()
 }
 
 /// Copies from the baggage what belongs onto every span, the user's own spans included.

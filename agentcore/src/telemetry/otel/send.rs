@@ -23,7 +23,7 @@ use super::setup::problem;
 use super::tls;
 use crate::config::Environment;
 use crate::error::{BoxError, with_causes};
-use crate::os;
+use crate::platform;
 
 /// The standard's own default.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -192,7 +192,7 @@ impl Client {
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         if !STEPPED_BACK.replace(true) {
-            os::step_back();
+            platform::step_back();
         }
         let endpoint = shown(request.uri());
         // The exporter's thread has nothing else to do, and no runtime.

@@ -1,0 +1,23 @@
+//! Platforms other than Linux. They have random numbers; the rest improves on what works without it, and does nothing here.
+
+use std::time::Duration;
+
+/// Fills `bytes` with random ones; false if the system has none.
+pub(crate) fn random(bytes: &mut [u8]) -> bool {
+    // A crate for this alone: on Linux rustix, which is needed in any case, has it.
+    getrandom::fill(bytes).is_ok()
+}
+
+/// Does nothing: niceness belongs to the process, or does not exist.
+pub(crate) fn step_back() {}
+
+/// Does nothing: the process opens as many files as it may by default.
+pub(crate) fn raise_file_limit() {}
+
+/// How many files the process may open: not known.
+pub(crate) fn file_limit() -> Option<usize> {
+    None
+}
+
+/// Does nothing: the system's own time-outs apply.
+pub(crate) fn give_up_on_silent_peers(_: &tokio::net::TcpSocket, _: Duration) {}
