@@ -1,7 +1,5 @@
 //! One suite, held against the annotated agent and the one put together by hand.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Client, unix_now};
@@ -27,8 +25,7 @@ both! {
         let first = agent.ping();
         assert!(!first.busy);
         assert!(unix_now() - first.stamp <= 20, "the stamp is the start: {first:?}");
-        // Longer than the second that the stamp is counted in; time itself is the subject here.
-        std::thread::sleep(Duration::from_millis(1100));
+        first.until_its_second_is_over();
         assert_eq!(agent.ping(), first);
     }
 
@@ -95,8 +92,8 @@ both! {
             assert!(agent.ping().busy);
             agent.invoke(json!({ "action": "open", "gate": gate }));
         }
-        agent.until_tasks(0);
-        assert!(!agent.ping().busy);
+        agent.until_idle();
+        assert_eq!(agent.tasks()["active_tasks"], 0);
     }
 
     fn an_aborted_task_is_over_at_once(agent: Agent) {
@@ -248,8 +245,8 @@ both! {
         // The gate is still needed: nothing else ends the task.
         assert_eq!(agent.tasks()["active_tasks"], 1);
         agent.invoke(json!({ "action": "open", "gate": "g" }));
-        agent.until_tasks(0);
-        agent.until("the agent is idle", |agent| !agent.ping().busy);
+        agent.until_idle();
+        assert_eq!(agent.tasks()["active_tasks"], 0);
     }
 
     fn a_client_that_only_stops_sending_gets_its_reply(agent: Agent) {

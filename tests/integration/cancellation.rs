@@ -15,7 +15,7 @@ fn a_client_that_leaves_is_told_to_the_handler() {
     agent.line_with("the handler runs");
     drop(client);
     agent.line_with("the handler was told");
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_timeout_is_told_to_what_the_handler_left_behind() {
     let agent = agent();
     assert_eq!(agent.invoke(json!("spawn and hang")).status, 504);
     agent.line_with("the background task was told");
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]

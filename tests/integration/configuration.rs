@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Agent, failed_start};
+use crate::support::{Agent, Latch, failed_start};
 
 #[test]
 fn wrong_values_are_all_reported_and_nothing_is_served() {
@@ -66,16 +66,17 @@ fn busy_while_tasks_leaves_invocations_out() {
         env!("CARGO_BIN_EXE_agent_macros"),
         &[("AGENTCORE_BUSY_WHILE", "tasks")],
     );
-    let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 0.3 }));
-    while !blocked.is_finished() {
-        assert!(!agent.ping().busy);
-    }
+    let latch = Latch::new();
+    let blocked = agent.invoke_later(json!({ "action": "block", "port": latch.port() }));
+    let held = latch.held();
+    assert!(!agent.ping().busy);
+    drop(held);
+    assert_eq!(blocked.join().expect("a reply").status, 200);
     agent.invoke(json!({ "action": "spawn", "gate": "g" }));
     assert!(agent.ping().busy);
     assert_eq!(agent.tasks()["ping_status"], "HealthyBusy");
     agent.invoke(json!({ "action": "open", "gate": "g" }));
-    agent.until_tasks(0);
-    assert!(!agent.ping().busy);
+    agent.until_idle();
     assert_eq!(agent.tasks()["ping_status"], "Healthy");
 }
 
@@ -85,9 +86,12 @@ fn busy_while_tasks_still_finishes_invocations_before_a_stop() {
         env!("CARGO_BIN_EXE_agent_macros"),
         &[("AGENTCORE_BUSY_WHILE", "tasks")],
     );
-    let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 0.5 }));
-    agent.line_with("blocking");
+    let latch = Latch::new();
+    let blocked = agent.invoke_later(json!({ "action": "block", "port": latch.port() }));
+    let held = latch.held();
     agent.signal("TERM");
+    agent.line_with("SIGTERM: stopping");
+    drop(held);
     assert_eq!(
         blocked.join().expect("a reply").parts(),
         (200, json!({ "blocked": true }))
@@ -105,9 +109,9 @@ fn a_stamp_that_refreshes_does_so_only_while_busy() {
     let began = agent.ping().stamp;
     agent.until("the stamp moves on", |agent| agent.ping().stamp > began);
     agent.invoke(json!({ "action": "open", "gate": "g" }));
-    agent.until_tasks(0);
+    agent.until_idle();
     let idle = agent.ping();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    idle.until_its_second_is_over();
     assert_eq!(agent.ping(), idle);
 }
 

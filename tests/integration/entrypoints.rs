@@ -88,7 +88,7 @@ fn cancel_on_disconnect_drops_the_handler_with_its_client() {
     assert!(agent.ping().busy);
     drop(client);
     agent.line_with("the handler was dropped");
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn cancel_on_disconnect_does_so_whatever_the_client_has_sent_behind_its_request(
             }
             drop(client);
             agent.line_with("the handler was dropped");
-            agent.until("the agent is idle", |agent| !agent.ping().busy);
+            agent.until_idle();
         }
     }
 }

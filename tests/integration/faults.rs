@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::websocket::Peer;
-use crate::support::{Agent, Client, DEADLINE, all_at_once, post, was_cut_off};
+use crate::support::{
+    Agent, Client, DEADLINE, LOOK_EVERY, Observer, all_at_once, wait_until, was_cut_off,
+};
 
 /// Pieces of work in one round of a cell, all at the same time. Two rounds are made: the first is for what a process
 /// allocates once, the second must not add to it.
@@ -138,51 +140,25 @@ impl Caller {
     }
 }
 
-/// The one connection on which a cell's questions are asked. What was asked before is over when the next is read, so that
-/// no question makes the agent busy for another, or keeps a descriptor.
-struct Observer(Client);
-
+/// What the fault matrix asks its agents.
 impl Observer {
-    fn status(&mut self) -> Value {
-        self.0.write(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
-        self.0.next_reply().json()["status"].take()
-    }
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "what `json!` makes is passed on as it is"
-    )]
-    fn ask(&mut self, event: Value) -> Value {
-        self.0.write(&post(event.to_string().as_bytes()));
-        self.0.next_reply().json()
-    }
-
     /// What the agent says of itself. Two tasks are alive: the question, and the server's own that starts requests.
     fn report(&mut self) -> Value {
-        self.ask(json!({ "kind": "report" }))
+        self.invoke(json!({ "kind": "report" })).json()
     }
 
     fn open(&mut self, count: usize) {
-        self.ask(json!({ "kind": "open", "count": count }));
-    }
-
-    /// Waits until `holds`.
-    fn until(&mut self, what: &str, holds: impl Fn(&mut Self) -> bool) {
-        let began = Instant::now();
-        while !holds(self) {
-            assert!(began.elapsed() < DEADLINE, "waited too long: {what}");
-            std::thread::yield_now();
-        }
+        self.invoke(json!({ "kind": "open", "count": count }));
     }
 
     fn until_at_the_gate(&mut self, count: usize, what: &str) {
-        self.until(what, |observer| observer.report()["at_the_gate"] == count);
+        wait_until(DEADLINE, what, || self.report()["at_the_gate"] == count);
     }
 
     /// All works are in the middle, and the ping says so.
     fn sees_work(&mut self, what: &str) {
         assert_eq!(self.report()["at_the_gate"], WORKS, "{what}");
-        assert_eq!(self.status(), "HealthyBusy", "{what}");
+        assert!(self.ping().busy, "{what}");
     }
 }
 
@@ -192,7 +168,7 @@ fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
     let limit = [("ENTRYPOINT_TIMEOUT_MS", "400")];
     let limited = outcome == "timeout" && matches!(kind, Plain | Blocking);
     let agent = kind.agent(if limited { &limit } else { &[] });
-    let mut observer = Observer(agent.connect());
+    let mut observer = Observer::new(agent.address());
     observer.report();
     let descriptors = agent.descriptors();
     let mut largest = usize::MAX;
@@ -208,18 +184,18 @@ fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
         });
         let began = Instant::now();
         loop {
-            let status = observer.status();
+            let busy = observer.ping().busy;
             let now = observer.report();
             let (open, kib) = (agent.descriptors(), agent.resident_kib());
-            if status == "Healthy" && now == normal && open <= descriptors && kib <= largest {
+            if !busy && now == normal && open <= descriptors && kib <= largest {
                 break;
             }
             assert!(
                 began.elapsed() < RECOVERY,
-                "{kind:?}, {outcome}, round {rounds}: {status}, {now}, {open} descriptors of {descriptors}, {kib} KiB of \
+                "{kind:?}, {outcome}, round {rounds}: busy {busy}, {now}, {open} descriptors of {descriptors}, {kib} KiB of \
                  {largest}"
             );
-            std::thread::yield_now();
+            std::thread::sleep(LOOK_EVERY);
         }
         largest = agent.resident_kib() + GROWTH;
     }
@@ -238,9 +214,7 @@ fn round(agent: &Agent, observer: &mut Observer, kind: Kind, outcome: &str, sees
     let name = format!("{kind:?}, {outcome}");
     if outcome == "timeout" && kind != Blocking {
         // A limit does not wait for us at the gate. It is long enough for a look.
-        observer.until(&format!("{name}: busy"), |observer| {
-            observer.status() == "HealthyBusy"
-        });
+        wait_until(DEADLINE, &format!("{name}: busy"), || observer.ping().busy);
     } else {
         observer.until_at_the_gate(WORKS, &format!("{name}: all in the middle"));
         observer.sees_work(&name);
@@ -262,8 +236,8 @@ fn round(agent: &Agent, observer: &mut Observer, kind: Kind, outcome: &str, sees
                 let Caller::Answered(id) = caller else {
                     panic!("{name}: no id")
                 };
-                let cancelled = observer.ask(json!({ "kind": "cancel", "id": id }));
-                assert_eq!(cancelled, true, "{name}");
+                let cancelled = observer.invoke(json!({ "kind": "cancel", "id": id }));
+                assert_eq!(cancelled.json(), true, "{name}");
             }
             if kind == Blocking {
                 observer.sees_work(&format!("{name}: it goes on"));
@@ -611,7 +585,7 @@ mod sigterm {
             Spawned => caller.answered(),
             _ => caller,
         };
-        Observer(agent.connect()).until_at_the_gate(1, &format!("{kind:?}"));
+        Observer::new(agent.address()).until_at_the_gate(1, &format!("{kind:?}"));
         (agent, caller)
     }
 

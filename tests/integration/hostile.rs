@@ -11,7 +11,7 @@ fn agent(environment: &[(&str, &str)]) -> Agent {
 }
 
 fn still_well(agent: &Agent) {
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
     assert_eq!(
         agent.invoke(json!({ "still": "well" })).parts(),
         (200, json!({ "still": "well" }))

@@ -51,7 +51,7 @@ fn a_compressed_reply_is_smaller_and_arrives_whole() {
         "{} bytes",
         reply.body.len()
     );
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn errors_panics_and_unknown_paths_keep_their_answers() {
         (404, json!({ "error": "Not Found" }))
     );
     assert_eq!(agent.get("/invocations").status, 405);
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]

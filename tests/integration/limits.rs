@@ -1,11 +1,10 @@
 //! What an agent lets in, and how it says that there is no room.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Client, Reply};
+use crate::support::{Agent, Client, DEADLINE, Latch, Reply, wait_until};
 
 fn agent(environment: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_agent_macros"), environment)
@@ -51,7 +50,7 @@ fn one_invocation_too_many_is_told_to_come_back() {
     assert_eq!(sent.reply().status, 200);
     assert_eq!(running.join().expect("a reply").status, 200);
     assert_eq!(agent.invoke(json!({})).status, 200);
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 #[test]
@@ -109,7 +108,7 @@ fn a_queued_invocation_is_busy_and_runs_in_its_turn() {
     assert!(agent.ping().busy);
     agent.invoke(json!({ "action": "open", "gate": "second" }));
     assert_eq!(second.reply().json(), json!({ "passed": "second" }));
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 /// Accepted is accepted: a client that does not wait for its turn has its work done all the same.
@@ -133,24 +132,26 @@ fn a_queued_invocation_whose_client_has_left_is_finished() {
         agent.tasks()["active_tasks"] == 1
     });
     agent.invoke(json!({ "action": "open", "gate": "second" }));
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
-/// Time is the subject: bytes that come, but too slowly to be worth waiting for.
+/// Time is the subject: bytes that come, but too slowly to be worth waiting for. Each comes long before a pause is over, and
+/// they go on coming until the reply is there.
 #[test]
 fn a_body_that_trickles_is_given_up() {
-    let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "300ms")]);
+    let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "1s")]);
     let mut client = agent
         .connect()
-        .send(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
-    let began = Instant::now();
-    // Each byte comes long before a pause is over.
-    while began.elapsed() < Duration::from_millis(800) {
-        client = client.try_send(b" ");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        .send(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n");
+    wait_until(DEADLINE, "the body is given up", || {
+        let is_answered = client.has_more();
+        if !is_answered {
+            client.try_write(b" ");
+        }
+        is_answered
+    });
     assert_eq!(client.next_reply().status, 408);
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 /// A reply that nobody takes would keep the agent busy for as long as its client likes.
@@ -164,7 +165,7 @@ fn a_client_that_takes_nothing_of_its_reply_is_given_up() {
     let mut client = agent.connect().send_post(b"\"large\"");
     assert_eq!(client.head().0, 200);
     assert!(agent.ping().busy);
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
 }
 
 /// More connections than the process may open files, none of which says anything, and each of which may do so for long.
@@ -209,15 +210,19 @@ fn an_agent_without_descriptors_accepts_again_when_there_are_some() {
         .args(["--pid", &agent.pid().to_string(), &limit])
         .status();
     assert!(limited.expect("a prlimit command").success());
-    let event = json!({ "action": "open_files" }).to_string();
+    let latch = Latch::new();
+    let event = json!({ "action": "open_files", "port": latch.port() }).to_string();
     client = client.send_post(event.as_bytes());
     let opened = client.next_reply().json()["opened"].as_u64();
     assert!(opened > Some(50), "{opened:?}");
+    let held = latch.held();
     // Connected by the kernel, accepted when the files have been closed.
-    assert_eq!(agent.invoke(json!({ "still": "well" })).status, 200);
+    let waiting = agent.connect().send_post(br#"{ "still": "well" }"#);
     assert!(
         agent
             .line_with("cannot accept connections")
             .contains("trying again")
     );
+    drop(held);
+    assert_eq!(waiting.reply().status, 200);
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::websocket::handshake;
-use crate::support::{Agent, Reply};
+use crate::support::{Agent, Latch, Reply};
 
 const ON: (&str, &str) = ("AGENTCORE_METRICS", "true");
 
@@ -158,12 +158,14 @@ fn what_is_refused() {
 #[test]
 fn a_page_waits_for_no_worker_and_stalls_are_counted() {
     let agent = agent(&[("AGENTCORE_WORKER_THREADS", "1")]);
-    let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 2.5 }));
+    let latch = Latch::new();
+    let blocked = agent.invoke_later(json!({ "action": "block", "port": latch.port() }));
+    let held = latch.held();
     until(&agent, "agentcore_invocations_in_flight", 1.0);
     until(&agent, "agentcore_stalls_total{of=\"all_workers\"}", 1.0);
     until(&agent, "agentcore_stalls_total{of=\"thread\"}", 1.0);
-    assert!(!blocked.is_finished(), "the page waited for the handler");
-    assert_eq!(blocked.join().expect("a reply").status, 200);
+    drop(held);
+    blocked.join().expect("a reply");
 }
 
 /// The reference for what the format is.

@@ -14,7 +14,7 @@ fn agent() -> Agent {
 fn is_reported(agent: &Agent, name: &str) {
     let line = agent.line_with(&format!("task `{name}"));
     assert!(line.contains("200ms"), "{line}");
-    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.until_idle();
     assert_eq!(agent.tasks()["active_tasks"], 0);
 }
 

@@ -64,15 +64,15 @@ fn one_that_hangs_costs_its_deadline_once_and_then_nothing() {
     let began = Instant::now();
     assert!(!agent.ping().busy);
     assert!(began.elapsed() >= Duration::from_millis(250));
-    // The run that hangs is still the one in progress: nobody waits for it again.
-    for _ in 0..20 {
+    // The run that hangs is still the one in progress, and no ping waits for it again. The quickest of them tells, since any
+    // may be slow on a busy machine, and each would take the deadline if it waited.
+    let quickest = (0..20).map(|_| {
+        let began = Instant::now();
         agent.ping();
-    }
-    assert!(
-        began.elapsed() < Duration::from_secs(4),
-        "{:?}",
         began.elapsed()
-    );
+    });
+    let quickest = quickest.min().expect("twenty pings");
+    assert!(quickest < Duration::from_millis(250), "{quickest:?}");
     agent.line_with("took longer than 250ms");
     assert_eq!(agent.invoke(json!("runs")).json(), json!(2));
 }

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, Client, DEADLINE, Reply, all_at_once, failed_start, free_port, signal, spawn, wait,
+    Agent, Client, DEADLINE, Latch, Reply, all_at_once, failed_start, free_port, signal, spawn,
+    wait,
 };
 
 const AGENT: &str = env!("CARGO_BIN_EXE_agent_macros");
@@ -197,10 +198,11 @@ fn one_port_cannot_be_both() {
 fn probes_do_not_wait_for_workers() {
     all_at_once(&[PROBES, ADMIN], |&environment| {
         let agent = Agent::start(AGENT, &[environment, ("AGENTCORE_WORKER_THREADS", "1")]);
-        let blocked = agent.invoke_later(json!({ "action": "block", "seconds": 2 }));
-        agent.line_with("blocking");
+        let latch = Latch::new();
+        let blocked = agent.invoke_later(json!({ "action": "block", "port": latch.port() }));
+        let held = latch.held();
         assert_eq!(probes(operators(&agent, environment)), answers("serving"));
-        assert!(!blocked.is_finished(), "they waited");
+        drop(held);
         assert_eq!(blocked.join().expect("a reply").status, 200);
     });
 }

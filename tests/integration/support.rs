@@ -4,6 +4,7 @@
 #[path = "support/websocket.rs"]
 pub(crate) mod websocket;
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,12 +17,27 @@ use serde_json::{Value, json};
 /// How long anything may take that is going to happen at all. Generous: it only ever passes when a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// The pause between two looks of a test that waits for a state. Without it, the looks would take a processor from the
+/// agent that they wait for.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks until `condition` holds, which has to be so within `limit`.
+pub(crate) fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < limit, "waited too long until {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// An agent in a process of its own, killed when the test is over.
 pub(crate) struct Agent {
     child: Child,
     address: SocketAddr,
     ready: String,
     stderr: Receiver<String>,
+    /// Carries the questions of a running [`Agent::until`].
+    observer: RefCell<Option<Observer>>,
 }
 
 impl Agent {
@@ -48,6 +64,7 @@ impl Agent {
                     address,
                     ready: line,
                     stderr,
+                    observer: RefCell::new(None),
                 };
             }
             seen.push_str(&line);
@@ -76,14 +93,23 @@ impl Agent {
         Client::connect(self.address)
     }
 
+    /// Asks for a path, as [`Agent::ask`] does.
     pub(crate) fn get(&self, path: &str) -> Reply {
-        self.connect()
-            .send(format!("GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").as_bytes())
-            .reply()
+        self.ask(&get(path))
     }
 
+    /// Invokes, as [`Agent::ask`] does.
     pub(crate) fn post(&self, body: impl AsRef<[u8]>) -> Reply {
-        self.connect().send_post(body.as_ref()).reply()
+        self.ask(&post(body.as_ref()))
+    }
+
+    /// Sends a request and reads its reply, on a connection of its own; within [`Agent::until`], on the connection that all
+    /// its looks share.
+    pub(crate) fn ask(&self, request: &[u8]) -> Reply {
+        match &mut *self.observer.borrow_mut() {
+            Some(observer) => observer.ask(request),
+            None => self.connect().send(request).reply(),
+        }
     }
 
     #[expect(
@@ -105,24 +131,11 @@ impl Agent {
     }
 
     pub(crate) fn ping(&self) -> Ping {
-        let reply = self.get("/ping");
-        assert_eq!(reply.status, 200, "{reply:?}");
-        let body = reply.json();
-        let object = body.as_object().expect("an object");
-        assert_eq!(object.len(), 2, "{body}");
-        Ping {
-            busy: match body["status"].as_str() {
-                Some("Healthy") => false,
-                Some("HealthyBusy") => true,
-                _ => panic!("unknown status in {body}"),
-            },
-            stamp: body["time_of_last_update"]
-                .as_u64()
-                .unwrap_or_else(|| panic!("no integer stamp in {body}")),
-        }
+        Ping::of(&self.get("/ping"))
     }
 
-    /// Asks the agent for its tasks, by its own `status` action.
+    /// Asks the agent for its tasks, by its own `status` action. The question is an invocation: it is no task, but the agent
+    /// is busy with it.
     pub(crate) fn tasks(&self) -> Value {
         self.invoke(json!({ "action": "status" })).json()
     }
@@ -133,20 +146,27 @@ impl Agent {
     }
 
     /// Waits until `condition` holds, which has to be so within `limit`.
+    ///
+    /// What `condition` asks the agent goes over one connection, which ends with the wait: a connection for each look would
+    /// change the descriptors and connections that many tests count.
     pub(crate) fn until_within(
         &self,
         limit: Duration,
         what: &str,
         condition: impl Fn(&Self) -> bool,
     ) {
-        let began = Instant::now();
-        while !condition(self) {
-            assert!(began.elapsed() < limit, "waited too long until {what}");
-            std::thread::yield_now();
-        }
+        let outer = self.observer.replace(Some(Observer::new(self.address)));
+        wait_until(limit, what, || condition(self));
+        self.observer.replace(outer);
     }
 
-    /// Waits until `count` tasks run.
+    /// Waits until the agent is idle. It only pings, which makes no agent busy.
+    pub(crate) fn until_idle(&self) {
+        self.until("the agent is idle", |agent| !agent.ping().busy);
+    }
+
+    /// Waits until `count` tasks run. The looks are invocations, and those are not counted among the tasks. Where the agent is
+    /// to be idle in the end, [`Agent::until_idle`] waits for that without making it busy.
     pub(crate) fn until_tasks(&self, count: u64) {
         self.until(&format!("{count} tasks run"), |agent| {
             agent.tasks()["active_tasks"] == count
@@ -204,6 +224,78 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// One connection on which a test asks an agent again and again.
+///
+/// A question is over when the next one is read, so no question makes the agent busy for another one, and none holds a
+/// descriptor of its own.
+pub(crate) struct Observer {
+    address: SocketAddr,
+    client: Option<Client>,
+}
+
+impl Observer {
+    /// Connects with the first question.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            client: None,
+        }
+    }
+
+    /// Sends a request and reads its reply. The agent may have closed the connection meanwhile, as it does with idle ones and
+    /// during a stop; then the request goes over a new one.
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Reply {
+        let kept = self.client.take().filter(Client::is_open);
+        let mut client = kept.unwrap_or_else(|| Client::connect(self.address));
+        client.write(request);
+        let reply = client.next_reply();
+        if reply.header("connection") != Some("close") {
+            self.client = Some(client);
+        }
+        reply
+    }
+
+    pub(crate) fn ping(&mut self) -> Ping {
+        Ping::of(&self.ask(&get("/ping")))
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what `json!` makes is passed on as it is"
+    )]
+    pub(crate) fn invoke(&mut self, event: Value) -> Reply {
+        self.ask(&post(event.to_string().as_bytes()))
+    }
+}
+
+/// A place where an agent's code waits until the test lets it go on. The code connects to the port, which tells the test that
+/// it has come so far, and waits for the end of its connection.
+pub(crate) struct Latch(TcpListener);
+
+impl Latch {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a listener");
+        Self(listener)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().expect("an address").port()
+    }
+
+    /// Waits until one more piece of code waits here. It goes on when the result is dropped. Code that nobody has waited for
+    /// goes on when the latch is dropped.
+    #[must_use]
+    pub(crate) fn held(&self) -> TcpStream {
+        let mut held = None;
+        wait_until(DEADLINE, "the agent's code is at the latch", || {
+            held = self.0.accept().ok();
+            held.is_some()
+        });
+        held.expect("a connection").0
     }
 }
 
@@ -374,11 +466,42 @@ pub(crate) struct Ping {
     pub(crate) stamp: u64,
 }
 
+impl Ping {
+    fn of(reply: &Reply) -> Self {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let body = reply.json();
+        let object = body.as_object().expect("an object");
+        assert_eq!(object.len(), 2, "{body}");
+        Self {
+            busy: match body["status"].as_str() {
+                Some("Healthy") => false,
+                Some("HealthyBusy") => true,
+                _ => panic!("unknown status in {body}"),
+            },
+            stamp: body["time_of_last_update"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no integer stamp in {body}")),
+        }
+    }
+
+    /// Waits until the clock shows another second than the stamp. A stamp that moves by itself is another one from then on.
+    pub(crate) fn until_its_second_is_over(self) {
+        wait_until(DEADLINE, "the next second begins", || {
+            unix_now() > self.stamp
+        });
+    }
+}
+
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("a clock after 1970")
         .as_secs()
+}
+
+/// A `GET` as most clients send it.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: agent\r\n\r\n").into_bytes()
 }
 
 /// An invocation as most clients send it.
@@ -411,6 +534,34 @@ impl Client {
         }
     }
 
+    /// Whether a reply has begun to arrive, or the connection has ended.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.is_open()
+    }
+
+    /// Whether the other side has neither closed the connection nor sent anything.
+    fn is_open(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("a connection");
+        let waits = stream
+            .peek(&mut [0])
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        stream.set_nonblocking(false).expect("a connection");
+        waits
+    }
+
+    /// Whether the kernel has stopped sending to this client, since the client reads nothing and its buffers are full. Linux
+    /// tells so by the timer with which the other side asks for room.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_full(&self) -> bool {
+        let stream = self.stream.get_ref();
+        let (own, peer) = (stream.local_addr(), stream.peer_addr());
+        is_waiting_for_room(
+            peer.expect("an address").port(),
+            own.expect("an address").port(),
+        )
+    }
+
     /// Waits longer for each part of a reply.
     pub(crate) fn patient(self, limit: Duration) -> Self {
         self.stream
@@ -434,8 +585,12 @@ impl Client {
 
     /// Sends as much as the other side takes.
     pub(crate) fn try_send(mut self, bytes: &[u8]) -> Self {
-        let _ = self.stream.get_mut().write_all(bytes);
+        self.try_write(bytes);
         self
+    }
+
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.get_mut().write_all(bytes);
     }
 
     pub(crate) fn send_post(self, body: &[u8]) -> Self {
@@ -533,6 +688,23 @@ impl Client {
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
     }
+}
+
+/// Whether the connection between two ports of this machine has stopped because `to` has no room for more.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_waiting_for_room(from: u16, to: u16) -> bool {
+    /// The timer of a sender that waits for the receiver's window to open.
+    const WINDOW_PROBE: &str = "04:";
+
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let is_port = |address: &str, port: u16| address.ends_with(&format!(":{port:04X}"));
+    table.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.len() > 5
+            && is_port(fields[1], from)
+            && is_port(fields[2], to)
+            && fields[5].starts_with(WINDOW_PROBE)
+    })
 }
 
 #[derive(Debug)]

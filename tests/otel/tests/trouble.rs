@@ -16,6 +16,7 @@ fn start(url: &str, more: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_traced"), &[&environment, more].concat())
 }
 
+/// Time is the subject: an answer that waited for the exporter would take its time limit, three seconds or more.
 fn answers_quickly(agent: &Agent) {
     for _ in 0..20 {
         let began = Instant::now();
@@ -49,6 +50,7 @@ fn a_receiver_that_does_not_answer_holds_nothing_up() {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
     answers_quickly(&agent);
+    // Time is the subject: the last traces have three seconds, and the SDK alone would try for ten.
     let began = Instant::now();
     agent.signal("TERM");
     let (status, log) = agent.wait();
