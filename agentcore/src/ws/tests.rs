@@ -24,8 +24,11 @@ use crate::instance::Instance;
 use crate::registry::BoxFuture;
 use crate::tasks::TrackerHandle;
 
-/// Longer than anything that is waited for here, in the test's own time.
+/// Longer than anything that is waited for in paused time, where it passes at once.
 const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// The deadline of tests in which time is not paused.
+const REAL_DEADLINE: Duration = Duration::from_secs(20);
 
 const PING: [u8; 2] = [0x89, 0];
 const PONG_TO_CLIENT: [u8; 2] = [0x8a, 0];
@@ -37,6 +40,7 @@ struct Open {
     wire: DuplexStream,
     session: JoinHandle<()>,
     instance: Arc<Instance>,
+    deadline: Duration,
 }
 
 async fn open<Fut>(handler: impl FnOnce(WebSocket) -> Fut) -> Open
@@ -68,32 +72,37 @@ where
         wire,
         session: tokio::spawn(session.run(io, Bytes::new())),
         instance,
+        deadline: DEADLINE,
     }
 }
 
 impl Open {
+    /// For a test in which time is not paused.
+    fn in_real_time(mut self) -> Self {
+        self.deadline = REAL_DEADLINE;
+        self
+    }
+
     async fn reads(&mut self, expected: &[u8]) {
         let mut bytes = vec![0; expected.len()];
-        let read = timeout(DEADLINE, self.wire.read_exact(&mut bytes)).await;
+        let read = timeout(self.deadline, self.wire.read_exact(&mut bytes)).await;
         read.expect("bytes in time").expect("bytes");
         assert_eq!(bytes, expected);
     }
 
     async fn writes(&mut self, bytes: &[u8]) {
-        self.wire
-            .write_all(bytes)
-            .await
-            .expect("an open connection");
+        let written = timeout(self.deadline, self.wire.write_all(bytes)).await;
+        written.expect("room in time").expect("an open connection");
     }
 
     /// Waits for the end, which comes after `expected` more bytes.
     async fn ends_after(mut self, expected: &[u8]) {
         let mut rest = Vec::new();
-        let read = timeout(DEADLINE, self.wire.read_to_end(&mut rest)).await;
+        let read = timeout(self.deadline, self.wire.read_to_end(&mut rest)).await;
         read.expect("an end in time").expect("an end");
         assert_eq!(rest, expected);
         drop(self.wire);
-        let ended = timeout(DEADLINE, self.session).await;
+        let ended = timeout(self.deadline, self.session).await;
         ended.expect("a session that ends").expect("no panic");
     }
 }
@@ -318,7 +327,8 @@ async fn messages_may_be_sent_from_a_thread_that_knows_no_runtime() {
         let _socket = told.await?;
         Ok(())
     })
-    .await;
+    .await
+    .in_real_time();
     let began = Instant::now();
     socket.reads(&b"\x81\x01.".repeat(100)).await;
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
@@ -497,7 +507,8 @@ async fn a_socket_is_a_stream_and_a_sink() {
         );
         Ok(())
     })
-    .await;
+    .await
+    .in_real_time();
     for _ in 0..100 {
         socket.writes(&text("hello")).await;
         socket.reads(b"\x81\x05hello").await;
@@ -522,7 +533,8 @@ async fn a_receive_that_is_given_up_loses_nothing() {
         socket.send_json(&received).await?;
         Ok(())
     })
-    .await;
+    .await
+    .in_real_time();
     for _ in 0..100 {
         socket.writes(&text("hello")).await;
     }
