@@ -41,6 +41,7 @@ mod tasks {
         }
     }
 
+    pub(crate) mod in_progress;
     pub(crate) mod status;
     pub(crate) mod table;
 }
@@ -48,6 +49,7 @@ mod tasks {
 use loom::sync::Arc;
 use loom::thread;
 use ping::PingStatus::{Healthy, HealthyBusy};
+use tasks::in_progress::InProgress;
 use tasks::status::StatusCell;
 use tasks::table::Table;
 
@@ -123,6 +125,27 @@ fn overrides_and_activities_do_not_undo_each_other() {
             (HealthyBusy, 1, None)
         );
         assert!(view.stamp == 2 || view.stamp == 3, "{view:?}");
+    });
+}
+
+/// An invocation that does not count begins a task and ends. Until the task ends, a stop sees something in progress.
+#[test]
+fn work_that_passes_from_an_invocation_to_a_task_is_always_in_progress() {
+    loom::model(|| {
+        let progress = Arc::new(InProgress::new(0));
+        progress.begin_uncounted();
+        let handler = thread::spawn({
+            let progress = Arc::clone(&progress);
+            move || {
+                progress.status.begin(at(1));
+                assert!(progress.end_uncounted());
+            }
+        });
+        assert_ne!(progress.total(), 0, "the task runs, or its invocation does");
+        handler.join().unwrap();
+        assert_eq!(progress.total(), 1);
+        assert!(progress.status.end(at(2)));
+        assert_eq!(progress.total(), 0);
     });
 }
 

@@ -5,6 +5,7 @@
 //! the count.
 
 mod guard;
+mod in_progress;
 mod info;
 mod status;
 mod sync;
@@ -19,7 +20,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -34,8 +35,9 @@ use crate::telemetry::{self, Current, Outcome, Span};
 pub(crate) use table::Table;
 
 pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
+use in_progress::InProgress;
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
-pub(crate) use status::{StatusCell, StatusView};
+pub(crate) use status::StatusView;
 pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
 pub use tracked::tracked;
@@ -58,10 +60,8 @@ struct Task {
 /// Counts what runs and lists the tasks among it.
 #[derive(Debug)]
 pub(crate) struct BusyTracker {
-    status: StatusCell,
+    in_progress: InProgress,
     tasks: Table<Task>,
-    /// Invocations in flight that do not count as busy, but that a shutdown has to wait for.
-    uncounted: AtomicUsize,
     /// Told whenever the last activity ends.
     idle: Notify,
     /// Of background tasks that have ended.
@@ -73,9 +73,8 @@ pub(crate) struct BusyTracker {
 impl BusyTracker {
     pub(crate) fn new() -> Self {
         Self {
-            status: StatusCell::new(unix_now()),
+            in_progress: InProgress::new(unix_now()),
             tasks: Table::new(),
-            uncounted: AtomicUsize::new(0),
             idle: Notify::new(),
             results: Results::default(),
             max_age: AtomicU64::new(0),
@@ -83,15 +82,15 @@ impl BusyTracker {
     }
 
     pub(crate) fn status(&self) -> StatusView {
-        self.status.view()
+        self.in_progress.status.view()
     }
 
     fn begin(&self) {
-        self.status.begin(unix_now);
+        self.in_progress.status.begin(unix_now);
     }
 
     fn end(&self) {
-        if self.status.end(unix_now) {
+        if self.in_progress.status.end(unix_now) {
             self.idle.notify_waiters();
         }
     }
@@ -101,14 +100,14 @@ impl BusyTracker {
         if counts {
             self.begin();
         } else {
-            self.uncounted.fetch_add(1, Ordering::AcqRel);
+            self.in_progress.begin_uncounted();
         }
     }
 
     pub(crate) fn end_invocation(&self, counted: bool) {
         if counted {
             self.end();
-        } else if self.uncounted.fetch_sub(1, Ordering::AcqRel) == 1 {
+        } else if self.in_progress.end_uncounted() {
             self.idle.notify_waiters();
         }
     }
@@ -145,7 +144,7 @@ impl BusyTracker {
 
     /// Everything that runs: tasks and invocations, whether or not they count as busy.
     pub(crate) fn in_progress(&self) -> usize {
-        self.status().count as usize + self.uncounted.load(Ordering::Acquire)
+        self.in_progress.total()
     }
 
     /// Gives a task the means to be ended from outside.
@@ -297,20 +296,20 @@ impl BusyTracker {
     }
 
     pub(crate) fn force(&self, status: Option<PingStatus>) {
-        self.status.force(status, unix_now);
+        self.in_progress.status.force(status, unix_now);
     }
 
     pub(crate) fn set_custom(&self, status: PingStatus) {
-        self.status.set_custom(status, unix_now);
+        self.in_progress.status.set_custom(status, unix_now);
     }
 
     pub(crate) fn clear_custom(&self) {
-        self.status.clear_custom();
+        self.in_progress.status.clear_custom();
     }
 
     /// The process goes on as one of several sessions that were restored from the same snapshot.
     pub(crate) fn restored(&self) {
-        self.status.restamp(unix_now());
+        self.in_progress.status.restamp(unix_now());
         self.tasks.begin_anew();
     }
 }
