@@ -27,8 +27,8 @@ mod ping {
 #[path = "../agentcore/src/tasks"]
 mod tasks {
     pub(crate) mod sync {
-        pub(crate) use loom::sync::Mutex;
         pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+        pub(crate) use loom::sync::{Mutex, MutexGuard};
 
         /// The same in every run of a model.
         pub(crate) fn random() -> u64 {

@@ -208,7 +208,7 @@ impl Parts {
         if !problems.is_empty() {
             return Err(Error::several(Kind::Registration, problems));
         }
-        let mut states = States::default();
+        let states = States::default();
         self.states
             .into_iter()
             .for_each(|(slot, _)| states.insert(slot));

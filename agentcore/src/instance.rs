@@ -1,7 +1,7 @@
 //! What belongs to one running app, and every request below it can reach.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -18,14 +18,14 @@ pub(crate) struct Instance {
     pub(crate) concurrency: Arc<Concurrency>,
     /// Invocations and sockets in flight.
     pub(crate) requests: Table<Arc<Scope>>,
-    /// There once the start hooks have run.
-    pub(crate) states: OnceLock<States>,
+    /// All there once the start hooks have run, until the server drops them at the end.
+    pub(crate) states: States,
     /// Cancelled when the server is told to stop.
     pub(crate) stopping: CancellationToken,
     /// Where they are switched on.
     pub(crate) metrics: Option<Box<Metrics>>,
     cut_off: AtomicBool,
-    /// Cancelled at the same moment, for those who wait for it.
+    /// Cancelled right behind it, for the code that waits for it.
     cut: CancellationToken,
 }
 
@@ -35,7 +35,7 @@ impl Instance {
             tracker,
             concurrency,
             requests: Table::new(),
-            states: OnceLock::new(),
+            states: States::default(),
             stopping: CancellationToken::new(),
             metrics: None,
             cut_off: AtomicBool::new(false),
@@ -49,11 +49,15 @@ impl Instance {
         self
     }
 
-    /// What is in progress has been named as cut off: from now on none of it is answered, and what can be stopped is.
+    /// What is in progress is cut off: from now on none of it is answered.
     pub(crate) fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Release);
+    }
+
+    /// Tells the code that waits for it that everything has been cut off. That code may be the user's, so this is not for
+    /// the front.
+    pub(crate) fn tell_cut_off(&self) {
         self.cut.cancel();
-        self.tracker.abort_all();
     }
 
     /// Completes when everything has been cut off.

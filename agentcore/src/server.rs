@@ -8,7 +8,8 @@
 //!                         ├─ dev ── the dev page, where it is on           (answered here)
 //!                         ├─ connections: given up when they idle, asked to finish at the end
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
-//!                         └─ stalls, old_tasks            (look after the workers)
+//!                         ├─ stalls, old_tasks            (look after the workers)
+//!                         └─ offload ── a thread for drops (what is the user's is not dropped here)
 //! ```
 
 mod accept;
@@ -29,6 +30,7 @@ mod invocations;
 mod lifecycle;
 mod link;
 mod metrics;
+mod offload;
 mod old_tasks;
 mod ping;
 mod request_body;

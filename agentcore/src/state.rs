@@ -1,10 +1,9 @@
 //! Shared state: what start hooks return, and handlers take as [`State`].
 
 use std::any::{Any, TypeId, type_name};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::extract::{FromInvocation, Invocation, Requirements};
 use crate::response::Response;
@@ -62,8 +61,8 @@ impl<S: Send + Sync + 'static> FromInvocation for State<S> {
     type Rejection = Response;
 
     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Response> {
-        let states = invocation.scope().instance().states.get();
-        states.and_then(States::find).map(Self).ok_or_else(|| {
+        let state = invocation.scope().instance().states.find();
+        state.map(Self).ok_or_else(|| {
             // A start checks what the entrypoint asks for; an extractor that forgot to name it in `requires` comes here.
             Response::error(format!("no state of type `{}`", type_name::<S>())).with_status(500)
         })
@@ -76,7 +75,7 @@ impl<S: Send + Sync + 'static> FromInvocation for State<S> {
 
 /// One value that a start hook returned, of any type; nothing when it returned `()`.
 #[derive(Default)]
-pub struct StateSlot(Option<(TypeId, Arc<dyn Any + Send + Sync>)>);
+pub struct StateSlot(Option<Shared>);
 
 impl StateSlot {
     /// Nothing to share.
@@ -88,7 +87,11 @@ impl StateSlot {
     /// A value to share.
     #[must_use]
     pub fn new<S: Send + Sync + 'static>(value: S) -> Self {
-        Self(Some((TypeId::of::<S>(), Arc::new(value))))
+        Self(Some(Shared {
+            id: TypeId::of::<S>(),
+            type_name: type_name::<S>(),
+            value: Arc::new(value),
+        }))
     }
 }
 
@@ -98,26 +101,50 @@ impl fmt::Debug for StateSlot {
     }
 }
 
-/// All shared values of an app, by type.
+/// A shared value, with its type.
+pub(crate) struct Shared {
+    id: TypeId,
+    type_name: &'static str,
+    value: Arc<dyn Any + Send + Sync>,
+}
+
+impl Shared {
+    /// What a log calls it.
+    pub(crate) fn name(&self) -> String {
+        format!("state `{}`", self.type_name)
+    }
+}
+
+/// All shared values of an app, in the order in which they were made.
 ///
-/// Not a `HashMap`: it would take its seed at start, and every session restored from a snapshot would share it.
+/// Behind a lock, since they come one by one, from the workers, and are taken out at the end, while the server still answers
+/// pings. The front never takes the lock, and nobody drops a value under it.
 #[derive(Default)]
-pub(crate) struct States(BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub(crate) struct States(RwLock<Vec<Shared>>);
 
 impl States {
-    pub(crate) fn insert(&mut self, slot: StateSlot) {
-        self.0.extend(slot.0);
+    pub(crate) fn insert(&self, slot: StateSlot) {
+        let mut states = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        states.extend(slot.0);
+    }
+
+    /// Takes all values out, the one that was made last first: it may need those that were there before it.
+    pub(crate) fn take(&self) -> Vec<Shared> {
+        let mut states = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = std::mem::take(&mut *states);
+        taken.reverse();
+        taken
     }
 
     fn find<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
-        Arc::clone(self.0.get(&TypeId::of::<S>())?).downcast().ok()
+        let states = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let state = states.iter().find(|state| state.id == TypeId::of::<S>())?;
+        Arc::clone(&state.value).downcast().ok()
     }
 }
 
 impl fmt::Debug for States {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("States")
-            .field("count", &self.0.len())
-            .finish()
+        f.debug_struct("States").finish_non_exhaustive()
     }
 }

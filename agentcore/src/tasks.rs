@@ -7,11 +7,13 @@
 mod guard;
 mod in_progress;
 mod info;
+mod names;
 mod status;
 mod sync;
 mod table;
 mod timeout;
 mod tracked;
+mod walk;
 
 #[cfg(test)]
 mod model;
@@ -19,7 +21,7 @@ mod model;
 mod tests;
 
 use std::borrow::Cow;
-use std::ops::Deref;
+use std::ops::{Deref, RangeBounds};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,19 +39,31 @@ pub(crate) use table::Table;
 pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
 use in_progress::InProgress;
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
+use names::Names;
 pub(crate) use status::StatusView;
 pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
 pub use tracked::tracked;
+use walk::Slices;
+pub(crate) use walk::{Oldest, walk};
 
 /// Of tasks that end for their age at once, so many are named. More would only fill the log.
 const MOST_NAMED: usize = 100;
 
+/// A task's name is kept up to so many bytes. It is shown wherever tasks are listed, and a list may be long.
+const LONGEST_NAME: usize = 256;
+
+/// Stands for the rest of a name.
+const CUT: &str = "…";
+
 /// Everything about one running task.
 struct Task {
     name: Cow<'static, str>,
+    /// Where the name is counted.
+    place: names::Place,
     started: Instant,
-    metadata: Option<Box<Value>>,
+    /// Shared, so that a list takes it along without copying it under a lock.
+    metadata: Option<Arc<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
     /// Below which it began.
@@ -62,6 +76,7 @@ struct Task {
 pub(crate) struct BusyTracker {
     in_progress: InProgress,
     tasks: Table<Task>,
+    names: Names,
     /// Told whenever the last activity ends.
     idle: Notify,
     /// Of background tasks that have ended.
@@ -75,6 +90,7 @@ impl BusyTracker {
         Self {
             in_progress: InProgress::new(unix_now()),
             tasks: Table::new(),
+            names: Names::new(),
             idle: Notify::new(),
             results: Results::default(),
             max_age: AtomicU64::new(0),
@@ -121,11 +137,13 @@ impl BusyTracker {
         scope: Option<&Arc<Scope>>,
     ) -> u64 {
         self.begin();
+        let name = shortened(name);
         let span = Span::task(&name);
         self.tasks.insert(Task {
+            place: self.names.begin(&name),
             name,
             started: Instant::now(),
-            metadata: metadata.map(Box::new),
+            metadata: metadata.map(Arc::new),
             abort: None,
             scope: scope.cloned(),
             span,
@@ -137,6 +155,7 @@ impl BusyTracker {
         let Some(task) = self.tasks.remove(ticket) else {
             return false;
         };
+        self.names.end(task.place);
         self.end();
         drop(task);
         true
@@ -201,18 +220,39 @@ impl BusyTracker {
             .flatten()
     }
 
-    /// Every task that runs, for the log: how old it is, what it is, and below what it began.
-    pub(crate) fn described(&self) -> Vec<(Duration, String, Option<Arc<Scope>>)> {
-        self.tasks.filter_map(|ticket, task| {
-            let what = format!("task `{}` {ticket}", task.name);
-            Some((task.started.elapsed(), what, task.scope.clone()))
-        })
+    /// Has `oldest` see every task that runs and `began` then, for the log: what it is, and below what it began. Ends those
+    /// that were spawned. For the front; see [`walk`].
+    pub(crate) async fn cut_off(
+        &self,
+        oldest: &mut Oldest<(String, Option<Arc<Scope>>)>,
+        began: impl RangeBounds<Instant>,
+    ) {
+        let mut slices = Slices::of(&self.tasks);
+        loop {
+            let mut aborts = Vec::new();
+            let read = |ticket: u64, task: &Task| {
+                if began.contains(&task.started) {
+                    oldest.see(task.started, || {
+                        (format!("task `{}` {ticket}", task.name), task.scope.clone())
+                    });
+                    aborts.extend(task.abort.clone());
+                }
+            };
+            let goes_on = slices.next(read).await;
+            // Not under the lock: this takes others, of the workers' runtime.
+            aborts.iter().for_each(AbortHandle::abort);
+            if !goes_on {
+                return;
+            }
+        }
     }
 
-    /// Ends all tasks that were spawned.
-    pub(crate) fn abort_all(&self) {
-        let aborts = self.tasks.filter_map(|_, task| task.abort.clone());
-        aborts.iter().for_each(AbortHandle::abort);
+    /// Whether a task runs that began at `since` or later. For the front; see [`walk`].
+    pub(crate) async fn has_later_than(&self, since: Instant) -> bool {
+        let mut found = false;
+        let read = |_, task: &Task| found |= task.started >= since;
+        walk(&self.tasks, read).await;
+        found
     }
 
     /// The name of a task that runs.
@@ -220,9 +260,9 @@ impl BusyTracker {
         self.tasks.with_value(ticket, |task| task.name.clone())
     }
 
-    /// Of every task that runs.
-    pub(crate) fn task_names(&self) -> Vec<Cow<'static, str>> {
-        self.tasks.filter_map(|_, task| Some(task.name.clone()))
+    /// How many tasks run under each name.
+    pub(crate) fn task_names(&self) -> Vec<(&str, u64)> {
+        self.names.list()
     }
 
     /// How old a task may become.
@@ -240,23 +280,32 @@ impl BusyTracker {
         self.max_age.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Ends the tasks that are older than `limit`, and by more than `slack`: they are aborted where that is possible, and
-    /// count no longer.
-    pub(crate) fn end_older_than(&self, limit: Duration, slack: Duration) {
-        let is_old = |task: &Task| task.started.elapsed() > limit + slack;
-        let old = self
-            .tasks
-            .filter_map(|ticket, task| is_old(task).then(|| (ticket, task.abort.clone())));
-        for (number, (ticket, abort)) in old.iter().enumerate() {
-            if number < MOST_NAMED {
-                self.end_by_age(*ticket, limit);
-            } else {
-                self.end_task(*ticket);
+    /// The tasks that are older than `age`. For the front; see [`walk`].
+    pub(crate) async fn older_than(&self, age: Duration) -> Vec<u64> {
+        let (now, mut old) = (Instant::now(), Vec::new());
+        let read = |ticket, task: &Task| {
+            if now.saturating_duration_since(task.started) > age {
+                old.push(ticket);
             }
-            abort.iter().for_each(AbortHandle::abort);
+        };
+        walk(&self.tasks, read).await;
+        old
+    }
+
+    /// Ends tasks that have become older than `limit`: they are aborted where that is possible, and count no longer. Drops
+    /// what belongs to them, so this is not for the front.
+    pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
+        for (number, &ticket) in tickets.iter().enumerate() {
+            let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
+            if number < MOST_NAMED {
+                self.end_by_age(ticket, limit);
+            } else {
+                self.end_task(ticket);
+            }
+            abort.flatten().inspect(AbortHandle::abort);
         }
-        if old.len() > MOST_NAMED {
-            let more = old.len() - MOST_NAMED;
+        if tickets.len() > MOST_NAMED {
+            let more = tickets.len() - MOST_NAMED;
             tracing::error!("{more} more tasks were cancelled for their age");
         }
     }
@@ -312,6 +361,17 @@ impl BusyTracker {
         self.in_progress.status.restamp(unix_now());
         self.tasks.begin_anew();
     }
+}
+
+/// `name`, with as much of it as is kept.
+fn shortened(name: Cow<'static, str>) -> Cow<'static, str> {
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let end = (0..=LONGEST_NAME - CUT.len())
+        .rev()
+        .find(|end| name.is_char_boundary(*end));
+    Cow::Owned(format!("{}{CUT}", &name[..end.unwrap_or(0)]))
 }
 
 /// Whole Unix seconds, as the platform wants them.

@@ -7,6 +7,8 @@ mod configuration;
 mod debug_actions;
 mod dev_page;
 mod drops;
+mod embedded;
+mod endings;
 mod entrypoints;
 mod faults;
 mod flags;

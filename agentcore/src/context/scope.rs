@@ -198,6 +198,11 @@ impl Scope {
         self.flight().observed.note(outcome, status);
     }
 
+    /// When it arrived.
+    pub(crate) fn began(&self) -> Instant {
+        self.flight().began
+    }
+
     /// How long ago it arrived.
     pub(crate) fn age(&self) -> Duration {
         self.flight().began.elapsed()

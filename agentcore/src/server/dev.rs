@@ -45,7 +45,10 @@ const PAGE: &str = include_str!("dev/page.html");
 /// Everything that the page asks for is below it.
 const PATHS: &str = "/_dev/";
 
-/// Of more tasks than these, the page says only how many there are.
+/// What the page asks for every second.
+const STATE: &str = "state";
+
+/// The page shows the oldest tasks, up to so many, and says how many more there are.
 const MOST_TASKS: usize = 100;
 
 /// What there is only while the dev page is on.
@@ -81,14 +84,13 @@ impl Dev {
         }
     }
 
-    /// The page, and the answers to what it asks.
+    /// The page, and the answers to what it asks, but for the state.
     fn route(&self, front: &Front, method: &Method, path: &str) -> Response {
         let reads = method == Method::GET || method == Method::HEAD;
         match path.strip_prefix(PATHS) {
-            None | Some("agent" | "state") if !reads => method_not_allowed("GET, HEAD"),
+            None | Some("agent" | STATE) if !reads => method_not_allowed("GET, HEAD"),
             None => page(),
             Some("agent") => json_now(self.agent.clone()),
-            Some("state") => json_now(self.state(front)),
             Some(other) => match other.strip_prefix("tasks/").map(str::parse) {
                 Some(Ok(id)) if method == Method::DELETE => cancel(front, id),
                 Some(Ok(_)) => method_not_allowed("DELETE"),
@@ -98,16 +100,17 @@ impl Dev {
     }
 
     /// What the page asks for every second.
-    fn state(&self, front: &Front) -> String {
+    async fn state(&self, front: &Front) -> String {
         let tracker = &front.instance.tracker;
+        let running = tracker.running(MOST_TASKS).await;
         let (status, stamp) = front.pinger.shown(tracker.status());
-        let running = tracker.running();
-        let tasks = running.iter().take(MOST_TASKS);
-        let tasks = tasks.map(|(id, name, age, cancellable)| {
+        let more = running.more();
+        let tasks = running.into_vec().into_iter();
+        let tasks = tasks.map(|(began, (id, name, cancellable))| {
             json!({
                 "id": id.to_string(),
                 "name": name.as_ref(),
-                "seconds": age.as_secs_f64(),
+                "seconds": began.elapsed().as_secs_f64(),
                 "cancellable": cancellable,
             })
         });
@@ -119,7 +122,7 @@ impl Dev {
             "in_progress": tracker.in_progress(),
             "history": self.history.show(),
             "tasks": tasks.collect::<Vec<_>>(),
-            "more_tasks": running.len().saturating_sub(MOST_TASKS),
+            "more_tasks": more,
             "invocations": self.recent.show(),
         });
         state.to_string()
@@ -153,7 +156,18 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     };
     let (path, method) = (request.uri().path(), request.method());
     let own = path == "/" || path.starts_with(PATHS);
-    let answer = match guard::refusal(&request, exchange.admission, own) {
+    let refusal = guard::refusal(&request, exchange.admission, own);
+    let reads = method == Method::GET || method == Method::HEAD;
+    if refusal.is_none() && reads && path.strip_prefix(PATHS) == Some(STATE) {
+        return Answer::later(async move {
+            let state = match &exchange.front.dev {
+                Some(dev) => json_now(dev.state(&exchange.front).await),
+                None => not_found(),
+            };
+            exchange.refuse(request, state)
+        });
+    }
+    let answer = match refusal {
         Some(why) => Some(forbidden(why)),
         None => own.then(|| dev.route(front, method, path)),
     };

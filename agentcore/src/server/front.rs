@@ -3,10 +3,10 @@
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::runtime::{Handle, Runtime};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::accept::accept_all;
 use super::admin;
@@ -15,9 +15,11 @@ use super::connections::Connections;
 #[cfg(feature = "dev-page")]
 use super::dev::{self, Dev};
 use super::handover::Handover;
-use super::lifecycle::{Phase, PhaseCell, Stop};
+use super::lifecycle::{Phase, PhaseCell, Stop, next_signal};
+use super::offload::{Drops, Owned, offload};
 use super::old_tasks;
 use super::ping::Pinger;
+use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
 use super::stalls;
 use super::wake::WakeQueue;
 use super::{Listeners, OnReady};
@@ -33,7 +35,6 @@ use crate::instance::Instance;
 use crate::layer::{Endpoint, Wrap};
 use crate::panics;
 use crate::platform::Signals;
-use crate::state::States;
 use crate::tasks::TrackerHandle;
 
 /// How long replies that are written may take to leave, once nothing produces any more.
@@ -41,6 +42,9 @@ pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// The same, when the grace is over already.
 const LAST_FLUSH: Duration = Duration::from_millis(200);
+
+/// How long drops may take when nothing is waited for any more. Nearly all take less, and need not be named.
+const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// What every connection shares.
 pub(super) struct Front {
@@ -66,51 +70,114 @@ pub(super) struct Front {
     #[cfg(feature = "dev-page")]
     pub(super) dev: Option<Dev>,
     clock: Mutex<RestoreDetector>,
+    /// Without one, everything is on the caller's runtime, and there is nothing to keep apart.
+    is_on_its_own_thread: bool,
 }
 
 /// Serves until stopped. Runs on the front's thread, and is all that runs there.
 pub(super) fn run(
     listeners: Listeners,
-    mut agent: Agent,
+    agent: Agent,
     settings: Settings,
     workers: Handle,
     stop: &Stop,
     on_ready: Option<OnReady>,
-    signals: bool,
+    with_signals: bool,
 ) -> Result<(), Error> {
     crate::log::never_wait();
     events::queue_here();
-    let io = |error: std::io::Error| {
-        Error::new(Kind::Io, format!("cannot serve: {error}")).with_source(error)
-    };
-    let states = std::mem::take(&mut agent.states);
     #[cfg(feature = "dev-page")]
     let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
     let front = Front::new(agent, settings, TrackerHandle::Process, workers);
     #[cfg(feature = "dev-page")]
     let front = front.with(dev);
-    let front = Arc::new(front);
-    let runtime = runtime(&front).map_err(io)?;
-    let result = runtime.block_on(async {
-        let listeners = listeners.registered().map_err(io)?;
-        let mut signals = if signals {
-            Some(Signals::new().map_err(io)?)
-        } else {
-            None
-        };
-        let mut requests = StopRequests {
-            signals: signals.as_mut(),
-            stop,
-        };
-        tokio::select! {
-            result = Arc::clone(&front).live(listeners, states, on_ready, &mut requests) => result,
-            () = stop.abandoned() => Ok(()),
+    let grace = front.settings.shutdown_grace;
+    let front = Arc::new(front.on_its_own_thread());
+    let mut requests = StopRequests {
+        signals: None,
+        stop,
+    };
+    let served = panics::guard(|| serve(&front, listeners, on_ready, with_signals, &mut requests));
+    let ended = match served {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => {
+            let problem = format!("cannot serve: {error}");
+            let error = Error::new(Kind::Io, problem).with_source(error);
+            Ended::early(Err(error), grace)
         }
+        Err(panic) => {
+            panic.log("the server's own thread");
+            let error = Error::new(Kind::Io, "the server's own thread panicked");
+            Ended::early(Err(error), grace)
+        }
+    };
+    // Everything that ran here has been dropped. What is left of the agent is the user's.
+    front.close();
+    release(front, ended, &mut requests)
+}
+
+/// Serves, and drops everything that ran on the front.
+fn serve(
+    front: &Arc<Front>,
+    listeners: Listeners,
+    on_ready: Option<OnReady>,
+    with_signals: bool,
+    requests: &mut StopRequests<'_>,
+) -> std::io::Result<Ended> {
+    let runtime = runtime(front)?;
+    let ended = runtime.block_on(async {
+        let listeners = listeners.registered()?;
+        if with_signals {
+            requests.signals = Some(Signals::new()?);
+        }
+        let stop = requests.stop;
+        let life = Arc::clone(front).live(listeners, on_ready, requests);
+        Ok(tokio::select! {
+            ended = life => ended,
+            () = stop.abandoned() => Ended::abandoned(),
+        })
     });
-    // Only now, when there is nothing left to answer: states and handlers are the user's, and so are their drops.
     panics::drop_caught(runtime, "a connection");
-    panics::drop_caught(front, "a part of the agent");
-    result
+    ended
+}
+
+/// Has the agent's handlers, layers and hooks dropped, on a thread of their own, and waits for it. A signal ends the wait.
+fn release(
+    front: Arc<Front>,
+    mut ended: Ended,
+    requests: &mut StopRequests<'_>,
+) -> Result<(), Error> {
+    let workers = front.workers.clone();
+    let what = "the agent's handlers, layers and hooks";
+    let mut drops = Drops::begin(&workers, what, move || {
+        vec![Owned {
+            name: what.to_owned(),
+            value: Box::new(front),
+        }]
+    });
+    if ended.is_abandoned {
+        return ended.into_result();
+    }
+    let until = ended.until.max(Instant::now() + AT_ONCE);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            tokio::select! {
+                () = drops.finished() => {}
+                () = sleep_until(until) => {}
+                name = next_signal(&mut requests.signals) => {
+                    said_again(name);
+                }
+                () = requests.stop.abandoned() => {}
+            }
+        }),
+        // No descriptors, perhaps. Then there are no signals either.
+        Err(error) => tracing::error!("cannot wait for the agent's end: {error}"),
+    }
+    ended.cut_off.name_all(drops.left());
+    ended.into_result()
 }
 
 /// The front's own runtime: one thread.
@@ -127,30 +194,17 @@ fn runtime(front: &Front) -> std::io::Result<Runtime> {
 
 /// The two ways in which a stop is asked for.
 struct StopRequests<'a> {
-    signals: Option<&'a mut Signals>,
+    /// `None` where they are left to the program.
+    signals: Option<Signals>,
     stop: &'a Stop,
 }
 
 impl StopRequests<'_> {
     /// Completes at the first request, with what it was.
     async fn first(&mut self) -> &'static str {
-        match &mut self.signals {
-            Some(signals) => tokio::select! {
-                name = signals.next() => name,
-                () = self.stop.drain_wanted() => "a request",
-            },
-            None => {
-                self.stop.drain_wanted().await;
-                "a request"
-            }
-        }
-    }
-
-    /// Completes at a signal; never where signals are left to the program.
-    async fn another_signal(&mut self) -> &'static str {
-        match &mut self.signals {
-            Some(signals) => signals.next().await,
-            None => std::future::pending().await,
+        tokio::select! {
+            name = next_signal(&mut self.signals) => name,
+            () = self.stop.drain_wanted() => "a request",
         }
     }
 }
@@ -158,16 +212,37 @@ impl StopRequests<'_> {
 /// How the server's life ended.
 struct Ended {
     result: Result<(), Error>,
+    cut_off: CutOff,
+    /// Until when drops are waited for.
+    until: Instant,
     /// How long replies that are on their way out are waited for.
     patience: Duration,
+    /// Nobody waits for the end.
+    is_abandoned: bool,
 }
 
 impl Ended {
-    fn at_once(result: Result<(), Error>) -> Self {
+    /// Before anything was served. Nothing but drops may take some of the grace.
+    fn early(result: Result<(), Error>, grace: Duration) -> Self {
         Self {
             result,
+            cut_off: CutOff::default(),
+            until: Instant::now() + grace.max(LEAST_FOR_DROPS),
             patience: Duration::ZERO,
+            is_abandoned: false,
         }
+    }
+
+    fn abandoned() -> Self {
+        Self {
+            is_abandoned: true,
+            ..Self::early(Ok(()), Duration::ZERO)
+        }
+    }
+
+    /// What `serve` returns. A start that failed says why; what was cut off after it is in the log.
+    fn into_result(self) -> Result<(), Error> {
+        self.result.and_then(|()| self.cut_off.into_result())
     }
 }
 
@@ -178,10 +253,12 @@ impl Front {
         tracker: TrackerHandle,
         workers: Handle,
     ) -> Self {
+        let states = std::mem::take(&mut agent.states);
         let layers = std::mem::take(&mut agent.layers);
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
-        let instance = Instance::new(tracker, concurrency).with_metrics(settings.metrics);
+        let mut instance = Instance::new(tracker, concurrency).with_metrics(settings.metrics);
+        instance.states = states;
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             has_layers: !layers.is_empty(),
@@ -200,7 +277,13 @@ impl Front {
             #[cfg(feature = "dev-page")]
             dev: None,
             clock: Mutex::new(RestoreDetector::new()),
+            is_on_its_own_thread: false,
         }
+    }
+
+    fn on_its_own_thread(mut self) -> Self {
+        self.is_on_its_own_thread = true;
+        self
     }
 
     #[cfg(feature = "dev-page")]
@@ -218,8 +301,8 @@ impl Front {
 
     /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
     /// that must not be as it was then. What it was `now`, for whoever has a use for it: clocks are not for nothing.
-    pub(super) fn notice_restore(&self) -> Instant {
-        let now = Instant::now();
+    pub(super) fn notice_restore(&self) -> StdInstant {
+        let now = StdInstant::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         if clock.restored(now) {
             tracing::info!(
@@ -230,14 +313,23 @@ impl Front {
         now
     }
 
+    /// Does `work` that may run the user's code, where that delays nothing.
+    pub(super) fn aside(&self, work: impl FnOnce() + Send + 'static) {
+        if self.is_on_its_own_thread {
+            // It is done whether or not somebody waits for it.
+            drop(offload(&self.workers, work));
+        } else {
+            work();
+        }
+    }
+
     /// The whole life of the server. Connections are accepted, and pings answered, all along.
     async fn live(
         self: Arc<Self>,
         listeners: Listeners<tokio::net::TcpListener>,
-        states: States,
         on_ready: Option<OnReady>,
         requests: &mut StopRequests<'_>,
-    ) -> Result<(), Error> {
+    ) -> Ended {
         self.begin();
         boxed::spawn(stalls::watch(Arc::clone(&self)));
         #[cfg(feature = "dev-page")]
@@ -251,38 +343,27 @@ impl Front {
             boxed::spawn(admin::serve(Arc::clone(&self), listener));
         }
         let life = async {
-            let ended = self.phases(states, on_ready, requests).await;
-            // What is left are replies on their way out, idle connections, and clients that do not read.
-            tokio::select! {
-                _ = timeout(ended.patience, self.connections.shutdown()) => {}
-                _ = requests.another_signal() => {}
-            }
-            ended.result
+            let mut ended = self.phases(on_ready, requests).await;
+            self.finish(&mut ended, &mut requests.signals).await;
+            ended
         };
         tokio::select! {
             never = accept_all(Arc::clone(&self), listeners.agent) => match never {},
-            result = life => result,
+            ended = life => ended,
         }
     }
 
     /// Starting, serving, draining.
-    async fn phases(
-        &self,
-        mut states: States,
-        on_ready: Option<OnReady>,
-        requests: &mut StopRequests<'_>,
-    ) -> Ended {
-        let started = tokio::select! {
-            started = self.start(&mut states) => started.map_err(Err),
+    async fn phases(&self, on_ready: Option<OnReady>, requests: &mut StopRequests<'_>) -> Ended {
+        let grace = self.settings.shutdown_grace;
+        tokio::select! {
+            started = self.start() => if let Err(error) = started {
+                return Ended::early(Err(error), grace);
+            },
             name = requests.first() => {
                 tracing::info!("{name} during the start: stopping");
-                Err(Ok(()))
+                return Ended::early(Ok(()), grace);
             }
-        };
-        // Kept in any case: this is not the place to drop any.
-        self.instance.states.get_or_init(|| states);
-        if let Err(result) = started {
-            return Ended::at_once(result);
         }
         self.begin_serving();
         if let Some(tell) = on_ready {
@@ -291,26 +372,55 @@ impl Front {
 
         let name = requests.first().await;
         self.phase.advance(Phase::Draining);
-        // On the workers: it calls the wakers of the user's futures.
         let instance = Arc::clone(&self.instance);
-        boxed::spawn_on(&self.workers, async move { instance.stopping.cancel() });
-        let grace = self.settings.shutdown_grace;
+        self.aside(move || instance.stopping.cancel());
         tracing::info!(
             "{name}: stopping; {} in progress, up to {} to finish",
             self.instance.tracker.in_progress(),
             humantime::format_duration(grace)
         );
-        tokio::select! {
-            result = self.drain(grace) => Ended {
+        let Drained {
+            cut_off,
+            until,
+            is_over,
+        } = self.drain(grace, &mut requests.signals).await;
+        Ended {
+            result: Ok(()),
+            until,
+            patience: match (is_over, cut_off.is_empty()) {
+                (true, _) => Duration::ZERO,
+                (false, true) => FLUSH,
                 // What has been named as cut off is: it gets no second grace.
-                patience: if result.is_ok() { FLUSH } else { LAST_FLUSH },
-                result,
+                (false, false) => LAST_FLUSH,
             },
-            name = requests.another_signal() => {
-                tracing::error!("{name} again: stopping at once");
-                Ended::at_once(self.report_cut_off())
+            cut_off,
+            is_abandoned: false,
+        }
+    }
+
+    /// Drops the states, and meanwhile lets replies leave. What is left then are idle connections, and clients that do not
+    /// read.
+    async fn finish(&self, ended: &mut Ended, signals: &mut Option<Signals>) {
+        let until = ended.until.max(Instant::now() + AT_ONCE);
+        let instance = Arc::clone(&self.instance);
+        let mut drops = Drops::begin(&self.workers, "the agent's states", move || {
+            let states = instance.states.take().into_iter();
+            states.map(Owned::from).collect()
+        });
+        let both = async {
+            let _ = tokio::join!(
+                timeout(ended.patience, self.connections.shutdown()),
+                timeout_at(until, drops.finished()),
+            );
+        };
+        tokio::select! {
+            () = both => {}
+            name = next_signal(signals) => {
+                said_again(name);
+                ended.until = Instant::now();
             }
         }
+        ended.cut_off.name_all(drops.left());
     }
 
     /// The layers, once.
@@ -320,21 +430,26 @@ impl Front {
     }
 
     /// Runs the user's code that comes before the first request.
-    pub(super) async fn start(&self, states: &mut States) -> Result<(), Error> {
+    pub(super) async fn start(&self) -> Result<(), Error> {
         self.build_layers().await?;
-        self.run_start_hooks(states).await
+        self.run_start_hooks().await
     }
 
     pub(super) fn begin_serving(&self) {
         self.phase.advance(Phase::Serving);
     }
+
+    /// Ends what goes on all along.
+    fn close(&self) {
+        self.handover.close();
+        self.wakes.close();
+        self.connections.close();
+    }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.handover.close();
-        self.wakes.close();
-        self.connections.close();
+        self.close();
     }
 }
 

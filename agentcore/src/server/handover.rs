@@ -67,9 +67,11 @@ impl Handover {
         }
     }
 
-    /// Nothing comes any more. What is there already is started.
+    /// Nothing comes any more. What is on its way to the workers is started.
     pub(super) fn close(&self) {
         self.collected.close();
+        // The task that would pass the end on is gone when the front's runtime is.
+        self.sent.close();
     }
 
     /// On the front, behind everything that is ready when the first request of a round comes.

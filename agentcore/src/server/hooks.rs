@@ -1,18 +1,23 @@
 //! Hooks: the user's code at both ends of the server's life, run on the workers.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::front::{AbortOnDrop, Front};
-use crate::agent::Callback;
+use super::lifecycle::next_signal;
+use super::shutdown::{CutOff, said_again};
+use super::stalls::whole_milliseconds;
 use crate::boxed;
 use crate::context::{Kind as ScopeKind, Scope};
 use crate::drops::DropOnWorkers;
-use crate::error::{Error, Kind, with_causes};
+use crate::error::{BoxError, Error, Kind, with_causes};
 use crate::layer::Endpoint;
 use crate::panics;
-use crate::state::States;
+use crate::platform::Signals;
+use crate::registry::Meta;
 
 impl Front {
     /// Builds the layers on the workers: a layer is the user's code, and some start tasks.
@@ -36,8 +41,9 @@ impl Front {
         Ok(())
     }
 
-    /// Runs the start hooks, one after the other, on the workers.
-    pub(super) async fn run_start_hooks(&self, states: &mut States) -> Result<(), Error> {
+    /// Runs the start hooks, one after the other, on the workers. What they make goes to the other states there: it never
+    /// comes to the front, which might have to drop it.
+    pub(super) async fn run_start_hooks(&self) -> Result<(), Error> {
         for hook in &self.agent.start_hooks {
             let failed = |why: String| {
                 Error::new(
@@ -45,8 +51,13 @@ impl Front {
                     format!("start hook {} {why}", hook.callback.meta),
                 )
             };
-            let run = self.on_workers(&hook.callback);
-            let made = match hook.timeout {
+            let call = Arc::clone(&hook.callback.call);
+            let instance = Arc::clone(&self.instance);
+            let run = self.on_workers(hook.callback.meta, async move {
+                instance.states.insert(call().await?);
+                Ok(())
+            });
+            let ended = match hook.timeout {
                 None => run.await,
                 Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
                     Err(format!(
@@ -55,31 +66,60 @@ impl Front {
                     ))
                 }),
             };
-            states.insert(made.map_err(failed)?);
+            ended.map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Runs the shutdown hooks, one after the other, until the time is over.
-    pub(super) async fn run_shutdown_hooks(&self, until: Instant) {
+    /// Runs the shutdown hooks, one after the other, until the time is over or a signal comes; none if it `is_over`
+    /// already. Names those that have not ended by then. Whether it is over.
+    pub(super) async fn run_shutdown_hooks(
+        &self,
+        until: Instant,
+        mut is_over: bool,
+        signals: &mut Option<Signals>,
+        cut_off: &mut CutOff,
+    ) -> bool {
         for hook in &self.agent.shutdown_hooks {
-            match timeout_at(until, self.on_workers(hook)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => tracing::error!("shutdown hook {} {why}", hook.meta),
-                Err(_) => tracing::error!("shutdown hook {} was cut off", hook.meta),
+            let began = Instant::now();
+            if is_over || began >= until {
+                cut_off.name(format!("shutdown hook {}, not called", hook.meta));
+                continue;
+            }
+            let call = Arc::clone(&hook.call);
+            let ended = tokio::select! {
+                ended = self.on_workers(hook.meta, async move { call().await }) => Some(ended),
+                () = sleep_until(until) => None,
+                name = next_signal(signals) => {
+                    is_over = said_again(name);
+                    None
+                }
+            };
+            match ended {
+                Some(Ok(())) => {}
+                Some(Err(why)) => tracing::error!("shutdown hook {} {why}", hook.meta),
+                None => {
+                    let age: Duration = whole_milliseconds(began.elapsed());
+                    let age = humantime::format_duration(age);
+                    cut_off.name(format!("shutdown hook {} after {age}", hook.meta));
+                }
             }
         }
+        is_over
     }
 
     /// Runs a hook on the workers; the error says how it ended.
-    async fn on_workers<T: Send + 'static>(&self, hook: &Callback<T>) -> Result<T, String> {
-        let (call, place) = (Arc::clone(&hook.call), hook.meta);
+    async fn on_workers(
+        &self,
+        place: Meta,
+        hook: impl Future<Output = Result<(), BoxError>> + Send + 'static,
+    ) -> Result<(), String> {
         let scope =
             Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
-        // Its text is read, and it is dropped, where it was made.
+        // Its error's text is read, and it is dropped, where it was made.
         let run = panics::catch(async move {
-            let done = call().await;
-            done.map_err(|error| format!("failed: {}", with_causes(&*error)))
+            hook.await
+                .map_err(|error| format!("failed: {}", with_causes(&*error)))
         });
         let run = boxed::spawn_within(&self.workers, scope, run);
         match self.wakes.batch(AbortOnDrop(run)).await {

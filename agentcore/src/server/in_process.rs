@@ -23,15 +23,13 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     /// Runs the start hooks.
-    pub(crate) async fn start(mut agent: Agent, settings: Settings) -> Result<Self, Error> {
-        let mut states = std::mem::take(&mut agent.states);
+    pub(crate) async fn start(agent: Agent, settings: Settings) -> Result<Self, Error> {
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
         front.begin();
         let link = Arc::new(Link::without_socket(front));
         let server = Self { link };
-        server.link.front.start(&mut states).await?;
-        server.link.front.instance.states.get_or_init(|| states);
+        server.link.front.start().await?;
         server.link.front.begin_serving();
         Ok(server)
     }
@@ -77,7 +75,8 @@ impl InProcess {
         let front = &self.link.front;
         front.phase.advance(Phase::Draining);
         front.instance.stopping.cancel();
-        front.drain(front.settings.shutdown_grace).await
+        let grace = front.settings.shutdown_grace;
+        front.drain(grace, &mut None).await.cut_off.into_result()
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::watch;
 
+use crate::platform::Signals;
+
 /// Where in its life the server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -83,5 +85,13 @@ impl Stop {
         // One receiver for all changes: a fresh one would see the last of them again and again.
         let mut wishes = self.0.clone();
         while wishes.changed().await.is_ok() {}
+    }
+}
+
+/// Completes at the next signal, with its name; never where signals are left to the program.
+pub(super) async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
 }

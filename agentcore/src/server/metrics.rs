@@ -1,7 +1,5 @@
 //! `GET /metrics`, where it is switched on: answered on the front, without waiting for anybody.
 
-use std::collections::BTreeMap;
-
 use http::{HeaderValue, header};
 
 use super::front::Front;
@@ -23,17 +21,10 @@ impl Front {
         };
         let tracker = &self.instance.tracker;
         let view = tracker.status();
-        let mut tasks: BTreeMap<_, u64> = BTreeMap::new();
-        for name in tracker.task_names() {
-            *tasks.entry(name).or_default() += 1;
-        }
         let text = metrics.render(Now {
             status: view.effective(),
             changed: view.stamp,
-            tasks: tasks
-                .into_iter()
-                .map(|(name, count)| (name.into_owned(), count))
-                .collect(),
+            tasks: tracker.task_names(),
             workers: self.workers.metrics().num_workers(),
         });
         let kind = HeaderValue::from_static(CONTENT_TYPE);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::front::Front;
+use super::offload::offload;
 
 /// How often the ages of tasks are looked at.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
@@ -17,10 +18,19 @@ const LONGEST_LOOK: Duration = Duration::from_secs(10);
 pub(super) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
     let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A little late, so that those come first.
+    let age = limit + looks.period();
     loop {
         looks.tick().await;
-        // A little late, so that those come first.
-        let slack = looks.period();
-        front.instance.tracker.end_older_than(limit, slack);
+        let old = front.instance.tracker.older_than(age).await;
+        if old.is_empty() {
+            continue;
+        }
+        let instance = Arc::clone(&front.instance);
+        // What belongs to a task is dropped with it.
+        let ended = offload(&front.workers, move || {
+            instance.tracker.end_old(&old, limit);
+        });
+        let _ = ended.await;
     }
 }

@@ -1,67 +1,187 @@
-//! The end: work in progress finishes, or is named as cut off.
+//! The stop: work in progress finishes, shutdown hooks run, and what does not fit into the time is named as cut off.
+//!
+//! ```text
+//! request to stop ─ work in progress ─ shutdown hooks ─ work that they began ─┬─ states are dropped ─┬─ the rest is dropped
+//!                                                                             └─ replies leave ──────┘
+//!                  └── the grace ───┘ └─ at least 2 s ────────────────────┘   └─ at least 2 s ──────────────────────────┘
+//! ```
+//!
+//! A signal on the way ends all that is still to come. Whatever is not finished is named, and makes the stop an error.
 
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::front::Front;
+use super::lifecycle::next_signal;
 use super::stalls::whole_milliseconds;
 use crate::context;
 use crate::error::{Error, Kind};
+use crate::platform::Signals;
+use crate::tasks::Oldest;
 
-/// What shutdown hooks get when the work in progress has used up the grace.
+/// What shutdown hooks, and the work that they begin, get when the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
+
+/// What the drops of states and of the other parts of the agent get when the grace has been used up.
+pub(super) const LEAST_FOR_DROPS: Duration = Duration::from_secs(2);
 
 /// What is cut off is named up to so many; beyond that a log would be lost rather than read.
 const MOST_NAMED: usize = 500;
 
-impl Front {
-    /// Lets work in progress finish within `grace`, then runs the shutdown hooks.
-    pub(super) async fn drain(&self, grace: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + grace;
-        let finished = match timeout_at(deadline, self.instance.tracker.idle()).await {
-            Ok(()) => Ok(()),
-            Err(_) => self.report_cut_off(),
-        };
-        let until = deadline.max(Instant::now() + LEAST_FOR_HOOKS);
-        self.run_shutdown_hooks(until).await;
-        finished
+/// So many of them are logged before the front looks after its connections.
+const NAMED_AT_A_TIME: usize = 16;
+
+/// How often is looked whether work that began behind the end of the grace is over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What has been cut off, as a person reads it.
+#[derive(Debug, Default)]
+pub(super) struct CutOff(Vec<String>);
+
+impl CutOff {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// Names everything that still runs, and ends it as far as possible; an error if anything does.
-    pub(super) fn report_cut_off(&self) -> Result<(), Error> {
-        let requests = self
-            .instance
-            .requests
-            .filter_map(|_, scope| Some((scope.age(), scope.to_string(), Some(Arc::clone(scope)))));
-        let tasks = self.instance.tracker.described();
-        let mut cut_off: Vec<_> = requests.into_iter().chain(tasks).collect();
-        if cut_off.is_empty() {
+    /// Names something, in the log and in the error.
+    pub(super) fn name(&mut self, what: String) {
+        tracing::error!("cut off: {what}");
+        self.0.push(what);
+    }
+
+    pub(super) fn name_all(&mut self, all: Vec<String>) {
+        all.into_iter().for_each(|what| self.name(what));
+    }
+
+    /// An error that names everything, if anything was cut off.
+    pub(super) fn into_result(self) -> Result<(), Error> {
+        if self.is_empty() {
             return Ok(());
         }
-        cut_off.sort_unstable_by(|(one, ..), (other, ..)| other.cmp(one));
-        let count = cut_off.len();
-        let mut lines: Vec<_> = cut_off
-            .into_iter()
-            .take(MOST_NAMED)
-            .map(|(age, what, scope)| {
-                let age = humantime::format_duration(whole_milliseconds(age));
-                let line = format!("{what} after {age}");
-                context::below(scope.as_ref(), || tracing::error!("cut off: {line}"));
-                line
-            })
-            .collect();
-        if count > lines.len() {
-            lines.push(format!("{} more", count - lines.len()));
-            tracing::error!("cut off: {} more", count - MOST_NAMED);
-        }
-        self.instance.cut_off();
-        self.connections.look_again();
         let problem = format!(
             "stopped before everything was finished; cut off: {}",
-            lines.join(", ")
+            self.0.join(", ")
         );
         Err(Error::new(Kind::CutOff, problem))
     }
+}
+
+/// How the first part of a stop ended.
+pub(super) struct Drained {
+    pub(super) cut_off: CutOff,
+    /// Until when the rest of the stop may take.
+    pub(super) until: Instant,
+    /// Nothing is waited for any more.
+    pub(super) is_over: bool,
+}
+
+impl Front {
+    /// Lets work in progress finish within `grace`, runs the shutdown hooks, and lets the work that they begin finish. A
+    /// signal ends it at once.
+    pub(super) async fn drain(&self, grace: Duration, signals: &mut Option<Signals>) -> Drained {
+        let deadline = Instant::now() + grace;
+        let mut cut_off = CutOff::default();
+        let tracker = &self.instance.tracker;
+        let (is_idle, mut is_over) = tokio::select! {
+            () = tracker.idle() => (true, false),
+            () = sleep_until(deadline) => (false, false),
+            name = next_signal(signals) => (false, said_again(name)),
+        };
+        let mut since = None;
+        if !is_idle {
+            let now = StdInstant::now();
+            self.cut_off(..now, &mut cut_off).await;
+            // What has been named is not waited for, nor named a second time.
+            since = (!cut_off.is_empty()).then_some(now);
+        }
+        let until = deadline.max(Instant::now() + LEAST_FOR_HOOKS);
+        is_over = self
+            .run_shutdown_hooks(until, is_over, signals, &mut cut_off)
+            .await;
+        if !is_over {
+            tokio::select! {
+                () = self.until_over(since) => {}
+                () = sleep_until(until) => {}
+                name = next_signal(signals) => is_over = said_again(name),
+            }
+        }
+        match since {
+            Some(since) => self.cut_off(since.., &mut cut_off).await,
+            None => self.cut_off(.., &mut cut_off).await,
+        }
+        let now = Instant::now();
+        Drained {
+            cut_off,
+            until: if is_over {
+                now
+            } else {
+                deadline.max(now + LEAST_FOR_DROPS)
+            },
+            is_over,
+        }
+    }
+
+    /// Completes when no work is in progress that began at `since` or later.
+    async fn until_over(&self, since: Option<StdInstant>) {
+        let tracker = &self.instance.tracker;
+        match since {
+            None => tracker.idle().await,
+            Some(since) => {
+                while tracker.has_later_than(since).await {
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Names everything that is in progress and `began` then, and ends it as far as possible.
+    async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
+        if self.instance.tracker.in_progress() == 0 {
+            return;
+        }
+        let now = StdInstant::now();
+        let mut oldest = Oldest::new(MOST_NAMED);
+        // In one step: what is in this list is answered by nothing but the word that it was cut off. Since the stop began,
+        // no more requests were let in.
+        if began.start_bound() == Bound::Unbounded {
+            self.instance.cut_off();
+            for scope in self
+                .instance
+                .requests
+                .filter_map(|_, scope| Some(Arc::clone(scope)))
+            {
+                oldest.see(scope.began(), || {
+                    (scope.to_string(), Some(Arc::clone(&scope)))
+                });
+            }
+            self.connections.look_again();
+        }
+        let instance = Arc::clone(&self.instance);
+        self.aside(move || instance.tell_cut_off());
+        self.instance.tracker.cut_off(&mut oldest, began).await;
+        let more = oldest.more();
+        for (number, (began, (what, scope))) in oldest.into_vec().into_iter().enumerate() {
+            let age = whole_milliseconds(now.saturating_duration_since(began));
+            let age = humantime::format_duration(age);
+            context::below(scope.as_ref(), || {
+                cut_off.name(format!("{what} after {age}"));
+            });
+            if number % NAMED_AT_A_TIME == NAMED_AT_A_TIME - 1 {
+                yield_now().await;
+            }
+        }
+        if more > 0 {
+            cut_off.name(format!("{more} more"));
+        }
+    }
+}
+
+/// Says that there will be no waiting any more, which is true.
+pub(super) fn said_again(name: &str) -> bool {
+    tracing::error!("{name} again: stopping at once");
+    true
 }

@@ -7,6 +7,8 @@ use serde_core::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
 use super::{BusyTracker, TaskId};
+#[cfg(feature = "dev-page")]
+use super::{Oldest, Task, walk};
 
 /// The tasks that run now, as [`async_task_info`] saw them.
 ///
@@ -63,14 +65,24 @@ impl Serialize for RunningJob {
 impl BusyTracker {
     pub(crate) fn info(&self) -> AsyncTaskInfo {
         let now = Instant::now();
-        let mut running_jobs = self.tasks.filter_map(|ticket, task| {
-            Some(RunningJob {
-                id: TaskId::new(ticket),
-                name: task.name.clone(),
-                duration: now.saturating_duration_since(task.started),
-                metadata: task.metadata.as_deref().cloned(),
-            })
+        let tasks = self.tasks.filter_map(|ticket, task| {
+            Some((
+                ticket,
+                task.name.clone(),
+                task.started,
+                task.metadata.clone(),
+            ))
         });
+        // Metadata may be large. It is copied here, where no lock is held.
+        let jobs = tasks
+            .into_iter()
+            .map(|(ticket, name, started, metadata)| RunningJob {
+                id: TaskId::new(ticket),
+                name,
+                duration: now.saturating_duration_since(started),
+                metadata: metadata.as_deref().cloned(),
+            });
+        let mut running_jobs: Vec<_> = jobs.collect();
         running_jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.duration));
         AsyncTaskInfo {
             active_count: running_jobs.len(),
@@ -79,19 +91,21 @@ impl BusyTracker {
     }
 }
 
-/// A task for the dev page: its id, its name, its age, and whether it could be cancelled.
+/// A task for the dev page: its id, its name, and whether it could be cancelled.
 #[cfg(feature = "dev-page")]
-pub(crate) type Running = (TaskId, Cow<'static, str>, Duration, bool);
+pub(crate) type Running = (TaskId, Cow<'static, str>, bool);
 
 #[cfg(feature = "dev-page")]
 impl BusyTracker {
-    /// The tasks, in no particular order. Without their metadata, which may be large.
-    pub(crate) fn running(&self) -> Vec<Running> {
-        self.tasks.filter_map(|ticket, task| {
-            let id = TaskId::new(ticket);
-            let age = task.started.elapsed();
-            Some((id, task.name.clone(), age, task.abort.is_some()))
-        })
+    /// The oldest tasks, up to `most`. Without their metadata, which may be large. For the front; see [`walk`].
+    pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {
+        let mut oldest = Oldest::new(most);
+        let read = |ticket, task: &Task| {
+            let make = || (TaskId::new(ticket), task.name.clone(), task.abort.is_some());
+            oldest.see(task.started, make);
+        };
+        walk(&self.tasks, read).await;
+        oldest
     }
 }
 

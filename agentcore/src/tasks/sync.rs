@@ -2,9 +2,9 @@
 //! `tests/loom.rs`).
 
 use std::cell::Cell;
-pub(super) use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+pub(super) use std::sync::{Mutex, MutexGuard};
 
 /// A number that another process, or another session restored from the same snapshot, would not draw.
 pub(super) fn random() -> u64 {

@@ -1,13 +1,15 @@
 //! The names, start times and metadata of living tasks.
 //!
-//! Sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet. A
-//! ticket is shard, slot and generation in one number: a slot is used again, a generation never is, so a stale ticket
+//! Sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet. The
+//! front never walks through all of them under a lock; see [`Table::try_show`]. A ticket is shard, slot and generation in one number: a slot is used again, a generation never is, so a stale ticket
 //! finds nothing instead of a stranger's task. Generations begin at a random number, drawn when the first value comes: a
 //! ticket from before a restart finds nothing either.
 
+use std::sync::{PoisonError, TryLockError};
+
 use slab::Slab;
 
-use super::sync::{Mutex, random, thread_number};
+use super::sync::{Mutex, MutexGuard, random, thread_number};
 
 const SHARD_BITS: u32 = 4;
 const SLOT_BITS: u32 = 24;
@@ -26,8 +28,21 @@ struct Shard<T>(Mutex<Slots<T>>);
 
 struct Slots<T> {
     slab: Slab<(u64, T)>,
+    /// Slots that have ever been in use: beyond them there is none.
+    used: usize,
     /// `None` before the first value.
     next_generation: Option<u64>,
+}
+
+/// Slots that are shown under one lock. The front walks through tables, and workers hold locks that it wants: neither may
+/// take long.
+const SLICE: usize = 256;
+
+/// Where a walk through a table has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Position {
+    shard: usize,
+    slot: usize,
 }
 
 impl<T> Table<T> {
@@ -36,30 +51,35 @@ impl<T> Table<T> {
             shards: std::array::from_fn(|_| {
                 Shard(Mutex::new(Slots {
                     slab: Slab::new(),
+                    used: 0,
                     next_generation: None,
                 }))
             }),
         }
     }
 
-    /// Puts `value` in, and returns its ticket.
+    /// Puts `value` in, and returns its ticket. Waits for no other thread, unless all shards are in use.
     ///
     /// # Panics
     ///
     /// When a shard holds 2²⁴ values.
     pub(crate) fn insert(&self, value: T) -> u64 {
-        let shard = thread_number() % SHARDS;
-        self.with(shard, |slots| {
-            let generation = slots
-                .next_generation
-                .unwrap_or_else(|| random() % GENERATIONS);
-            // 2³⁶ values per shard: at a million a second, nineteen hours. Around again it would take a stale ticket
-            // of exactly that age, in the same slot, to be mistaken.
-            slots.next_generation = Some((generation + 1) % GENERATIONS);
-            let slot = slots.slab.insert((generation, value)) as u64;
-            assert!(slot < 1 << SLOT_BITS, "too many tasks at once");
-            shard as u64 | slot << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS)
-        })
+        let own = thread_number() % SHARDS;
+        // A thread that was interrupted may hold the lock for long. Any other shard is as good.
+        let free = (0..SHARDS)
+            .map(|step| (own + step) % SHARDS)
+            .find_map(|shard| Some((shard, self.try_lock(shard)?)));
+        let (shard, mut slots) = free.unwrap_or_else(|| (own, self.lock(own)));
+        let generation = slots
+            .next_generation
+            .unwrap_or_else(|| random() % GENERATIONS);
+        // 2³⁶ values per shard: at a million a second, nineteen hours. Around again it would take a stale ticket
+        // of exactly that age, in the same slot, to be mistaken.
+        slots.next_generation = Some((generation + 1) % GENERATIONS);
+        let slot = slots.slab.insert((generation, value));
+        assert!(slot < 1 << SLOT_BITS, "too many tasks at once");
+        slots.used = slots.used.max(slot + 1);
+        ticket(shard, slot, generation)
     }
 
     /// Takes out what `ticket` was given for, unless it is gone already.
@@ -87,32 +107,79 @@ impl<T> Table<T> {
         }
     }
 
-    /// What `read` makes of the values, in no particular order.
-    pub(crate) fn filter_map<R>(&self, read: impl Fn(u64, &T) -> Option<R>) -> Vec<R> {
+    /// What `read` makes of the values, in no particular order. One that comes or goes meanwhile may be missed.
+    pub(crate) fn filter_map<R>(&self, mut read: impl FnMut(u64, &T) -> Option<R>) -> Vec<R> {
         let mut found = Vec::new();
-        for shard in 0..SHARDS {
-            self.with(shard, |slots| {
-                found.extend(slots.slab.iter().filter_map(|(slot, (generation, value))| {
-                    read(
-                        shard as u64
-                            | (slot as u64) << SHARD_BITS
-                            | generation << (SHARD_BITS + SLOT_BITS),
-                        value,
-                    )
-                }));
+        let mut position = Some(Position::default());
+        while let Some(at) = position {
+            let slots = self.lock(at.shard);
+            position = show(&slots, at, |ticket, value| {
+                found.extend(read(ticket, value));
             });
         }
         found
     }
 
-    fn with<R>(&self, shard: usize, work: impl FnOnce(&mut Slots<T>) -> R) -> R {
-        // No user code runs under the lock, and a slab that panicked half-way is still a slab.
-        let mut slots = self.shards[shard]
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        work(&mut slots)
+    /// Shows the next values to `read`, and returns where to go on; the position is `None` behind the last one. Fails,
+    /// having shown nothing, while another thread holds the lock.
+    pub(crate) fn try_show(
+        &self,
+        at: Position,
+        read: impl FnMut(u64, &T),
+    ) -> Result<Option<Position>, Locked> {
+        let slots = self.try_lock(at.shard).ok_or(Locked)?;
+        Ok(show(&slots, at, read))
     }
+
+    fn with<R>(&self, shard: usize, work: impl FnOnce(&mut Slots<T>) -> R) -> R {
+        work(&mut self.lock(shard))
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Slots<T>> {
+        // No user code runs under the lock, and a slab that panicked half-way is still a slab.
+        let slots = self.shards[shard].0.lock();
+        slots.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` while another thread holds the lock.
+    fn try_lock(&self, shard: usize) -> Option<MutexGuard<'_, Slots<T>>> {
+        match self.shards[shard].0.try_lock() {
+            Ok(slots) => Some(slots),
+            Err(TryLockError::Poisoned(slots)) => Some(slots.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Another thread holds the lock.
+#[derive(Debug)]
+pub(crate) struct Locked;
+
+/// Shows a slice of a shard to `read`, and returns what comes behind it.
+fn show<T>(
+    slots: &Slots<T>,
+    Position { shard, slot }: Position,
+    mut read: impl FnMut(u64, &T),
+) -> Option<Position> {
+    let end = slots.used.min(slot + SLICE);
+    for slot in slot..end {
+        if let Some((generation, value)) = slots.slab.get(slot) {
+            read(ticket(shard, slot, *generation), value);
+        }
+    }
+    let next = if end < slots.used {
+        Position { shard, slot: end }
+    } else {
+        Position {
+            shard: shard + 1,
+            slot: 0,
+        }
+    };
+    (next.shard < SHARDS).then_some(next)
+}
+
+fn ticket(shard: usize, slot: usize, generation: u64) -> u64 {
+    shard as u64 | (slot as u64) << SHARD_BITS | generation << (SHARD_BITS + SLOT_BITS)
 }
 
 fn split(ticket: u64) -> (usize, usize, u64) {

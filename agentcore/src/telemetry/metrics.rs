@@ -3,9 +3,7 @@
 //! Plain relaxed counters: nearly all of them are only ever raised by the front's thread, which accepts, reads and writes
 //! for everybody, so nobody competes for them. Off, there is no `Metrics`, and each event costs a look at that.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,9 +21,6 @@ pub(super) const BOUNDS: [f64; 18] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
     900.0, 3600.0, 28800.0,
 ];
-
-/// Names of tasks that are listed one by one. A program may make them up as it goes, and a scraper keeps each for ever.
-const MOST_NAMES: usize = 100;
 
 /// Goes up.
 #[derive(Debug, Default)]
@@ -82,7 +77,6 @@ pub(crate) struct Metrics {
     refused: [Counter; Refused::ALL.len()],
     pub(crate) stalls: Counter,
     pub(crate) full_stalls: Counter,
-    names: Names,
 }
 
 /// Why a request was not let in.
@@ -106,12 +100,12 @@ impl Refused {
 
 /// What is not counted but looked at, when somebody asks.
 #[derive(Debug)]
-pub(crate) struct Now {
+pub(crate) struct Now<'a> {
     pub(crate) status: PingStatus,
     /// Unix seconds of its last change.
     pub(crate) changed: u32,
-    /// Of every task that runs.
-    pub(crate) tasks: Vec<(String, u64)>,
+    /// How many tasks run under each name.
+    pub(crate) tasks: Vec<(&'a str, u64)>,
     pub(crate) workers: usize,
 }
 
@@ -131,7 +125,6 @@ impl Metrics {
             refused: Default::default(),
             stalls: Counter::default(),
             full_stalls: Counter::default(),
-            names: Names::default(),
         }
     }
 
@@ -177,7 +170,7 @@ impl Metrics {
     }
 
     /// All of it, in Prometheus' text format.
-    pub(crate) fn render(&self, now: Now) -> String {
+    pub(crate) fn render(&self, now: Now<'_>) -> String {
         let mut text = Text::default();
         text.gauge("agentcore_build_info", "The library's version.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -198,8 +191,8 @@ impl Metrics {
         )
         .sample(&[], now.changed);
         let mut tasks = text.gauge("agentcore_active_tasks", "Tasks that run, by name.");
-        for (name, count) in self.names.list(now.tasks) {
-            tasks.sample(&[("name", &name)], count);
+        for (name, count) in now.tasks {
+            tasks.sample(&[("name", name)], count);
         }
 
         text.gauge(
@@ -267,38 +260,11 @@ impl Metrics {
     }
 }
 
-/// The names that are listed, for as long as the process lives.
-#[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashSet<String>>);
-
-impl Names {
-    /// Those that have a place or still find one, the most frequent first, and all the others as one.
-    pub(super) fn list(&self, mut tasks: Vec<(String, u64)>) -> Vec<(String, u64)> {
-        tasks.sort_unstable_by(|(name, count), (other, others)| {
-            others.cmp(count).then_with(|| name.cmp(other))
-        });
-        let mut listed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut others = 0;
-        tasks.retain(|(name, count)| {
-            let has_place =
-                listed.contains(name) || listed.len() < MOST_NAMES && listed.insert(name.clone());
-            if !has_place {
-                others += count;
-            }
-            has_place
-        });
-        if others > 0 {
-            tasks.push(("(others)".to_owned(), others));
-        }
-        tasks
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn now(tasks: Vec<(String, u64)>) -> Now {
+    fn now(tasks: Vec<(&str, u64)>) -> Now<'_> {
         Now {
             status: PingStatus::HealthyBusy,
             changed: 1_795_353_188,
@@ -320,7 +286,7 @@ mod tests {
             Duration::from_secs(90_000),
         );
         metrics.refuse(Refused::Session);
-        let text = metrics.render(now(vec![("a \"b\"\n".to_owned(), 2)]));
+        let text = metrics.render(now(vec![("a \"b\"\n", 2)]));
         for line in [
             "agentcore_busy 1",
             "agentcore_status_changed_timestamp_seconds 1795353188",
@@ -339,22 +305,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
         }
-    }
-
-    #[test]
-    fn names_without_end_are_not_listed_without_end() {
-        let tasks = (0..1000)
-            .map(|number| (format!("job {number:04}"), 1))
-            .collect();
-        let names = Names::default();
-        let listed = names.list(tasks);
-        assert_eq!(listed.len(), MOST_NAMES + 1);
-        assert_eq!(listed[0].0, "job 0000");
-        assert_eq!(listed[MOST_NAMES], ("(others)".to_owned(), 900));
-        // Nor are new ones, one after the other.
-        let others = [("(others)".to_owned(), 7)];
-        assert_eq!(names.list(vec![("new".to_owned(), 7)]), others);
-        let known = vec![("job 0099".to_owned(), 1)];
-        assert_eq!(names.list(known.clone()), known);
     }
 }

@@ -1,6 +1,5 @@
 //! What is measured for OTLP. Spans tell the rest.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -10,7 +9,7 @@ use super::setup::Pipeline;
 use crate::context::Kind;
 use crate::tasks::TrackerHandle;
 use crate::telemetry::Outcome;
-use crate::telemetry::metrics::{BOUNDS, Names};
+use crate::telemetry::metrics::BOUNDS;
 
 #[derive(Debug)]
 pub(super) struct Instruments {
@@ -20,7 +19,6 @@ pub(super) struct Instruments {
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
-        let names = Names::default();
         let _ = meter
             .u64_observable_gauge("agentcore.busy")
             .with_description("Whether /ping says HealthyBusy.")
@@ -33,13 +31,10 @@ impl Instruments {
             .u64_observable_gauge("agentcore.active_tasks")
             .with_description("Tasks that run, by name.")
             .with_unit("{task}")
-            .with_callback(move |observer| {
-                let mut tasks: BTreeMap<_, u64> = BTreeMap::new();
-                for name in TrackerHandle::Process.task_names() {
-                    *tasks.entry(name.into_owned()).or_default() += 1;
-                }
-                for (name, count) in names.list(tasks.into_iter().collect()) {
-                    observer.observe(count, &[KeyValue::new("agentcore.task.name", name)]);
+            .with_callback(|observer| {
+                for (name, count) in TrackerHandle::Process.task_names() {
+                    let name = KeyValue::new("agentcore.task.name", name.to_owned());
+                    observer.observe(count, &[name]);
                 }
             })
             .build();

@@ -1,0 +1,158 @@
+//! Walks through all tasks or requests, on the front.
+//!
+//! There may be a million of them. The front answers pings between two slices of a walk, and it never waits for a lock that
+//! a worker holds: it comes back to that slice a moment later.
+
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use super::table::{Position, Table};
+
+/// When a slice is tried again whose lock a worker holds. A worker that was interrupted needs the processor to let go.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
+
+/// Shows all values to `read`, which runs under a lock. Values that come or go meanwhile may be missed.
+pub(crate) async fn walk<T>(table: &Table<T>, mut read: impl FnMut(u64, &T)) {
+    let mut slices = Slices::of(table);
+    while slices.next(&mut read).await {}
+}
+
+/// A walk, slice by slice.
+pub(super) struct Slices<'a, T> {
+    table: &'a Table<T>,
+    /// `None` behind the last one.
+    position: Option<Position>,
+}
+
+impl<'a, T> Slices<'a, T> {
+    pub(super) fn of(table: &'a Table<T>) -> Self {
+        Self {
+            table,
+            position: Some(Position::default()),
+        }
+    }
+
+    /// Shows the next slice to `read`, which runs under a lock, when everything that is ready has had its turn. False if
+    /// it was the last.
+    pub(super) async fn next(&mut self, mut read: impl FnMut(u64, &T)) -> bool {
+        yield_now().await;
+        while let Some(at) = self.position {
+            match self.table.try_show(at, &mut read) {
+                Ok(next) => {
+                    self.position = next;
+                    break;
+                }
+                Err(_) => sleep(TRY_AGAIN).await,
+            }
+        }
+        self.position.is_some()
+    }
+}
+
+/// The oldest of many things, up to a number of them, and how many there are in all.
+#[derive(Debug)]
+pub(crate) struct Oldest<T> {
+    most: usize,
+    count: usize,
+    /// The youngest on top.
+    kept: BinaryHeap<Kept<T>>,
+}
+
+#[derive(Debug)]
+struct Kept<T> {
+    began: Instant,
+    what: T,
+}
+
+impl<T> Oldest<T> {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            count: 0,
+            kept: BinaryHeap::new(),
+        }
+    }
+
+    /// Counts one more; `make` is called only if it is one of the oldest so far.
+    pub(crate) fn see(&mut self, began: Instant, make: impl FnOnce() -> T) {
+        self.count += 1;
+        if self.kept.len() == self.most {
+            match self.kept.peek() {
+                Some(youngest) if began < youngest.began => self.kept.pop(),
+                _ => return,
+            };
+        }
+        let what = make();
+        self.kept.push(Kept { began, what });
+    }
+
+    /// How many there are beyond those that are kept.
+    pub(crate) fn more(&self) -> usize {
+        self.count - self.kept.len()
+    }
+
+    /// The oldest first.
+    pub(crate) fn into_vec(self) -> Vec<(Instant, T)> {
+        let sorted = self.kept.into_sorted_vec();
+        sorted
+            .into_iter()
+            .map(|Kept { began, what }| (began, what))
+            .collect()
+    }
+}
+
+impl<T> Ord for Kept<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.began.cmp(&other.began)
+    }
+}
+
+impl<T> PartialOrd for Kept<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Kept<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.began == other.began
+    }
+}
+
+impl<T> Eq for Kept<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_are_kept_and_all_are_counted() {
+        let now = Instant::now();
+        let mut oldest = Oldest::new(3);
+        for second in [5, 2, 9, 1, 7, 4] {
+            oldest.see(now + Duration::from_secs(second), || second);
+        }
+        assert_eq!(oldest.more(), 3);
+        let kept: Vec<_> = oldest
+            .into_vec()
+            .into_iter()
+            .map(|(_, what)| what)
+            .collect();
+        assert_eq!(kept, [1, 2, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_sees_every_value_once() {
+        let table = Table::new();
+        for number in 0..1000 {
+            table.insert(number);
+        }
+        let mut seen = Vec::new();
+        walk(&table, |_, value| seen.push(*value)).await;
+        seen.sort_unstable();
+        assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+    }
+}
