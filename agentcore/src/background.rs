@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::context::{spawn_in_scope, with_scope};
@@ -189,7 +188,7 @@ impl<T> TaskHandle<T> {
     /// Whether it has ended, in whatever way.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        lock(&self.outcome).result.is_some()
+        matches!(lock(&self.outcome).stage, Stage::Ended(_))
     }
 
     /// Ends the task at its next await; nothing happens if it has ended.
@@ -199,17 +198,17 @@ impl<T> TaskHandle<T> {
 
     /// Lets go of the task, and keeps its result for [`task_status`] to find, in a later invocation perhaps.
     ///
-    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB of JSON.
+    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text.
+    /// A result whose text alone is longer is not kept: its status is [`Unknown`](TaskStatus::Unknown). One that is nested
+    /// more than 127 levels deep is [`Failed`](TaskStatus::Failed) when it is asked for, since such JSON is not read.
     pub fn detach(self) -> TaskId
     where
         T: TaskResult,
     {
-        let mut outcome = lock(&self.outcome);
-        let keep: Keep<T> =
-            |result, id, tracker| tracker.results().keep(id, TaskStatus::of(result));
-        match outcome.result.take() {
-            Some(result) => keep(result, self.id, &self.tracker),
-            None => outcome.keep = Some(keep),
+        let keep: Keep<T> = |result, id, tracker| tracker.results().keep(id, result);
+        let ended = lock(&self.outcome).detach(keep);
+        if let Some(result) = ended {
+            keep(result, self.id, &self.tracker);
         }
         self.id
     }
@@ -222,21 +221,36 @@ impl<T> Future for TaskHandle<T> {
     ///
     /// When polled after it has completed.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Wakers are the caller's: they are cloned before the lock is taken, and dropped after it is released.
+        let waker = cx.waker().clone();
         let mut outcome = lock(&self.outcome);
-        assert!(
-            !outcome.taken,
-            "a `TaskHandle` was polled after it had completed"
-        );
-        match outcome.result.take() {
-            Some(result) => {
-                outcome.taken = true;
+        match std::mem::replace(&mut outcome.stage, Stage::Taken) {
+            Stage::Ended(result) => {
+                drop(outcome);
                 Poll::Ready(result)
             }
-            None => {
-                outcome.waker = Some(cx.waker().clone());
+            Stage::Taken => {
+                drop(outcome);
+                panic!("a `TaskHandle` was polled after it had completed");
+            }
+            not_yet => {
+                outcome.stage = not_yet;
+                let earlier = outcome.waker.replace(waker);
+                drop(outcome);
+                drop(earlier);
                 Poll::Pending
             }
         }
+    }
+}
+
+impl<T> Drop for TaskHandle<T> {
+    fn drop(&mut self) {
+        let mut outcome = lock(&self.outcome);
+        let (result, waker) = (outcome.abandon(), outcome.waker.take());
+        // Both are the user's, and dropped without the lock.
+        drop(outcome);
+        drop((result, waker));
     }
 }
 
@@ -353,22 +367,65 @@ pub fn cancel_task(id: TaskId) -> bool {
 /// Stores a result that nobody awaits.
 type Keep<T> = fn(Result<T, TaskError>, TaskId, &TrackerHandle);
 
-/// Where a task leaves its result.
+/// What a task and its handle share.
 struct Outcome<T> {
-    result: Option<Result<T, TaskError>>,
-    taken: bool,
+    stage: Stage<T>,
+    /// The one that awaits the handle.
     waker: Option<Waker>,
-    /// Set when the handle was detached while the task ran.
-    keep: Option<Keep<T>>,
+}
+
+/// How far the task is, and what its result is for.
+enum Stage<T> {
+    /// It runs, and there is a handle.
+    Awaited,
+    /// It runs, and its handle is gone: its result is dropped, as a part of the task.
+    Abandoned,
+    /// It runs, and its result is to be kept.
+    Detached(Keep<T>),
+    /// It has ended, and its guard is being dropped: the handle shows the result once the agent no longer counts the task.
+    Ending(Result<T, TaskError>),
+    Ended(Result<T, TaskError>),
+    /// The result is elsewhere.
+    Taken,
 }
 
 impl<T> Default for Outcome<T> {
     fn default() -> Self {
         Self {
-            result: None,
-            taken: false,
+            stage: Stage::Awaited,
             waker: None,
-            keep: None,
+        }
+    }
+}
+
+impl<T> Outcome<T> {
+    /// Lets go of the handle. The result, if there is one, is the caller's to keep.
+    fn detach(&mut self, keep: Keep<T>) -> Option<Result<T, TaskError>> {
+        match std::mem::replace(&mut self.stage, Stage::Taken) {
+            Stage::Ending(result) | Stage::Ended(result) => Some(result),
+            Stage::Awaited => {
+                self.stage = Stage::Detached(keep);
+                None
+            }
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Lets go of the handle. The result, if there is one, is the caller's to drop.
+    fn abandon(&mut self) -> Option<Result<T, TaskError>> {
+        match std::mem::replace(&mut self.stage, Stage::Taken) {
+            Stage::Ending(result) | Stage::Ended(result) => Some(result),
+            Stage::Awaited => {
+                self.stage = Stage::Abandoned;
+                None
+            }
+            other => {
+                self.stage = other;
+                None
+            }
         }
     }
 }
@@ -391,6 +448,8 @@ impl<T> Finish<T> {
         self.leave(result);
     }
 
+    /// Ends the task. The drop of the guard ends spans, and the drop of a result is the user's code, so neither happens
+    /// under the lock.
     fn leave(&mut self, result: Result<T, TaskError>) {
         let Some(guard) = self.guard.take() else {
             return;
@@ -403,23 +462,40 @@ impl<T> Finish<T> {
             });
         }
         let mut outcome = lock(&self.outcome);
-        match outcome.keep {
-            // Whoever asks for it finds it running or ended, and never unknown in between.
-            Some(keep) => {
+        match std::mem::replace(&mut outcome.stage, Stage::Taken) {
+            // The result is there before the task leaves the list, so that its status is never unknown in between.
+            Stage::Detached(keep) => {
                 drop(outcome);
                 keep(result, self.id, &self.tracker);
                 drop(guard);
             }
-            // Whoever awaits it finds it over, and the agent idle if it was the last.
-            None => {
-                drop(guard);
-                outcome.result = Some(result);
-                let waker = outcome.waker.take();
+            // Nothing shows the result: its drop is the last that the task does.
+            Stage::Abandoned => {
                 drop(outcome);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
+                panics::drop_caught(result, "the result of a task");
+                drop(guard);
             }
+            // The one that awaits the result finds the task over, and the agent idle if this was its last work.
+            _ => {
+                outcome.stage = Stage::Ending(result);
+                drop(outcome);
+                drop(guard);
+                self.show();
+            }
+        }
+    }
+
+    /// Shows the result to the handle, unless that has been let go of meanwhile.
+    fn show(&self) {
+        let mut outcome = lock(&self.outcome);
+        match std::mem::replace(&mut outcome.stage, Stage::Taken) {
+            Stage::Ending(result) => outcome.stage = Stage::Ended(result),
+            other => outcome.stage = other,
+        }
+        let waker = outcome.waker.take();
+        drop(outcome);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -429,9 +505,6 @@ impl<T> Drop for Finish<T> {
         self.leave(Err(TaskError::Cancelled));
     }
 }
-
-/// How JSON says it: the value, or the error's text.
-pub(crate) type Finished = Result<Value, String>;
 
 #[cfg(test)]
 mod tests {
@@ -463,5 +536,37 @@ mod tests {
         let task = TaskBuilder::new("full of what it holds").spawn(Full(Some(sender)));
         task.await.unwrap();
         assert_eq!(counts.await, Ok(true));
+    }
+
+    /// A result that tells, when it is dropped, whether its task still counts.
+    struct Noisy(&'static str, Option<tokio::sync::oneshot::Sender<bool>>);
+
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            let runs = crate::async_task_info().running_jobs;
+            let counts = runs.iter().any(|job| job.name == self.0);
+            let _ = self.1.take().map(|told| told.send(counts));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_that_nobody_takes_is_dropped_as_a_part_of_the_task() {
+        let (sender, counts) = tokio::sync::oneshot::channel();
+        let result = Noisy("nobody", Some(sender));
+        drop(TaskBuilder::new("nobody").spawn(async move { result }));
+        assert_eq!(counts.await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_result_that_is_awaited_belongs_to_its_handle() {
+        let (sender, mut counts) = tokio::sync::oneshot::channel();
+        let result = Noisy("handle", Some(sender));
+        let task = TaskBuilder::new("handle").spawn(async move { result });
+        while !task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(counts.try_recv().is_err(), "it is kept for the handle");
+        drop(task);
+        assert_eq!(counts.await, Ok(false));
     }
 }

@@ -1,6 +1,7 @@
 //! Real servers, spoken to over real sockets.
 
 mod both;
+mod bounds;
 mod browser;
 mod cancellation;
 mod configuration;

@@ -1,20 +1,29 @@
-//! Results of finished tasks, kept for whoever asks later; bounded in number, age and size.
+//! Results of finished tasks, kept for a later [`task_status`](super::task_status).
+//!
+//! A result is kept as JSON text and parsed when it is found. A [`Value`] takes up to a hundred times the memory of its
+//! text, so a bound on the text would not be a bound on the memory.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::{Finished, TaskError};
+use super::TaskError;
 use crate::error::BoxError;
 use crate::panics;
 use crate::response::Json;
 use crate::tasks::TaskId;
 
+/// How many results are kept.
 const MOST: usize = 1024;
+
+/// How long a result is kept.
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How many bytes of text all kept results have together.
 const MOST_BYTES: usize = 16 << 20;
 
 /// How a task is doing, or how it ended.
@@ -33,7 +42,7 @@ const MOST_BYTES: usize = 16 << 20;
 pub enum TaskStatus {
     /// It runs.
     Running,
-    /// It ended, with this value.
+    /// It ended, with this value. The value is parsed from the text that is kept, and may take a hundred times its memory.
     Completed(Value),
     /// It returned an error, with this text, or panicked.
     Failed(String),
@@ -43,34 +52,6 @@ pub enum TaskStatus {
     TimedOut,
     /// There is no such task; or there was, and its result was not kept or no longer is.
     Unknown,
-}
-
-impl TaskStatus {
-    pub(super) fn of<T: TaskResult>(result: Result<T, TaskError>) -> Self {
-        match result {
-            // Serialising is the user's code, and this is no place to end by a panic in it.
-            Ok(value) => match panics::guard(|| value.into_json()) {
-                Ok(Ok(value)) => Self::Completed(value),
-                Ok(Err(error)) => Self::Failed(error),
-                Err(panic) => {
-                    panic.log("serialising a task's result");
-                    Self::Failed(TaskError::Panicked.to_string())
-                }
-            },
-            Err(TaskError::Cancelled) => Self::Cancelled,
-            Err(TaskError::TimedOut(_)) => Self::TimedOut,
-            Err(error @ TaskError::Panicked) => Self::Failed(error.to_string()),
-        }
-    }
-
-    /// The size of what it carries, as JSON. An estimate is enough.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Completed(value) => value.to_string().len(),
-            Self::Failed(error) => error.len(),
-            _ => 0,
-        }
-    }
 }
 
 impl Serialize for TaskStatus {
@@ -114,20 +95,55 @@ impl Serialize for TaskStatus {
     note = "end with a `Result<T, E>` of a `serde::Serialize` value and an error, or wrap the value in `agentcore::Json`"
 )]
 pub trait TaskResult {
-    /// The value as JSON, or the error's text.
+    /// The value as JSON text, or the error's text.
     #[doc(hidden)]
     fn into_json(self) -> Finished;
 }
 
+/// What a task leaves to be kept.
+pub(super) type Finished = Result<String, NotKept>;
+
+/// Why there is no JSON text.
+#[derive(Debug)]
+pub enum NotKept {
+    /// The task returned an error with this text, or its value cannot be serialised.
+    Failed(String),
+    /// The text is longer than all results may be together.
+    TooLong,
+}
+
+/// A buffer that refuses more than [`MOST_BYTES`], so that a text which is not going to be kept is not made whole first.
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > MOST_BYTES - self.0.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn to_json<T: serde_core::Serialize>(value: &T) -> Finished {
-    serde_json::to_value(value).map_err(|error| error.to_string())
+    let mut text = Text::default();
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => String::from_utf8(text.0).map_err(|error| NotKept::Failed(error.to_string())),
+        Err(error) if error.is_io() => Err(NotKept::TooLong),
+        Err(error) => Err(NotKept::Failed(error.to_string())),
+    }
 }
 
 impl<T: serde_core::Serialize, E: Into<BoxError>> TaskResult for Result<T, E> {
     fn into_json(self) -> Finished {
         match self {
             Ok(value) => to_json(&value),
-            Err(error) => Err(error.into().to_string()),
+            Err(error) => Err(NotKept::Failed(error.into().to_string())),
         }
     }
 }
@@ -174,38 +190,97 @@ plain_results!(
     f64
 );
 
+/// The end of a task, as it is kept.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The value, as JSON text.
+    Completed(Arc<str>),
+    /// The error's text.
+    Failed(Arc<str>),
+    Cancelled,
+    TimedOut,
+}
+
+impl End {
+    /// How a task with this result ended; `None` if its text is too long to be kept.
+    pub(super) fn of<T: TaskResult>(result: Result<T, TaskError>) -> Option<Self> {
+        let end = match result {
+            // Serialising, and dropping the value behind it, runs the user's code, which may panic.
+            Ok(value) => match panics::guard(|| value.into_json()) {
+                Ok(Ok(text)) => Self::Completed(text.into()),
+                Ok(Err(NotKept::Failed(error))) => Self::Failed(error.into()),
+                Ok(Err(NotKept::TooLong)) => return None,
+                Err(panic) => {
+                    panic.log("serialising a task's result");
+                    Self::Failed(TaskError::Panicked.to_string().into())
+                }
+            },
+            Err(TaskError::Cancelled) => Self::Cancelled,
+            Err(TaskError::TimedOut(_)) => Self::TimedOut,
+            Err(error @ TaskError::Panicked) => Self::Failed(error.to_string().into()),
+        };
+        Some(end)
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Completed(text) | Self::Failed(text) => text.len(),
+            Self::Cancelled | Self::TimedOut => 0,
+        }
+    }
+
+    fn share(&self) -> Self {
+        match self {
+            Self::Completed(text) => Self::Completed(Arc::clone(text)),
+            Self::Failed(text) => Self::Failed(Arc::clone(text)),
+            Self::Cancelled => Self::Cancelled,
+            Self::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+impl From<End> for TaskStatus {
+    fn from(end: End) -> Self {
+        match end {
+            // It cannot be read back if it is nested more deeply than JSON is read.
+            End::Completed(text) => match serde_json::from_str(&text) {
+                Ok(value) => Self::Completed(value),
+                Err(error) => Self::Failed(format!("the result cannot be read back: {error}")),
+            },
+            End::Failed(text) => Self::Failed(text.as_ref().to_owned()),
+            End::Cancelled => Self::Cancelled,
+            End::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 struct Kept {
     id: TaskId,
     at: Instant,
-    bytes: usize,
-    status: TaskStatus,
+    end: End,
 }
 
-/// The results, the oldest first.
+/// The results, the oldest first. What they hold is text, so that dropping one runs nothing of the user's.
 #[derive(Default)]
 pub(crate) struct Results(Mutex<VecDeque<Kept>>);
 
 impl Results {
-    pub(super) fn keep(&self, id: TaskId, status: TaskStatus) {
-        self.keep_at(id, status, Instant::now());
+    pub(super) fn keep<T: TaskResult>(&self, id: TaskId, result: Result<T, TaskError>) {
+        if let Some(end) = End::of(result) {
+            self.keep_at(id, end, Instant::now());
+        }
     }
 
-    fn keep_at(&self, id: TaskId, status: TaskStatus, at: Instant) {
-        let bytes = status.bytes();
+    fn keep_at(&self, id: TaskId, end: End, at: Instant) {
         let mut kept = self.lock();
-        kept.push_back(Kept {
-            id,
-            at,
-            bytes,
-            status,
-        });
-        let mut total: usize = kept.iter().map(|kept| kept.bytes).sum();
+        kept.push_back(Kept { id, at, end });
+        let mut total: usize = kept.iter().map(|kept| kept.end.bytes()).sum();
         while let Some(oldest) = kept.front() {
             let is_old = at.saturating_duration_since(oldest.at) > LONGEST;
             if !is_old && kept.len() <= MOST && total <= MOST_BYTES {
                 break;
             }
-            total -= oldest.bytes;
+            total -= oldest.end.bytes();
             kept.pop_front();
         }
     }
@@ -215,11 +290,15 @@ impl Results {
     }
 
     fn find_at(&self, id: TaskId, now: Instant) -> TaskStatus {
-        let kept = self.lock();
-        let found = kept.iter().rev().find(|kept| kept.id == id);
-        found
-            .filter(|kept| now.saturating_duration_since(kept.at) <= LONGEST)
-            .map_or(TaskStatus::Unknown, |kept| kept.status.clone())
+        let end = {
+            let kept = self.lock();
+            let found = kept.iter().rev().find(|kept| kept.id == id);
+            found
+                .filter(|kept| now.saturating_duration_since(kept.at) <= LONGEST)
+                .map(|kept| kept.end.share())
+        };
+        // Parsed without the lock: a large text takes milliseconds.
+        end.map_or(TaskStatus::Unknown, TaskStatus::from)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Kept>> {
@@ -243,11 +322,15 @@ mod tests {
         number.to_string().parse().unwrap()
     }
 
+    fn keep(results: &Results, number: u64, value: impl Into<Value>) {
+        results.keep(id(number), Ok(value.into()));
+    }
+
     #[test]
     fn the_oldest_go_first_when_there_are_too_many() {
         let results = Results::default();
         for number in 0..=MOST as u64 {
-            results.keep(id(number), TaskStatus::Completed(number.into()));
+            keep(&results, number, number);
         }
         assert_eq!(results.find(id(0)), TaskStatus::Unknown);
         assert_eq!(results.find(id(1)), TaskStatus::Completed(1.into()));
@@ -260,26 +343,51 @@ mod tests {
     #[test]
     fn large_results_push_others_out_and_a_huge_one_is_not_kept() {
         let results = Results::default();
-        let large = || TaskStatus::Completed("x".repeat(MOST_BYTES / 2).into());
-        results.keep(id(1), large());
-        results.keep(id(2), large());
+        let large = || "x".repeat(MOST_BYTES / 2);
+        keep(&results, 1, large());
+        keep(&results, 2, large());
         assert_eq!(results.find(id(1)), TaskStatus::Unknown);
         assert_ne!(results.find(id(2)), TaskStatus::Unknown);
-        results.keep(
-            id(3),
-            TaskStatus::Completed("x".repeat(MOST_BYTES + 1).into()),
-        );
+        keep(&results, 3, "x".repeat(MOST_BYTES + 1));
         assert_eq!(results.find(id(3)), TaskStatus::Unknown);
+        assert_ne!(results.find(id(2)), TaskStatus::Unknown);
     }
 
     #[test]
     fn an_old_result_is_forgotten() {
         let (results, now) = (Results::default(), Instant::now());
-        results.keep_at(id(1), TaskStatus::Cancelled, now);
+        results.keep_at(id(1), End::Cancelled, now);
         assert_eq!(results.find_at(id(1), now + LONGEST), TaskStatus::Cancelled);
         assert_eq!(
             results.find_at(id(1), now + LONGEST + Duration::from_secs(1)),
             TaskStatus::Unknown
         );
+    }
+
+    #[test]
+    fn every_end_is_found_as_it_was() {
+        let results = Results::default();
+        let value = serde_json::json!({ "a": [1, -2.5, "\u{1}\"", null, true] });
+        keep(&results, 1, value.clone());
+        let error = TaskError::Panicked;
+        results.keep::<Value>(id(2), Err(error.clone()));
+        results.keep(id(3), Ok(Err::<(), BoxError>("it is broken".into())));
+        assert_eq!(results.find(id(1)), TaskStatus::Completed(value));
+        assert_eq!(results.find(id(2)), TaskStatus::Failed(error.to_string()));
+        assert_eq!(
+            results.find(id(3)),
+            TaskStatus::Failed("it is broken".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_result_that_is_nested_too_deeply_says_so() {
+        let results = Results::default();
+        let deep = (0..200).fold(Value::Null, |inner, _| vec![inner].into());
+        keep(&results, 1, deep);
+        let TaskStatus::Failed(error) = results.find(id(1)) else {
+            panic!("it has been read back");
+        };
+        assert!(error.contains("recursion limit exceeded"), "{error}");
     }
 }
