@@ -50,8 +50,8 @@
 //! until its future has finished, failed, panicked, been aborted or dropped. There is nothing to reset by hand and no way
 //! to forget it.
 //!
-//! `time_of_last_update` is the second in which the status last changed. It never moves between changes: platforms
-//! read a stamp that moves on every ping as activity, and keep idle sessions for hours.
+//! `time_of_last_update` is the second in which the answered status last changed, whatever changed it. It never moves between
+//! changes: platforms read a stamp that moves on every ping as activity, and keep idle sessions for hours.
 //!
 //! # Without macros
 //!

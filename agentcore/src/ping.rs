@@ -74,7 +74,8 @@ impl<'de> Deserialize<'de> for PingStatus {
 
 /// What a custom ping handler may return: a [`PingStatus`], or a `Result` of one and any error.
 ///
-/// An error, like a panic or an answer that takes longer than 250 ms, leaves the automatic status standing.
+/// After an error, a panic or an answer that takes longer than 250 ms, the automatic status is answered. If it is another one
+/// than the answer before, `time_of_last_update` moves, once, as with every change.
 ///
 /// ```
 /// use agentcore::{BoxError, PingReply, PingStatus};

@@ -237,7 +237,8 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
             } else {
                 name
             };
-            tracing::error!(errorMessage = %error, "the stream failed: {}", with_causes(&*error));
+            let failure = with_causes(&*error);
+            tracing::error!(errorMessage = failure, "the stream failed: {failure}");
             context::note(Outcome::Error);
             Step::End(error_event(&error.to_string(), name))
         }

@@ -353,7 +353,7 @@ impl BusyTracker {
     }
 
     pub(crate) fn clear_custom(&self) {
-        self.in_progress.status.clear_custom();
+        self.in_progress.status.clear_custom(unix_now);
     }
 
     /// The process goes on as one of several sessions that were restored from the same snapshot.

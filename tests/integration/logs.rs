@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 
+#[cfg(target_os = "linux")]
+use crate::support::resident_kib;
 use crate::support::websocket::{FINAL, TEXT, handshake, masked};
-use crate::support::{Agent, Client, DEADLINE, is_waiting_for_room, ready_at, signal, wait_until};
+use crate::support::{Agent, Client, DEADLINE, is_waiting_for_room, post, ready_at, signal, wait_until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -115,12 +117,14 @@ fn what_the_library_says_about_a_request() {
     }
     let lines = lines(agent);
     for message in [
-        "entrypoint `handler` failed: it is broken",
+        "entrypoint `handler` failed",
         "entrypoint `handler` answered 418",
         "entrypoint `handler` panicked",
     ] {
         has_ids(line(&lines, message));
     }
+    let failed = line(&lines, "entrypoint `handler` failed");
+    assert_eq!(failed["errorMessage"], "it is broken");
     assert_eq!(
         line(&lines, "entrypoint `handler` panicked")["errorType"],
         "panic"
@@ -220,6 +224,63 @@ fn pings_are_not_logged_however_much_is() {
         lines.keys().all(|line| line.starts_with("SIGTERM")),
         "{lines:#?}"
     );
+}
+
+/// An agent whose log nobody reads beyond the first lines, with the pipe, and its address.
+fn unread(binary: &str) -> (Child, BufReader<ChildStderr>, SocketAddr) {
+    let mut child = Command::new(binary)
+        .env_clear()
+        .env("AGENTCORE_HOST", "127.0.0.1")
+        .env("AGENTCORE_PORT", "0")
+        .env("AGENTCORE_SHUTDOWN_GRACE", "300ms")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("an agent");
+    let mut log = BufReader::new(child.stderr.take().expect("a piped stderr"));
+    let mut ready = String::new();
+    log.read_line(&mut ready).expect("a line");
+    let (_, address) = ready.split_once("http://").expect("an address");
+    let end = |letter: char| letter != ':' && letter != '.' && !letter.is_ascii_digit();
+    let address = address.split(end).next().expect("an address");
+    (child, log, address.parse().expect("an address"))
+}
+
+/// The queue of the log is bounded in bytes. The error's text is what a client may have sent.
+#[cfg(target_os = "linux")]
+#[test]
+fn lines_that_nobody_reads_take_little_memory() {
+    let (mut child, log, address) = unread(env!("CARGO_BIN_EXE_bounds"));
+    let mut client = Client::connect(address);
+    let mut fail = || {
+        let event = json!({ "action": "fail", "bytes": 1_000_000 }).to_string();
+        client.write(&post(event.as_bytes()));
+        assert_eq!(client.next_reply().status, 500);
+    };
+    (0..3).for_each(|_| fail());
+    let before = resident_kib(child.id());
+    // Fewer lines than the queue has room for: nothing waits.
+    (0..40).for_each(|_| fail());
+    let grown = resident_kib(child.id()).saturating_sub(before);
+    // The texts are 40 MB, and were each in its line twice.
+    assert!(grown < 20 * 1024, "{grown} KiB");
+    child.kill().expect("a child that runs");
+    child.wait().expect("a child");
+    drop(log);
+}
+
+#[test]
+fn a_long_text_is_cut_in_its_line_and_stands_there_once() {
+    for format in ["json", "pretty"] {
+        let environment = [("AGENTCORE_LOG_FORMAT", format)];
+        let agent = Agent::start(env!("CARGO_BIN_EXE_bounds"), &environment);
+        agent.invoke(json!({ "action": "fail", "bytes": 1_000_000 }));
+        let line = agent.line_with("xxx");
+        assert!(line.len() < 70_000, "{} bytes", line.len());
+        assert!(line.contains("[cut: ") && line.contains("bytes]"));
+        assert_eq!(line.matches("`handler` failed").count(), 1);
+    }
 }
 
 /// Standard error is a connection here, since the kernel tells of one when its reader has no room. The log's queue is full

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::Agent;
+use crate::support::{Agent, unix_now};
 
 fn agent() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &[])
@@ -41,7 +41,7 @@ fn it_may_fall_back_to_the_automatic_status() {
 }
 
 #[test]
-fn its_failures_leave_the_automatic_status_and_the_stamp() {
+fn its_failures_leave_the_automatic_status_and_where_that_is_no_change_the_stamp() {
     for mode in ["error", "panic"] {
         let agent = agent();
         let before = agent.ping();
@@ -53,6 +53,27 @@ fn its_failures_leave_the_automatic_status_and_the_stamp() {
         agent.line_with("/ping reports the automatic status");
         agent.invoke(json!("task"));
         assert!(agent.ping().busy, "automatic");
+    }
+}
+
+/// Time is the subject: stamps are whole seconds.
+#[test]
+fn a_failure_that_changes_the_answer_moves_the_stamp_once() {
+    let agent = agent();
+    set(&agent, "busy");
+    let before = agent.ping();
+    assert!(before.busy);
+    until_after(before.stamp);
+    set(&agent, "error");
+    let failed = agent.ping();
+    assert!(!failed.busy && failed.stamp > before.stamp, "{failed:?}");
+    until_after(failed.stamp);
+    assert_eq!(agent.ping(), failed);
+}
+
+fn until_after(second: u64) {
+    while unix_now() <= second {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -186,13 +186,7 @@ impl Agent {
 
     /// The memory that the agent occupies, in KiB.
     pub(crate) fn resident_kib(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        number
-            .and_then(|number| number.parse().ok())
-            .expect("a number of KiB")
+        resident_kib(self.pid())
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -204,7 +198,7 @@ impl Agent {
         wait(&mut self.child, &self.stderr)
     }
 
-    /// The next line on stderr that contains `text`.
+    /// The next line on stderr that contains `text`, or [says](said) it.
     pub(crate) fn line_with(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -212,7 +206,7 @@ impl Agent {
                 .stderr
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
-                Ok(line) if line.contains(text) => return line,
+                Ok(line) if line.contains(text) || said(&line).contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("no line with {text:?}: {error}"),
             }
@@ -297,6 +291,20 @@ impl Latch {
         });
         held.expect("a connection").0
     }
+/// The memory that a process occupies, in KiB.
+pub(crate) fn resident_kib(process: u32) -> usize {
+    of_process(process, "VmRSS:")
+}
+
+/// A number of KiB that the kernel knows of a process.
+pub(crate) fn of_process(process: u32, what: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number of KiB")
 }
 
 /// A program that is expected not to start: how it ended, and its stderr.
@@ -450,6 +458,13 @@ pub(crate) fn all_at_once<T: std::fmt::Debug + Sync>(cells: &[T], check: impl Fn
             .collect()
     });
     assert!(failed.is_empty(), "failed:\n{}", failed.join("\n"));
+}
+
+/// What a line of JSON says of an error: the message, and the error's own text, which has a key of its own.
+pub(crate) fn said(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", text("message"), text("errorMessage"))
 }
 
 /// The address in a start line.

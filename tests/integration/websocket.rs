@@ -8,7 +8,7 @@ use crate::support::websocket::{
     BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Peer, TEXT, assert_accepted, close, handshake,
     header, masked, unmasked,
 };
-use crate::support::{Agent, failed_start};
+use crate::support::{Agent, failed_start, said};
 
 fn agent(environment: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_sockets"), environment)
@@ -722,7 +722,7 @@ mod ending {
         assert_eq!(peer.expect_close(1011), "internal error");
         let line = agent.line_with("it is broken");
         assert!(
-            line.contains("websocket handler `obey` failed: it is broken: the cause"),
+            said(&line).contains("websocket handler `obey` failed: it is broken: the cause"),
             "{line}"
         );
         assert!(line.contains(r#""level":"ERROR""#), "{line}");
@@ -737,7 +737,7 @@ mod ending {
         assert_eq!(peer.expect_close(1011), "internal error");
         let line = agent.line_with("a secret detail");
         assert!(
-            line.contains("websocket handler `obey` panicked: a secret detail"),
+            said(&line).contains("websocket handler `obey` panicked: a secret detail"),
             "{line}"
         );
         assert!(line.contains("tests/fixtures/sockets.rs:"), "{line}");

@@ -1,8 +1,11 @@
 //! One line: what an event says, and of which request.
+//!
+//! A line is bounded. An event can carry a text of any length, such as an error that quotes what a client has sent, and
+//! lines wait in a queue in memory.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::time::SystemTime;
+use std::fmt::{self, Write as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
@@ -23,6 +26,15 @@ const RESERVED: [&str; 8] = [
     "traceId",
     "spanId",
 ];
+
+/// How many bytes of one text a line has. A deep stack fits.
+const LONGEST_TEXT: usize = 64 << 10;
+
+/// How many bytes all texts of a line have together. In JSON, a control character of one byte is six.
+const LONGEST_TEXTS: usize = 256 << 10;
+
+/// The last second that a timestamp can name: the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 pub(super) struct Line<'a> {
     level: Level,
@@ -46,20 +58,14 @@ impl<'a> Line<'a> {
 
     /// One of no request, said by the library itself.
     pub(super) fn plain(level: Level, message: &str) -> Self {
+        let mut fields = Fields::default();
+        fields.message = fields.text(format_args!("{message}"));
         Self {
             level,
             target: "agentcore",
             ids: Ids::default(),
-            fields: Fields {
-                message: message.to_owned(),
-                others: Vec::new(),
-            },
+            fields,
         }
-    }
-
-    /// Whether the message has it already.
-    fn says(&self, text: &str) -> bool {
-        self.fields.message.contains(text)
     }
 
     pub(super) fn render(&self, format: LogFormat) -> String {
@@ -71,8 +77,15 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A time as lines show it. A clock that is not set can stand before 1970 or behind the year 9999, which no timestamp can
+/// show; a line then has the nearest that one can.
+fn timestamp(time: SystemTime) -> humantime::Rfc3339Timestamp {
+    let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
+    humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, last))
+}
+
 fn now() -> humantime::Rfc3339Timestamp {
-    humantime::format_rfc3339_millis(SystemTime::now())
+    timestamp(SystemTime::now())
 }
 
 impl Serialize for Line<'_> {
@@ -80,7 +93,11 @@ impl Serialize for Line<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("timestamp", &format_args!("{}", now()))?;
         map.serialize_entry("level", self.level.as_str())?;
-        map.serialize_entry("message", &self.fields.message)?;
+        // The error's text stands once in a line, under a key of its own.
+        match self.fields.message_without_error() {
+            Some(brief) => map.serialize_entry("message", brief)?,
+            None => map.serialize_entry("message", &self.fields.message.shown())?,
+        }
         map.serialize_entry("logger", self.target)?;
         for (name, value) in self.ids.iter() {
             map.serialize_entry(name, value)?;
@@ -88,10 +105,11 @@ impl Serialize for Line<'_> {
         for (name, value) in &self.fields.others {
             match value {
                 // A list of lines, as Python's.
-                Value::String(text) if name == "stackTrace" => {
-                    map.serialize_entry(name, &text.lines().collect::<Vec<_>>())?;
+                Said::Text(text) if name == "stackTrace" => {
+                    map.serialize_entry(name, &text.shown().lines().collect::<Vec<_>>())?;
                 }
-                value => map.serialize_entry(name, value)?,
+                Said::Text(text) => map.serialize_entry(name, &text.shown())?,
+                Said::Plain(value) => map.serialize_entry(name, value)?,
             }
         }
         map.end()
@@ -100,27 +118,29 @@ impl Serialize for Line<'_> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.fields.message.shown();
         write!(
             f,
             "{} {:>5} {}: {}",
             now(),
             self.level,
             self.target,
-            one_line(&self.fields.message)
+            one_line(&message)
         )?;
+        let says_error = self.fields.message_without_error().is_some();
         let mut stack = None;
         for (name, value) in &self.fields.others {
             match value {
-                Value::String(text) if name == "stackTrace" => stack = Some(text),
-                Value::String(text) if name == "errorMessage" && self.says(text) => {}
-                Value::String(text) => write!(f, " {name}={}", one_word(text))?,
-                value => write!(f, " {name}={value}")?,
+                Said::Text(text) if name == "stackTrace" => stack = Some(text.shown()),
+                Said::Text(_) if name == "errorMessage" && says_error => {}
+                Said::Text(text) => write!(f, " {name}={}", one_word(&text.shown()))?,
+                Said::Plain(value) => write!(f, " {name}={value}")?,
             }
         }
         for (name, value) in self.ids.iter() {
             write!(f, " {name}={}", one_word(value))?;
         }
-        let mut stack = stack.into_iter().flat_map(|stack| stack.lines());
+        let mut stack = stack.iter().flat_map(|stack| stack.lines());
         stack.try_for_each(|line| write!(f, "\n{}", one_line(line)))
     }
 }
@@ -153,55 +173,145 @@ fn one_word(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text, of which a line has no more than the beginning.
+#[derive(Debug, Default)]
+struct Text {
+    kept: String,
+    /// How many bytes it would have.
+    whole: usize,
+    most: usize,
+}
+
+impl Text {
+    /// Keeps up to `most` bytes. What is not kept is counted and nowhere made.
+    fn new(text: impl fmt::Display, most: usize) -> Self {
+        let mut new = Self {
+            kept: String::new(),
+            whole: 0,
+            most,
+        };
+        // An implementation may fail half-way. What it has written stands.
+        let _ = write!(new, "{text}");
+        new
+    }
+
+    /// With a mark where it was cut.
+    fn shown(&self) -> Cow<'_, str> {
+        let (kept, whole) = (self.kept.len(), self.whole);
+        if kept == whole {
+            return Cow::Borrowed(&self.kept);
+        }
+        format!("{} [cut: {kept} of {whole} bytes]", self.kept).into()
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Once something is left out, so is everything behind it.
+        let is_whole = self.kept.len() == self.whole;
+        self.whole += text.len();
+        if is_whole {
+            let mut room = text.len().min(self.most - self.kept.len());
+            while !text.is_char_boundary(room) {
+                room -= 1;
+            }
+            self.kept.push_str(&text[..room]);
+        }
+        Ok(())
+    }
+}
+
+/// What a field says.
+enum Said {
+    Text(Text),
+    /// A number or a truth value.
+    Plain(Value),
+}
+
 /// The fields of one event.
-#[derive(Default)]
 struct Fields {
-    message: String,
-    others: Vec<(Cow<'static, str>, Value)>,
+    message: Text,
+    others: Vec<(Cow<'static, str>, Said)>,
+    /// How many bytes of text the line has room for.
+    room: usize,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self {
+            message: Text::default(),
+            others: Vec::new(),
+            room: LONGEST_TEXTS,
+        }
+    }
 }
 
 impl Fields {
-    fn push(&mut self, field: &Field, value: impl Into<Value>) {
+    fn text(&mut self, text: impl fmt::Display) -> Text {
+        let text = Text::new(text, self.room.min(LONGEST_TEXT));
+        self.room -= text.kept.len();
+        text
+    }
+
+    fn push(&mut self, field: &Field, said: Said) {
         let name = field.name();
         let name = if RESERVED.contains(&name) {
             Cow::Owned(format!("field.{name}"))
         } else {
             Cow::Borrowed(name)
         };
-        self.others.push((name, value.into()));
+        self.others.push((name, said));
+    }
+
+    fn record_text(&mut self, field: &Field, text: impl fmt::Display) {
+        let text = self.text(text);
+        match field.name() {
+            "message" => self.message = text,
+            _ => self.push(field, Said::Text(text)),
+        }
+    }
+
+    /// The message up to the error that it ends with, where there is an `errorMessage` of that text. Either may be cut.
+    fn message_without_error(&self) -> Option<&str> {
+        let errors = self
+            .others
+            .iter()
+            .filter(|(name, _)| name == "errorMessage");
+        let mut texts = errors.filter_map(|(_, said)| match said {
+            Said::Text(text) => Some(text),
+            Said::Plain(_) => None,
+        });
+        let (message, error) = (&self.message, texts.next()?);
+        let begins = message.whole.checked_sub(error.whole)?;
+        let (before, said) = message.kept.split_at_checked(begins)?;
+        let is_said = said.starts_with(&error.kept) || error.kept.starts_with(said);
+        before.strip_suffix(": ").filter(|_| is_said)
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = text,
-            _ => self.push(field, text),
-        }
+        self.record_text(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            _ => self.push(field, value),
-        }
+        self.record_text(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, value);
+        self.push(field, Said::Plain(value.into()));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, value);
+        self.push(field, Said::Plain(value.into()));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, value);
+        self.push(field, Said::Plain(value.into()));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field, value);
+        self.push(field, Said::Plain(value.into()));
     }
 }
 
@@ -210,7 +320,13 @@ mod tests {
     use super::*;
 
     fn line(fields: Vec<(&'static str, Value)>) -> Line<'static> {
-        let others = fields.into_iter();
+        let others = fields.into_iter().map(|(name, value)| {
+            let said = match value {
+                Value::String(text) => Said::Text(Text::new(text, LONGEST_TEXT)),
+                plain => Said::Plain(plain),
+            };
+            (name.into(), said)
+        });
         Line {
             level: Level::ERROR,
             target: "my_agent",
@@ -220,8 +336,9 @@ mod tests {
                 ..Ids::default()
             },
             fields: Fields {
-                message: "it \"broke\"\nbadly".to_owned(),
-                others: others.map(|(name, value)| (name.into(), value)).collect(),
+                message: Text::new("it \"broke\"\nbadly", LONGEST_TEXT),
+                others: others.collect(),
+                room: LONGEST_TEXTS,
             },
         }
     }
@@ -253,11 +370,73 @@ mod tests {
             ("city", "Paris".into()),
             ("errors", 3.into()),
             ("error", "disk full".into()),
-            ("errorMessage", "badly".into()),
         ]);
         let text = text.render(LogFormat::Pretty);
         let end = r#": it "broke"\nbadly city=Paris errors=3 error="disk full" requestId="r\"1" sessionId="s 1""#;
         assert!(text.ends_with(&format!("{end}\na\nb")), "{text}");
+    }
+
+    fn failed(prefix: &str, error: &str) -> Line<'static> {
+        let mut line = line(vec![("errorMessage", error.into())]);
+        line.fields.message = Text::new(format_args!("{prefix}{error}"), LONGEST_TEXT);
+        line
+    }
+
+    #[test]
+    fn an_errors_text_stands_once_in_a_line() {
+        for error in ["disk full".to_owned(), "ü".repeat(LONGEST_TEXT)] {
+            let line = failed("`handler` failed: ", &error);
+            let beginning = &error[..8];
+            let json = line.render(LogFormat::Json);
+            let value: Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(value["message"], "`handler` failed");
+            let shown = value["errorMessage"].as_str().unwrap();
+            assert!(shown.starts_with(beginning), "{shown}");
+            assert!(json.len() < LONGEST_TEXT + 1000);
+            let pretty = line.render(LogFormat::Pretty);
+            assert!(pretty.contains(&format!("`handler` failed: {beginning}")));
+            assert!(!pretty.contains("errorMessage"));
+        }
+        // A message that says something else, or nothing else, is left as it is.
+        for (prefix, error) in [("", "disk full"), ("failed ", "disk full"), ("x: ", "")] {
+            let line = failed(prefix, error);
+            let json = line.render(LogFormat::Json);
+            let value: Value = serde_json::from_str(&json).unwrap();
+            let whole = format!("{prefix}{error}");
+            let brief = whole.strip_suffix(": ").unwrap_or(&whole);
+            assert_eq!(value["message"], brief);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let mut fields = Fields::default();
+        let text = fields.text("ü".repeat(LONGEST_TEXT));
+        assert!(text.kept.len() <= LONGEST_TEXT);
+        let end = format!("ü [cut: {LONGEST_TEXT} of {} bytes]", 2 * LONGEST_TEXT);
+        assert!(text.shown().ends_with(&end), "{}", text.kept.len());
+        // A letter of two bytes that has room for one.
+        assert_eq!(Text::new("aü", 2).shown(), "a [cut: 1 of 3 bytes]");
+        assert_eq!(
+            Text::new(format_args!("ü{}", "b"), 1).shown(),
+            " [cut: 0 of 3 bytes]"
+        );
+        assert_eq!(Text::new("aü", 3).shown(), "aü");
+        for _ in 0..20 {
+            fields.text("x".repeat(LONGEST_TEXT));
+        }
+        assert_eq!(fields.room, 0);
+        assert_eq!(fields.text("x").shown(), " [cut: 0 of 1 bytes]");
+    }
+
+    #[test]
+    fn every_clock_has_a_timestamp() {
+        let day = Duration::from_secs(24 * 3600);
+        let shown = |time| timestamp(time).to_string();
+        assert_eq!(shown(UNIX_EPOCH - day), "1970-01-01T00:00:00.000Z");
+        assert_eq!(shown(UNIX_EPOCH + day), "1970-01-02T00:00:00.000Z");
+        let far = UNIX_EPOCH + day * 366 * 9000;
+        assert_eq!(shown(far), "9999-12-31T23:59:59.000Z");
     }
 
     #[test]

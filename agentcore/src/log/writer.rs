@@ -1,30 +1,36 @@
 //! Lines on their way to stderr, through a thread of their own.
 //!
-//! Whoever reads stderr may stop reading. Then a write blocks, and with it whoever writes; the front must never be that.
-//! So all lines go through a bounded queue. When it is full, the front drops its line and the workers wait, as they would
-//! have for stderr itself. The process ends whether or not anybody reads.
+//! The reader of stderr may stop reading. Then a write blocks, and with it the thread that writes, which must never be the
+//! front. So all lines go through a queue that is bounded in lines and in bytes. When it is full, the front drops its line
+//! and the workers wait, as they would have for stderr itself. The process ends whether or not anybody reads.
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::LogFormat;
 
+/// How many lines the queue holds.
 const LINES_AHEAD: usize = 1024;
+
+/// How many bytes all lines in the queue have together.
+const BYTES_AHEAD: usize = 4 << 20;
 
 /// How long the end of the process waits for its last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// How often it looks whether there is room for them.
+/// How often it looks for room for them.
 const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// How the writer's own lines look.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
+
+static ROOM: Room = Room::new(BYTES_AHEAD);
 
 /// Lines that found no room since the last one that did.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -33,7 +39,67 @@ thread_local! {
     static MUST_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Room in bytes, taken and given back.
+///
+/// Taking is one atomic operation. The lock is for those who wait for room and for the writer that makes it: the front takes
+/// no lock that a thread of lower priority can hold.
+struct Room {
+    left: AtomicUsize,
+    most: usize,
+    waiting: Mutex<()>,
+    freed: Condvar,
+}
+
+impl Room {
+    const fn new(most: usize) -> Self {
+        Self {
+            left: AtomicUsize::new(most),
+            most,
+            waiting: Mutex::new(()),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// What is taken for a line of `bytes`. One that is larger than the queue takes all of it.
+    fn of(&self, bytes: usize) -> usize {
+        bytes.min(self.most)
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let bytes = self.of(bytes);
+        let take = |left: usize| left.checked_sub(bytes);
+        self.left
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, take)
+            .is_ok()
+    }
+
+    /// Waits until there is room.
+    fn take(&self, bytes: usize) {
+        if self.try_take(bytes) {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked for under the lock, without which nobody is told: room that is made behind the look wakes the wait.
+        while !self.try_take(bytes) {
+            let woken = self.freed.wait(waiting);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives room back, and tells nobody.
+    fn untake(&self, bytes: usize) {
+        self.left.fetch_add(self.of(bytes), Ordering::AcqRel);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.untake(bytes);
+        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.freed.notify_all();
+    }
+}
+
 enum Entry {
+    /// Has taken its room.
     Line(String),
     /// Everything before has been written.
     Flushed(SyncSender<()>),
@@ -60,31 +126,52 @@ pub(crate) fn without_waiting<R>(work: impl FnOnce() -> R) -> R {
 
 /// Writes one line, without its line break.
 pub(crate) fn line(line: String) {
-    let Some((queue, entry)) = queued(line) else {
+    let Some((queue, line)) = queued(line) else {
         return;
     };
+    let bytes = line.capacity();
     if !MUST_NOT_WAIT.get() {
-        let _ = queue.send(entry);
-    } else if let Err(TrySendError::Full(_)) = queue.try_send(entry) {
+        ROOM.take(bytes);
+        let _ = queue.send(Entry::Line(line));
+    } else if !ROOM.try_take(bytes) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    } else if queue.try_send(Entry::Line(line)).is_err() {
+        // The queue is full of lines: the writer makes room, and tells of it, with each that it writes.
+        ROOM.untake(bytes);
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The same, for one of the last lines of a process: whatever thread this is, it waits, and not for ever.
 pub(crate) fn last_line(line: String) {
-    if let Some((queue, entry)) = queued(line) {
-        send_until(Instant::now() + FLUSH, queue, entry);
+    let Some((queue, line)) = queued(line) else {
+        return;
+    };
+    let deadline = Instant::now() + FLUSH;
+    while !ROOM.try_take(line.capacity()) {
+        if Instant::now() >= deadline {
+            return;
+        }
+        std::thread::sleep(ROOM_EVERY);
+    }
+    let bytes = line.capacity();
+    if !send_until(deadline, queue, Entry::Line(line)) {
+        ROOM.untake(bytes);
     }
 }
 
-fn queued(mut line: String) -> Option<(&'static SyncSender<Entry>, Entry)> {
+fn queued(mut line: String) -> Option<(&'static SyncSender<Entry>, String)> {
     line.push('\n');
+    // A text that has grown by doubling would take twice the room that it needs.
+    if line.capacity() - line.len() > 1024 {
+        line.shrink_to_fit();
+    }
     let Some(queue) = queue() else {
         // No thread to be had: straight on, and nothing to be done if that fails.
         let _ = io::stderr().lock().write_all(line.as_bytes());
         return None;
     };
-    Some((queue, Entry::Line(line)))
+    Some((queue, line))
 }
 
 /// Whether there was room in time. A queue that is full has a slow reader, not necessarily none.
@@ -128,6 +215,9 @@ fn write_all(entries: &Receiver<Entry>) {
         match entry {
             Entry::Line(line) => {
                 let _ = stderr.write_all(line.as_bytes());
+                let bytes = line.capacity();
+                drop(line);
+                ROOM.give_back(bytes);
             }
             Entry::Flushed(told) => {
                 let _ = told.try_send(());
@@ -139,5 +229,27 @@ fn write_all(entries: &Receiver<Entry>) {
             let message = format!("{dropped} log lines were dropped: nobody read stderr");
             let _ = writeln!(stderr, "{}", format.line(tracing::Level::WARN, &message));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_taken_is_waited_for_and_never_by_the_front() {
+        static ROOM: Room = Room::new(10);
+        assert!(ROOM.try_take(6));
+        assert!(!ROOM.try_take(6));
+        let waiting = std::thread::spawn(|| {
+            // A line that is larger than the queue is let through alone.
+            ROOM.take(20);
+            assert!(!ROOM.try_take(1));
+            ROOM.give_back(20);
+        });
+        // Whether the other waits yet or not: it is told.
+        ROOM.give_back(6);
+        waiting.join().unwrap();
+        assert!(ROOM.try_take(10));
     }
 }

@@ -1,17 +1,23 @@
-//! Noticing that the machine slept.
+//! Noticing that the process was restored from a snapshot.
 //!
 //! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. A restored
 //! process sees its wall clock jump ahead while the monotonic clock goes on as if nothing had happened; a stamp from
 //! before the snapshot would make a new session look as if it had been idle for hours.
+//!
+//! Two things look alike and are none: corrections of the wall clock, and nights in which a machine sleeps and its monotonic
+//! clock stands still for a while. Each look is compared with the one before it, so that they do not add up. A single step
+//! of more than [`JUMP`] cannot be told from a restore.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Corrections of the wall clock (NTP) stay far below this; snapshots are far older.
+/// By how much the wall clock has to get ahead between two looks. Corrections (NTP) stay far below it; snapshots are far
+/// older.
 const JUMP: Duration = Duration::from_secs(30);
 
 /// Compares the two clocks each time it is asked.
 #[derive(Debug)]
 pub(super) struct RestoreDetector {
+    /// Both clocks at the last look.
     wall: SystemTime,
     monotonic: Instant,
 }
@@ -24,7 +30,7 @@ impl RestoreDetector {
         }
     }
 
-    /// Whether the machine was restored since the last time this said so.
+    /// Whether the process was restored since the last look.
     pub(super) fn restored(&mut self, now: Instant) -> bool {
         self.restored_at(SystemTime::now(), now)
     }
@@ -32,11 +38,8 @@ impl RestoreDetector {
     fn restored_at(&mut self, wall: SystemTime, monotonic: Instant) -> bool {
         let wall_passed = wall.duration_since(self.wall).unwrap_or_default();
         let passed = monotonic.saturating_duration_since(self.monotonic);
-        if wall_passed.saturating_sub(passed) <= JUMP {
-            return false;
-        }
         *self = Self { wall, monotonic };
-        true
+        wall_passed.saturating_sub(passed) > JUMP
     }
 }
 
@@ -64,5 +67,19 @@ mod tests {
         let mut detector = RestoreDetector { wall, monotonic };
         assert!(!detector.restored_at(wall + seconds(35), monotonic + seconds(10)));
         assert!(!detector.restored_at(wall - seconds(500), monotonic + seconds(20)));
+    }
+
+    #[test]
+    fn small_corrections_do_not_add_up() {
+        let (wall, monotonic) = (SystemTime::now(), Instant::now());
+        let mut detector = RestoreDetector { wall, monotonic };
+        for look in 1..100 {
+            // Each is ahead of the last by 29 s more than has passed.
+            assert!(!detector.restored_at(wall + seconds(30 * look), monotonic + seconds(look)));
+        }
+        // A step back is not made up for by what follows it.
+        assert!(!detector.restored_at(wall, monotonic + seconds(100)));
+        assert!(!detector.restored_at(wall + seconds(30), monotonic + seconds(101)));
+        assert!(detector.restored_at(wall + seconds(62), monotonic + seconds(102)));
     }
 }

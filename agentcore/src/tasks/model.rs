@@ -89,8 +89,8 @@ proptest! {
                     model.event(now, |model| model.custom = Some(status));
                 }
                 Event::CustomFails => {
-                    cell.clear_custom();
-                    model.custom = None;
+                    cell.clear_custom(clock);
+                    model.event(now, |model| model.custom = None);
                 }
             }
             let view = cell.view();

@@ -126,10 +126,10 @@ impl StatusCell {
         self.change(clock, |view| view.custom = Some(status));
     }
 
-    /// The custom handler failed: the automatic status stands. A failure is not an event of the agent's, so the stamp
-    /// stays where it is; a handler that fails on every poll must not look like activity.
-    pub(crate) fn clear_custom(&self) {
-        self.update(|view| view.custom = None);
+    /// The custom handler failed: the automatic status stands. It is stamped if that is another one than the handler's last
+    /// answer. A handler that fails on every poll changes the status once, and so does not look like activity.
+    pub(crate) fn clear_custom(&self, clock: impl Fn() -> u32) {
+        self.change(clock, |view| view.custom = None);
     }
 
     /// Starts the idle clock anew without a change of status.

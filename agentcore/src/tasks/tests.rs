@@ -71,11 +71,16 @@ mod status {
     }
 
     #[test]
-    fn a_failing_custom_handler_leaves_the_stamp_alone() {
+    fn a_failing_custom_handler_moves_the_stamp_where_it_changes_the_status_and_once() {
         let cell = StatusCell::new(1);
         cell.set_custom(HealthyBusy, at(2));
-        cell.clear_custom();
-        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 2));
+        cell.clear_custom(at(3));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 3));
+        cell.clear_custom(at(4));
+        assert_eq!(cell.view().stamp, 3);
+        cell.set_custom(Healthy, at(5));
+        cell.clear_custom(at(6));
+        assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 3));
     }
 }
 
