@@ -127,6 +127,12 @@ impl Listeners {
 impl Server {
     /// Has to be called on a runtime.
     pub(crate) fn bind(agent: Agent, settings: Settings) -> Result<Self, Error> {
+        if !clock::has_a_date() {
+            return Err(Error::new(
+                Kind::Io,
+                "the clock stands before 1970, which no reply can be dated with; set it",
+            ));
+        }
         let wait = settings.write_timeout;
         let (listener, address) = listen(settings.address, table::PORT.variable, wait)?;
         let admin = settings

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 #[cfg(target_os = "linux")]
 use crate::support::resident_kib;
 use crate::support::websocket::{FINAL, TEXT, handshake, masked};
-use crate::support::{Agent, Client, DEADLINE, is_waiting_for_room, post, ready_at, signal, wait_until};
+use crate::support::{
+    Agent, Client, DEADLINE, is_waiting_for_room, post, ready_at, signal, wait_until,
+};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
+use crate::support::failed_start;
 use crate::support::{Agent, signal_to, unix_now};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
@@ -103,6 +105,62 @@ fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
         agent.line_with("restored from a snapshot");
         fs::remove_file(&offset).expect("the file");
     }
+}
+
+/// No reply can be dated then. A line of the log is needed to say so, and so is a panic's.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_clock_that_stands_before_1970_is_named_and_stops_the_start() {
+    let Some(library) = libfaketime() else {
+        eprintln!("not tested: libfaketime is not installed");
+        return;
+    };
+    let before_1970 = [
+        ("LD_PRELOAD", &*library.to_string_lossy()),
+        ("FAKETIME", "@1960-01-01 00:00:00"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let (status, stderr) = failed_start(BINARY, &before_1970);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the clock stands before 1970"), "{stderr}");
+    assert!(
+        stderr.contains(r#""timestamp":"1970-01-01T00:00:00.000Z""#),
+        "{stderr}"
+    );
+}
+
+/// Where it steps back while the agent runs, everything goes on.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
+    let Some(library) = libfaketime() else {
+        eprintln!("not tested: libfaketime is not installed");
+        return;
+    };
+    let offset = std::env::temp_dir().join(format!("agentcore-{}-1970", std::process::id()));
+    fs::write(&offset, "+0").expect("a file");
+    let agent = Agent::start(
+        BINARY,
+        &[
+            ("LD_PRELOAD", &*library.to_string_lossy()),
+            ("FAKETIME_TIMESTAMP_FILE", &*offset.to_string_lossy()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("FAKETIME_NO_CACHE", "1"),
+        ],
+    );
+    let before = agent.ping();
+    fs::write(&offset, "@1960-01-01 00:00:00").expect("a file");
+    assert_eq!(agent.ping(), before);
+    assert_eq!(agent.invoke(json!({ "action": "panic" })).status, 500);
+    let line = agent.line_with("a secret detail");
+    assert!(
+        line.contains(r#""timestamp":"1970-01-01T00:00:00.000Z""#),
+        "{line}"
+    );
+    assert!(!agent.ping().busy);
+    agent.signal("TERM");
+    assert_eq!(agent.wait().0.code(), Some(0));
+    fs::remove_file(&offset).expect("the file");
 }
 
 #[cfg(target_os = "linux")]

@@ -291,6 +291,8 @@ impl Latch {
         });
         held.expect("a connection").0
     }
+}
+
 /// The memory that a process occupies, in KiB.
 pub(crate) fn resident_kib(process: u32) -> usize {
     of_process(process, "VmRSS:")

@@ -43,6 +43,13 @@ impl RestoreDetector {
     }
 }
 
+/// Whether the wall clock shows a date that HTTP can name. hyper panics for each connection when its first date is before
+/// 1970, so a server that starts then would answer nothing. A clock that steps back later is no harm: hyper keeps the date
+/// that it has.
+pub(super) fn has_a_date() -> bool {
+    SystemTime::now() >= SystemTime::UNIX_EPOCH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
