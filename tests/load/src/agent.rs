@@ -110,10 +110,10 @@ fn watch(
 }
 
 /// Fields of a process's status.
-const RESIDENT: &str = "VmRSS:";
-const PEAK: &str = "VmHWM:";
+pub(crate) const RESIDENT: &str = "VmRSS:";
+pub(crate) const PEAK: &str = "VmHWM:";
 
-fn memory_of(process: u32, field: &str) -> Result<Memory> {
+pub(crate) fn memory_of(process: u32, field: &str) -> Result<Memory> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let kibibytes = status
         .lines()

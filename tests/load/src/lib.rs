@@ -5,13 +5,14 @@
 //! client     raw bytes over loopback; websocket on top of it
 //! ping       a steady stream of pings, with the times around each
 //! knowledge  what must be true at which time, and whether the pings agree
-//! soak, in_flight, hostile, kill, instructions      the commands
+//! soak, in_flight, hostile, kill, instructions, compare      the commands
 //! report     figures, and the limits they have to keep
 //! ```
 
 mod agent;
 mod client;
 pub mod clock;
+pub mod compare;
 mod files;
 pub mod hostile;
 pub mod in_flight;

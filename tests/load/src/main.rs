@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use agentcore_load::compare::Compare;
 use agentcore_load::hostile::Hostile;
 use agentcore_load::in_flight::InFlight;
 use agentcore_load::instructions::Instructions;
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
     kill        [--times 200] [--seed N]
     all         [--seed N]                      each of them, short
     instructions --program PATH                 what a ping and an invocation cost; needs valgrind
+    compare     [--rounds 5] [--only ROW] [--peers-allocator mimalloc|system]
+                                                the agent beside a hand-written axum server and a bare one, as ratios
 
 Exits with 0 if every limit was kept, and with 1 otherwise.";
 
@@ -38,6 +41,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.command == "compare" {
+        return compare(&options);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .on_thread_start(|| {
             let _ = rustix::process::nice(STEP_BACK);
@@ -62,6 +68,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Without a runtime: the threads that send are placed on processors of their own.
+fn compare(options: &Options) -> ExitCode {
+    let compare = Compare {
+        rounds: options.rounds.unwrap_or(5) as usize,
+        only: options.only.clone(),
+        system_allocator: options.system_allocator,
+    };
+    match compare.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// What the command line says.
 struct Options {
     command: String,
@@ -72,6 +94,8 @@ struct Options {
     seed: Option<u64>,
     only: Option<String>,
     program: Option<PathBuf>,
+    rounds: Option<u64>,
+    system_allocator: bool,
 }
 
 impl Options {
@@ -86,6 +110,8 @@ impl Options {
             seed: None,
             only: None,
             program: None,
+            rounds: None,
+            system_allocator: false,
         };
         let allowed: &[&str] = match command.as_str() {
             "soak" => &["--seconds", "--clients", "--seed"],
@@ -94,6 +120,7 @@ impl Options {
             "kill" => &["--times", "--seed"],
             "all" => &["--seed"],
             "instructions" => &["--program"],
+            "compare" => &["--rounds", "--only", "--peers-allocator"],
             _ => return Err(format!("there is no command {command:?}")),
         };
         for pair in rest.chunks(2) {
@@ -104,6 +131,14 @@ impl Options {
             let value = pair.get(1).ok_or_else(|| format!("{name} wants a value"))?;
             if name == "--only" {
                 options.only = Some(value.clone());
+                continue;
+            }
+            if name == "--peers-allocator" {
+                options.system_allocator = match value.as_str() {
+                    "mimalloc" => false,
+                    "system" => true,
+                    _ => return Err(format!("{name} takes mimalloc or system")),
+                };
                 continue;
             }
             if name == "--program" {
@@ -120,6 +155,7 @@ impl Options {
                 "--clients" => &mut options.clients,
                 "--count" => &mut options.count,
                 "--times" => &mut options.times,
+                "--rounds" => &mut options.rounds,
                 _ => &mut options.seed,
             } = Some(number);
         }

@@ -4,7 +4,7 @@ use std::io::{Error, Result};
 
 use crate::client::Connection;
 
-const TEXT: u8 = 0x81;
+pub(crate) const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 
@@ -57,7 +57,7 @@ pub(crate) async fn close(connection: &mut Connection) -> Result<()> {
     }
 }
 
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u16::try_from(payload.len()) {
         Ok(length @ ..126) => frame.push(0x80 | length as u8),

@@ -16,7 +16,7 @@ fn start(url: &str, more: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_traced"), &[&environment, more].concat())
 }
 
-/// Time is the subject: an answer that waited for the exporter would take its time limit, three seconds or more.
+/// Time is the subject: an answer that waited for the exporter would take its time limit of ten seconds.
 fn answers_quickly(agent: &Agent) {
     for _ in 0..20 {
         let began = Instant::now();

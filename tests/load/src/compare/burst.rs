@@ -1,0 +1,258 @@
+//! As many requests as a server answers in a second, each connection with one at a time.
+//!
+//! One thread for each processor of the load's, and in it one queue of the kernel's for all connections: what the load costs is
+//! little beside what the server does.
+
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
+
+use super::server::{DEADLINE, Server, head};
+
+/// Not measured: a server that has stood still is slower at first.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// How often a thread without events looks whether it is to stop.
+const LOOK_EVERY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// What each connection sends again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// Sent once, first; for a socket the handshake. Its reply ends with an empty line.
+    pub(super) opening: Vec<u8>,
+    pub(super) request: Vec<u8>,
+    pub(super) reply: Reply,
+}
+
+/// How the end of a reply is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    /// A 200 with a length.
+    Http,
+    /// So many bytes.
+    Bytes(usize),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burst {
+    pub(super) per_second: f64,
+    /// Of the server, for each request, in microseconds.
+    pub(super) processor_time: f64,
+}
+
+const WARMING: u8 = 0;
+const MEASURING: u8 = 1;
+const OVER: u8 = 2;
+
+/// Sends from so many connections.
+pub(super) fn burst(
+    server: &Server,
+    exchange: &Exchange,
+    connections: usize,
+    senders: usize,
+) -> Result<Burst> {
+    let phase = AtomicU8::new(WARMING);
+    std::thread::scope(|scope| {
+        let senders = senders.min(connections);
+        let phase = &phase;
+        let threads: Vec<_> = (0..senders)
+            .map(|number| {
+                let share = connections / senders + usize::from(number < connections % senders);
+                scope.spawn(move || Sender::open(server.address, exchange, share)?.send(phase))
+            })
+            .collect();
+        std::thread::sleep(WARM_UP);
+        let before = server.processor_time();
+        let began = Instant::now();
+        phase.store(MEASURING, Ordering::Relaxed);
+        std::thread::sleep(MEASURED);
+        phase.store(OVER, Ordering::Relaxed);
+        let seconds = began.elapsed().as_secs_f64();
+        let after = server.processor_time();
+        let mut replies = 0;
+        for thread in threads {
+            let counted = thread
+                .join()
+                .map_err(|_| Error::other("a sender panicked"))?;
+            replies += counted?;
+        }
+        if replies == 0 {
+            return Err(Error::other("no reply within a second"));
+        }
+        let processor_time = (after? - before?).as_secs_f64() * 1e6;
+        Ok(Burst {
+            per_second: replies as f64 / seconds,
+            processor_time: processor_time / replies as f64,
+        })
+    })
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// How much of the request is sent; nothing, once its reply has come whole.
+    sent: usize,
+    /// What has come of a head.
+    head: Vec<u8>,
+    /// What is to come of the body, once the head is whole.
+    missing: Option<usize>,
+}
+
+struct Sender<'a> {
+    exchange: &'a Exchange,
+    queue: OwnedFd,
+    connections: Vec<Connection>,
+    buffer: Vec<u8>,
+    is_over: bool,
+    replies: u64,
+}
+
+impl<'a> Sender<'a> {
+    fn open(address: SocketAddr, exchange: &'a Exchange, count: usize) -> Result<Self> {
+        let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut connections = Vec::with_capacity(count);
+        for number in 0..count as u64 {
+            let mut stream = super::server::connect(address)?;
+            if !exchange.opening.is_empty() {
+                stream.write_all(&exchange.opening)?;
+                let mut reply = Vec::new();
+                while !reply.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte)?;
+                    reply.extend(byte);
+                }
+            }
+            stream.set_nonblocking(true)?;
+            let events = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(&queue, &stream, epoll::EventData::new_u64(number), events)?;
+            connections.push(Connection {
+                stream,
+                sent: 0,
+                head: Vec::new(),
+                missing: None,
+            });
+        }
+        Ok(Self {
+            exchange,
+            queue,
+            connections,
+            buffer: vec![0; 256 << 10],
+            is_over: false,
+            replies: 0,
+        })
+    }
+
+    /// Sends until it is over, and reads what is still to come; the replies of the measured time.
+    fn send(mut self, phase: &AtomicU8) -> Result<u64> {
+        let mut open = self.connections.len();
+        let mut events = Vec::with_capacity(open.min(256));
+        let mut last_event = Instant::now();
+        // The first events say that there is room to write.
+        while open > 0 {
+            events.clear();
+            epoll::wait(&self.queue, spare_capacity(&mut events), Some(&LOOK_EVERY))?;
+            let phase = phase.load(Ordering::Relaxed);
+            self.is_over = phase == OVER;
+            if !events.is_empty() {
+                last_event = Instant::now();
+            } else if last_event.elapsed() > DEADLINE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            for event in &events {
+                let number = event.data.u64() as usize;
+                let (has_come, has_ended) = self.turn(number)?;
+                self.replies += u64::from(has_come && phase == MEASURING);
+                open -= usize::from(has_ended);
+            }
+        }
+        Ok(self.replies)
+    }
+
+    /// Goes on with a connection that has an event: whether a reply has come whole, and whether the connection has ended.
+    ///
+    /// After a request has been sent, the connection waits for the next event. Its reply is one, however quick it is.
+    fn turn(&mut self, number: usize) -> Result<(bool, bool)> {
+        let connection = &mut self.connections[number];
+        let is_sent = connection.sent == self.exchange.request.len();
+        let has_come = is_sent && connection.read(self.exchange.reply, &mut self.buffer)?;
+        if self.is_over && connection.sent == 0 {
+            epoll::delete(&self.queue, &connection.stream)?;
+            return Ok((has_come, true));
+        }
+        connection.write(&self.exchange.request)?;
+        Ok((has_come, false))
+    }
+}
+
+impl Connection {
+    /// Sends as much of the request as there is room for.
+    fn write(&mut self, request: &[u8]) -> Result<()> {
+        while self.sent < request.len() {
+            match self.stream.write(&request[self.sent..]) {
+                Ok(sent) => self.sent += sent,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the whole reply has come.
+    fn read(&mut self, framing: Reply, buffer: &mut [u8]) -> Result<bool> {
+        loop {
+            let read = match self.stream.read(buffer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if self.take(framing, &buffer[..read])? {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn take(&mut self, framing: Reply, bytes: &[u8]) -> Result<bool> {
+        let (missing, taken) = match (self.missing, framing) {
+            (Some(missing), _) => (missing, bytes.len()),
+            (None, Reply::Bytes(length)) => (length, bytes.len()),
+            (None, Reply::Http) if self.head.is_empty() => match head(bytes)? {
+                Some((head, length)) => (length, bytes.len() - head),
+                None => {
+                    self.head.extend_from_slice(bytes);
+                    return Ok(false);
+                }
+            },
+            (None, Reply::Http) => {
+                self.head.extend_from_slice(bytes);
+                match head(&self.head)? {
+                    Some((head, length)) => (length, self.head.len() - head),
+                    None => return Ok(false),
+                }
+            }
+        };
+        match missing.checked_sub(taken) {
+            Some(0) => {
+                self.sent = 0;
+                self.head.clear();
+                self.missing = None;
+                Ok(true)
+            }
+            Some(missing) => {
+                self.missing = Some(missing);
+                Ok(false)
+            }
+            None => Err(Error::other("more than one reply to one request")),
+        }
+    }
+}
