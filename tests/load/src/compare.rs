@@ -5,6 +5,7 @@
 //! shows the median of the rounds' ratios with the smallest and the largest.
 
 mod burst;
+mod hello;
 mod machine;
 mod rows;
 mod server;
@@ -29,7 +30,7 @@ const MOST_CONNECTIONS: usize = rows::IN_FLIGHT;
 pub struct Compare {
     /// How often each server has its turn in a row.
     pub rounds: usize,
-    /// Only rows whose name begins so.
+    /// Only rows whose name begins so. Without it, all rows but `build`.
     pub only: Option<String>,
     /// Builds the hand-written servers with the system's allocator, while the agent keeps mimalloc.
     pub system_allocator: bool,
@@ -44,9 +45,9 @@ impl Compare {
     pub fn run(&self) -> Result<()> {
         let rows: Vec<&Row> = ROWS
             .iter()
-            .filter(|row| {
-                let wanted = self.only.as_deref().unwrap_or_default();
-                row.name.starts_with(wanted)
+            .filter(|row| match &self.only {
+                Some(wanted) => row.name.starts_with(wanted.as_str()),
+                None => !row.is_slow(),
             })
             .collect();
         if rows.is_empty() {
@@ -66,11 +67,26 @@ impl Compare {
         };
         println!("{}", Machine::look(&cores, allocators)?);
         let mut table = Table::default();
+        let mut by_others = Vec::new();
         for row in rows {
             eprintln!("{} …", row.name);
-            table.extend(rows::measure(row, &programs, &cores, self.rounds)?);
+            let rounds = self.rounds;
+            table.extend(rows::measure(
+                row,
+                &programs,
+                &cores,
+                rounds,
+                &mut by_others,
+            )?);
         }
         println!("{table}");
+        if let Some(most) = by_others.iter().copied().reduce(f64::max) {
+            println!(
+                "Other processes took {:.0} % of the machine in the median turn, and {:.0} % at most. Above 8 %, repeat it.",
+                100.0 * table::median(by_others),
+                100.0 * most
+            );
+        }
         Ok(())
     }
 

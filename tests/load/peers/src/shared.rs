@@ -97,15 +97,25 @@ impl Agent {
         match event["action"].as_str().unwrap_or("info") {
             "process" => {
                 let _guard = self.begin("process_data");
-                match event["seconds"].as_f64().unwrap_or(0.0) {
-                    seconds if seconds > 0.0 => {
-                        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-                    }
-                    _ => tokio::task::yield_now().await,
+                match seconds(&event) {
+                    Duration::ZERO => tokio::task::yield_now().await,
+                    time => tokio::time::sleep(time).await,
                 }
                 json!({ "message": "Processing completed" })
             }
             "echo" => event,
+            // Both keep their thread, as a handler that computes or calls a library that blocks does.
+            "cpu" => {
+                let end = Instant::now() + seconds(&event);
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+                json!({ "message": "burnt" })
+            }
+            "block" => {
+                std::thread::sleep(seconds(&event));
+                json!({ "message": "blocked" })
+            }
             _ => json!({
                 "message": "Async status demo agent",
                 "available_actions": ["process", "cleanup", "status"],
@@ -113,6 +123,10 @@ impl Agent {
             }),
         }
     }
+}
+
+fn seconds(event: &Value) -> Duration {
+    Duration::try_from_secs_f64(event["seconds"].as_f64().unwrap_or_default()).unwrap_or_default()
 }
 
 /// How many events a stream has, if the event asks for one.

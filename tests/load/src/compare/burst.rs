@@ -12,6 +12,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
+use super::machine::Used;
 use super::server::{DEADLINE, Server, head};
 
 /// Not measured: a server that has stood still is slower at first.
@@ -49,6 +50,8 @@ pub(super) struct Burst {
     pub(super) per_second: f64,
     /// Of the server, for each request, in microseconds.
     pub(super) processor_time: f64,
+    /// The share of the machine that other processes took meanwhile.
+    pub(super) by_others: f64,
 }
 
 const WARMING: u8 = 0;
@@ -73,13 +76,13 @@ pub(super) fn burst(
             })
             .collect();
         std::thread::sleep(WARM_UP);
-        let before = server.processor_time();
+        let (before, used) = (server.processor_time(), Used::look());
         let began = Instant::now();
         phase.store(MEASURING, Ordering::Relaxed);
         std::thread::sleep(MEASURED);
         phase.store(OVER, Ordering::Relaxed);
         let seconds = began.elapsed().as_secs_f64();
-        let after = server.processor_time();
+        let (after, used_then) = (server.processor_time(), Used::look());
         let mut replies = 0;
         for thread in threads {
             let counted = thread
@@ -90,10 +93,11 @@ pub(super) fn burst(
         if replies == 0 {
             return Err(Error::other("no reply within a second"));
         }
-        let processor_time = (after? - before?).as_secs_f64() * 1e6;
+        let processor_time = (after? - before?).as_secs_f64();
         Ok(Burst {
             per_second: replies as f64 / seconds,
-            processor_time: processor_time / replies as f64,
+            processor_time: processor_time * 1e6 / replies as f64,
+            by_others: used_then?.by_others(&used?, processor_time),
         })
     })
 }

@@ -1,7 +1,7 @@
 //! What the figures were measured on, and which processors the servers and the load have.
 
 use std::fmt::{self, Display};
-use std::io::Result;
+use std::io::{Error, Result};
 use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -38,6 +38,14 @@ impl Cores {
         started
     }
 
+    /// Runs `work` on the cores of both sides.
+    pub(super) fn on_all<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        move_to(&[self.servers.as_slice(), &self.load].concat())?;
+        let done = work();
+        move_to(&self.load)?;
+        done
+    }
+
     /// Worker threads of each server.
     pub(super) fn workers(&self) -> usize {
         self.servers.len()
@@ -53,6 +61,47 @@ fn move_to(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     cores.iter().for_each(|core| set.set(*core));
     Ok(sched_setaffinity(None, &set)?)
+}
+
+/// Processor time so far, of all processes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    busy: f64,
+    all: f64,
+    here: f64,
+}
+
+impl Used {
+    pub(super) fn look() -> Result<Self> {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let here = now.tv_sec as f64 + now.tv_nsec as f64 / 1e9;
+        let (busy, all) = parse(&std::fs::read_to_string("/proc/stat")?)
+            .ok_or_else(|| Error::other("no processor times in /proc/stat"))?;
+        Ok(Self { busy, all, here })
+    }
+
+    /// The share of the machine, since `earlier`, of processes other than this one and a server that took so many seconds.
+    pub(super) fn by_others(&self, earlier: &Self, server: f64) -> f64 {
+        let ours = self.here - earlier.here + server;
+        let all = (self.all - earlier.all).max(f64::EPSILON);
+        ((self.busy - earlier.busy - ours) / all).max(0.0)
+    }
+}
+
+/// Seconds in which all cores together were busy, and all seconds, from the first line of `/proc/stat`. What the host of a virtual
+/// machine takes is busy too.
+fn parse(stat: &str) -> Option<(f64, f64)> {
+    /// Of Linux, in what it tells to programs.
+    const TICKS: f64 = 100.0;
+
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times = line.split_whitespace().take(8).map(str::parse);
+    let times = times.collect::<std::result::Result<Vec<f64>, _>>().ok()?;
+    let [_, _, _, idle, waiting, ..] = times[..] else {
+        return None;
+    };
+    let all: f64 = times.iter().sum();
+    Some(((all - idle - waiting) / TICKS, all / TICKS))
 }
 
 /// What a reader has to know to place the figures.
@@ -91,5 +140,20 @@ impl Machine {
 impl Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Used, parse};
+
+    #[test]
+    fn what_others_use_is_what_is_left() {
+        let stat = "cpu  100 50 150 600 60 10 20 10 0 0\ncpu0 1 2 3\n";
+        assert_eq!(parse(stat), Some((3.4, 10.0)));
+        assert_eq!(parse("intr 1"), None);
+        let used = |busy, all, here| Used { busy, all, here };
+        let share = used(12.0, 30.0, 3.0).by_others(&used(2.0, 10.0, 1.0), 4.0);
+        assert_eq!(share, 0.2);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Programs;
 use super::burst::{Exchange, Reply, burst};
+use super::hello::Folder;
 use super::machine::Cores;
 use super::server::{Program, Server, ask, connect, head};
 use super::table::{Better, Figure, NAMES, median};
@@ -48,6 +49,19 @@ enum Kind {
         bytes: usize,
     },
     Start,
+    /// Pings beside handlers that keep their threads, in the way that this action does.
+    PingBeside {
+        action: &'static str,
+    },
+    /// Clean debug builds.
+    Build,
+}
+
+impl Row {
+    /// Whether it takes minutes, so that it has to be asked for.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self.kind, Kind::Build)
+    }
 }
 
 const fn row(name: &'static str, title: &'static str, kind: Kind) -> Row {
@@ -107,6 +121,16 @@ pub(super) const ROWS: &[Row] = &[
     row("echo-50m", "echo of 50 MiB", Kind::Large),
     row("stream", "stream of 100 000 events", Kind::Stream),
     row("in-flight", "10 000 invocations in flight", Kind::InFlight),
+    row(
+        "ping-blocked",
+        "`GET /ping` beside 8 handlers that block for 0.5 s",
+        Kind::PingBeside { action: "block" },
+    ),
+    row(
+        "ping-spinning",
+        "`GET /ping` beside 8 handlers that spin for 0.5 s",
+        Kind::PingBeside { action: "cpu" },
+    ),
     row("start", "from exec to the first 200", Kind::Start),
     row(
         "socket-64",
@@ -118,6 +142,7 @@ pub(super) const ROWS: &[Row] = &[
         "WebSocket echo of 4 KiB, 64 sockets",
         Kind::Socket { bytes: 4 << 10 },
     ),
+    row("build", "clean debug build of a hello program", Kind::Build),
 ];
 
 /// An event that is sent back, with a text that needs no escapes, about so long altogether.
@@ -140,18 +165,20 @@ fn objects() -> Value {
     json!({ "action": "echo", "data": vec![message; count] })
 }
 
-/// Measures a row.
+/// Measures a row. Adds to `by_others` what other processes took of the machine in each turn of a second.
 pub(super) fn measure(
     row: &Row,
     programs: &Programs,
     cores: &Cores,
     rounds: usize,
+    by_others: &mut Vec<f64>,
 ) -> Result<Vec<Figure>> {
     let floor = match row.kind {
         Kind::Socket { .. } => &programs.websockets,
         _ => &programs.hyper,
     };
     let row = Measured {
+        name: row.name,
         title: row.title,
         kind: row.kind,
         programs: [&programs.agent, &programs.axum, floor],
@@ -166,7 +193,7 @@ pub(super) fn measure(
                 request: get("/ping"),
                 reply: Reply::Http,
             };
-            row.bursts(&servers, &exchange, connections)
+            row.bursts(&servers, &exchange, connections, by_others)
         }
         Kind::Invocation { connections, event } => {
             let servers = row.start()?;
@@ -177,7 +204,7 @@ pub(super) fn measure(
                 request,
                 reply: Reply::Http,
             };
-            row.bursts(&servers, &exchange, connections)
+            row.bursts(&servers, &exchange, connections, by_others)
         }
         Kind::Socket { bytes } => {
             let servers = row.start()?;
@@ -188,12 +215,14 @@ pub(super) fn measure(
                 request: masked(TEXT, &vec![b'x'; bytes]),
                 reply: Reply::Bytes(head + bytes),
             };
-            row.bursts(&servers, &exchange, SOCKETS)
+            row.bursts(&servers, &exchange, SOCKETS, by_others)
         }
         Kind::Large => row.large(),
         Kind::Stream => row.stream(),
         Kind::InFlight => row.in_flight(),
         Kind::Start => row.starts(),
+        Kind::PingBeside { action } => row.pings_beside(action),
+        Kind::Build => row.builds(),
     }
 }
 
@@ -212,6 +241,7 @@ const STARTS: usize = 10;
 
 /// A row with what it is measured on. Servers are in the order of the table.
 struct Measured<'a> {
+    name: &'static str,
     title: &'static str,
     kind: Kind,
     programs: [&'a Program; 3],
@@ -235,6 +265,7 @@ impl Measured<'_> {
 
     fn figure(&self, what: &str, better: Better, digits: usize) -> Figure {
         Figure {
+            command: self.name,
             name: format!("{}: {what}", self.title),
             better,
             digits,
@@ -261,6 +292,7 @@ impl Measured<'_> {
         servers: &[Server],
         exchange: &Exchange,
         connections: usize,
+        by_others: &mut Vec<f64>,
     ) -> Result<Vec<Figure>> {
         let mut per_second = self.figure("a second", Better::More, 0);
         let mut processor_time = self.figure("processor time for each, µs", Better::Less, 2);
@@ -269,6 +301,7 @@ impl Measured<'_> {
             for (number, server) in servers.iter().enumerate() {
                 let burst = burst(server, exchange, connections, self.cores.senders())?;
                 (rates[number], times[number]) = (burst.per_second, burst.processor_time);
+                by_others.push(burst.by_others);
             }
             per_second.rounds.push(rates);
             processor_time.rounds.push(times);
@@ -339,6 +372,31 @@ impl Measured<'_> {
         Ok(vec![each, after])
     }
 
+    /// One round, for a server without a thread for pings takes seconds over one.
+    fn pings_beside(&self, action: &str) -> Result<Vec<Figure>> {
+        let mut longest = self.figure("longest, ms", Better::Less, 1);
+        let mut longests = [0.0; 3];
+        for (number, longest) in longests.iter_mut().enumerate() {
+            *longest = longest_ping_beside(action, &self.start_one(number)?)?;
+        }
+        longest.rounds.push(longests);
+        Ok(vec![longest])
+    }
+
+    /// Compilers have all cores.
+    fn builds(&self) -> Result<Vec<Figure>> {
+        let folder = Folder::make()?;
+        let mut time = self.figure("s", Better::Less, 1);
+        for _ in 0..self.rounds {
+            let mut times = [0.0; 3];
+            for (number, time) in times.iter_mut().enumerate() {
+                *time = self.cores.on_all(|| folder.build(number))?;
+            }
+            time.rounds.push(times);
+        }
+        Ok(vec![time])
+    }
+
     fn starts(&self) -> Result<Vec<Figure>> {
         let mut time = self.figure("ms", Better::Less, 2);
         let mut idle = self.figure("memory then, MiB", Better::Less, 1);
@@ -364,6 +422,35 @@ impl Measured<'_> {
         }
         Ok(vec![time, idle])
     }
+}
+
+/// The longest of the pings that are sent, one after the other, while handlers keep their threads; in milliseconds.
+fn longest_ping_beside(action: &str, server: &Server) -> Result<f64> {
+    const HANDLERS: usize = 8;
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    let request = invocation(&json!({ "action": action, "seconds": 0.5 }));
+    let mut pinging = connect(server.address)?;
+    ask(&mut pinging, &get("/ping"))?;
+    let mut handlers = Vec::new();
+    for _ in 0..HANDLERS {
+        let mut stream = connect(server.address)?;
+        stream.write_all(&request)?;
+        handlers.push(std::thread::spawn(move || read_reply(&mut stream)));
+    }
+    let mut longest = Duration::ZERO;
+    while handlers.iter().any(|handler| !handler.is_finished()) {
+        let began = Instant::now();
+        ask(&mut pinging, &get("/ping"))?;
+        longest = longest.max(began.elapsed());
+        std::thread::sleep(PAUSE);
+    }
+    for handler in handlers {
+        handler
+            .join()
+            .map_err(|_| Error::other("a reader panicked"))??;
+    }
+    Ok(Millis::from(longest).0)
 }
 
 fn mebibytes(memory: Memory) -> f64 {
@@ -444,7 +531,12 @@ fn in_flight(server: &Server) -> Result<(f64, f64)> {
         read_reply(stream)?;
     }
     drop(waiting);
-    std::thread::sleep(REST);
+    // An allocator gives memory back when it is called again, so the server is asked something meanwhile.
+    let over = Instant::now();
+    while over.elapsed() < REST {
+        ask(&mut pinging, &get("/ping"))?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let each = (mebibytes(all) - mebibytes(before)) * 1024.0 / IN_FLIGHT as f64;
     Ok((each, mebibytes(server.resident()?)))
 }

@@ -8,6 +8,8 @@ pub(super) const NAMES: [&str; 3] = ["agentcore", "axum", "floor"];
 /// A figure of all three servers, in as many rounds as there were.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
+    /// What `--only` is to be for this figure.
+    pub(super) command: &'static str,
     pub(super) name: String,
     /// Which of two figures is better.
     pub(super) better: Better,
@@ -62,17 +64,26 @@ impl Display for Table {
         let [agent, axum, floor] = NAMES;
         writeln!(
             f,
-            "\n| what | {agent} | {axum} | {floor} | {agent} ÷ {floor} | {axum} ÷ {floor} | better is |\n\
-             | --- | --- | --- | --- | --- | --- | --- |"
+            "\n| command | what | {agent} | {axum} | {floor} | {agent} ÷ {floor} | {axum} ÷ {floor} | better is |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- |"
         )?;
         for figure in &self.0 {
-            write!(f, "| {} |", figure.name)?;
+            write!(
+                f,
+                "| `compare --only {}` | {} |",
+                figure.command, figure.name
+            )?;
             for server in 0..NAMES.len() {
                 write!(f, " {:.*} |", figure.digits, figure.median(server))?;
             }
             for server in 0..2 {
                 let (median, smallest, largest) = figure.ratio(server);
-                write!(f, " **{median:.2}** ({smallest:.2} to {largest:.2}) |")?;
+                // Two digits that say something.
+                let digits = if median < 0.1 { 4 } else { 2 };
+                write!(
+                    f,
+                    " **{median:.digits$}** ({smallest:.digits$} to {largest:.digits$}) |"
+                )?;
             }
             writeln!(
                 f,
@@ -94,6 +105,7 @@ mod tests {
     #[test]
     fn a_ratio_is_taken_within_its_round() {
         let figure = Figure {
+            command: "ping-64",
             name: "ping".to_owned(),
             better: Better::More,
             digits: 0,
@@ -105,8 +117,7 @@ mod tests {
         assert_eq!(figure.ratio(1), (0.8, 0.8, 0.8));
         let mut table = Table::default();
         table.extend([figure]);
-        let row =
-            "| ping | 45 | 40 | 50 | **0.90** (0.88 to 0.90) | **0.80** (0.80 to 0.80) | more |";
+        let row = "| `compare --only ping-64` | ping | 45 | 40 | 50 | **0.90** (0.88 to 0.90) | **0.80** (0.80 to 0.80) | more |";
         assert!(table.to_string().contains(row), "{table}");
     }
 
