@@ -336,6 +336,24 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "ws")]
+    #[test]
+    fn an_empty_list_of_origins_does_not_mean_all() {
+        for empty in ["", " "] {
+            let variables = [("AGENTCORE_WS_ORIGINS", empty)];
+            let error = resolve(&Config::new(), &variables, false).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("AGENTCORE_WS_ORIGINS is ``; it takes * or origins"),
+                "{error}"
+            );
+        }
+        let none = Config::new().ws_origins(<[String; 0]>::default());
+        assert!(resolve(&none, &[], false).is_err());
+        assert!(resolve(&Config::new(), &[("AGENTCORE_WS_ORIGINS", "*")], false).is_ok());
+    }
+
     #[test]
     fn every_wrong_variable_is_named_with_its_value_and_what_is_allowed() {
         let variables = [

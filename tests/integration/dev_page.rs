@@ -168,9 +168,11 @@ fn other_names_and_other_pages_get_nothing() {
             "host: localhost\r\norigin: https://evil.example\r\n",
             "host: localhost\r\norigin: null\r\n",
         ] {
+            // Without a host, or with two, it is no request in HTTP/1.1.
+            let is_one = headers.matches("host:").count() == 1;
             assert_eq!(
                 status(method, path, headers),
-                403,
+                if is_one { 403 } else { 400 },
                 "{method} {path} {headers}"
             );
         }

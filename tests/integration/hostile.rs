@@ -187,6 +187,11 @@ fn ambiguous_lengths_are_refused() {
         "content-length: -1\r\n",
         "transfer-encoding: gzip\r\n",
         "transfer-encoding: chunked, identity\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        "content-length: 99999999999999999999999\r\n",
+        "host: b\r\ncontent-length: 2\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 2\r\n",
         "content-length: 2\r\ntransfer-encoding: chunked\r\n",
         "content-length: 2\n",
@@ -206,6 +211,51 @@ fn ambiguous_lengths_are_refused() {
             String::from_utf8_lossy(&rest)
         );
     }
+    still_well(&agent);
+}
+
+#[test]
+fn a_request_without_a_host_is_refused_unless_it_is_an_old_one() {
+    let agent = agent(&[]);
+    let ping = |version: &str| {
+        let request = format!("GET /ping {version}\r\nconnection: close\r\n\r\n");
+        let rest = agent.connect().send(request.as_bytes()).rest();
+        String::from_utf8(rest).expect("text")
+    };
+    let refused = ping("HTTP/1.1");
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    assert!(refused.contains("one Host header"), "{refused}");
+    assert!(ping("HTTP/1.0").starts_with("HTTP/1.0 200 "));
+    still_well(&agent);
+}
+
+#[test]
+fn lengths_that_no_body_has_are_too_large() {
+    let agent = agent(&[]);
+    for length in [u64::MAX, u64::MAX - 1, u64::MAX - 2, 1 << 63] {
+        let request =
+            format!("POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        let reply = agent.connect().send(request.as_bytes()).reply();
+        assert_eq!(
+            (reply.status, reply.json()["error"].as_str()),
+            (413, Some("Payload Too Large")),
+            "{length}"
+        );
+    }
+    still_well(&agent);
+}
+
+#[test]
+fn http_2_is_told_that_it_is_not_spoken() {
+    let agent = agent(&[]);
+    // The beginning of HTTP/2, and an empty frame of its settings.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let rest = agent.connect().send(preface).rest();
+    let text = String::from_utf8(rest).expect("text");
+    assert!(
+        text.contains(" 505 ") && text.contains("HTTP/1.1"),
+        "{text}"
+    );
     still_well(&agent);
 }
 

@@ -149,6 +149,15 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// Refuses a variable that is set and empty, where that could be taken for "none" and the default is "all".
+    #[cfg(feature = "ws")]
+    pub(super) fn refuse_empty<T, D>(&mut self, setting: &Setting<T, D>) {
+        let text = (self.environment.variable)(setting.variable);
+        if text.is_some_and(|text| text.trim().is_empty()) {
+            self.refuse(setting.variable, "", setting.takes);
+        }
+    }
+
     /// What the program wrote as text.
     pub(crate) fn written<T: Value, D>(
         &mut self,

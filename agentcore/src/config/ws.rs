@@ -47,7 +47,8 @@ impl Config {
         self
     }
 
-    /// The web pages that may open sockets, such as `https://app.example.com`; any, by default. A browser on a page
+    /// The web pages that may open sockets, such as `https://app.example.com`; any, by default. An empty list, or an empty
+    /// variable, stops the start: it could mean all or none. A browser on a page
     /// from elsewhere gets 403. What is no browser sends no `Origin` and is let in.
     ///
     /// ```
@@ -65,6 +66,7 @@ impl Config {
 impl WsOptions {
     /// Fills in the environment and the defaults.
     pub(super) fn read(&self, env: &mut Reader<'_>, shutdown_grace: Duration) -> Arc<WsSettings> {
+        env.refuse_empty(&table::WS_ORIGINS);
         let origins = self.origins.as_ref().map(|list| list.join(","));
         Arc::new(WsSettings {
             ping_interval: env.value(&table::WS_PING_INTERVAL, self.ping_interval),

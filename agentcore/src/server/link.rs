@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderValue, Request, Version, header};
 
 use super::accept::Place;
-use super::framing::Verdict;
+use super::framing::{Fault, Verdict};
 use super::front::Front;
 use super::request_body::RequestBody;
 use super::service::{self, ReplyBody};
@@ -72,9 +72,9 @@ impl Link {
     pub(super) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Exchange {
         self.end.begin();
         Exchange {
-            is_ambiguous: {
+            fault: {
                 let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-                self.verdict.is_against(number)
+                self.verdict.against(number)
             },
             link: Arc::clone(self),
             version: request.version(),
@@ -85,8 +85,8 @@ impl Link {
 /// One request, and the reply to it, until hyper has that whole.
 pub(crate) struct Exchange {
     link: Arc<Link>,
-    /// Whether the request could be read in two ways.
-    pub(super) is_ambiguous: bool,
+    /// Why the request is not to be answered.
+    pub(super) fault: Option<Fault>,
     version: Version,
 }
 

@@ -64,8 +64,9 @@ impl<B: RequestBody> Future for Answer<B> {
 
 /// Answers one request.
 pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
-    if exchange.is_ambiguous {
-        return Answer::now(exchange.refuse(request, ambiguous()));
+    if let Some(fault) = exchange.fault {
+        let reply = fault.to_response(exchange.front.settings.max_body_bytes);
+        return Answer::now(exchange.refuse(request, reply));
     }
     if exchange.admission == Admission::Operators {
         let reply = admin::answer(&exchange.front, &request);
@@ -137,14 +138,6 @@ fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> 
 /// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
 fn goes_through_layers(front: &Front, path: &str) -> bool {
     front.has_layers && path != "/ping" && path != "/ws"
-}
-
-/// For what a proxy might have read differently; see `framing`.
-fn ambiguous() -> Response {
-    let details =
-        "where the request ends is not clear: lines end with CR LF, and a length is given once";
-    Response::rejection(StatusCode::BAD_REQUEST, "Bad Request", details, None)
-        .with_header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 pub(super) fn not_found() -> Response {

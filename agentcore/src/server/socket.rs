@@ -236,9 +236,9 @@ impl<T: AsyncRead + Unpin> Socket<T> {
     /// Hands on what came where the end was looked for.
     fn read_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.ahead.len().min(buffer.remaining());
-        let bytes = &self.ahead[..length];
-        buffer.put_slice(bytes);
-        self.framing.follow(bytes);
+        let before = buffer.filled().len();
+        buffer.put_slice(&self.ahead[..length]);
+        self.framing.follow(&mut buffer.filled_mut()[before..]);
         self.ahead.drain(..length);
         if self.ahead.is_empty() {
             // The connection may be idle for long.
@@ -266,7 +266,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                     self.end.0.come.store(true, Ordering::Relaxed);
                 }
                 other => {
-                    self.framing.follow(&buffer.filled()[before..]);
+                    self.framing.follow(&mut buffer.filled_mut()[before..]);
                     return other;
                 }
             }
