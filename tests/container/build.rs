@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::not_tested::not_tested;
+
 /// The static `agent_macros`, built once; `None` where it cannot be linked.
 pub(crate) fn static_agent() -> Option<&'static Path> {
     static AGENT: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -11,7 +13,7 @@ pub(crate) fn static_agent() -> Option<&'static Path> {
         .get_or_init(|| match std::env::var_os("AGENTCORE_TEST_BINARY") {
             Some(binary) => Some(binary.into()),
             None if cfg!(target_env = "gnu") && !has_static_libc() => {
-                super::not_tested("no static libc to link with (libc6-dev or glibc-static)");
+                not_tested("no static libc to link with (libc6-dev or glibc-static)");
                 None
             }
             None => Some(build()),

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::not_tested::not_tested;
 use crate::support::{Agent, signal_to};
 
 /// Ended when dropped, as an `Agent` is.
@@ -25,7 +26,7 @@ impl Container {
     /// `name` is that of the root's folder, so it differs from test to test. `None` where there are no namespaces.
     pub(crate) fn start(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
         if !unshare().arg("true").status().is_ok_and(|it| it.success()) {
-            super::not_tested("`unshare` may not make namespaces here");
+            not_tested("`unshare` may not make namespaces here");
             return None;
         }
         let binary = super::build::static_agent()?;

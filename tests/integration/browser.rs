@@ -1,6 +1,6 @@
 //! The dev page in a real browser, used as a person would: by mouse, by keyboard, in both colour schemes, on a phone.
 //!
-//! Skipped where there is no Chromium with its driver, except in CI.
+//! Needs Chromium with its driver.
 
 use std::net::SocketAddr;
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use serde_json::{Value, json};
 
+use crate::not_tested::not_tested;
 use crate::support::{Agent, Client, Reply, failed_start, unix_now};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_dev_agent");
@@ -199,7 +200,7 @@ fn other_names_and_other_pages_get_nothing() {
 #[test]
 fn other_addresses_get_nothing() {
     let Some(address) = own_address() else {
-        eprintln!("not tested: this machine has no address but loopback");
+        not_tested("this machine has no address but loopback");
         return;
     };
     let agent = Agent::start(AGENT, &[DEV]);

@@ -19,9 +19,12 @@ mod layers;
 mod limits;
 mod logs;
 mod metrics;
+#[path = "../not_tested.rs"]
+mod not_tested;
 mod old_tasks;
 mod panics;
 mod ping_handler;
+#[cfg(target_os = "linux")]
 mod platform;
 mod probes;
 mod replies;

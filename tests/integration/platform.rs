@@ -1,6 +1,4 @@
 //! What a managed platform does to a process: it is PID 1, and may be restored from a snapshot.
-//!
-//! Both need something of the machine, and say so where it is missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +6,13 @@ use std::process::Command;
 
 use serde_json::json;
 
-#[cfg(target_os = "linux")]
+use crate::not_tested::not_tested;
 use crate::support::failed_start;
 use crate::support::{Agent, signal_to, unix_now};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
 
 /// The kernel ignores a SIGTERM that PID 1 has not asked for. (`unshare` needs root, or user namespaces.)
-#[cfg(target_os = "linux")]
 #[test]
 fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
     let namespace = |command: &mut Command| {
@@ -34,7 +31,7 @@ fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
         .status()
         .is_ok_and(|status| status.success())
     {
-        eprintln!("not tested: `unshare` may not make namespaces here");
+        not_tested("`unshare` may not make namespaces");
         return;
     }
     let mut command = Command::new("unshare");
@@ -54,11 +51,10 @@ fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
 }
 
 /// A restored process sees its wall clock jump and its monotonic clock go on. libfaketime does the same to a process.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
     let Some(library) = libfaketime() else {
-        eprintln!("not tested: libfaketime is not installed");
+        not_tested("libfaketime is not installed");
         return;
     };
     for first in ["ping", "invocation"] {
@@ -108,11 +104,10 @@ fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
 }
 
 /// No reply can be dated then. A line of the log is needed to say so, and so is a panic's.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_clock_that_stands_before_1970_is_named_and_stops_the_start() {
     let Some(library) = libfaketime() else {
-        eprintln!("not tested: libfaketime is not installed");
+        not_tested("libfaketime is not installed");
         return;
     };
     let before_1970 = [
@@ -130,11 +125,10 @@ fn a_clock_that_stands_before_1970_is_named_and_stops_the_start() {
 }
 
 /// Where it steps back while the agent runs, everything goes on.
-#[cfg(target_os = "linux")]
 #[test]
 fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
     let Some(library) = libfaketime() else {
-        eprintln!("not tested: libfaketime is not installed");
+        not_tested("libfaketime is not installed");
         return;
     };
     let offset = std::env::temp_dir().join(format!("agentcore-{}-1970", std::process::id()));
@@ -163,7 +157,6 @@ fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
     fs::remove_file(&offset).expect("the file");
 }
 
-#[cfg(target_os = "linux")]
 fn libfaketime() -> Option<PathBuf> {
     let library = |folder: &Path| folder.join("faketime/libfaketimeMT.so.1");
     let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
