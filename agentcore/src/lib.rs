@@ -53,6 +53,15 @@
 //! `time_of_last_update` is the second in which the answered status last changed, whatever changed it. It never moves between
 //! changes: platforms read a stamp that moves on every ping as activity, and keep idle sessions for hours.
 //!
+//! # Features
+//!
+//! | feature | | needs Rust |
+//! | --- | --- | --- |
+//! | `ws`, on by default | `GET /ws` | 1.85 |
+//! | `dev-page`, on by default | the dev page, where [`Config::dev`] switches it on | 1.85 |
+//! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
+//! | `otel-aws` | the same to AWS itself, signed; includes `otel` | 1.88 |
+//!
 //! # Without macros
 //!
 //! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.

@@ -23,7 +23,9 @@ use other as system;
 use unix as family;
 
 pub(crate) use family::{Signals, reuse_address};
-pub(crate) use system::{file_limit, give_up_on_silent_peers, raise_file_limit, random, step_back};
+pub(crate) use system::{
+    file_limit, give_up_on_silent_peers, init, is_pid_1, raise_file_limit, random, step_back,
+};
 
 /// A random number; 0 if the system has none.
 pub(crate) fn random_number() -> u64 {

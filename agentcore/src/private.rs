@@ -55,7 +55,7 @@ pub use crate::registry::{
 #[cfg(feature = "ws")]
 pub use crate::registry::{WebSocketDef, WebSocketEndpoint};
 pub use crate::response::Response;
-pub use crate::rt::{main_without_flags, run as main};
+pub use crate::rt::{main, main_without_flags};
 pub use crate::state::StateSlot;
 pub use crate::tasks::{track, tracked};
 #[cfg(feature = "ws")]

@@ -71,6 +71,12 @@ use crate::{agent::Agent, check};
 /// `unknown_variables` (names that begin as settings do, and are none), `warnings` (lines about what does not keep it from
 /// starting, and will not work) and `not_tried`. Later versions may add fields.
 ///
+/// # As PID 1
+///
+/// It handles signals as PID 1 too, but does not ask for the exit status of orphaned processes: the status of a child belongs to
+/// the code that has started it. Where handlers start processes, run the container with an init; the generated `main` is one
+/// itself on Linux. See [the guide](guide/configuration/index.html#as-pid-1).
+///
 /// # Panics
 ///
 /// When called from within a Tokio runtime, which cannot start another: use [`App::serve`] there.
@@ -79,13 +85,32 @@ pub fn run() -> ExitCode {
     run_app(App::from_registry())
 }
 
+/// The generated `main` of `#[entrypoint]`. Nothing of the program has run yet, so PID 1 can start it once more.
+#[must_use]
+pub fn main() -> ExitCode {
+    run_from(App::from_registry(), Start::OfProcess)
+}
+
 /// The generated `main` of `#[entrypoint(flags = false)]`.
 #[must_use]
 pub fn main_without_flags() -> ExitCode {
-    run_app(App::from_registry().flags(false))
+    run_from(App::from_registry().flags(false), Start::OfProcess)
 }
 
 pub(crate) fn run_app(app: App) -> ExitCode {
+    run_from(app, Start::ByProgram)
+}
+
+/// What has happened in the process before the agent runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Nothing: `main` is generated.
+    OfProcess,
+    /// The program may have done anything, which must not be done twice.
+    ByProgram,
+}
+
+fn run_from(app: App, start: Start) -> ExitCode {
     let began = Instant::now();
     let command = if app.has_flags() {
         Command::of_process()
@@ -93,7 +118,17 @@ pub(crate) fn run_app(app: App) -> ExitCode {
         Ok(Command::Serve)
     };
     match command {
-        Ok(Command::Serve) => return serve(app, began),
+        Ok(Command::Serve) => {
+            let init = match start {
+                Start::OfProcess => platform::init(),
+                Start::ByProgram => Ok(None),
+            };
+            return match init {
+                Ok(Some(code)) => code,
+                Ok(None) => serve(app, began, None),
+                Err(error) => serve(app, began, Some(&error)),
+            };
+        }
         Ok(Command::Help) => cli::print(&cli::help(app.package_so_far())),
         Ok(Command::Version) => cli::print(&format!("{}\n", app.package_so_far())),
         Ok(Command::Check { json }) => return check::run(app, json),
@@ -102,7 +137,8 @@ pub(crate) fn run_app(app: App) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn serve(app: App, began: Instant) -> ExitCode {
+/// Serves. With `no_init`, as a PID 1 that has to be the agent itself because of this error.
+fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode {
     // Nothing of the user's runs on this thread, and the end of the process is its business.
     log::never_wait();
     let environment = Environment::of_process();
@@ -112,6 +148,12 @@ fn serve(app: App, began: Instant) -> ExitCode {
     telemetry::start(&environment);
     log.install();
     telemetry::report();
+    if let Some(error) = no_init {
+        tracing::warn!(
+            "PID 1 cannot start the agent as another process ({error}), so it reaps no orphans: processes that handlers \
+             start, and that outlive their parents, stay as zombies; run the container with an init"
+        );
+    }
     let result = prepared.and_then(|prepared| {
         panics::install_hook();
         platform::raise_file_limit();

@@ -25,6 +25,15 @@ impl Deref for Container {
 impl Container {
     /// `name` is that of the root's folder, so it differs from test to test. `None` where there are no namespaces.
     pub(crate) fn start(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        Self::start_as("/agent", name, environment)
+    }
+
+    /// Starts the agent as `program`: by its path, or by its name if `PATH` says where it is.
+    pub(crate) fn start_as(
+        program: &str,
+        name: &str,
+        environment: &[(&str, &str)],
+    ) -> Option<Self> {
         if !unshare().arg("true").status().is_ok_and(|it| it.success()) {
             not_tested("`unshare` may not make namespaces here");
             return None;
@@ -47,19 +56,26 @@ impl Container {
         command
             .arg("--root")
             .arg(&root)
-            .args(["--wd", "/", "/agent"]);
+            .args(["--wd", "/", program]);
         // An empty variable is none: the address is the agent's own choice.
         let environment = [&[("AGENTCORE_HOST", "")], environment].concat();
         let agent = Agent::start_command(command, &environment);
         Some(Self { agent, root })
     }
 
-    /// Signals the agent itself, from outside of its namespace.
+    /// PID 1, by its number outside of its namespace.
+    fn pid_1(&self) -> String {
+        children(&self.pid().to_string())
+    }
+
+    /// Signals PID 1, from outside of its namespace.
     pub(crate) fn signal(&self, name: &str) {
-        let unshare = self.pid();
-        let children = format!("/proc/{unshare}/task/{unshare}/children");
-        let child = fs::read_to_string(children).expect("the children of `unshare`");
-        signal_to(child.trim(), name);
+        signal_to(&self.pid_1(), name);
+    }
+
+    /// Whether PID 1 has started another process.
+    pub(crate) fn has_init(&self) -> bool {
+        !children(&self.pid_1()).is_empty()
     }
 
     /// Waits for the end: the exit code, and what is left of the log. The root is as it was.
@@ -74,9 +90,23 @@ impl Container {
     }
 }
 
+/// The children of `process`, with spaces between them.
+fn children(process: &str) -> String {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    children
+        .expect("the children of a process")
+        .trim()
+        .to_owned()
+}
+
 /// New PIDs and mounts, as a user that no file knows. The network is that of the test, which has to reach the agent.
 fn unshare() -> Command {
-    let mut command = Command::new("unshare");
+    // By its path: a test may give the agent another `PATH`.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::split_paths(&path)
+        .map(|folder| folder.join("unshare"))
+        .find(|program| program.exists());
+    let mut command = Command::new(program.unwrap_or_else(|| "unshare".into()));
     command.args(["--user", "--map-user=1000", "--map-group=1000"]);
     command.args(["--pid", "--mount", "--fork", "--kill-child"]);
     command

@@ -58,6 +58,22 @@ fn it_serves_and_obeys_either_signal() {
     }
 }
 
+#[test]
+fn it_is_an_init_where_it_can_be_started_once_more() {
+    let Some(agent) = Container::start("init", &[]) else {
+        return;
+    };
+    assert!(agent.has_init());
+
+    // Neither `/proc` nor the name says where the program is.
+    let agent = Container::start_as("agent", "no-init", &[("PATH", "/")]).expect("as before");
+    assert!(!agent.has_init());
+    assert!(!agent.ping().busy);
+    agent.signal("TERM");
+    let (code, log) = agent.wait();
+    assert_eq!(code, Some(0), "{log}");
+}
+
 /// The message and the backtrace of a panic go to the log, for which std would like to read `/proc`.
 #[test]
 fn a_panic_costs_one_invocation() {

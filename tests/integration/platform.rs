@@ -1,53 +1,205 @@
 //! What a managed platform does to a process: it is PID 1, and may be restored from a snapshot.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::not_tested::not_tested;
-use crate::support::failed_start;
-use crate::support::{Agent, signal_to, unix_now};
+use crate::support::{Agent, Client, DEADLINE, failed_start, ready_at, signal_to, unix_now};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
+const ORPHANS: &str = env!("CARGO_BIN_EXE_orphans");
 
-/// The kernel ignores a SIGTERM that PID 1 has not asked for. (`unshare` needs root, or user namespaces.)
-#[test]
-fn as_pid_1_it_listens_everywhere_and_obeys_a_sigterm() {
-    let namespace = |command: &mut Command| {
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        ]);
-    };
-    let mut trial = Command::new("unshare");
-    namespace(&mut trial);
+/// As PID 1, which `unshare` makes it. Needs root, or user namespaces; `None` without.
+fn as_pid_1(binary: &str, environment: &[(&str, &str)]) -> Option<Agent> {
+    let mut trial = unshare();
     if !trial
         .arg("true")
         .status()
         .is_ok_and(|status| status.success())
     {
         not_tested("`unshare` may not make namespaces");
-        return;
+        return None;
     }
-    let mut command = Command::new("unshare");
-    namespace(&mut command);
-    command.arg(BINARY);
-    // An empty variable is none: the address is the agent's own choice.
-    let agent = Agent::start_command(command, &[("AGENTCORE_HOST", "")]);
-    assert!(agent.address().ip().is_unspecified(), "{}", agent.address());
-    assert!(!agent.ping().busy);
+    let mut command = unshare();
+    command.arg(binary);
+    Some(Agent::start_command(command, environment))
+}
 
-    let children = format!("/proc/{0}/task/{0}/children", agent.pid());
-    let child = fs::read_to_string(children).expect("the children of `unshare`");
-    signal_to(child.trim(), "TERM");
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ]);
+    command
+}
+
+/// The processes whose parent is `process`, zombies too.
+fn children(process: &str) -> Vec<String> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.expect("the children of a process");
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+/// PID 1, by its number outside of its namespace.
+fn pid_1(agent: &Agent) -> String {
+    let [pid_1] = <[String; 1]>::try_from(children(&agent.pid().to_string())).expect("one child");
+    pid_1
+}
+
+/// The kernel ignores a SIGTERM that PID 1 has not asked for.
+#[test]
+fn as_pid_1_it_listens_everywhere_and_obeys_a_signal() {
+    for signal in ["TERM", "INT"] {
+        // An empty variable is none: the address is the agent's own choice.
+        let Some(agent) = as_pid_1(BINARY, &[("AGENTCORE_HOST", "")]) else {
+            return;
+        };
+        assert!(agent.address().ip().is_unspecified(), "{}", agent.address());
+        assert!(!agent.ping().busy);
+        signal_to(&pid_1(&agent), signal);
+        let (status, stderr) = agent.wait();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert!(
+            stderr.contains(&format!("SIG{signal}: stopping")),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn as_pid_1_it_passes_on_a_second_signal_and_the_exit_code() {
+    let Some(agent) = as_pid_1(BINARY, &[("AGENTCORE_SHUTDOWN_GRACE", "10min")]) else {
+        return;
+    };
+    agent.invoke(json!({ "action": "spawn", "gate": "never" }));
+    let pid_1 = pid_1(&agent);
+    signal_to(&pid_1, "TERM");
+    agent.line_with("SIGTERM: stopping");
+    signal_to(&pid_1, "TERM");
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("again: stopping at once"), "{stderr}");
+}
+
+/// Orphans become children of PID 1; the status of a child of the program's own stays the program's.
+#[test]
+fn as_pid_1_it_reaps_orphans_and_leaves_the_programs_children_alone() {
+    let Some(agent) = as_pid_1(ORPHANS, &[]) else {
+        return;
+    };
+    let pid_1 = pid_1(&agent);
+    for _ in 0..20 {
+        let reply = agent.invoke(json!({ "action": "orphan" }));
+        assert_eq!(reply.json(), json!({ "code": 3 }));
+    }
+    agent.until("only the agent is left", |_| children(&pid_1).len() == 1);
+    let [process] = <[String; 1]>::try_from(children(&pid_1)).expect("the agent");
+    assert_eq!(children(&process), Vec::<String>::new());
+    signal_to(&pid_1, "TERM");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
-    assert!(stderr.contains("SIGTERM: stopping"), "{stderr}");
+}
+
+#[test]
+fn as_pid_1_it_ends_as_the_agent_does() {
+    let Some(agent) = as_pid_1(ORPHANS, &[]) else {
+        return;
+    };
+    drop(agent.connect().send_post(br#"{"action":"exit"}"#));
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(7), "{stderr}");
+
+    let agent = as_pid_1(ORPHANS, &[]).expect("as before");
+    // As the kernel does when memory runs out.
+    let process = children(&pid_1(&agent)).concat();
+    signal_to(&process, "KILL");
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(128 + 9), "{stderr}");
+}
+
+/// What a `main` of the program's own does before it calls the agent must not be done twice.
+#[test]
+fn as_pid_1_a_main_of_the_programs_own_is_one_process() {
+    let Some(agent) = as_pid_1(env!("CARGO_BIN_EXE_faults"), &[]) else {
+        return;
+    };
+    let pid_1 = pid_1(&agent);
+    assert_eq!(children(&pid_1), Vec::<String>::new());
+    signal_to(&pid_1, "TERM");
+    let (status, stderr) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+/// A terminal sends the signal to all processes of its session, and the agent must not count two. `script` makes the terminal.
+#[test]
+fn as_pid_1_it_hears_ctrl_c_once() {
+    if Command::new("script").arg("--version").output().is_err() {
+        not_tested("`script`, of util-linux, is not installed");
+        return;
+    }
+    if !unshare().arg("true").status().is_ok_and(|it| it.success()) {
+        not_tested("`unshare` may not make namespaces");
+        return;
+    }
+    let namespace = format!("{:?} {BINARY}", unshare());
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &namespace, "/dev/null"])
+        .env("AGENTCORE_HOST", "127.0.0.1")
+        .env("AGENTCORE_PORT", "0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("script");
+    let screen = terminal.stdout.take().expect("a pipe");
+    let mut keyboard = terminal.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(screen).lines().map_while(Result::ok);
+    let mut until = |text: &str| {
+        let mut seen = Vec::new();
+        for line in &mut lines {
+            seen.push(line);
+            let line = seen.last().expect("just pushed");
+            if line.contains(text) {
+                return line.clone();
+            }
+        }
+        panic!("no {text:?} in {seen:#?}");
+    };
+    let ready = until("is ready on http://");
+    let address = ready_at(&ready).expect("an address");
+    // In flight from its head on, and until its body is whole.
+    let invocation = Client::connect(address).begin_post().send(b"1\r\n{\r\n");
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let ping = Client::connect(address)
+            .send(b"GET /ping HTTP/1.1\r\nhost: agent\r\n\r\n")
+            .reply();
+        if ping.json()["status"] == "HealthyBusy" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ping:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    keyboard.write_all(b"\x03").expect("a key");
+    until("SIGINT: stopping");
+    let rest = br#""action":"drop"}"#;
+    let size = format!("{:x}\r\n", rest.len());
+    let reply = invocation
+        .send(&[size.as_bytes(), rest, b"\r\n0\r\n\r\n"].concat())
+        .reply();
+    assert_eq!(reply.parts(), (200, json!({ "dropped": true })));
+    let rest: Vec<_> = lines.collect();
+    let status = terminal.wait().expect("an exit status");
+    assert_eq!(status.code(), Some(0), "{rest:#?}");
 }
 
 /// A restored process sees its wall clock jump and its monotonic clock go on. libfaketime does the same to a process.

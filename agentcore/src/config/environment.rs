@@ -3,6 +3,7 @@
 use super::table::{Computed, Entry, Setting};
 use super::value::Value;
 use crate::error::{Error, Kind};
+use crate::platform;
 
 /// What the process was started with.
 pub(crate) struct Environment<'a> {
@@ -21,7 +22,7 @@ impl Environment<'static> {
                 std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
             },
             // Engines leave different traces; a process that is PID 1 is in a container or a microVM in any case.
-            in_container: std::process::id() == 1
+            in_container: platform::is_pid_1()
                 || exists("/.dockerenv")
                 || exists("/run/.containerenv")
                 || is_set("DOCKER_CONTAINER")

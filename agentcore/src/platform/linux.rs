@@ -1,9 +1,13 @@
 //! Linux.
 
+mod init;
+
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
+
+pub(crate) use init::{init, is_pid_1};
 
 /// By how much the threads of the user's code are nicer than the front. With eight spinning handlers on two cores, the 99th
 /// percentile of pings is 4.5 ms without it and 0.25 ms with it.

@@ -1,5 +1,7 @@
 //! Platforms other than Linux. They have random numbers; the rest improves on what works without it, and does nothing here.
 
+use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Fills `bytes` with random ones; false if the system has none.
@@ -21,3 +23,13 @@ pub(crate) fn file_limit() -> Option<usize> {
 
 /// Does nothing: the system's own time-outs apply.
 pub(crate) fn give_up_on_silent_peers(_: &tokio::net::TcpSocket, _: Duration) {}
+
+/// Whether this process is PID 1.
+pub(crate) fn is_pid_1() -> bool {
+    std::process::id() == 1
+}
+
+/// Says that this process has to be the agent: containers of other systems have an init of their own.
+pub(crate) fn init() -> io::Result<Option<ExitCode>> {
+    Ok(None)
+}

@@ -1,0 +1,162 @@
+//! Init: what PID 1 does for a container. PID 1 becomes the parent of every process whose own parent has ended, and such an
+//! orphan stays in the table of processes until PID 1 asks for its exit status.
+//!
+//! The agent cannot do that itself: the kernel does not tell an orphan from a child that the program has started, and the
+//! exit status of a child belongs to the code that waits for it. So PID 1 starts the agent as a child and does nothing else
+//! from then on: it passes signals on, asks for the status of every process that ends, and ends as the agent does.
+
+use std::ffi::OsString;
+use std::future::poll_fn;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode};
+use std::task::Poll;
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, setsid, wait};
+use tokio::signal::unix::{self, SignalKind, signal};
+
+/// Tells the agent that its parent is this init.
+const MARK: &str = "__AGENTCORE_INIT";
+
+/// Signals that the agent gets from init. Engines send SIGTERM, SIGINT, or the signal that the image names; the others are
+/// for handlers of the program's own.
+const PASSED_ON: [Signal; 6] = [
+    Signal::TERM,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::HUP,
+    Signal::USR1,
+    Signal::USR2,
+];
+
+/// Whether this process is PID 1, or the agent that PID 1 has started.
+pub(crate) fn is_pid_1() -> bool {
+    std::process::id() == 1 || is_child_of_init()
+}
+
+/// Processes that the agent starts inherit the mark, but not the parent.
+fn is_child_of_init() -> bool {
+    std::env::var_os(MARK).is_some() && getppid() == Some(Pid::INIT)
+}
+
+/// Is init for a program that has done nothing yet, and returns how it ends; `None` if the process has to be the agent,
+/// because it is not PID 1.
+///
+/// # Errors
+///
+/// PID 1 cannot start the agent as another process, so it has to be the agent itself.
+pub(crate) fn init() -> io::Result<Option<ExitCode>> {
+    if std::process::id() == 1 {
+        return serve().map(Some);
+    }
+    if is_child_of_init() {
+        // A terminal sends Ctrl-C to all processes of a session. Init passes it on, and two of them mean "at once".
+        let _ = setsid();
+    }
+    Ok(None)
+}
+
+fn serve() -> io::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        // Before the agent starts: nothing that happens to it can be missed.
+        let mut ended = signal(SignalKind::child())?;
+        let mut signals = Signals::new()?;
+        let agent = Pid::from_child(&start_agent()?);
+        loop {
+            if let Some(status) = reap(agent) {
+                return Ok(exit_code(status));
+            }
+            tokio::select! {
+                _ = ended.recv() => {}
+                signal = signals.next() => {
+                    // The agent may have ended already, and its status waits to be asked for.
+                    let _ = kill_process(agent, signal);
+                }
+            }
+        }
+    })
+}
+
+/// Starts this program again, with its arguments, its variables, and its files.
+fn start_agent() -> io::Result<Child> {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| OsString::from("agent"));
+    let arguments: Vec<_> = arguments.collect();
+    let mut result = Err(io::Error::from(io::ErrorKind::NotFound));
+    for path in paths(&name) {
+        result = Command::new(path)
+            .arg0(&name)
+            .args(&arguments)
+            .env(MARK, "1")
+            .spawn();
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Where this program may be found. A root may be without `/proc`; then the name by which the program was called is a path,
+/// unless it was looked up.
+fn paths(name: &OsString) -> impl Iterator<Item = PathBuf> {
+    let called = PathBuf::from(name);
+    let is_path = called.components().count() > 1;
+    std::env::current_exe()
+        .ok()
+        .into_iter()
+        .chain([PathBuf::from("/proc/self/exe")])
+        .chain(is_path.then_some(called))
+}
+
+/// Asks for the status of all processes that have ended. Returns that of `agent` if it is one of them.
+fn reap(agent: Pid) -> Option<WaitStatus> {
+    // Several ends may be one signal.
+    while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) {
+        if process == agent {
+            return Some(status);
+        }
+    }
+    None
+}
+
+/// As a shell has it: what the agent returned, or 128 and the number of the signal that ended it.
+fn exit_code(status: WaitStatus) -> ExitCode {
+    let code = status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The signals that init passes on.
+struct Signals(Vec<(Signal, unix::Signal)>);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let listen = |passed: Signal| {
+            let kind = SignalKind::from_raw(passed.as_raw());
+            Ok((passed, signal(kind)?))
+        };
+        PASSED_ON
+            .into_iter()
+            .map(listen)
+            .collect::<io::Result<_>>()
+            .map(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        poll_fn(|context| {
+            for (passed, arrived) in &mut self.0 {
+                if arrived.poll_recv(context).is_ready() {
+                    return Poll::Ready(*passed);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
