@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::context::{self, Scope};
 use crate::panics;
 
 /// Events that wait for the subscriber. Each is a sentence of the server's own with names and ids that have bounds.
@@ -56,6 +57,11 @@ pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     } else if let Some(queue) = QUEUE.get() {
         queue.push(Box::new(event));
     }
+}
+
+/// As [`emit`], for an event that belongs to a request.
+pub(crate) fn emit_below(scope: Option<Arc<Scope>>, event: impl FnOnce() + Send + 'static) {
+    emit(move || context::below(scope.as_ref(), event));
 }
 
 /// Waits until the subscriber has all events that are queued now, at most one second. Blocks the thread.

@@ -174,7 +174,9 @@ fn release(
             }
         }),
         // No descriptors, perhaps. Then there are no signals either.
-        Err(error) => tracing::error!("cannot wait for the agent's end: {error}"),
+        Err(error) => {
+            events::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
+        }
     }
     ended.cut_off.name_all(drops.left());
     ended.into_result()
@@ -305,9 +307,11 @@ impl Front {
         let now = StdInstant::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         if clock.restored(now) {
-            tracing::info!(
-                "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
-            );
+            events::emit(|| {
+                tracing::info!(
+                    "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
+                );
+            });
             self.instance.tracker.restored();
         }
         now
@@ -361,7 +365,7 @@ impl Front {
                 return Ended::early(Err(error), grace);
             },
             name = requests.first() => {
-                tracing::info!("{name} during the start: stopping");
+                events::emit(move || tracing::info!("{name} during the start: stopping"));
                 return Ended::early(Ok(()), grace);
             }
         }
@@ -374,11 +378,13 @@ impl Front {
         self.phase.advance(Phase::Draining);
         let instance = Arc::clone(&self.instance);
         self.aside(move || instance.stopping.cancel());
-        tracing::info!(
-            "{name}: stopping; {} in progress, up to {} to finish",
+        let (count, limit) = (
             self.instance.tracker.in_progress(),
-            humantime::format_duration(grace)
+            humantime::format_duration(grace),
         );
+        events::emit(move || {
+            tracing::info!("{name}: stopping; {count} in progress, up to {limit} to finish");
+        });
         let Drained {
             cut_off,
             until,

@@ -14,6 +14,7 @@ use crate::boxed;
 use crate::context::{Kind as ScopeKind, Scope};
 use crate::drops::DropOnWorkers;
 use crate::error::{BoxError, Error, Kind, with_causes};
+use crate::events;
 use crate::layer::Endpoint;
 use crate::panics;
 use crate::platform::Signals;
@@ -97,7 +98,10 @@ impl Front {
             };
             match ended {
                 Some(Ok(())) => {}
-                Some(Err(why)) => tracing::error!("shutdown hook {} {why}", hook.meta),
+                Some(Err(why)) => {
+                    let hook = hook.meta;
+                    events::emit(move || tracing::error!("shutdown hook {hook} {why}"));
+                }
                 None => {
                     let age: Duration = whole_milliseconds(began.elapsed());
                     let age = humantime::format_duration(age);

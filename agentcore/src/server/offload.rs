@@ -13,6 +13,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::events;
 use crate::panics;
 use crate::platform;
 use crate::state::Shared;
@@ -48,7 +49,7 @@ pub(super) fn offload(
             on_thread();
         });
     if let Err(error) = started {
-        tracing::error!("cannot start a thread: {error}");
+        events::emit(move || tracing::error!("cannot start a thread: {error}"));
         workers.spawn_blocking(start);
         // If that does not run it either, it is never dropped: not on this thread.
         let _kept = ManuallyDrop::new(slot);

@@ -16,6 +16,7 @@ use crate::boxed;
 use crate::config::StampWhileBusy;
 use crate::context::{Kind, Scope};
 use crate::error::with_causes;
+use crate::events;
 use crate::panics;
 use crate::ping::PingStatus;
 use crate::response::Response;
@@ -179,10 +180,12 @@ impl Custom {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
             *warned = Some(Instant::now());
-            tracing::warn!(
-                "ping handler {} {problem}; /ping reports the automatic status (said at most once a minute)",
-                self.handler.meta
-            );
+            let (handler, problem) = (self.handler.meta, problem.to_owned());
+            events::emit(move || {
+                tracing::warn!(
+                    "ping handler {handler} {problem}; /ping reports the automatic status (said at most once a minute)"
+                );
+            });
         }
     }
 }

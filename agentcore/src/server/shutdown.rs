@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::front::Front;
 use super::lifecycle::next_signal;
 use super::stalls::whole_milliseconds;
-use crate::context;
+use crate::context::Scope;
 use crate::error::{Error, Kind};
+use crate::events;
 use crate::platform::Signals;
 use crate::tasks::Oldest;
 
@@ -49,7 +50,13 @@ impl CutOff {
 
     /// Names something, in the log and in the error.
     pub(super) fn name(&mut self, what: String) {
-        tracing::error!("cut off: {what}");
+        self.name_below(None, what);
+    }
+
+    /// Names something that belongs to a request, whose ids its line in the log has.
+    fn name_below(&mut self, scope: Option<Arc<Scope>>, what: String) {
+        let said = what.clone();
+        events::emit_below(scope, move || tracing::error!("cut off: {said}"));
         self.0.push(what);
     }
 
@@ -167,9 +174,7 @@ impl Front {
         for (number, (began, (what, scope))) in oldest.into_vec().into_iter().enumerate() {
             let age = whole_milliseconds(now.saturating_duration_since(began));
             let age = humantime::format_duration(age);
-            context::below(scope.as_ref(), || {
-                cut_off.name(format!("{what} after {age}"));
-            });
+            cut_off.name_below(scope, format!("{what} after {age}"));
             if number % NAMED_AT_A_TIME == NAMED_AT_A_TIME - 1 {
                 yield_now().await;
             }
@@ -181,7 +186,7 @@ impl Front {
 }
 
 /// Says that there will be no waiting any more, which is true.
-pub(super) fn said_again(name: &str) -> bool {
-    tracing::error!("{name} again: stopping at once");
+pub(super) fn said_again(name: &'static str) -> bool {
+    events::emit(move || tracing::error!("{name} again: stopping at once"));
     true
 }

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::front::Front;
-use crate::context::{self, Scope};
+use crate::context::Scope;
+use crate::events;
 use crate::stall::{self, Slot};
 
 /// How long a poll may take before it counts as blocking.
@@ -136,7 +137,7 @@ impl Watch {
             };
             self.last_warning = Some(now);
             let scope = self.front.scope(poll);
-            context::below(scope.as_ref(), || {
+            events::emit_below(scope, move || {
                 tracing::warn!(
                     "{what} blocks its thread: what waits or computes for long belongs on \
                      `tokio::task::spawn_blocking` or into an entrypoint that is not async (said at most once a minute)"
@@ -152,7 +153,8 @@ impl Watch {
             Some(probe) if !probe.is_finished() => {
                 if now - since >= LONGEST_POLL && !self.said {
                     self.said = true;
-                    tracing::error!("{}", self.all_blocked(now));
+                    let blocked = self.all_blocked(now);
+                    events::emit(move || tracing::error!("{blocked}"));
                     if let Some(metrics) = &self.front.instance.metrics {
                         metrics.full_stalls.add(1);
                     }
@@ -160,7 +162,7 @@ impl Watch {
             }
             Some(_) => {
                 if std::mem::take(&mut self.said) {
-                    tracing::info!("the workers run again");
+                    events::emit(|| tracing::info!("the workers run again"));
                 }
                 self.probe = None;
             }

@@ -141,9 +141,9 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
-            let scope = Arc::clone(session.scope());
-            return events::emit(move || {
-                scope.enter(|| tracing::debug!("a websocket was not opened: {error}"));
+            let scope = Some(Arc::clone(session.scope()));
+            return events::emit_below(scope, move || {
+                tracing::debug!("a websocket was not opened: {error}");
             });
         }
     };
