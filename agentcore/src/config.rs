@@ -114,7 +114,8 @@ impl Config {
         /// Linux only, where the kernel keeps this time (`TCP_USER_TIMEOUT`); elsewhere the system's own, much longer,
         /// times hold.
         write_timeout: Duration,
-        /// How long work may go on after the signal to stop.
+        /// How long work may go on after the signal to stop. Shutdown hooks, and then the drops of states, have what is
+        /// left of it, and at least 2 s each.
         shutdown_grace: Duration,
         /// Open connections, at least 1; one beyond them may ping, and is answered 503 otherwise.
         max_connections: usize,

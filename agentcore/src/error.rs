@@ -189,7 +189,7 @@ pub(crate) enum Kind {
     Io,
     /// A start hook failed.
     Start,
-    /// Work was still running when the shutdown grace ended.
+    /// Something was still running when its time ended.
     CutOff,
 }
 
@@ -252,7 +252,8 @@ impl Error {
             .is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
     }
 
-    /// The server stopped, and cut off work that did not finish within the shutdown grace.
+    /// The server stopped, and cut off what did not finish within the shutdown grace, or before a second signal: work,
+    /// shutdown hooks, or drops of what belongs to the agent.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.kinds.contains(&Kind::CutOff)

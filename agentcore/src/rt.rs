@@ -34,8 +34,9 @@ use crate::{agent::Agent, check};
 /// error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535
 /// ```
 ///
-/// The exit code is 0 after a stop at which all work was finished, 1 when some was not or the start failed, and 2 after
-/// arguments that are not understood.
+/// The exit code is 0 after a stop at which everything was finished: work, shutdown hooks, and the drops of what belongs to
+/// the agent. It is 1 when something was cut off, which the last line names, or when the start failed; and 2 after arguments
+/// that are not understood. A hook that fails, and telemetry that cannot be sent, are reported and change nothing about it.
 ///
 /// ```no_run
 /// #[agentcore::entrypoint(main = false)]

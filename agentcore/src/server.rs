@@ -181,16 +181,18 @@ impl Server {
     /// Serves until the graceful shutdown is over; for ever if none was asked for.
     ///
     /// HTTP and `/ping` run on a thread of their own; handlers, tasks and hooks run on the runtime that this is called
-    /// on.
+    /// on. At the end, states, handlers, layers and hooks are dropped on another thread, inside that runtime, which may be
+    /// one of any kind. No task is left on it.
     ///
     /// # Errors
     ///
-    /// A start hook failed, or work was cut off when the shutdown grace ended.
+    /// A start hook failed, or something was cut off: work, a shutdown hook, or a drop that took longer than what was left
+    /// of the shutdown grace. The error names all of it, and [`Error::is_cut_off`] tells it apart.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the server at once; invocations that are running go on, but nobody will read their
-    /// replies.
+    /// replies. States, handlers, layers and hooks are dropped a moment later, and nobody waits for that.
     ///
     /// # Panics
     ///
@@ -252,7 +254,7 @@ impl Server {
     }
 
     /// Stops gracefully on SIGTERM or SIGINT, as PID 1 too, whatever the workers are at; a second signal cuts off what
-    /// still runs.
+    /// still runs, hooks and drops included, and names it.
     ///
     /// [`run`](crate::run) and [`App::run`](crate::App::run) do this by themselves.
     pub fn with_signals(mut self) -> Self {
@@ -261,7 +263,8 @@ impl Server {
     }
 }
 
-/// Sends the last of telemetry. A signal ends the wait for it.
+/// Sends the last of telemetry. A signal ends the wait for it, and changes nothing about how the stop ended: what is sent
+/// here is no work that was accepted.
 async fn flush(finished: bool, signals: bool) {
     let flush = async {
         // Who is cut off has waited long enough.
@@ -279,7 +282,9 @@ async fn flush(finished: bool, signals: bool) {
     };
     tokio::select! {
         () = flush => {}
-        _ = another => {}
+        name = another => {
+            tracing::warn!("{name} again: the last traces and metrics may not have been sent");
+        }
     }
 }
 

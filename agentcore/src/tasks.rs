@@ -220,23 +220,31 @@ impl BusyTracker {
             .flatten()
     }
 
-    /// Has `oldest` see every task that runs and `began` then, for the log: what it is, and below what it began. Ends those
-    /// that were spawned. For the front; see [`walk`].
-    pub(crate) async fn cut_off(
+    /// Has `oldest` see every task that runs and `began` then, for the log: what it is, and below what it began. For the
+    /// front; see [`walk`].
+    pub(crate) async fn describe(
         &self,
         oldest: &mut Oldest<(String, Option<Arc<Scope>>)>,
         began: impl RangeBounds<Instant>,
     ) {
+        let read = |ticket: u64, task: &Task| {
+            if began.contains(&task.started) {
+                oldest.see(task.started, || {
+                    (format!("task `{}` {ticket}", task.name), task.scope.clone())
+                });
+            }
+        };
+        walk(&self.tasks, read).await;
+    }
+
+    /// Ends all tasks that were spawned and `began` then. For the front; see [`walk`].
+    pub(crate) async fn abort_all(&self, began: impl RangeBounds<Instant>) {
         let mut slices = Slices::of(&self.tasks);
         loop {
             let mut aborts = Vec::new();
-            let read = |ticket: u64, task: &Task| {
-                if began.contains(&task.started) {
-                    oldest.see(task.started, || {
-                        (format!("task `{}` {ticket}", task.name), task.scope.clone())
-                    });
-                    aborts.extend(task.abort.clone());
-                }
+            let read = |_, task: &Task| {
+                let abort = task.abort.clone();
+                aborts.extend(abort.filter(|_| began.contains(&task.started)));
             };
             let goes_on = slices.next(read).await;
             // Not under the lock: this takes others, of the workers' runtime.

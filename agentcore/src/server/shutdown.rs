@@ -147,7 +147,8 @@ impl Front {
 
     /// Names everything that is in progress and `began` then, and ends it as far as possible.
     async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
-        if self.instance.tracker.in_progress() == 0 {
+        let tracker = &self.instance.tracker;
+        if tracker.in_progress() == 0 {
             return;
         }
         let now = StdInstant::now();
@@ -156,20 +157,16 @@ impl Front {
         // no more requests were let in.
         if began.start_bound() == Bound::Unbounded {
             self.instance.cut_off();
-            for scope in self
-                .instance
-                .requests
-                .filter_map(|_, scope| Some(Arc::clone(scope)))
-            {
+            let requests = &self.instance.requests;
+            for scope in requests.filter_map(|_, scope| Some(Arc::clone(scope))) {
                 oldest.see(scope.began(), || {
                     (scope.to_string(), Some(Arc::clone(&scope)))
                 });
             }
-            self.connections.look_again();
         }
-        let instance = Arc::clone(&self.instance);
-        self.aside(move || instance.tell_cut_off());
-        self.instance.tracker.cut_off(&mut oldest, began).await;
+        // All is named before any of it is ended: a task goes with the request or the task that awaits it.
+        let began = (began.start_bound(), began.end_bound());
+        tracker.describe(&mut oldest, began).await;
         let more = oldest.more();
         for (number, (began, (what, scope))) in oldest.into_vec().into_iter().enumerate() {
             let age = whole_milliseconds(now.saturating_duration_since(began));
@@ -182,6 +179,10 @@ impl Front {
         if more > 0 {
             cut_off.name(format!("{more} more"));
         }
+        let instance = Arc::clone(&self.instance);
+        self.aside(move || instance.tell_cut_off());
+        self.connections.look_again();
+        tracker.abort_all(began).await;
     }
 }
 

@@ -129,7 +129,7 @@ impl Drop for TaskGuard {
 
 /// Begins a task named `name`: the agent is busy until the guard is dropped, however that comes about.
 ///
-/// This is what `#[async_task]` does for a whole function. Costs well under a microsecond.
+/// This is what `#[async_task]` does for a whole function. Costs well under a microsecond. The name is kept up to 256 bytes.
 ///
 /// ```
 /// use agentcore::{async_task_info, track};
@@ -149,7 +149,7 @@ pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
 /// Begins a task that [`complete_async_task`] has to end, for work whose end no scope marks.
 ///
 /// Prefer [`track`] or `#[async_task]`: a task that nobody completes keeps the session busy, and billed, until the
-/// platform ends it. `metadata` is yours; it stands beside the task in [`async_task_info`](crate::async_task_info).
+/// platform ends it. The name is kept up to 256 bytes. `metadata` is yours; it stands beside the task in [`async_task_info`](crate::async_task_info).
 ///
 /// ```
 /// use serde_json::json;

@@ -36,7 +36,8 @@ pub struct AsyncTaskInfo {
 pub struct RunningJob {
     /// The task's id; left out of the JSON, as in Python.
     pub id: TaskId,
-    /// The name of the function, or what `name = ".."` or [`track`](crate::track) said.
+    /// The name of the function, or what `name = ".."` or [`track`](crate::track) said; up to 256 bytes of it, of which the
+    /// last are `…` where it was longer.
     pub name: Cow<'static, str>,
     /// How long it has been running; seconds, with a fraction, in JSON.
     pub duration: Duration,
