@@ -44,6 +44,7 @@ pub struct Config {
     probes: Option<bool>,
     worker_threads: Option<usize>,
     max_body_bytes: Option<usize>,
+    max_json_nodes: Option<usize>,
     max_header_bytes: Option<usize>,
     header_timeout: Option<Duration>,
     body_timeout: Option<Duration>,
@@ -102,7 +103,19 @@ impl Config {
         /// Threads that run handlers, when [`run`](crate::run) makes the runtime; at least 1.
         worker_threads: usize,
         /// The largest request body, in bytes; a larger one is answered 413.
+        ///
+        /// It bounds what a body takes as bytes, and not what it is decoded to. A typed payload takes about the memory of its
+        /// text. A [`serde_json::Value`] takes up to 94 times that, for objects with one short key: 100 MB of `{"":0}` are
+        /// 9.4 GB. [`max_json_nodes`](Self::max_json_nodes) bounds that.
         max_body_bytes: usize,
+        /// How many JSON values and keys a payload may be decoded to, at least 1; a body with more is answered 413, and in a
+        /// socket's `recv_json` it is an error.
+        ///
+        /// Every value and every key counts as one; what a typed payload ignores counts as one, whatever is in it. In a
+        /// [`serde_json::Value`] each takes 32 to 350 bytes beside the text of strings, so the default of ten million bounds
+        /// one payload to some 3 GB, and a million to 350 MB. What serde buffers on its way to an untagged or flattened type
+        /// counts too. Bodies that a handler takes as [`Bytes`](bytes::Bytes) are not decoded and not counted.
+        max_json_nodes: usize,
         /// The largest head of a request, in bytes from 1024 to 65536; a larger one is answered 431.
         max_header_bytes: usize,
         /// How long the head of a request may take to arrive; also how long a connection may idle between requests.
@@ -184,6 +197,7 @@ impl Config {
         let probes = env.computed(&table::PROBES, self.probes, || admin_port.is_some());
         let worker_threads = env.optional(&table::WORKER_THREADS, self.worker_threads);
         let max_body_bytes = env.value(&table::MAX_BODY_BYTES, self.max_body_bytes);
+        let max_json_nodes = env.value(&table::MAX_JSON_NODES, self.max_json_nodes);
         let max_header_bytes = env.value(&table::MAX_HEADER_BYTES, self.max_header_bytes);
         let header_timeout = env.value(&table::HEADER_TIMEOUT, self.header_timeout);
         let body_timeout = env.value(&table::BODY_TIMEOUT, self.body_timeout);
@@ -195,6 +209,7 @@ impl Config {
             probes,
             worker_threads,
             max_body_bytes,
+            max_json_nodes,
             max_header_bytes,
             header_timeout,
             body_timeout,
@@ -260,6 +275,7 @@ pub(crate) struct Settings {
     pub(crate) probes: bool,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) max_body_bytes: usize,
+    pub(crate) max_json_nodes: usize,
     pub(crate) max_header_bytes: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,

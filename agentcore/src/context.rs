@@ -11,7 +11,8 @@ pub use baggage::Baggage;
 pub use cancellation::CancellationToken;
 pub(crate) use headers::session_id;
 #[cfg(feature = "dev-page")]
-pub(crate) use request::random_uuid;
+#[cfg(feature = "dev-page")]
+pub(crate) use request::secret_uuid;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
     Activity, Arrival, Kind, Scope, below, blocking, current, hold, is_within, note,

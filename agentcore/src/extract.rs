@@ -1,5 +1,7 @@
 //! How a handler's arguments are made from an [`Invocation`].
 
+mod checked;
+
 use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +11,10 @@ use http::{HeaderMap, StatusCode};
 use serde_core::de::DeserializeOwned;
 
 use crate::context::Scope;
+#[cfg(feature = "ws")]
+use crate::context::with_scope;
 use crate::response::{IntoResponse, Json, Response};
+use checked::{Budget, Checked, TooMany};
 
 /// One call of the entrypoint: the request's head, and its body, whole.
 ///
@@ -187,11 +192,33 @@ impl<T: DeserializeOwned> FromInvocation for Json<T> {
 
 /// Decodes the body into the payload type.
 pub(crate) fn decode_payload<T: DeserializeOwned>(invocation: &Invocation) -> Result<T, Response> {
-    decode(&invocation.body)
+    decode(&invocation.body, invocation.scope.instance().max_json_nodes)
+}
+
+/// Decodes a message of a socket, within the bound of payloads.
+#[cfg(feature = "ws")]
+pub(crate) fn decode_message<T: DeserializeOwned>(message: &[u8]) -> serde_json::Result<T> {
+    let most = with_scope(|_, scope| scope.map(|scope| scope.instance().max_json_nodes));
+    let budget = Budget::new(most.unwrap_or(usize::MAX));
+    whole(serde_json::Deserializer::from_slice(message), &budget)
+}
+
+/// All of a text, as one value.
+fn whole<'de, R, T>(
+    mut deserializer: serde_json::Deserializer<R>,
+    budget: &Budget,
+) -> serde_json::Result<T>
+where
+    R: serde_json::de::Read<'de>,
+    T: DeserializeOwned,
+{
+    let value = T::deserialize(Checked::new(&mut deserializer, budget))?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 /// Straight into the user's type; only a failure is worth a second pass, which finds out where it is.
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+fn decode<T: DeserializeOwned>(body: &[u8], most_nodes: usize) -> Result<T, Response> {
     // Checked once for the whole body: `from_str` then skips the check per string, and a bad byte in a field that `T`
     // ignores is found too.
     let text = std::str::from_utf8(body).map_err(|error| {
@@ -202,7 +229,21 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     })?;
     // Allowed by the JSON standard to be ignored, and sent by some clients.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+    let budget = Budget::new(most_nodes);
+    whole(serde_json::Deserializer::from_str(text), &budget).map_err(|error| {
+        if budget.is_exceeded() {
+            too_many(most_nodes)
+        } else {
+            explain::<T>(text, &error)
+        }
+    })
+}
+
+#[cold]
+fn too_many(most: usize) -> Response {
+    let details = TooMany(most).to_string();
+    let status = StatusCode::PAYLOAD_TOO_LARGE;
+    Response::rejection(status, "Payload Too Large", &details, None)
 }
 
 #[cold]
@@ -215,7 +256,10 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Respon
         return invalid("Invalid JSON", &syntax.to_string());
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let (details, path) = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+    // It is as large as it was in the first pass.
+    let budget = Budget::new(usize::MAX);
+    let checked = Checked::new(&mut deserializer, &budget);
+    let (details, path) = match serde_path_to_error::deserialize::<_, T>(checked) {
         Err(error) => (error.inner().to_string(), error.path().to_string()),
         Ok(_) => (error.to_string(), ".".to_owned()),
     };
@@ -248,7 +292,15 @@ mod tests {
     }
 
     fn rejected<T: DeserializeOwned + fmt::Debug>(body: &[u8]) -> (u16, Value) {
-        let response = decode::<T>(body).expect_err("a rejection");
+        rejected_within(body, usize::MAX, None::<T>)
+    }
+
+    fn rejected_within<T: DeserializeOwned + fmt::Debug>(
+        body: &[u8],
+        most: usize,
+        _: Option<T>,
+    ) -> (u16, Value) {
+        let response = decode::<T>(body, most).expect_err("a rejection");
         (
             response.status().as_u16(),
             serde_json::from_slice(response.body().unwrap()).unwrap(),
@@ -257,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_good_body_is_decoded() {
-        let order = decode::<Order>(br#"{"items":[{"price":1.5}],"more":true}"#).unwrap();
+        let order = decode::<Order>(br#"{"items":[{"price":1.5}],"more":true}"#, 100).unwrap();
         assert_eq!(
             order,
             Order {
@@ -268,7 +320,10 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_passed_over() {
-        assert_eq!(decode::<Value>("\u{feff}{}".as_bytes()).unwrap(), json!({}));
+        assert_eq!(
+            decode::<Value>("\u{feff}{}".as_bytes(), 1).unwrap(),
+            json!({})
+        );
     }
 
     #[test]
@@ -327,5 +382,102 @@ mod tests {
                 .unwrap()
                 .starts_with("recursion limit exceeded")
         );
+    }
+
+    /// Everything that serde can make of JSON, and how many values and keys that is.
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct All {
+        unit: (),
+        truth: bool,
+        small: i8,
+        large: u128,
+        single: f32,
+        double: f64,
+        letter: char,
+        text: String,
+        nothing: Option<u8>,
+        something: Option<Wrapped>,
+        list: Vec<u16>,
+        pair: (u8, i64),
+        variants: Vec<Variant>,
+        raw: Number,
+        map: std::collections::HashMap<u8, bool>,
+        #[serde(default)]
+        missing: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Wrapped(u8);
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Number(serde_json::Number);
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    enum Variant {
+        Unit,
+        New(u8),
+        Tuple(u8, u8),
+        Struct { x: u8 },
+    }
+
+    const ALL: &str = r#"{"unit":null,"truth":true,"small":-1,"large":18446744073709551616,"single":1.5,"double":1e300,
+        "letter":"x","text":"a\"b","nothing":null,"something":7,"list":[1,2],"pair":[1,-2],
+        "variants":["Unit",{"New":1},{"Tuple":[1,2]},{"Struct":{"x":1}}],"raw":12,"map":{"1":true},"ignored":[[],{}]}"#;
+
+    #[test]
+    fn what_is_counted_is_decoded_as_by_serde_itself() {
+        let all = decode::<All>(ALL.as_bytes(), usize::MAX).unwrap();
+        assert_eq!(all, serde_json::from_str(ALL).unwrap());
+        let value = decode::<Value>(ALL.as_bytes(), usize::MAX).unwrap();
+        assert_eq!(value, serde_json::from_str::<Value>(ALL).unwrap());
+    }
+
+    #[test]
+    fn values_and_keys_are_counted_and_what_is_ignored_is_one() {
+        // An object, two keys, a list of three and a value.
+        let body = br#"{"a":[1,null,"x"],"b":{}}"#;
+        assert!(decode::<Value>(body, 8).is_ok());
+        let (status, reply) = rejected_within(body, 7, None::<Value>);
+        assert_eq!(
+            (status, &reply["error"]),
+            (413, &json!("Payload Too Large"))
+        );
+        assert_eq!(reply["details"], "the JSON has more than 7 values and keys");
+        // An order: itself, `items` and its list, an item, `price` and its value; `more` and what is ignored.
+        let order = br#"{"items":[{"price":1.5}],"more":[[1,2,3],[4,5,6],7,8,9]}"#;
+        assert!(decode::<Order>(order, 8).is_ok());
+        assert_eq!(rejected_within(order, 7, None::<Order>).0, 413);
+        // An option is its value.
+        assert!(decode::<Vec<Option<u8>>>(b"[1,null]", 3).is_ok());
+        assert_eq!(
+            rejected_within(b"[1,null]", 2, None::<Vec<Option<u8>>>).0,
+            413
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_infinite_in_an_f32_is_refused_and_named() {
+        #[derive(Debug, Deserialize)]
+        struct Ratio {
+            #[expect(dead_code, reason = "it is only decoded")]
+            ratio: Option<f32>,
+        }
+        for (number, said) in [("1e39", "1e39"), ("-3.5e38", "-3.5e38")] {
+            let body = format!(r#"[{{"ratio":1}},{{"ratio":{number}}}]"#);
+            let (status, reply) = rejected::<Vec<Ratio>>(body.as_bytes());
+            assert_eq!((status, &reply["path"]), (422, &json!("[1].ratio")));
+            let details = reply["details"].as_str().unwrap();
+            let expected = format!("number out of range: {said} does not fit into an f32");
+            assert!(details.starts_with(&expected), "{details}");
+        }
+        assert_eq!(decode::<f32>(b"3.4028235e38", 1).unwrap(), f32::MAX);
+        assert_eq!(decode::<f64>(b"1e39", 1).unwrap(), 1e39);
+        // Beyond any number it is not JSON that can be read.
+        assert_eq!(rejected::<f32>(b"1e999").0, 400);
+    }
+
+    #[test]
+    fn there_is_one_value_in_a_body() {
+        assert_eq!(rejected::<Value>(b"{} {}").0, 400);
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Instance {
     pub(crate) states: States,
     /// Cancelled when the server is told to stop.
     pub(crate) stopping: CancellationToken,
+    /// How many values and keys a payload may decode to.
+    pub(crate) max_json_nodes: usize,
     /// Where they are switched on.
     pub(crate) metrics: Option<Box<Metrics>>,
     cut_off: AtomicBool,
@@ -37,6 +39,7 @@ impl Instance {
             requests: Table::new(),
             states: States::default(),
             stopping: CancellationToken::new(),
+            max_json_nodes: usize::MAX,
             metrics: None,
             cut_off: AtomicBool::new(false),
             cut: CancellationToken::new(),
@@ -46,6 +49,12 @@ impl Instance {
     /// The same, counting what happens if it is wanted.
     pub(crate) fn with_metrics(mut self, wanted: bool) -> Self {
         self.metrics = wanted.then(|| Box::new(Metrics::new()));
+        self
+    }
+
+    /// The instance, with a bound on what payloads decode to.
+    pub(crate) fn with_max_json_nodes(mut self, most: usize) -> Self {
+        self.max_json_nodes = most;
         self
     }
 

@@ -50,6 +50,17 @@ impl From<Place> for Panic {
     }
 }
 
+/// How many panics have been caught on this thread.
+#[cfg(test)]
+pub(crate) fn caught_here() -> usize {
+    CAUGHT.get()
+}
+
+#[cfg(test)]
+thread_local! {
+    static CAUGHT: Cell<usize> = const { Cell::new(0) };
+}
+
 impl Panic {
     /// For a task that exceeded a limit, and unwinds whoever awaits it. It has been reported already.
     pub(crate) fn of_limit(limit: TimedOut) -> Self {
@@ -87,6 +98,8 @@ impl Panic {
     }
 
     fn caught(payload: Box<dyn Any + Send>) -> Self {
+        #[cfg(test)]
+        CAUGHT.set(CAUGHT.get() + 1);
         // Caught on another thread before, and passed on.
         let payload = match payload.downcast::<Self>() {
             Ok(panic) => return *panic,

@@ -48,10 +48,9 @@ pub struct Response(Box<http::Response<Body>>);
 impl Response {
     /// 200 with `value` as JSON; 500 if it cannot be serialised.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
-        // As large as most replies: a vector that grows is moved on the way.
-        let mut json = Vec::with_capacity(512);
+        let mut json = Buffer::new();
         match serde_json::to_writer(&mut json, value) {
-            Ok(()) => Self::with_body(JSON, Body::memory(json)),
+            Ok(()) => Self::with_body(JSON, Body::memory(json.0)),
             Err(error) => Self::error("the reply cannot be serialised to JSON")
                 .with_status(StatusCode::INTERNAL_SERVER_ERROR)
                 .with_failure(&error),
@@ -256,6 +255,56 @@ impl Response {
 pub(crate) struct Outgoing {
     pub(crate) parts: http::response::Parts,
     pub(crate) body: Settled,
+}
+
+/// What JSON is written into. A vector that grows is moved on the way, and its old place may stay with the allocator: one
+/// that doubles from nothing to 50 MB can take as much again.
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// As large as most replies.
+    const FIRST: usize = 512;
+    /// From here on it grows faster than by doubling. What it does not write to, it does not occupy.
+    const LARGE: usize = 1 << 20;
+    const FACTOR: usize = 8;
+
+    fn new() -> Self {
+        Self(Vec::with_capacity(Self::FIRST))
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        let length = self.0.len();
+        if length.saturating_add(bytes) >= Self::LARGE {
+            // One large text, too, has something behind it.
+            let more = length.saturating_mul(Self::FACTOR);
+            let more = more.max(bytes.saturating_add(Self::LARGE));
+            if self.0.try_reserve_exact(more).is_ok() {
+                return;
+            }
+        }
+        self.0.reserve(bytes);
+    }
+}
+
+impl std::io::Write for Buffer {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            self.grow(bytes.len());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What stands behind an error reply: the error's text and its causes'.

@@ -600,6 +600,11 @@ impl Client {
         self
     }
 
+    /// Whether the other side took all of it.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
+    }
+
     /// Sends as much as the other side takes.
     pub(crate) fn try_send(mut self, bytes: &[u8]) -> Self {
         self.try_write(bytes);

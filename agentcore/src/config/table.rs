@@ -115,6 +115,7 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &PROBES,
     &WORKER_THREADS,
     &MAX_BODY_BYTES,
+    &MAX_JSON_NODES,
     &MAX_HEADER_BYTES,
     &HEADER_TIMEOUT,
     &BODY_TIMEOUT,
@@ -197,7 +198,17 @@ pub(super) static MAX_BODY_BYTES: Setting<usize> = Setting {
     takes: BYTES,
     allowed: at_least_one,
     default: 100_000_000,
-    meaning: "the largest request body, by default the platform's limit; a larger one is answered 413",
+    meaning: "the largest request body, by default the platform's limit; a larger one is answered 413; as JSON values it may take 94 times its size",
+};
+
+pub(super) static MAX_JSON_NODES: Setting<usize> = Setting {
+    name: "max_json_nodes",
+    variable: "AGENTCORE_MAX_JSON_NODES",
+    takes: FROM_ONE,
+    allowed: at_least_one,
+    // 100 MB of JSON with ten bytes for each.
+    default: 10_000_000,
+    meaning: "the most JSON values and keys that a payload is decoded to, at up to 350 bytes each; one with more is answered 413",
 };
 
 pub(super) static MAX_HEADER_BYTES: Setting<usize> = Setting {
@@ -508,6 +519,7 @@ mod tests {
         }
         within_bounds(&PORT);
         within_bounds(&MAX_BODY_BYTES);
+        within_bounds(&MAX_JSON_NODES);
         within_bounds(&MAX_HEADER_BYTES);
         within_bounds(&HEADER_TIMEOUT);
         within_bounds(&BODY_TIMEOUT);

@@ -266,22 +266,28 @@ impl fmt::Debug for RequestHead {
 
 /// A version 4 UUID, its bits straight from the operating system: a generator that was seeded at start would be cloned,
 /// with its future, into every session that the platform restores from a snapshot.
-pub(crate) fn random_uuid() -> String {
+///
+/// Without randomness it is always the same one. Ids tell requests apart in a log, which is not worth failing one.
+pub(super) fn random_uuid() -> String {
+    secret_uuid().unwrap_or_else(|| "00000000-0000-4000-8000-000000000000".to_owned())
+}
+
+/// A version 4 UUID that nobody can guess; `None` without randomness.
+pub(crate) fn secret_uuid() -> Option<String> {
     let mut bytes = [0; 16];
     if !platform::random(&mut bytes) {
-        // Ids tell requests apart in a log; that is not worth failing one.
-        return "00000000-0000-4000-8000-000000000000".to_owned();
+        return None;
     }
     let bits = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62;
     let (low, high) = (bits as u64, (bits >> 64) as u64);
-    format!(
+    Some(format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
         high >> 32,
         (high >> 16) & 0xffff,
         high & 0xffff,
         low >> 48,
         low & 0xffff_ffff_ffff
-    )
+    ))
 }
 
 #[cfg(test)]

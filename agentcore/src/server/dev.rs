@@ -34,7 +34,7 @@ use super::service::{Answer, dispatch, method_not_allowed, not_found};
 use crate::agent::Agent;
 use crate::check::Registry;
 use crate::config::{BusyWhile, ErrorMode};
-use crate::context::random_uuid;
+use crate::context::secret_uuid;
 use crate::fields::fields;
 use crate::package;
 use crate::response::Response;
@@ -89,7 +89,7 @@ impl Dev {
         let reads = method == Method::GET || method == Method::HEAD;
         match path.strip_prefix(PATHS) {
             None | Some("agent" | STATE) if !reads => method_not_allowed("GET, HEAD"),
-            None => page(),
+            None => page(secret_uuid()),
             Some("agent") => json_now(self.agent.clone()),
             Some(other) => match other.strip_prefix("tasks/").map(str::parse) {
                 Some(Ok(id)) if method == Method::DELETE => cancel(front, id),
@@ -219,9 +219,13 @@ fn json_now(text: impl Into<String>) -> Response {
     guarded(Response::text(text), "application/json")
 }
 
-/// The page, which may run its own script and load nothing.
-fn page() -> Response {
-    let nonce = random_uuid();
+/// The page, which may run its own script and load nothing. A nonce that can be guessed would be a policy that lets any script
+/// in, so there is no page without one.
+fn page(nonce: Option<String>) -> Response {
+    let Some(nonce) = nonce else {
+        let error = "the system has no random numbers, which the page's policy needs";
+        return Response::error(error).with_status(500);
+    };
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; \
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
@@ -248,4 +252,19 @@ fn guarded(response: Response, content_type: &'static str) -> Response {
     .fold(response, |response, (name, value)| {
         response.with_header(name, HeaderValue::from_static(value))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_page_without_a_nonce() {
+        let refused = page(None);
+        assert_eq!(refused.status(), 500);
+        assert_eq!(refused.headers().get(header::CONTENT_SECURITY_POLICY), None);
+        let body = refused.body().expect("a body in memory");
+        assert!(body.starts_with(br#"{"error":"#), "no page");
+        assert_eq!(page(secret_uuid()).status(), 200);
+    }
 }

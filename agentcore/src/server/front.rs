@@ -259,7 +259,9 @@ impl Front {
         let layers = std::mem::take(&mut agent.layers);
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
-        let mut instance = Instance::new(tracker, concurrency).with_metrics(settings.metrics);
+        let mut instance = Instance::new(tracker, concurrency)
+            .with_metrics(settings.metrics)
+            .with_max_json_nodes(settings.max_json_nodes);
         instance.states = states;
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),

@@ -28,10 +28,11 @@ const AT_A_TIME: usize = 256 * 1024;
 /// What a body has to bring on the long run, in bytes a second. Whoever sends less has nothing to say, only to hold.
 const LOWEST_RATE: u32 = 1024;
 
-/// How long, and how much, the server listens to a client that has been refused. A connection that is closed with
-/// unread data in it is reset, and the client may never see why.
-const DISCARD_TIME: Duration = Duration::from_secs(30);
-const DISCARD_BYTES: u64 = 512 << 20;
+/// How long, and how much, the server listens to a client that has been refused, before it closes the connection. A
+/// connection that is closed with unread data in it is reset, and some clients do not read the reply then. So what a client
+/// has under way is read; whole uploads are not, which would keep the front at work for nothing.
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+const DISCARD_BYTES: u64 = 16 << 20;
 
 /// A request's body: hyper's, or a test's.
 pub(crate) trait RequestBody:

@@ -85,6 +85,12 @@ pub struct TaskGuard {
 }
 
 impl TaskGuard {
+    /// For a task that has begun.
+    #[cfg(test)]
+    pub(super) fn of(tracker: TrackerHandle, id: TaskId) -> Self {
+        Self { tracker, id }
+    }
+
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{TaskGuard, TimedOut};
@@ -14,6 +15,9 @@ use crate::context::{self, Scope};
 use crate::panics::{self, Panic};
 use crate::stall::{self, At};
 use crate::telemetry::{Current, Outcome};
+
+/// When a task has become too old. `None` until it is known, and `Some(None)` in a runtime without timers.
+type Expiry = Option<Option<Pin<Box<Sleep>>>>;
 
 pin_project! {
     /// A future that is a task until it has completed, failed, panicked or been dropped.
@@ -24,7 +28,7 @@ pin_project! {
         future: Option<F>,
         guard: Option<TaskGuard>,
         // Made at the first poll, where tasks may only become so old.
-        expiry: Option<Pin<Box<Sleep>>>,
+        expiry: Expiry,
         // Below which it began. Found at the first poll that is below none: `tokio::spawn` does not take it along.
         scope: Option<Option<Arc<Scope>>>,
         // The task's own, found at the first poll where anything is traced.
@@ -70,7 +74,7 @@ impl<F: Future> Future for Tracked<F> {
         let Some(guard) = this.guard.take() else {
             // Ended by its age, where nothing can be unwound; or polled once too often.
             assert!(
-                this.expiry.is_some(),
+                matches!(this.expiry, Some(Some(_))),
                 "an async task was polled after it had completed"
             );
             return Poll::Pending;
@@ -115,7 +119,7 @@ impl<F: Future> Future for Tracked<F> {
 
 /// Whether the task has become older than `limit`; wakes the poller when it does.
 fn has_expired(
-    expiry: &mut Option<Pin<Box<Sleep>>>,
+    expiry: &mut Expiry,
     guard: &TaskGuard,
     limit: Duration,
     cx: &mut Context<'_>,
@@ -126,14 +130,15 @@ fn has_expired(
             return false;
         };
         // Polled where there is no clock to wait for, it cannot be told, only counted no longer.
-        let Ok(sleep) = panics::guard(|| Box::pin(sleep_until((started + limit).into()))) else {
+        if Handle::try_current().is_err() {
             return false;
-        };
-        *expiry = Some(sleep);
+        }
+        // A runtime may be without timers, which nothing says but the panic. It is asked once.
+        let sleep = panics::guard(|| Box::pin(sleep_until((started + limit).into())));
+        *expiry = Some(sleep.ok());
     }
-    expiry
-        .as_mut()
-        .is_some_and(|expiry| expiry.as_mut().poll(cx).is_ready())
+    let sleep = expiry.as_mut().and_then(Option::as_mut);
+    sleep.is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
 }
 
 impl<F> std::fmt::Debug for Tracked<F> {
@@ -141,5 +146,48 @@ impl<F> std::fmt::Debug for Tracked<F> {
         f.debug_struct("Tracked")
             .field("guard", &self.guard)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::task::Waker;
+
+    use super::super::{BusyTracker, TaskId, TrackerHandle};
+    use super::*;
+
+    /// A task of a tracker of its own, which may become a minute old.
+    fn task() -> Tracked<std::future::Pending<()>> {
+        let tracker = Arc::new(BusyTracker::new());
+        tracker.set_max_age(Some(Duration::from_secs(60)));
+        let id = TaskId::new(tracker.begin_task(Cow::Borrowed("task"), None, None));
+        let guard = TaskGuard::of(TrackerHandle::Own(tracker), id);
+        tracked(guard, std::future::pending())
+    }
+
+    #[test]
+    fn outside_of_a_runtime_a_task_is_polled_without_a_panic() {
+        let mut task = Box::pin(task());
+        for _ in 0..3 {
+            let before = panics::caught_here();
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(task.as_mut().poll(&mut context).is_pending());
+            assert_eq!(panics::caught_here(), before);
+        }
+        assert!(task.expiry.is_none(), "it may yet come to a runtime");
+    }
+
+    #[test]
+    fn a_runtime_without_timers_is_asked_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let _within = runtime.as_ref().unwrap().enter();
+        let mut task = Box::pin(task());
+        let before = panics::caught_here();
+        for _ in 0..3 {
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(task.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(panics::caught_here(), before + 1);
     }
 }

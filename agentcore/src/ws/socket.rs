@@ -15,6 +15,7 @@ use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
 use super::line::Line;
 use super::message::Message;
+use crate::extract::decode_message;
 
 /// An open socket, as a `#[websocket]` handler gets it.
 ///
@@ -223,8 +224,8 @@ impl WebSocketReceiver {
     /// Safe.
     pub async fn recv_json<T: DeserializeOwned>(&mut self) -> Option<Result<T, WebSocketError>> {
         let decoded = match self.recv().await? {
-            Ok(Message::Text(text)) => serde_json::from_str(&text),
-            Ok(Message::Binary(bytes)) => serde_json::from_slice(&bytes),
+            Ok(Message::Text(text)) => decode_message(text.as_bytes()),
+            Ok(Message::Binary(bytes)) => decode_message(&bytes),
             Ok(Message::Close(_)) => return None,
             Err(error) => return Some(Err(error)),
         };
