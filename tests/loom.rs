@@ -1,7 +1,47 @@
-//! The tracker's races, explored exhaustively.
+//! The hand-written synchronisation, explored exhaustively.
 //!
-//! The sources are the library's own, compiled here with the model checker's primitives in the place of the standard
-//! library's: that needs no special flags, so the models run with every other test.
+//! The sources are the library's own. They are compiled here with the model checker's primitives in the place of those in
+//! `agentcore/src/sync.rs`. That needs no special flags, so the models run with every other test.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the models use a part of each source"
+)]
+
+mod sync {
+    //! The model checker's side of `agentcore/src/sync.rs`.
+
+    pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+    }
+
+    /// Every run of a model draws this number.
+    pub(crate) fn random() -> u64 {
+        0
+    }
+
+    /// All values are on one shard: more meetings, fewer states.
+    pub(crate) fn thread_number() -> usize {
+        0
+    }
+}
 
 mod ping {
     //! What `status.rs` needs of the library.
@@ -23,160 +63,16 @@ mod ping {
     }
 }
 
-#[allow(dead_code, unreachable_pub, reason = "the models use a part of it")]
 #[path = "../agentcore/src/tasks"]
 mod tasks {
-    pub(crate) mod sync {
-        pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-        pub(crate) use loom::sync::{Mutex, MutexGuard};
-
-        /// The same in every run of a model.
-        pub(crate) fn random() -> u64 {
-            0
-        }
-
-        /// All on one shard: more meetings, fewer states.
-        pub(crate) fn thread_number() -> usize {
-            0
-        }
-    }
-
     pub(crate) mod in_progress;
     pub(crate) mod status;
     pub(crate) mod table;
 }
 
-use loom::sync::Arc;
-use loom::thread;
-use ping::PingStatus::{Healthy, HealthyBusy};
-use tasks::in_progress::InProgress;
-use tasks::status::StatusCell;
-use tasks::table::Table;
-
-fn at(seconds: u32) -> impl Fn() -> u32 {
-    move || seconds
-}
-
-/// Whoever has begun sees busy until it has ended, whatever another does at the same time.
-#[test]
-fn the_status_never_says_healthy_while_anything_lives() {
-    loom::model(|| {
-        let cell = Arc::new(StatusCell::new(0));
-        let other = thread::spawn({
-            let cell = Arc::clone(&cell);
-            move || {
-                cell.begin(at(1));
-                assert_eq!(cell.view().effective(), HealthyBusy);
-                cell.end(at(2));
-            }
-        });
-        cell.begin(at(3));
-        assert_eq!(cell.view().effective(), HealthyBusy);
-        cell.end(at(4));
-        other.join().unwrap();
-        let end = cell.view();
-        assert_eq!((end.effective(), end.count), (Healthy, 0));
-        assert!(end.stamp == 2 || end.stamp == 4, "{end:?}");
-    });
-}
-
-/// A reader gets a status and the stamp that belongs to it, never one with the other's.
-#[test]
-fn status_and_stamp_are_read_as_one() {
-    loom::model(|| {
-        let cell = Arc::new(StatusCell::new(0));
-        let writer = thread::spawn({
-            let cell = Arc::clone(&cell);
-            move || {
-                cell.begin(at(1));
-                cell.end(at(2));
-                cell.force(Some(HealthyBusy), at(3));
-            }
-        });
-        let view = cell.view();
-        assert!(
-            matches!(
-                (view.effective(), view.stamp),
-                (Healthy, 0 | 2) | (HealthyBusy, 1 | 3)
-            ),
-            "{view:?}"
-        );
-        writer.join().unwrap();
-    });
-}
-
-/// Forcing and working at the same time: no event gets lost.
-#[test]
-fn overrides_and_activities_do_not_undo_each_other() {
-    loom::model(|| {
-        let cell = Arc::new(StatusCell::new(0));
-        let other = thread::spawn({
-            let cell = Arc::clone(&cell);
-            move || {
-                cell.force(Some(Healthy), at(1));
-                cell.force(None, at(2));
-            }
-        });
-        cell.begin(at(3));
-        other.join().unwrap();
-        let view = cell.view();
-        assert_eq!(
-            (view.effective(), view.count, view.forced),
-            (HealthyBusy, 1, None)
-        );
-        assert!(view.stamp == 2 || view.stamp == 3, "{view:?}");
-    });
-}
-
-/// An invocation that does not count begins a task and ends. Until the task ends, a stop sees something in progress.
-#[test]
-fn work_that_passes_from_an_invocation_to_a_task_is_always_in_progress() {
-    loom::model(|| {
-        let progress = Arc::new(InProgress::new(0));
-        progress.begin_uncounted();
-        let handler = thread::spawn({
-            let progress = Arc::clone(&progress);
-            move || {
-                progress.status.begin(at(1));
-                assert!(progress.end_uncounted());
-            }
-        });
-        assert_ne!(progress.total(), 0, "the task runs, or its invocation does");
-        handler.join().unwrap();
-        assert_eq!(progress.total(), 1);
-        assert!(progress.status.end(at(2)));
-        assert_eq!(progress.total(), 0);
-    });
-}
-
-/// Two that hold the same ticket: one ends the task, the other is told that it is over.
-#[test]
-fn a_task_is_ended_once() {
-    loom::model(|| {
-        let table = Arc::new(Table::new());
-        let ticket = table.insert("task");
-        let other = thread::spawn({
-            let table = Arc::clone(&table);
-            move || table.remove(ticket)
-        });
-        let (mine, theirs) = (table.remove(ticket), other.join().unwrap());
-        assert_eq!([mine, theirs].into_iter().flatten().count(), 1);
-    });
-}
-
-/// A stale ticket, while its slot is being used again.
-#[test]
-fn a_stale_ticket_never_ends_a_strangers_task() {
-    loom::model(|| {
-        let table = Arc::new(Table::new());
-        let stale = table.insert("old");
-        assert_eq!(table.remove(stale), Some("old"));
-        let other = thread::spawn({
-            let table = Arc::clone(&table);
-            move || table.insert("new")
-        });
-        assert_eq!(table.remove(stale), None);
-        let fresh = other.join().unwrap();
-        assert_eq!(table.remove(fresh), Some("new"));
-    });
-}
+#[path = "loom/executor.rs"]
+mod executor;
+#[path = "loom/tracker.rs"]
+mod tracker;
+#[path = "loom/websocket.rs"]
+mod websocket;

@@ -115,6 +115,7 @@ mod server;
 pub mod sse;
 mod stall;
 mod state;
+mod sync;
 mod tasks;
 pub mod telemetry;
 pub mod testing;

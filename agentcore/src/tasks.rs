@@ -9,7 +9,6 @@ mod in_progress;
 mod info;
 mod names;
 mod status;
-mod sync;
 mod table;
 mod timeout;
 mod tracked;

@@ -2,29 +2,31 @@
 //!
 //! ```text
 //! server/websockets ─ handshake ─ session ─┬─ the handler, with a `WebSocket` ─┐
-//!   (on the front)                         │                                  line ─ link ─ tokio-websockets ─ transport ─ TCP
-//!                                          └─ the keeper ─────────────────────┘
+//!   (on the front)                         │                                shared ─ connection ─ tokio-websockets ─ transport ─ TCP
+//!                                          └─ the driver ─────────────────────┘
 //! ```
 //!
-//! A socket is two tasks on the workers, which share its connection. The handler's reads what it waits for, and writes
-//! what it sends, by itself: no message has to be handed from one task to another. The other task keeps the connection
-//! whenever the handler does not, while it computes or when it has dropped one of its halves: it answers pings, receives
-//! a few messages ahead, sends what could not be sent at once, and notices that the client has gone. It also sends the
-//! server's pings, and closes in the end. The `bell` decides which of the two is woken.
+//! A socket is two tasks on the workers, which share its connection. The handler's task reads the messages that it waits
+//! for, and writes those that it sends: no message is handed from one task to another. The driver keeps the connection going
+//! while the handler computes, and when the handler has dropped one of its halves. It answers pings, receives a few messages
+//! ahead, sends what could not be sent at once, and notices that the client has gone. It also sends the server's pings, and
+//! closes in the end. `wakeups` decides which of the two tasks is woken.
 
-mod bell;
 mod close;
 mod closing;
+mod connection;
 mod error;
 mod handler;
 mod handshake;
-mod line;
-mod link;
 mod message;
 mod pace;
+mod read_ahead;
 mod session;
+mod shared;
 mod socket;
+mod timer;
 mod transport;
+mod wakeups;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub use error::WebSocketError;
 pub use handler::{WebSocketHandler, WebSocketReply};
 pub(crate) use handshake::{Origins, accept};
 pub use message::Message;
+pub(crate) use read_ahead::ReadAhead;
 pub use session::Opening;
 pub(crate) use session::{Opened, Session, WsSettings};
 pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};

@@ -137,6 +137,10 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     #[cfg(feature = "ws")]
     &WS_MAX_MESSAGE_BYTES,
     #[cfg(feature = "ws")]
+    &WS_READ_AHEAD_BYTES,
+    #[cfg(feature = "ws")]
+    &WS_READ_AHEAD_TOTAL_BYTES,
+    #[cfg(feature = "ws")]
     &WS_FRAME_BYTES,
     #[cfg(feature = "ws")]
     &WS_FRAMES_PER_SECOND,
@@ -370,6 +374,26 @@ pub(super) static WS_MAX_MESSAGE_BYTES: Setting<usize> = Setting {
 };
 
 #[cfg(feature = "ws")]
+pub(super) static WS_READ_AHEAD_BYTES: Setting<usize> = Setting {
+    name: "ws_read_ahead_bytes",
+    variable: "AGENTCORE_WS_READ_AHEAD_BYTES",
+    takes: BYTES,
+    allowed: at_least_one,
+    default: 64 << 10,
+    meaning: "of one socket, read before its handler asks for them; a larger message is read when it does",
+};
+
+#[cfg(feature = "ws")]
+pub(super) static WS_READ_AHEAD_TOTAL_BYTES: Setting<usize> = Setting {
+    name: "ws_read_ahead_total_bytes",
+    variable: "AGENTCORE_WS_READ_AHEAD_TOTAL_BYTES",
+    takes: BYTES,
+    allowed: at_least_one,
+    default: 64 << 20,
+    meaning: "the same, of all sockets together",
+};
+
+#[cfg(feature = "ws")]
 pub(super) static WS_FRAME_BYTES: Setting<usize> = Setting {
     name: "ws_frame_bytes",
     variable: "AGENTCORE_WS_FRAME_BYTES",
@@ -533,6 +557,8 @@ mod tests {
         {
             within_bounds(&WS_PING_INTERVAL);
             within_bounds(&WS_MAX_MESSAGE_BYTES);
+            within_bounds(&WS_READ_AHEAD_BYTES);
+            within_bounds(&WS_READ_AHEAD_TOTAL_BYTES);
             within_bounds(&WS_FRAME_BYTES);
             within_bounds(&WS_FRAMES_PER_SECOND);
             within_bounds(&WS_ORIGINS);

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, Reader, Value, table};
-use crate::ws::{Origins, WsSettings};
+use crate::ws::{Origins, ReadAhead, WsSettings};
 
 /// What the program says about WebSockets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WsOptions {
     ping_interval: Option<Duration>,
     max_message_bytes: Option<usize>,
+    read_ahead_bytes: Option<usize>,
+    read_ahead_total_bytes: Option<usize>,
     frame_bytes: Option<usize>,
     frames_per_second: Option<u32>,
     origins: Option<Vec<String>>,
@@ -26,6 +28,33 @@ impl Config {
     /// The largest message that a socket receives, in bytes; a larger one closes it with 1009.
     pub fn ws_max_message_bytes(mut self, bytes: usize) -> Self {
         self.ws.max_message_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes of what a client sends are read, of one socket, before the handler asks for them; 64 KiB by default.
+    ///
+    /// Beyond that, or eight messages, the socket is not read until its handler receives again, and its client has to wait.
+    /// Its pings are not answered meanwhile. A message that is larger is read whole once the handler asks for it. A handler
+    /// that has dropped its receiver asks for nothing: what arrives is thrown away, a message at a time, and one that
+    /// is larger than this stops the reading.
+    ///
+    /// ```
+    /// use agentcore::Config;
+    ///
+    /// let config = Config::new()
+    ///     .ws_read_ahead_bytes(16 << 10)
+    ///     .ws_read_ahead_total_bytes(8 << 20);
+    /// # let _ = config;
+    /// ```
+    pub fn ws_read_ahead_bytes(mut self, bytes: usize) -> Self {
+        self.ws.read_ahead_bytes = Some(bytes);
+        self
+    }
+
+    /// The same for all sockets together; 64 MiB by default. Once they have used it up a socket is read only when its
+    /// handler asks, and looked at again in every [`ws_ping_interval`](Self::ws_ping_interval).
+    pub fn ws_read_ahead_total_bytes(mut self, bytes: usize) -> Self {
+        self.ws.read_ahead_total_bytes = Some(bytes);
         self
     }
 
@@ -71,6 +100,13 @@ impl WsOptions {
         Arc::new(WsSettings {
             ping_interval: env.value(&table::WS_PING_INTERVAL, self.ping_interval),
             max_message_bytes: env.value(&table::WS_MAX_MESSAGE_BYTES, self.max_message_bytes),
+            read_ahead: ReadAhead::new(
+                env.value(&table::WS_READ_AHEAD_BYTES, self.read_ahead_bytes),
+                env.value(
+                    &table::WS_READ_AHEAD_TOTAL_BYTES,
+                    self.read_ahead_total_bytes,
+                ),
+            ),
             frame_bytes: env.value(&table::WS_FRAME_BYTES, self.frame_bytes),
             frames_per_second: env.value(&table::WS_FRAMES_PER_SECOND, self.frames_per_second),
             origins: {

@@ -8,7 +8,7 @@
 //! is in the other counter by then, or has ended; and the last one to end makes that counter 0.
 
 use super::status::StatusCell;
-use super::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct InProgress {

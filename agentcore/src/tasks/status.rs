@@ -11,8 +11,8 @@
 //! └──────────────┴─────┴─────┴───────────────────────────┘
 //! ```
 
-use super::sync::{AtomicU64, Ordering};
 use crate::ping::PingStatus;
+use crate::sync::{AtomicU64, Ordering};
 
 const COUNT_BITS: u32 = 28;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;

@@ -5,11 +5,9 @@
 //! finds nothing instead of a stranger's task. Generations begin at a random number, drawn when the first value comes: a
 //! ticket from before a restart finds nothing either.
 
-use std::sync::{PoisonError, TryLockError};
-
 use slab::Slab;
 
-use super::sync::{Mutex, MutexGuard, random, thread_number};
+use crate::sync::{Mutex, MutexGuard, random, thread_number};
 
 const SHARD_BITS: u32 = 4;
 const SLOT_BITS: u32 = 24;
@@ -137,17 +135,12 @@ impl<T> Table<T> {
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Slots<T>> {
         // No user code runs under the lock, and a slab that panicked half-way is still a slab.
-        let slots = self.shards[shard].0.lock();
-        slots.unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard].0.lock()
     }
 
     /// `None` while another thread holds the lock.
     fn try_lock(&self, shard: usize) -> Option<MutexGuard<'_, Slots<T>>> {
-        match self.shards[shard].0.try_lock() {
-            Ok(slots) => Some(slots),
-            Err(TryLockError::Poisoned(slots)) => Some(slots.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.shards[shard].0.try_lock()
     }
 }
 

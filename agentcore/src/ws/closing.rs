@@ -2,53 +2,86 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::timeout;
-use tokio_websockets as wire;
 
-use super::link::{Connection, End};
+use super::connection::{End, Protocol};
 use super::message::close_into_wire;
 
-/// How long the other side has to answer a close frame.
+/// How long the other side may take nothing of what is being sent, or has to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection that is closed is listened to. One that is dropped with unread data in it is reset, and the
 /// client may never see why.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Closes `connection`, whose talking is over because of `end`.
-pub(super) async fn close(mut connection: Connection, end: End) {
+/// Why something did not leave.
+const SILENT: &str = "the client took nothing of them for 5s";
+const GONE: &str = "the connection has gone";
+
+/// Sends what is left to be sent, and the close frame, over a connection whose talking is over because of `end`. The
+/// connection is still to be [closed](shake_hands).
+///
+/// # Errors
+///
+/// The connection is gone, or something did not leave within a time; which of them.
+pub(super) async fn send(mut protocol: Protocol, end: End) -> Result<Protocol, &'static str> {
     match end {
-        End::Lost => return,
+        End::Lost => return Err(GONE),
         End::Ours(frame) => {
             let close = close_into_wire(frame.as_ref());
             // It may be closed already: then the library has its own answer ready.
-            let _ = Pin::new(&mut connection).start_send(close);
+            let _ = Pin::new(&mut protocol).start_send(close);
         }
         End::Theirs => {}
     }
-    // Until both have closed. What arrives on the way is not wanted any more.
-    let shake_hands = async { while let Some(Ok(_)) = next(&mut connection).await {} };
-    let _ = timeout(CLOSE_TIMEOUT, shake_hands).await;
-    let _ = timeout(LINGER, linger(&mut connection)).await;
+    loop {
+        let written = protocol.get_ref().written();
+        let flush = poll_fn(|cx| Pin::new(&mut protocol).poll_flush(cx));
+        match timeout(CLOSE_TIMEOUT, flush).await {
+            Ok(Ok(())) => return Ok(protocol),
+            Ok(Err(_)) => return Err(GONE),
+            // As long as something leaves: a large message takes its time.
+            Err(_) if protocol.get_ref().written() > written => {}
+            Err(_) => return Err(SILENT),
+        }
+    }
 }
 
-async fn next(connection: &mut Connection) -> Option<Result<wire::Message, wire::Error>> {
-    poll_fn(|cx| Pin::new(&mut *connection).poll_next(cx)).await
+/// Waits until both sides have closed, and the connection as well. At most `most` bytes of one message are kept.
+pub(super) async fn shake_hands(mut protocol: Protocol, most: usize) {
+    protocol.get_mut().limit_reads(Some(most));
+    let until_closed = poll_fn(|cx| poll_closed(&mut protocol, most, cx));
+    let _ = timeout(CLOSE_TIMEOUT, until_closed).await;
+    protocol.get_mut().limit_reads(None);
+    let _ = timeout(LINGER, linger(&mut protocol)).await;
+}
+
+/// What arrives on the way is not wanted any more.
+fn poll_closed(protocol: &mut Protocol, most: usize, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        match Pin::new(&mut *protocol).poll_next(cx) {
+            Poll::Ready(Some(Ok(_))) => _ = protocol.get_mut().limit_reads(Some(most)),
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            // In the middle of a message that is larger.
+            Poll::Pending if protocol.get_ref().is_starved() => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
 }
 
 /// Says that nothing more will come, and listens until the other side does.
-async fn linger(connection: &mut Connection) {
-    let flushed = poll_fn(|cx| Pin::new(&mut *connection).poll_flush(cx)).await;
+async fn linger(protocol: &mut Protocol) {
+    let flushed = poll_fn(|cx| Pin::new(&mut *protocol).poll_flush(cx)).await;
     if flushed.is_err() {
         return;
     }
-    let transport = connection.get_mut();
+    let transport = protocol.get_mut();
     let mut bytes = [0; 1024];
     let discard = poll_fn(|cx| {
         ready!(Pin::new(&mut *transport).poll_shutdown(cx))?;

@@ -38,6 +38,15 @@ impl Message {
         }
     }
 
+    /// The length of what it carries, in bytes.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Close(_) => 0,
+        }
+    }
+
     /// A data message that came off the wire; `None` for a control frame.
     pub(super) fn of_wire(message: wire::Message) -> Option<Result<Self, WebSocketError>> {
         if message.is_text() {

@@ -10,7 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::close::{CloseCode, CloseFrame};
 use super::handshake::Origins;
-use super::line::{Keeper, Line};
+use super::read_ahead::ReadAhead;
+use super::shared::{Driver, Shared};
 use super::socket::WebSocket;
 use super::transport::{Io, Transport};
 use super::{closing, error};
@@ -29,6 +30,7 @@ use crate::telemetry::Outcome;
 pub(crate) struct WsSettings {
     pub(crate) ping_interval: Duration,
     pub(crate) max_message_bytes: usize,
+    pub(crate) read_ahead: ReadAhead,
     pub(crate) frame_bytes: usize,
     pub(crate) frames_per_second: u32,
     pub(crate) origins: Origins,
@@ -82,7 +84,7 @@ pub(crate) struct Session {
 /// What the user's code has made, and what it may have sent already.
 struct Work {
     handler: BoxFuture<Result<(), BoxError>>,
-    line: Arc<Line>,
+    shared: Arc<Shared>,
     activity: Activity,
 }
 
@@ -95,7 +97,7 @@ impl Session {
         settings: Arc<WsSettings>,
         activity: Activity,
     ) -> Result<Self, Box<Outgoing>> {
-        let (socket, line) = WebSocket::new();
+        let (socket, shared) = WebSocket::new();
         let opening = Opening {
             socket: Some(socket),
             invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
@@ -118,7 +120,7 @@ impl Session {
             work: DropOnWorkers::new(
                 Work {
                     handler,
-                    line,
+                    shared,
                     activity,
                 },
                 "a websocket handler",
@@ -136,6 +138,9 @@ impl Session {
     /// When the server is told to stop, nothing more is received, so that a handler that waits for a message sees the
     /// end at once, and one that is working finishes and sees it then. Sending goes on working meanwhile. The close
     /// frame, 1001, is sent when the handler has returned, or when the grace is nearly over.
+    ///
+    /// The socket is in flight until the handler has returned and the close frame has left. The closing handshake comes
+    /// behind that, and no stop waits for it.
     pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
@@ -148,17 +153,24 @@ impl Session {
         };
         let Work {
             handler,
-            line,
+            shared,
             activity,
         } = work;
         let transport = Transport::new(io, ahead, settings.frames_per_second);
-        let mut keeper = Keeper::new(line, transport, &settings);
+        let mut driver = Driver::new(shared, transport, &settings);
         // A task of its own: the connection is looked after whatever the handler does to its thread.
         let mut handler = context::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
         let mut stopped = false;
         let mut called = false;
-        let mut stopping = pin!(activity.scope().instance().stopping.cancelled());
+        let mut stopping = pin!(
+            activity
+                .scope()
+                .instance()
+                .stopping
+                .clone()
+                .cancelled_owned()
+        );
         let mut cut_off = pin!(activity.scope().instance().until_cut_off());
         let mut last_call = pin!(sleep_until(Instant::now()));
         let mut ticks = interval_at(
@@ -168,12 +180,12 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let going_away = || CloseFrame::new(CloseCode::GOING_AWAY, "");
 
-        let (connection, end) = loop {
+        let (protocol, end) = loop {
             let happened = tokio::select! {
                 biased;
                 // First: what comes behind the signal is not received.
                 () = &mut stopping, if !stopped => Happened::Stop,
-                ended = keeper.talk() => break ended,
+                ended = driver.drive() => break ended,
                 result = &mut handler, if !returned => Happened::Returned(result),
                 () = &mut last_call, if stopped && !called => Happened::LastCall,
                 () = &mut cut_off => Happened::CutOff,
@@ -182,14 +194,14 @@ impl Session {
             match happened {
                 Happened::Stop => {
                     stopped = true;
-                    keeper.stop_receiving();
+                    driver.stop_receiving();
                     let grace = settings.shutdown_grace;
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
                     last_call.as_mut().reset(Instant::now() + last);
                 }
                 Happened::Returned(result) => {
                     returned = true;
-                    keeper.finish(match result {
+                    driver.finish(match result {
                         Ok(Ended::Well) if stopped => going_away(),
                         Ok(Ended::Well) => CloseFrame::new(CloseCode::NORMAL, ""),
                         Ok(Ended::Badly) | Err(_) => {
@@ -199,25 +211,54 @@ impl Session {
                 }
                 Happened::LastCall => {
                     called = true;
-                    keeper.finish(going_away());
+                    driver.finish(going_away());
                 }
                 Happened::CutOff => {
                     handler.abort();
                     return;
                 }
-                Happened::Tick => keeper.tick(),
+                Happened::Tick => driver.tick(),
             }
         };
         activity.scope().cancel();
-        drop(keeper);
-        closing::close(connection, end).await;
-        if !returned {
-            // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
-            tokio::select! {
-                _ = &mut handler => {}
-                () = &mut cut_off => handler.abort(),
+        drop(driver);
+        // What the handler has sent, and the close frame, are a part of the work.
+        let sent = tokio::select! {
+            sent = closing::send(protocol, end) => sent,
+            () = &mut cut_off => {
+                handler.abort();
+                return;
             }
-        }
+        };
+        let farewell = match sent {
+            Ok(protocol) => Some(closing::shake_hands(
+                protocol,
+                settings.read_ahead.per_socket(),
+            )),
+            Err(why) => {
+                activity.scope().observed().note_unsent();
+                tracing::debug!("a websocket was not closed: {why}");
+                None
+            }
+        };
+        // The client's answer to it is none: a client may sleep.
+        let rest_of_the_work = async move {
+            if !returned {
+                // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
+                tokio::select! {
+                    _ = &mut handler => {}
+                    () = &mut cut_off => handler.abort(),
+                }
+            }
+            drop(activity);
+        };
+        let farewell = async {
+            if let Some(farewell) = farewell {
+                farewell.await;
+            }
+        };
+        // First: what has arrived is read before the process may end, or its end would reset the connection.
+        tokio::join!(farewell, rest_of_the_work);
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`WebSocket`] and its halves: the handler's side of the line.
+//! [`WebSocket`] and its halves: the handler's side.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,8 +13,8 @@ use serde_core::de::DeserializeOwned;
 
 use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
-use super::line::Line;
 use super::message::Message;
+use super::shared::Shared;
 use crate::extract::decode_message;
 
 /// An open socket, as a `#[websocket]` handler gets it.
@@ -62,17 +62,17 @@ pub struct WebSocket {
 
 impl WebSocket {
     /// A socket that has yet to be connected, and what connects it.
-    pub(super) fn new() -> (Self, Arc<Line>) {
-        let line = Arc::new(Line::new());
+    pub(super) fn new() -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared::new());
         let socket = Self {
             sender: WebSocketSender {
-                line: Arc::clone(&line),
+                shared: Arc::clone(&shared),
             },
             receiver: WebSocketReceiver {
-                line: Arc::clone(&line),
+                shared: Arc::clone(&shared),
             },
         };
-        (socket, line)
+        (socket, shared)
     }
 
     /// The next message; `None` when there will be none.
@@ -204,7 +204,7 @@ impl WebSocket {
 /// # let _ = agentcore::App::new().websocket("listen", listen);
 /// ```
 pub struct WebSocketReceiver {
-    line: Arc<Line>,
+    shared: Arc<Shared>,
 }
 
 impl WebSocketReceiver {
@@ -214,7 +214,7 @@ impl WebSocketReceiver {
     ///
     /// Safe.
     pub async fn recv(&mut self) -> Option<Result<Message, WebSocketError>> {
-        poll_fn(|cx| self.line.poll_recv(cx)).await
+        poll_fn(|cx| self.shared.poll_recv(cx)).await
     }
 
     /// As [`WebSocket::recv_json`].
@@ -253,7 +253,7 @@ impl WebSocketReceiver {
 /// ```
 #[derive(Clone)]
 pub struct WebSocketSender {
-    line: Arc<Line>,
+    shared: Arc<Shared>,
 }
 
 impl WebSocketSender {
@@ -267,8 +267,8 @@ impl WebSocketSender {
     ///
     /// As [`WebSocket::send`].
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
-        poll_fn(|cx| self.line.poll_room(cx)).await?;
-        self.line.send(message.into())
+        poll_fn(|cx| self.shared.poll_room(cx)).await?;
+        self.shared.send(message.into())
     }
 
     /// As [`WebSocket::send_json`].
@@ -317,7 +317,7 @@ impl fmt::Debug for WebSocketReceiver {
 
 impl Drop for WebSocketReceiver {
     fn drop(&mut self) {
-        self.line.stop_receiving();
+        self.shared.stop_receiving();
     }
 }
 
@@ -325,7 +325,7 @@ impl Stream for WebSocketReceiver {
     type Item = Result<Message, WebSocketError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.line.poll_recv(cx)
+        self.shared.poll_recv(cx)
     }
 }
 
@@ -333,11 +333,11 @@ impl Sink<Message> for WebSocketSender {
     type Error = WebSocketError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
-        self.line.poll_room(cx)
+        self.shared.poll_room(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), WebSocketError> {
-        self.line.send(message)
+        self.shared.send(message)
     }
 
     /// Ready at once: what has been sent leaves by itself.
@@ -350,7 +350,7 @@ impl Sink<Message> for WebSocketSender {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), WebSocketError>> {
-        if self.line.is_closed() || ready!(self.as_mut().poll_ready(cx)).is_err() {
+        if self.shared.is_closed() || ready!(self.as_mut().poll_ready(cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
         let normal = CloseFrame::new(CloseCode::NORMAL, "");

@@ -1,6 +1,8 @@
 //! Sockets without a network, and with a clock that obeys: what takes time, and how the halves behave as stream and
 //! sink. Everything that can be seen on the wire, `tests/integration/websocket.rs` of the workspace looks at.
 
+mod wakeups;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::link::Received;
+use super::connection::Received;
+use super::read_ahead::ReadAhead;
 use super::session::{Session, WsSettings};
 use super::{CloseCode, Message, WebSocket, WebSocketError};
 use crate::context::{Activity, Arrival, Kind};
@@ -29,6 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The deadline of tests in which time is not paused.
 const REAL_DEADLINE: Duration = Duration::from_secs(20);
+/// What is read ahead for one socket, in bytes.
+const PER_SOCKET: usize = 64 << 10;
 
 const PING: [u8; 2] = [0x89, 0];
 const PONG_TO_CLIENT: [u8; 2] = [0x8a, 0];
@@ -41,9 +46,17 @@ struct Open {
     session: JoinHandle<()>,
     instance: Arc<Instance>,
     deadline: Duration,
+    read_ahead: ReadAhead,
 }
 
 async fn open<Fut>(handler: impl FnOnce(WebSocket) -> Fut) -> Open
+where
+    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    open_with(ReadAhead::new(PER_SOCKET, 16 * PER_SOCKET), handler).await
+}
+
+async fn open_with<Fut>(read_ahead: ReadAhead, handler: impl FnOnce(WebSocket) -> Fut) -> Open
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
@@ -51,6 +64,7 @@ where
     let settings = Arc::new(WsSettings {
         ping_interval: Duration::from_secs(25),
         max_message_bytes: 1 << 20,
+        read_ahead: read_ahead.clone(),
         frame_bytes: 32 << 10,
         frames_per_second: 240,
         origins: super::Origins::Any,
@@ -73,6 +87,7 @@ where
         session: tokio::spawn(session.run(io, Bytes::new())),
         instance,
         deadline: DEADLINE,
+        read_ahead,
     }
 }
 
@@ -130,6 +145,14 @@ type Last = Option<Received>;
 fn text(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("a short text");
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+/// A client's binary message of `length` bytes, of which there are more than 64 Ki.
+fn binary(length: usize) -> Vec<u8> {
+    let mut message = vec![0x82, 0xff];
+    message.extend((length as u64).to_be_bytes());
+    message.resize(message.len() + 4 + length, 0);
+    message
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,6 +241,97 @@ async fn a_handler_that_does_not_receive_does_not_lose_its_client() {
     assert_eq!(received.await, Ok(20));
 }
 
+/// The first message is read whole, because the handler asks for it, and whatever polls the connection meanwhile. Of
+/// what comes behind it no more is read than may be.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_is_not() {
+    const LARGE: usize = 512 << 10;
+    let (proceed, mut wait) = mpsc::channel::<()>(1);
+    let (tell, mut told) = mpsc::channel(1);
+    let mut socket = open(async move |mut socket: WebSocket| {
+        while wait.recv().await.is_some() {
+            let Some(message) = socket.recv().await else {
+                break;
+            };
+            tell.send(message?.length()).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let large = binary(LARGE);
+    for round in 0..3 {
+        proceed.send(()).await.unwrap();
+        for piece in large.chunks(50 << 10) {
+            // The server's ping makes the driver look between the pieces.
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            timeout(DEADLINE, socket.writes(piece))
+                .await
+                .expect("it is read");
+        }
+        assert_eq!(told.recv().await.unwrap(), LARGE, "{round}");
+    }
+    // Nobody asks for this one.
+    let flood = async {
+        let mut written = 0;
+        while let Ok(Ok(more)) =
+            timeout(Duration::from_secs(1), socket.wire.write(&large[written..])).await
+        {
+            written += more;
+        }
+        written
+    };
+    let written = flood.await;
+    let in_between = 64 << 10;
+    assert!(
+        (PER_SOCKET..=PER_SOCKET + in_between).contains(&written),
+        "{written}"
+    );
+    assert_eq!(socket.read_ahead.used(), PER_SOCKET);
+    // Until the handler asks.
+    proceed.send(()).await.unwrap();
+    socket.writes(&large[written..]).await;
+    assert_eq!(told.recv().await.unwrap(), LARGE);
+    drop(proceed);
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    timeout(DEADLINE, socket.session)
+        .await
+        .expect("a session that ends")
+        .expect("no panic");
+    assert_eq!(socket.read_ahead.used(), 0);
+}
+
+/// Many sockets whose handlers are at work, and one whose handler receives.
+#[tokio::test(start_paused = true)]
+async fn all_sockets_together_read_no_more_ahead_than_the_total() {
+    let bounds = ReadAhead::new(PER_SOCKET, 3 * PER_SOCKET);
+    let mut busy = Vec::new();
+    for _ in 0..8 {
+        let handler = async |_socket: WebSocket| std::future::pending().await;
+        let mut socket = open_with(bounds.clone(), handler).await;
+        let large = binary(512 << 10);
+        while timeout(Duration::from_secs(1), socket.wire.write_all(&large))
+            .await
+            .is_ok()
+        {}
+        busy.push(socket);
+        assert!(bounds.used() <= 3 * PER_SOCKET);
+    }
+    assert_eq!(bounds.used(), 3 * PER_SOCKET);
+    let (handler, last) = receiver();
+    let mut socket = open_with(bounds.clone(), handler).await;
+    for _ in 0..10 {
+        socket.writes(&binary(512 << 10)).await;
+    }
+    socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+    assert_eq!(last.await.unwrap().unwrap().unwrap(), Message::Close(None));
+    for socket in &busy {
+        socket.session.abort();
+    }
+    for socket in busy {
+        assert!(socket.session.await.unwrap_err().is_cancelled());
+    }
+}
+
 /// It only sends, the handler only answers, and in the end both sides wait for the other to read.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_none_of_the_answers_is_given_up() {
@@ -243,6 +357,11 @@ async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
     let mut socket = open(async |_| Ok(())).await;
     let began = Instant::now();
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
+    // It is not waited for, though.
+    timeout(DEADLINE, socket.instance.tracker.idle())
+        .await
+        .expect("an end in time");
+    assert_eq!(began.elapsed(), Duration::ZERO);
     timeout(DEADLINE, &mut socket.session)
         .await
         .expect("a session that ends")

@@ -28,13 +28,19 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// A connection that was upgraded.
 pub(super) struct Transport {
     io: Box<dyn Io>,
-    /// What the HTTP side had read beyond the handshake.
+    /// Read, and not handed on yet; at first what the HTTP side had read beyond the handshake.
     ahead: Bytes,
+    /// How many more bytes may be read, if that is limited.
+    limit: Option<usize>,
+    /// A read did not take place because of the limit.
+    starved: bool,
     pacer: Pacer,
     /// Whether the other side has shown a sign of life since this was last asked.
     heard: bool,
     /// Whether a write waits for the other side to take something.
     blocked: bool,
+    /// Bytes that have been written in all.
+    written: u64,
 }
 
 impl Transport {
@@ -42,10 +48,29 @@ impl Transport {
         Self {
             io: Box::new(io),
             ahead,
+            limit: None,
+            starved: false,
             pacer: Pacer::new(frames_per_second),
             heard: false,
             blocked: false,
+            written: 0,
         }
+    }
+
+    /// Reads no more than so many bytes from now on. Returns what was left of the limit before.
+    pub(super) fn limit_reads(&mut self, bytes: Option<usize>) -> Option<usize> {
+        self.starved = false;
+        std::mem::replace(&mut self.limit, bytes)
+    }
+
+    /// Whether a read did not take place because of the limit. Nothing wakes the reader for it.
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// How many bytes have been written in all.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether the other side has shown a sign of life since the last time this was asked: it has sent something, be
@@ -60,15 +85,16 @@ impl Transport {
     }
 }
 
-/// Reads into `buffer`, and what does not fit into it: the library's buffer often has room for the most of a message only,
-/// and to ask for the rest would be another system call.
+/// Reads up to `most` bytes into `buffer`, and returns what does not fit into it. The library's buffer often has room for
+/// the most of a message only, and to ask for the rest would be another system call.
 fn read_beyond(
     io: Pin<&mut dyn Io>,
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
+    most: usize,
 ) -> Poll<io::Result<Bytes>> {
     PIECE.with_borrow_mut(|piece| {
-        let mut piece = ReadBuf::new(piece);
+        let mut piece = ReadBuf::new(&mut piece[..most.min(SPARE)]);
         ready!(io.poll_read(cx, &mut piece))?;
         let read = piece.filled();
         let (fits, rest) = read.split_at(read.len().min(buffer.remaining()));
@@ -90,13 +116,22 @@ impl AsyncRead for Transport {
             this.ahead.advance(length);
             return Poll::Ready(Ok(()));
         }
+        let most = this.limit.unwrap_or(usize::MAX);
+        if most == 0 {
+            this.starved = true;
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        if buffer.remaining() >= SPARE {
+        if (SPARE..=most).contains(&buffer.remaining()) {
             ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
         } else {
-            this.ahead = ready!(read_beyond(Pin::new(&mut *this.io), cx, buffer))?;
+            this.ahead = ready!(read_beyond(Pin::new(&mut *this.io), cx, buffer, most))?;
         }
-        this.heard |= buffer.filled().len() > before;
+        let read = buffer.filled().len() - before + this.ahead.len();
+        if let Some(limit) = &mut this.limit {
+            *limit -= read;
+        }
+        this.heard |= read > 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -127,6 +162,7 @@ impl AsyncWrite for Transport {
         // Bytes that only went into a buffer tell nothing; that there is room in a full one tells that they arrive.
         this.heard |= std::mem::take(&mut this.blocked);
         this.pacer.written(written);
+        this.written += written as u64;
         Poll::Ready(Ok(written))
     }
 

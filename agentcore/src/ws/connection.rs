@@ -1,5 +1,5 @@
-//! The connection and what waits on its two sides: messages that the handler has yet to receive, and messages that it has
-//! sent.
+//! A socket's connection, and what waits on its two sides: messages that the handler has yet to receive, and messages that it
+//! has sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,11 +12,13 @@ use tokio_websockets as wire;
 use super::close::CloseFrame;
 use super::error::WebSocketError;
 use super::message::Message;
+use super::read_ahead::Share;
 use super::session::WsSettings;
 use super::transport::Transport;
 use crate::error::with_causes;
 
-/// Messages that either side may be ahead of the other. Few: each may have the size of the largest.
+/// Messages that either side may be ahead of the other. What the client may be ahead is also bounded in bytes, by
+/// [`Share`].
 const MESSAGES_AHEAD: usize = 8;
 
 /// Pings whose answers may be waiting to be sent. A client that sends more without reading is not listened to until it
@@ -26,8 +28,8 @@ const PINGS_AHEAD: usize = 16;
 /// Intervals between pings that the other side may be silent for.
 const SILENT_INTERVALS: u32 = 2;
 
-/// The protocol, on top of the connection.
-pub(super) type Connection = wire::WebSocketStream<Transport>;
+/// The library's part: frames, on top of the transport.
+pub(super) type Protocol = wire::WebSocketStream<Transport>;
 
 /// What the handler receives.
 pub(super) type Received = Result<Message, WebSocketError>;
@@ -45,12 +47,16 @@ pub(super) enum End {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Connection {
     /// None before the upgrade, and when the talking is over.
-    connection: Option<Connection>,
-    /// What became of the connection, and why, until the keeper comes for it.
-    ended: Option<(Connection, End)>,
+    protocol: Option<Protocol>,
+    /// The same when the talking is over, and why it is, until the driver comes for it.
+    ended: Option<(Protocol, End)>,
     inbox: VecDeque<Message>,
+    /// The handler has asked for a message that has not come yet. It is read whatever its size.
+    asked: bool,
+    /// What is read though the handler has not asked for it. None before the upgrade.
+    ahead: Option<Share>,
     /// Whether what arrives goes into the inbox.
     receiving: bool,
     /// How it ended, which the handler receives behind the last message.
@@ -58,7 +64,7 @@ pub(super) struct Link {
     outbox: VecDeque<Message>,
     /// Whether the handler may send. Not behind a close, which the connection may not have got to yet.
     sending: bool,
-    /// Who waits for room in the outbox.
+    /// Tasks that wait for room in the outbox.
     senders: Vec<Waker>,
     /// Whether something could not be sent at once.
     unsent: bool,
@@ -66,19 +72,21 @@ pub(super) struct Link {
     last_word: Option<CloseFrame>,
     /// Answers to pings that may not have left yet.
     pings_ahead: usize,
-    /// Whether nothing is read because the handler has not taken what is there.
+    /// Whether nothing is read because the handler has not taken what is there, or no more may be read ahead.
     full: bool,
     /// Intervals since the other side was last heard.
     silent: u32,
 }
 
-impl Link {
+impl Connection {
     /// One that has yet to be connected.
     pub(super) fn new() -> Self {
         Self {
-            connection: None,
+            protocol: None,
             ended: None,
             inbox: VecDeque::new(),
+            asked: false,
+            ahead: None,
             receiving: true,
             last: None,
             outbox: VecDeque::new(),
@@ -96,13 +104,17 @@ impl Link {
         let limits = wire::Limits::default().max_payload_len(Some(settings.max_message_bytes));
         let config = wire::Config::default().frame_size(settings.payload_bytes());
         let builder = wire::ServerBuilder::new().limits(limits).config(config);
-        self.connection = Some(builder.serve(transport));
+        self.protocol = Some(builder.serve(transport));
+        self.ahead = Some(settings.read_ahead.share());
     }
 
     /// What the handler receives next, if that is known. `None` is the end.
     pub(super) fn poll_received(&mut self) -> Poll<Option<Received>> {
         match self.inbox.pop_front() {
-            Some(message) => Poll::Ready(Some(Ok(message))),
+            Some(message) => {
+                self.free(message.length());
+                Poll::Ready(Some(Ok(message)))
+            }
             None if self.receiving => Poll::Pending,
             // Given once, if at all.
             None => Poll::Ready(self.last.take()),
@@ -111,7 +123,9 @@ impl Link {
 
     /// Whether there is room, for the first time since there was none.
     pub(super) fn has_room_again(&mut self) -> bool {
-        let again = self.full && self.inbox.len() < MESSAGES_AHEAD;
+        let again = self.full
+            && self.inbox.len() < MESSAGES_AHEAD
+            && self.ahead.as_ref().is_some_and(Share::has_room);
         self.full &= !again;
         again
     }
@@ -147,7 +161,7 @@ impl Link {
         self.sending
     }
 
-    /// Who waits for room, if there is some.
+    /// The tasks that wait for room, if there is some.
     pub(super) fn senders_with_room(&mut self) -> Vec<Waker> {
         if self.sending && self.outbox.len() >= MESSAGES_AHEAD {
             return Vec::new();
@@ -166,24 +180,61 @@ impl Link {
     }
 
     /// The connection when the talking is over, and why it is; once.
-    pub(super) fn take_ended(&mut self) -> Option<(Connection, End)> {
+    pub(super) fn take_ended(&mut self) -> Option<(Protocol, End)> {
         self.ended.take()
     }
 
-    /// Sends what there is to be sent, and receives until the inbox is full. `cx` is woken when there is more to do.
-    pub(super) fn talk(&mut self, cx: &mut Context<'_>) {
+    /// Sends what there is to be sent, and receives until no more may be read ahead. `cx` is woken when there is more to
+    /// do.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         self.send(cx);
         // This also sends the answers to the pings that are found.
+        if self.asked {
+            self.receive_until(1, cx);
+            if self.asked {
+                return;
+            }
+        }
+        let (Some(_), Some(ahead)) = (&self.protocol, &mut self.ahead) else {
+            return;
+        };
+        let allowed = ahead.reserve();
+        self.limit_reads(Some(allowed));
         self.receive_until(MESSAGES_AHEAD, cx);
-        self.full = self.receiving && self.inbox.len() >= MESSAGES_AHEAD;
+        let starved = self
+            .protocol
+            .as_ref()
+            .is_some_and(|protocol| protocol.get_ref().is_starved());
+        let unread = self.limit_reads(None);
+        self.free(unread);
+        self.full = starved || (self.receiving && self.inbox.len() >= MESSAGES_AHEAD);
     }
 
-    /// Receives a message for which somebody waits.
+    /// Receives a message for the handler, which waits for it.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>) {
         if self.unsent {
             self.send(cx);
         }
+        self.asked = self.receiving;
+        // The inbox is empty.
+        if let Some(ahead) = &mut self.ahead {
+            ahead.clear();
+        }
         self.receive_until(1, cx);
+    }
+
+    /// Reads no more than so many bytes from now on. Returns what was left of the limit before.
+    fn limit_reads(&mut self, bytes: Option<usize>) -> usize {
+        let transport = self.protocol.as_mut().map(Protocol::get_mut);
+        let before = transport.and_then(|transport| transport.limit_reads(bytes));
+        before.unwrap_or_default()
+    }
+
+    /// So many bytes are not in memory any more, or have not been read.
+    fn free(&mut self, bytes: usize) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.free(bytes);
+        }
     }
 
     /// Sends what there is to be sent.
@@ -200,12 +251,12 @@ impl Link {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let Some(connection) = &mut self.connection else {
+        let Some(protocol) = &mut self.protocol else {
             return Poll::Pending;
         };
         self.unsent = true;
         loop {
-            if let Err(error) = ready!(Pin::new(&mut *connection).poll_ready(cx)) {
+            if let Err(error) = ready!(Pin::new(&mut *protocol).poll_ready(cx)) {
                 return Poll::Ready(self.failed(error));
             }
             let message = match self.outbox.pop_front() {
@@ -217,11 +268,11 @@ impl Link {
                 // Nothing yet; or the handler has dropped the socket, and says how to close when it returns.
                 None => break,
             };
-            if let Err(error) = Pin::new(&mut *connection).start_send(message) {
+            if let Err(error) = Pin::new(&mut *protocol).start_send(message) {
                 return Poll::Ready(self.failed(error));
             }
         }
-        match ready!(Pin::new(connection).poll_flush(cx)) {
+        match ready!(Pin::new(protocol).poll_flush(cx)) {
             Ok(()) => {
                 self.pings_ahead = 0;
                 self.unsent = false;
@@ -232,19 +283,19 @@ impl Link {
     }
 
     fn poll_receive(&mut self, messages: usize, cx: &mut Context<'_>) -> Poll<End> {
-        let Some(connection) = &mut self.connection else {
+        let Some(protocol) = &mut self.protocol else {
             return Poll::Pending;
         };
         // Room first: what has been read cannot be put back. Without a receiver it is read all the same; the other side
         // may still close, and answer pings.
         while !self.receiving || self.inbox.len() < messages {
             if self.pings_ahead >= PINGS_AHEAD {
-                match ready!(Pin::new(&mut *connection).poll_flush(cx)) {
+                match ready!(Pin::new(&mut *protocol).poll_flush(cx)) {
                     Ok(()) => self.pings_ahead = 0,
                     Err(error) => return Poll::Ready(self.failed(error)),
                 }
             }
-            let message = match ready!(Pin::new(&mut *connection).poll_next(cx)) {
+            let message = match ready!(Pin::new(&mut *protocol).poll_next(cx)) {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return Poll::Ready(self.failed(error)),
                 None => return Poll::Ready(self.ended_by(WebSocketError::lost())),
@@ -254,10 +305,20 @@ impl Link {
                 return Poll::Ready(End::Theirs);
             }
             self.pings_ahead += usize::from(message.is_ping());
-            match Message::of_wire(message) {
-                Some(Ok(message)) if self.receiving => self.inbox.push_back(message),
+            let length = message.as_payload().len();
+            // Counted with the payload when it was read.
+            let header = header_length(length);
+            let kept = match Message::of_wire(message) {
+                Some(Ok(message)) if self.receiving => {
+                    self.inbox.push_back(message);
+                    self.asked = false;
+                    length
+                }
                 Some(Err(error)) => return Poll::Ready(self.ended_by(error)),
-                Some(Ok(_)) | None => {}
+                Some(Ok(_)) | None => 0,
+            };
+            if let Some(ahead) = &mut self.ahead {
+                ahead.free(header + length - kept);
             }
         }
         Poll::Pending
@@ -291,22 +352,28 @@ impl Link {
     fn end(&mut self, end: End) {
         self.stop_receiving();
         self.sending = false;
-        if let Some(connection) = self.connection.take() {
-            self.ended = Some((connection, end));
+        let unread = self.limit_reads(None);
+        self.free(unread);
+        if let Some(protocol) = self.protocol.take() {
+            self.ended = Some((protocol, end));
         }
     }
 
     /// Receives nothing more; the handler sees the end once it has read what is there.
     pub(super) fn stop_receiving(&mut self) {
         self.receiving = false;
+        self.asked = false;
         self.full = false;
     }
 
-    /// Nobody receives what is there.
-    pub(super) fn forget_received(&mut self) {
+    /// The handler receives nothing more, nor what is there, which is returned.
+    pub(super) fn forget_received(&mut self) -> VecDeque<Message> {
         self.stop_receiving();
-        self.inbox.clear();
         self.last = None;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.clear();
+        }
+        std::mem::take(&mut self.inbox)
     }
 
     /// Sends what the handler has given, and closes with `frame` then.
@@ -318,11 +385,11 @@ impl Link {
 
     /// To be called once in every interval: sends a ping, unless the other side has been silent for too long.
     pub(super) fn tick(&mut self) {
-        let Some(connection) = &mut self.connection else {
+        let Some(protocol) = &mut self.protocol else {
             return;
         };
-        let transport = connection.get_mut();
-        // Who is not listened to cannot be heard; but who takes nothing either is waiting for us to wait.
+        let transport = protocol.get_mut();
+        // A client that is not listened to cannot be heard. One that takes nothing either waits for nothing but us.
         let unheard = self.full && !transport.is_blocked();
         if transport.was_heard() || unheard {
             self.silent = 0;
@@ -333,7 +400,7 @@ impl Link {
             self.ended_by(WebSocketError::silent())
         } else {
             let ping = wire::Message::ping(bytes::Bytes::new());
-            match Pin::new(connection).start_send(ping) {
+            match Pin::new(protocol).start_send(ping) {
                 Ok(()) => return,
                 Err(error) => self.failed(error),
             }
@@ -346,5 +413,14 @@ impl Link {
         self.end(End::Lost);
         self.ended = None;
         self.outbox.clear();
+    }
+}
+
+/// The length of the header of a client's frame that is a whole message.
+fn header_length(payload: usize) -> usize {
+    match payload {
+        ..=125 => 6,
+        126..=0xffff => 8,
+        _ => 14,
     }
 }

@@ -1,0 +1,205 @@
+//! The connection between its two tasks: the handler, which receives and sends, and the driver, which keeps the connection
+//! going whatever the handler does.
+//!
+//! # Invariant
+//!
+//! The [`Connection`] is polled under its lock only, and with the waker of [`Wakeups`] only; there stands which task
+//! a wake-up reaches. What one task does that the other waits for is told when the lock is released, in
+//! [`Shared::release`], and nowhere else:
+//!
+//! - A message or an end in the inbox wakes a handler that waits.
+//! - Room in the outbox wakes every sender that waits for it.
+//! - Room in the inbox, or the end of the connection, wakes the driver.
+//!
+//! The locks are taken one after the other, never one inside the other, and no waker is used under either.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::close::CloseFrame;
+use super::connection::{Connection, End, Protocol, Received};
+use super::error::WebSocketError;
+use super::message::Message;
+use super::session::WsSettings;
+use super::timer::Timer;
+use super::transport::Transport;
+use super::wakeups::Wakeups;
+use crate::sync::{Mutex, MutexGuard};
+
+/// How long the driver leaves the connection to a handler that has been woken, or has got a message. A ping may be answered
+/// so late, once, when the handler computes instead; and so often a busy socket costs more than its messages.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// The handler's side; see the [module](self).
+#[derive(Debug)]
+pub(super) struct Shared {
+    connection: Mutex<Connection>,
+    wakeups: Arc<Wakeups>,
+    /// Of `wakeups`.
+    waker: Waker,
+}
+
+impl Shared {
+    /// A socket that has yet to be connected.
+    pub(super) fn new() -> Self {
+        let wakeups = Arc::<Wakeups>::default();
+        Self {
+            connection: Mutex::new(Connection::new()),
+            waker: Waker::from(Arc::clone(&wakeups)),
+            wakeups,
+        }
+    }
+
+    /// The next message. Cancel safe: a message that has not been returned is still there.
+    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.wakeups.wait(cx.waker());
+        let mut connection = self.connection.lock();
+        if !connection.has_news() {
+            connection.receive(&mut self.cx());
+        }
+        let received = connection.poll_received();
+        self.release(connection);
+        if received.is_ready() {
+            self.wakeups.handled();
+        }
+        received
+    }
+
+    /// The handler receives nothing any more.
+    pub(super) fn stop_receiving(&self) {
+        let forgotten = self.connection.lock().forget_received();
+        drop(forgotten);
+        self.wakeups.handled();
+        self.wakeups.wake_driver();
+    }
+
+    /// Ready when there is room for another message; an error when there never will be.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        self.connection.lock().poll_room(cx)
+    }
+
+    /// Sends `message`. What cannot be sent at once leaves when it can.
+    ///
+    /// # Errors
+    ///
+    /// Nothing may be sent any more.
+    pub(super) fn send(&self, message: Message) -> Result<(), WebSocketError> {
+        let mut connection = self.connection.lock();
+        let put = connection.put(message);
+        connection.send(&mut self.cx());
+        self.release(connection);
+        put
+    }
+
+    /// Whether nothing may be sent any more.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.connection.lock().is_sending()
+    }
+
+    /// Unlocks the connection, then tells of what has become of it.
+    fn release(&self, mut connection: MutexGuard<'_, Connection>) {
+        let senders = connection.senders_with_room();
+        let for_handler = connection.has_news();
+        let for_driver = connection.has_room_again() | connection.has_ended();
+        drop(connection);
+        senders.into_iter().for_each(Waker::wake);
+        if for_handler {
+            self.wakeups.wake_handler();
+        }
+        if for_driver {
+            self.wakeups.wake_driver();
+        }
+    }
+
+    fn cx(&self) -> Context<'_> {
+        Context::from_waker(&self.waker)
+    }
+}
+
+/// The driver's side; see the [module](self). When it is dropped the handler sees the end.
+#[derive(Debug)]
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    watch: Timer,
+}
+
+impl Driver {
+    /// Connects `shared`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub(super) fn new(shared: Arc<Shared>, transport: Transport, settings: &WsSettings) -> Self {
+        shared.connection.lock().connect(transport, settings);
+        Self {
+            shared,
+            watch: Timer::new(WATCH),
+        }
+    }
+
+    /// Keeps the connection going until one of the two sides ends it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: everything that has been begun is kept.
+    pub(super) async fn drive(&mut self) -> (Protocol, End) {
+        std::future::poll_fn(|cx| self.poll_drive(cx)).await
+    }
+
+    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<(Protocol, End)> {
+        let is_the_handlers = self.poll_watch(cx).is_pending();
+        let mut connection = self.shared.connection.lock();
+        if !is_the_handlers {
+            connection.drive(&mut self.shared.cx());
+        }
+        let ended = connection.take_ended();
+        self.shared.release(connection);
+        ended.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Not ready while the connection is best left to the handler.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let found = self.shared.wakeups.look(cx.waker());
+        if !found.watching {
+            return Poll::Ready(());
+        }
+        if self.watch.poll(cx).is_ready() {
+            self.shared.wakeups.stop_watching();
+            return Poll::Ready(());
+        }
+        if found.handler_is_woken {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    /// Receives nothing more. The handler sees the end once it has read what is there.
+    pub(super) fn stop_receiving(&self) {
+        self.change(Connection::stop_receiving);
+    }
+
+    /// Sends what the handler has given, and closes with `frame` then.
+    pub(super) fn finish(&self, frame: CloseFrame) {
+        self.change(|connection| connection.finish(frame));
+    }
+
+    /// Sends a ping, unless the other side has been silent for too long. To be called once in every interval.
+    pub(super) fn tick(&self) {
+        self.change(Connection::tick);
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Connection)) {
+        let mut connection = self.shared.connection.lock();
+        how(&mut connection);
+        self.shared.release(connection);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.change(Connection::hang_up);
+        self.shared.wakeups.leave();
+    }
+}
