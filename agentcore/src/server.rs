@@ -14,7 +14,6 @@
 
 mod accept;
 mod admin;
-mod batch;
 mod clock;
 mod connections;
 #[cfg(feature = "dev-page")]

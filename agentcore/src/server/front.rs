@@ -14,14 +14,14 @@ use super::clock::RestoreDetector;
 use super::connections::Connections;
 #[cfg(feature = "dev-page")]
 use super::dev::{self, Dev};
-use super::handover::Handover;
+use super::handover::{Collected, Handover};
 use super::lifecycle::{Phase, PhaseCell, Stop, next_signal};
 use super::offload::{Drops, Owned, offload};
 use super::old_tasks;
 use super::ping::Pinger;
 use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
 use super::stalls;
-use super::wake::WakeQueue;
+use super::wake::{Deliveries, WakeQueue};
 use super::{Listeners, OnReady};
 use crate::agent::Agent;
 use crate::backlog::Backlog;
@@ -60,9 +60,11 @@ pub(super) struct Front {
     /// Until they are built.
     layers: Mutex<DropOnWorkers<Vec<Wrap>>>,
     /// The ways to the workers and back.
-    pub(super) handover: Arc<Handover>,
+    pub(super) handover: Handover,
     pub(super) backlog: Arc<Backlog>,
-    pub(super) wakes: Arc<WakeQueue>,
+    pub(super) wakes: WakeQueue,
+    /// What the two of them need, until it has begun.
+    ways: Mutex<Option<(Collected, Deliveries)>>,
     pub(super) connections: Connections,
     /// Whether what operators ask is answered beside everything else, for want of a port of its own.
     pub(super) serves_operators: bool,
@@ -259,6 +261,8 @@ impl Front {
         let layers = std::mem::take(&mut agent.layers);
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
+        let (handover, collected) = Handover::new();
+        let (wakes, deliveries) = WakeQueue::new();
         let mut instance = Instance::new(tracker, concurrency)
             .with_metrics(settings.metrics)
             .with_max_json_nodes(settings.max_json_nodes);
@@ -275,9 +279,10 @@ impl Front {
             instance: Arc::new(instance),
             workers,
             phase: PhaseCell::new(),
-            handover: Arc::default(),
+            handover,
             backlog: Arc::default(),
-            wakes: Arc::default(),
+            wakes,
+            ways: Mutex::new(Some((collected, deliveries))),
             #[cfg(feature = "dev-page")]
             dev: None,
             clock: Mutex::new(RestoreDetector::new()),
@@ -298,8 +303,15 @@ impl Front {
 
     /// Begins what goes on all along. The caller's runtime is the front's.
     pub(super) fn begin(&self) {
-        self.handover.begin(&self.workers);
-        boxed::spawn(Arc::clone(&self.wakes).deliver());
+        let ways = self
+            .ways
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((collected, deliveries)) = ways {
+            collected.begin(&self.workers);
+            boxed::spawn(deliveries.deliver());
+        }
         boxed::spawn(self.connections.clone().give_up_idle());
     }
 
@@ -449,8 +461,6 @@ impl Front {
 
     /// Ends what goes on all along.
     fn close(&self) {
-        self.handover.close();
-        self.wakes.close();
         self.connections.close();
     }
 }

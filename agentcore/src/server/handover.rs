@@ -1,16 +1,16 @@
 //! The way from the front to the workers.
 //!
 //! Requests that arrive together are handed over together: what the front has read during one round of its scheduler waits
-//! in a queue of the front's own, and goes over in one piece at the end of the round. The workers are woken once for it,
-//! and one of them starts everything from its own thread, where that is cheap; the others take their share from there.
-
-use std::future::poll_fn;
-use std::sync::Arc;
+//! in a queue that only the front uses, and goes over in one piece at the end of the round. The workers are woken once for
+//! it, and one of them starts everything from its own thread, where that is cheap. The others take their share from there.
+//!
+//! Both queues are Tokio's channels, which hold no lock that a worker and the front share. The collecting task owns the
+//! only sender of the second. So the starting task ends when the [`Handover`] is dropped, or the front's runtime.
 
 use http::Request;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::batch::Batches;
 use crate::agent::Start;
 use crate::body::Body;
 use crate::boxed;
@@ -18,8 +18,8 @@ use crate::context::Activity;
 use crate::invoke::{Job, ReplyTo};
 use crate::layer::Endpoint;
 
-/// So many requests do not wait for the end of the round: idle workers may as well begin.
-const AT_MOST: usize = 32;
+/// So many requests go over in one piece.
+const AT_A_TIME: usize = 32;
 
 /// One request for the workers, and where its reply goes.
 pub(super) struct Work {
@@ -45,49 +45,95 @@ impl Work {
 }
 
 /// See the [module](self).
-#[derive(Default)]
-pub(super) struct Handover {
-    /// On the front.
-    collected: Batches<Work>,
-    /// On their way to the workers.
-    sent: Batches<Work>,
-}
+pub(super) struct Handover(UnboundedSender<Work>);
+
+/// What is collected, until it is [begun](Self::begin) with.
+pub(super) struct Collected(UnboundedReceiver<Work>);
 
 impl Handover {
-    /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected, until
-    /// [`close`](Self::close).
-    pub(super) fn begin(self: &Arc<Self>, workers: &Handle) {
-        boxed::spawn(Arc::clone(self).collect());
-        boxed::spawn_on(workers, Arc::clone(self).start(workers.clone()));
+    pub(super) fn new() -> (Self, Collected) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), Collected(receiver))
     }
 
+    /// Hands `work` over at the end of the round.
     pub(super) fn push(&self, work: Work) {
-        if self.collected.push(work) >= AT_MOST {
-            self.sent.append(&mut self.collected.take());
-        }
+        // Without the collecting task the front is ending, and the reply is cut off with the drop of its sender.
+        let _ = self.0.send(work);
     }
+}
 
-    /// Nothing comes any more. What is on its way to the workers is started.
-    pub(super) fn close(&self) {
-        self.collected.close();
-        // The task that would pass the end on is gone when the front's runtime is.
-        self.sent.close();
+impl Collected {
+    /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected.
+    pub(super) fn begin(self, workers: &Handle) {
+        let (sender, receiver) = unbounded_channel();
+        boxed::spawn(self.collect(sender));
+        boxed::spawn_on(workers, start(receiver, workers.clone()));
     }
 
     /// On the front, behind everything that is ready when the first request of a round comes.
-    async fn collect(self: Arc<Self>) {
-        let mut batch = Vec::new();
-        while poll_fn(|cx| self.collected.poll_take(&mut batch, cx)).await {
-            self.sent.append(&mut batch);
+    async fn collect(mut self, workers: UnboundedSender<Vec<Work>>) {
+        loop {
+            let mut batch = Vec::with_capacity(AT_A_TIME);
+            if self.0.recv_many(&mut batch, AT_A_TIME).await == 0 {
+                return;
+            }
+            let _ = workers.send(batch);
         }
-        self.sent.close();
+    }
+}
+
+/// On the workers.
+async fn start(mut collected: UnboundedReceiver<Vec<Work>>, workers: Handle) {
+    while let Some(batch) = collected.recv().await {
+        for work in batch {
+            work.start(&workers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap()
     }
 
-    /// On the workers.
-    async fn start(self: Arc<Self>, workers: Handle) {
-        let mut batch = Vec::new();
-        while poll_fn(|cx| self.sent.poll_take(&mut batch, cx)).await {
-            batch.drain(..).for_each(|work| work.start(&workers));
+    /// A task that stayed would stay for each server that a program starts and stops.
+    #[test]
+    fn no_task_is_left_on_the_workers_when_the_front_has_gone() {
+        let workers = runtime();
+        for runtime_goes_first in [false, true] {
+            let front = Builder::new_current_thread().build().unwrap();
+            let (handover, collected) = Handover::new();
+            front.block_on(async { collected.begin(workers.handle()) });
+            assert_eq!(workers.metrics().num_alive_tasks(), 1);
+            if runtime_goes_first {
+                drop(front);
+                drop(handover);
+            } else {
+                drop(handover);
+                front.block_on(tokio::task::yield_now());
+            }
+            workers.block_on(async {
+                let ended = async {
+                    while workers.metrics().num_alive_tasks() > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(10), ended)
+                    .await
+                    .expect("an end in time");
+            });
         }
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! A task that is woken from another thread costs its scheduler a system call, and hundreds of replies may become
 //! ready while the front is busy with one. So a future that waits for a worker is polled with a waker that only puts
-//! the real one into a queue; the first to find the queue empty wakes one task on the front, and that task wakes all
-//! the others from their own thread, where it is cheap.
+//! the real one into a queue. The first of a batch wakes one task on the front, and that task wakes all the others from
+//! their own thread, where it is cheap.
+//!
+//! The queue is Tokio's channel: a worker puts a waker into it without a lock, so a worker that is preempted there, at its
+//! lower priority, never keeps the front waiting. The channel keeps the consumer's waker and uses it once, for the first
+//! waker that comes after the queue was found empty.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,35 +15,43 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use pin_project_lite::pin_project;
-
-use super::batch::Batches;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Wakers of front tasks that a worker has something for.
-#[derive(Debug, Default)]
-pub(super) struct WakeQueue(Batches<Waker>);
+#[derive(Clone, Debug)]
+pub(super) struct WakeQueue(UnboundedSender<Waker>);
+
+/// The consumer's side.
+#[derive(Debug)]
+pub(super) struct Deliveries(UnboundedReceiver<Waker>);
+
+/// Wakers that are taken at a time.
+const AT_A_TIME: usize = 1024;
 
 impl WakeQueue {
-    /// Delivers until [`close`](Self::close). One task on the front runs this.
-    pub(super) async fn deliver(self: Arc<Self>) {
-        let mut batch = Vec::new();
-        while poll_fn(|cx| self.0.poll_take(&mut batch, cx)).await {
-            batch.drain(..).for_each(Waker::wake);
-            // What arrives while they run is the next batch, without a system call.
-            behind_the_ready().await;
-        }
-    }
-
-    /// Nobody waits any more.
-    pub(super) fn close(&self) {
-        self.0.close();
+    pub(super) fn new() -> (Self, Deliveries) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), Deliveries(receiver))
     }
 
     /// `future`, which waits for a worker, polled so that its wake-ups go through this queue.
-    pub(super) fn batch<F>(self: &Arc<Self>, future: F) -> Batched<F> {
+    pub(super) fn batch<F>(&self, future: F) -> Batched<F> {
         Batched {
             future,
-            queue: Some(Arc::clone(self)),
+            queue: Some(self.clone()),
             waker: None,
+        }
+    }
+}
+
+impl Deliveries {
+    /// Wakes tasks until nothing is left that could put a waker into the queue. One task on the front runs this.
+    pub(super) async fn deliver(mut self) {
+        let mut batch = Vec::new();
+        while self.0.recv_many(&mut batch, AT_A_TIME).await > 0 {
+            batch.drain(..).for_each(Waker::wake);
+            // What arrives while they run is the next batch, without a system call.
+            behind_the_ready().await;
         }
     }
 }
@@ -60,7 +72,7 @@ async fn behind_the_ready() {
 
 /// One front task's way through the queue.
 struct Queued {
-    queue: Arc<WakeQueue>,
+    queue: WakeQueue,
     task: Waker,
 }
 
@@ -70,7 +82,8 @@ impl Wake for Queued {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.queue.0.push(self.task.clone());
+        // Without the front there is nothing to wake.
+        let _ = self.queue.0.send(self.task.clone());
     }
 }
 
@@ -79,7 +92,7 @@ pin_project! {
     pub(super) struct Batched<F> {
         #[pin]
         future: F,
-        queue: Option<Arc<WakeQueue>>,
+        queue: Option<WakeQueue>,
         // Kept, with the task's own waker, so that polling again costs no allocation.
         waker: Option<(Waker, Waker)>,
     }
@@ -114,7 +127,7 @@ impl<F> Batched<F> {
             _ => {
                 let task = cx.waker().clone();
                 let queued = Waker::from(Arc::new(Queued {
-                    queue: Arc::clone(queue),
+                    queue: queue.clone(),
                     task: task.clone(),
                 }));
                 &this.waker.insert((task, queued)).1
@@ -140,8 +153,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_wakes_everyone_in_it() {
-        let queue = Arc::new(WakeQueue::default());
-        tokio::spawn(Arc::clone(&queue).deliver());
+        let (queue, deliveries) = WakeQueue::new();
+        tokio::spawn(deliveries.deliver());
         let (senders, tasks): (Vec<_>, Vec<_>) = (0..100)
             .map(|_| {
                 let (sender, receiver) = oneshot::channel();
@@ -159,5 +172,20 @@ mod tests {
                 .expect("woken in time");
             assert_eq!(received.unwrap(), Ok(number));
         }
+    }
+
+    #[tokio::test]
+    async fn the_delivery_ends_with_the_last_future_that_could_be_woken() {
+        let (queue, deliveries) = WakeQueue::new();
+        let mut delivery = tokio::spawn(deliveries.deliver());
+        let waiting = queue.batch(std::future::pending::<()>());
+        drop(queue);
+        tokio::task::yield_now().await;
+        assert!(!delivery.is_finished());
+        drop(waiting);
+        tokio::time::timeout(Duration::from_secs(10), &mut delivery)
+            .await
+            .expect("an end in time")
+            .unwrap();
     }
 }
