@@ -611,10 +611,6 @@ impl Client {
         self
     }
 
-    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
-        let _ = self.stream.get_mut().write_all(bytes);
-    }
-
     pub(crate) fn send_post(self, body: &[u8]) -> Self {
         self.send(&post(body))
     }
