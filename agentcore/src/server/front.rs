@@ -2,6 +2,7 @@
 //!
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant as StdInstant};
 
@@ -99,7 +100,10 @@ pub(super) fn run(
         signals: None,
         stop,
     };
-    let served = panics::guard(|| serve(&front, listeners, on_ready, with_signals, &mut requests));
+    // Not `panics::guard`: it would keep to itself what tasks of the front's runtime panic about.
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        serve(&front, listeners, on_ready, with_signals, &mut requests)
+    }));
     let ended = match served {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
@@ -107,8 +111,7 @@ pub(super) fn run(
             let error = Error::new(Kind::Io, problem).with_source(error);
             Ended::early(Err(error), grace)
         }
-        Err(panic) => {
-            panic.log("the server's own thread");
+        Err(_) => {
             let error = Error::new(Kind::Io, "the server's own thread panicked");
             Ended::early(Err(error), grace)
         }
