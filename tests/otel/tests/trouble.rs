@@ -203,5 +203,7 @@ fn a_second_signal_does_not_wait_for_a_receiver() {
     let (status, log) = agent.wait();
     assert_eq!(status.code(), Some(0));
     assert!(!log.contains("the last traces were not sent"), "{log}");
+    let said = "SIGTERM again: the last traces and metrics may not have been sent";
+    assert!(log.contains(said), "{log}");
     drop(flushed);
 }
