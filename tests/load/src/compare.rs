@@ -71,13 +71,11 @@ impl Compare {
         for row in rows {
             eprintln!("{} …", row.name);
             let rounds = self.rounds;
-            table.extend(rows::measure(
-                row,
-                &programs,
-                &cores,
-                rounds,
-                &mut by_others,
-            )?);
+            let figures = rows::measure(row, &programs, &cores, rounds, &mut by_others);
+            table.extend(
+                figures
+                    .map_err(|error| Error::new(error.kind(), format!("{}: {error}", row.name)))?,
+            );
         }
         println!("{table}");
         if let Some(most) = by_others.iter().copied().reduce(f64::max) {

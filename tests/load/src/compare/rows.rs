@@ -361,15 +361,12 @@ impl Measured<'_> {
     /// One round, whatever was asked for: it takes longest by far, and memory hardly varies.
     fn in_flight(&self) -> Result<Vec<Figure>> {
         let mut each = self.figure("memory for each, KiB", Better::Less, 1);
-        let mut after = self.figure("memory when they are over, MiB", Better::Less, 0);
-        let (mut eachs, mut afters) = ([0.0; 3], [0.0; 3]);
-        for number in 0..NAMES.len() {
-            let server = self.start_one(number)?;
-            (eachs[number], afters[number]) = in_flight(&server)?;
+        let mut eachs = [0.0; 3];
+        for (number, each) in eachs.iter_mut().enumerate() {
+            *each = in_flight(&self.start_one(number)?)?;
         }
         each.rounds.push(eachs);
-        after.rounds.push(afters);
-        Ok(vec![each, after])
+        Ok(vec![each])
     }
 
     /// One round, for a server without a thread for pings takes seconds over one.
@@ -498,11 +495,11 @@ const WAIT: Duration = Duration::from_secs(15);
 /// After so many new connections a ping is waited for, so that no more wait to be accepted than the kernel keeps.
 const CONNECTING: usize = 64;
 
-/// What a server takes to have read the last request, and to be at rest after the last reply.
+/// What a server takes to have read the last request.
 const REST: Duration = Duration::from_secs(1);
 
-/// Memory for each invocation that waits, in KiB, and of the process when all are over, in MiB.
-fn in_flight(server: &Server) -> Result<(f64, f64)> {
+/// Memory for each invocation that waits, in KiB. What the allocator keeps when they are over differs from run to run.
+fn in_flight(server: &Server) -> Result<f64> {
     let request = invocation(&json!({ "action": "process", "seconds": WAIT.as_secs() }));
     let mut pinging = connect(server.address)?;
     ask(
@@ -527,18 +524,12 @@ fn in_flight(server: &Server) -> Result<(f64, f64)> {
             "the first invocations ended before the last began",
         ));
     }
-    for stream in &mut waiting {
-        read_reply(stream)?;
+    // Each client leaves when it has its reply.
+    for mut stream in waiting {
+        read_reply(&mut stream)?;
     }
-    drop(waiting);
-    // An allocator gives memory back when it is called again, so the server is asked something meanwhile.
-    let over = Instant::now();
-    while over.elapsed() < REST {
-        ask(&mut pinging, &get("/ping"))?;
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let each = (mebibytes(all) - mebibytes(before)) * 1024.0 / IN_FLIGHT as f64;
-    Ok((each, mebibytes(server.resident()?)))
+    let grown = mebibytes(all) - mebibytes(before);
+    Ok(grown * 1024.0 / IN_FLIGHT as f64)
 }
 
 fn read_reply(stream: &mut TcpStream) -> Result<()> {
