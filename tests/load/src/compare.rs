@@ -14,7 +14,9 @@ mod table;
 use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use burst::{DISTURBED, Others};
 use machine::{Cores, Machine};
 use rows::{ROWS, Row};
 use server::Program;
@@ -32,6 +34,8 @@ pub struct Compare {
     pub rounds: usize,
     /// Only rows whose name begins so. Without it, all rows but `build`.
     pub only: Option<String>,
+    /// How long, in all, turns are repeated in which other processes took much of the machine.
+    pub patience: Duration,
     /// Builds the hand-written servers with the system's allocator, while the agent keeps mimalloc.
     pub system_allocator: bool,
 }
@@ -67,22 +71,26 @@ impl Compare {
         };
         println!("{}", Machine::look(&cores, allocators)?);
         let mut table = Table::default();
-        let mut by_others = Vec::new();
+        let mut others = Others {
+            shares: Vec::new(),
+            patience: self.patience,
+        };
         for row in rows {
             eprintln!("{} …", row.name);
             let rounds = self.rounds;
-            let figures = rows::measure(row, &programs, &cores, rounds, &mut by_others);
+            let figures = rows::measure(row, &programs, &cores, rounds, &mut others);
             table.extend(
                 figures
                     .map_err(|error| Error::new(error.kind(), format!("{}: {error}", row.name)))?,
             );
         }
         println!("{table}");
-        if let Some(most) = by_others.iter().copied().reduce(f64::max) {
+        if let Some(most) = others.shares.iter().copied().reduce(f64::max) {
             println!(
-                "Other processes took {:.0} % of the machine in the median turn, and {:.0} % at most. Above 8 %, repeat it.",
-                100.0 * table::median(by_others),
-                100.0 * most
+                "Other processes took {:.0} % of the machine in the median turn and {:.0} % at most; above {:.0} % rates mean little.",
+                100.0 * table::median(others.shares),
+                100.0 * most,
+                100.0 * DISTURBED
             );
         }
         Ok(())

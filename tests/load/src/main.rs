@@ -21,7 +21,7 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
     kill        [--times 200] [--seed N]
     all         [--seed N]                      each of them, short
     instructions --program PATH                 what a ping and an invocation cost; needs valgrind
-    compare     [--rounds 5] [--only ROW] [--peers-allocator mimalloc|system]
+    compare     [--rounds 5] [--only ROW] [--patience 60] [--peers-allocator mimalloc|system]
                                                 the agent beside a hand-written axum server and a bare one, as ratios
 
 Exits with 0 if every limit was kept, and with 1 otherwise.";
@@ -73,6 +73,7 @@ fn compare(options: &Options) -> ExitCode {
     let compare = Compare {
         rounds: options.rounds.unwrap_or(5) as usize,
         only: options.only.clone(),
+        patience: Duration::from_secs(options.patience.unwrap_or(60)),
         system_allocator: options.system_allocator,
     };
     match compare.run() {
@@ -95,6 +96,7 @@ struct Options {
     only: Option<String>,
     program: Option<PathBuf>,
     rounds: Option<u64>,
+    patience: Option<u64>,
     system_allocator: bool,
 }
 
@@ -111,6 +113,7 @@ impl Options {
             only: None,
             program: None,
             rounds: None,
+            patience: None,
             system_allocator: false,
         };
         let allowed: &[&str] = match command.as_str() {
@@ -120,7 +123,7 @@ impl Options {
             "kill" => &["--times", "--seed"],
             "all" => &["--seed"],
             "instructions" => &["--program"],
-            "compare" => &["--rounds", "--only", "--peers-allocator"],
+            "compare" => &["--rounds", "--only", "--patience", "--peers-allocator"],
             _ => return Err(format!("there is no command {command:?}")),
         };
         for pair in rest.chunks(2) {
@@ -156,6 +159,7 @@ impl Options {
                 "--count" => &mut options.count,
                 "--times" => &mut options.times,
                 "--rounds" => &mut options.rounds,
+                "--patience" => &mut options.patience,
                 _ => &mut options.seed,
             } = Some(number);
         }

@@ -54,6 +54,31 @@ pub(super) struct Burst {
     pub(super) by_others: f64,
 }
 
+/// What other processes may take of the machine in a turn that counts.
+pub(super) const DISTURBED: f64 = 0.08;
+
+/// What other processes took in each turn, and how long turns may still be repeated for their sake.
+#[derive(Debug)]
+pub(super) struct Others {
+    pub(super) shares: Vec<f64>,
+    pub(super) patience: Duration,
+}
+
+impl Others {
+    /// A turn in which other processes took little, or any turn when the patience is used up.
+    pub(super) fn undisturbed(&mut self, turn: impl Fn() -> Result<Burst>) -> Result<Burst> {
+        loop {
+            let began = Instant::now();
+            let burst = turn()?;
+            if burst.by_others <= DISTURBED || self.patience.is_zero() {
+                self.shares.push(burst.by_others);
+                return Ok(burst);
+            }
+            self.patience = self.patience.saturating_sub(began.elapsed());
+        }
+    }
+}
+
 const WARMING: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
@@ -258,5 +283,55 @@ impl Connection {
             }
             None => Err(Error::other("more than one reply to one request")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_disturbed_turn_is_repeated_while_there_is_patience() {
+        let burst = |by_others| Burst {
+            per_second: by_others,
+            processor_time: 0.0,
+            by_others,
+        };
+        let shares = RefCell::new(vec![0.5, 0.01, 0.9]);
+        let next = || Ok(burst(shares.borrow_mut().pop().expect("a turn")));
+        let mut others = Others {
+            shares: Vec::new(),
+            patience: Duration::from_secs(60),
+        };
+        assert_eq!(others.undisturbed(next).unwrap().by_others, 0.01);
+        others.patience = Duration::ZERO;
+        assert_eq!(others.undisturbed(next).unwrap().by_others, 0.5);
+        assert_eq!(others.shares, [0.01, 0.5]);
+    }
+
+    #[test]
+    fn a_reply_may_come_in_pieces_and_ends_where_its_length_says() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut connection = Connection {
+            stream: TcpStream::connect(listener.local_addr().unwrap()).unwrap(),
+            sent: 5,
+            head: Vec::new(),
+            missing: None,
+        };
+        let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc";
+        for _ in 0..2 {
+            for byte in &reply[..reply.len() - 1] {
+                assert!(!connection.take(Reply::Http, &[*byte]).unwrap());
+            }
+            assert!(connection.take(Reply::Http, b"c").unwrap());
+            assert_eq!(connection.sent, 0, "the next request is to be sent");
+        }
+        assert!(connection.take(Reply::Http, reply).unwrap());
+        let more = [reply, &b"H"[..]].concat();
+        assert!(connection.take(Reply::Http, &more).is_err());
+        assert!(!connection.take(Reply::Bytes(4), b"abc").unwrap());
+        assert!(connection.take(Reply::Bytes(4), b"d").unwrap());
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Programs;
-use super::burst::{Exchange, Reply, burst};
+use super::burst::{Exchange, Others, Reply, burst};
 use super::hello::Folder;
 use super::machine::Cores;
 use super::server::{Program, Server, ask, connect, head};
@@ -165,13 +165,13 @@ fn objects() -> Value {
     json!({ "action": "echo", "data": vec![message; count] })
 }
 
-/// Measures a row. Adds to `by_others` what other processes took of the machine in each turn of a second.
+/// Measures a row.
 pub(super) fn measure(
     row: &Row,
     programs: &Programs,
     cores: &Cores,
     rounds: usize,
-    by_others: &mut Vec<f64>,
+    others: &mut Others,
 ) -> Result<Vec<Figure>> {
     let floor = match row.kind {
         Kind::Socket { .. } => &programs.websockets,
@@ -193,7 +193,7 @@ pub(super) fn measure(
                 request: get("/ping"),
                 reply: Reply::Http,
             };
-            row.bursts(&servers, &exchange, connections, by_others)
+            row.bursts(&servers, &exchange, connections, others)
         }
         Kind::Invocation { connections, event } => {
             let servers = row.start()?;
@@ -204,7 +204,7 @@ pub(super) fn measure(
                 request,
                 reply: Reply::Http,
             };
-            row.bursts(&servers, &exchange, connections, by_others)
+            row.bursts(&servers, &exchange, connections, others)
         }
         Kind::Socket { bytes } => {
             let servers = row.start()?;
@@ -215,7 +215,7 @@ pub(super) fn measure(
                 request: masked(TEXT, &vec![b'x'; bytes]),
                 reply: Reply::Bytes(head + bytes),
             };
-            row.bursts(&servers, &exchange, SOCKETS, by_others)
+            row.bursts(&servers, &exchange, SOCKETS, others)
         }
         Kind::Large => row.large(),
         Kind::Stream => row.stream(),
@@ -292,16 +292,16 @@ impl Measured<'_> {
         servers: &[Server],
         exchange: &Exchange,
         connections: usize,
-        by_others: &mut Vec<f64>,
+        others: &mut Others,
     ) -> Result<Vec<Figure>> {
         let mut per_second = self.figure("a second", Better::More, 0);
         let mut processor_time = self.figure("processor time for each, µs", Better::Less, 2);
         for _ in 0..self.rounds {
             let (mut rates, mut times) = ([0.0; 3], [0.0; 3]);
             for (number, server) in servers.iter().enumerate() {
-                let burst = burst(server, exchange, connections, self.cores.senders())?;
+                let senders = self.cores.senders();
+                let burst = others.undisturbed(|| burst(server, exchange, connections, senders))?;
                 (rates[number], times[number]) = (burst.per_second, burst.processor_time);
-                by_others.push(burst.by_others);
             }
             per_second.rounds.push(rates);
             processor_time.rounds.push(times);
