@@ -70,8 +70,17 @@ mod tasks {
     pub(crate) mod table;
 }
 
+#[path = "../agentcore/src/body"]
+mod body {
+    pub(crate) mod pipe;
+}
+
 #[path = "loom/executor.rs"]
 mod executor;
+#[path = "loom/pipe.rs"]
+mod pipe;
+#[path = "loom/timer.rs"]
+mod timer;
 #[path = "loom/tracker.rs"]
 mod tracker;
 #[path = "loom/websocket.rs"]

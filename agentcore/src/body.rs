@@ -6,6 +6,9 @@
 
 pub(crate) mod detach;
 mod pipe;
+#[cfg(test)]
+#[path = "body/pipe/tests.rs"]
+mod pipe_tests;
 
 use std::any::Any;
 use std::fmt;

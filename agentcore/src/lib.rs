@@ -119,6 +119,7 @@ mod sync;
 mod tasks;
 pub mod telemetry;
 pub mod testing;
+mod timer;
 #[cfg(feature = "ws")]
 mod ws;
 

@@ -24,7 +24,6 @@ mod read_ahead;
 mod session;
 mod shared;
 mod socket;
-mod timer;
 mod transport;
 mod wakeups;
 

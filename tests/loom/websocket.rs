@@ -10,8 +10,8 @@ use loom::thread;
 
 use self::connection::{End, Peer};
 use self::shared::{Driver, Shared};
-use self::timer::Clock;
-use super::executor::{block_on, explore};
+use crate::executor::{block_on, explore};
+use crate::timer::{self, Clock};
 
 #[path = "../../agentcore/src/ws/shared.rs"]
 mod shared;
@@ -38,69 +38,6 @@ mod session {
 
 mod transport {
     pub(super) type Transport = std::sync::Arc<super::connection::Peer>;
-}
-
-mod timer {
-    //! A timer that ends when the model says so.
-
-    use std::cell::RefCell;
-    use std::sync::Arc;
-    use std::task::{Context, Poll, Waker};
-    use std::time::Duration;
-
-    use loom::sync::Mutex;
-
-    /// Whether timers end.
-    #[derive(Debug, Default)]
-    pub(super) struct Clock(Mutex<State>);
-
-    #[derive(Debug, Default)]
-    struct State {
-        ended: bool,
-        waker: Option<Waker>,
-    }
-
-    impl Clock {
-        /// Ends the timer that runs, and every later one.
-        pub(super) fn end(&self) {
-            let waker = {
-                let mut state = self.0.lock().unwrap();
-                state.ended = true;
-                state.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-
-    thread_local! {
-        /// For the next timer. Set and taken before a model starts its threads.
-        static CLOCK: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
-    }
-
-    #[derive(Debug)]
-    pub(super) struct Timer(Arc<Clock>);
-
-    impl Timer {
-        pub(super) fn new(_: Duration) -> Self {
-            Self(CLOCK.take().expect("a clock for the driver"))
-        }
-
-        pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-            let mut state = self.0.0.lock().unwrap();
-            if state.ended {
-                return Poll::Ready(());
-            }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        }
-    }
-
-    /// Has the next timer of this thread follow `clock`.
-    pub(super) fn follow(clock: Arc<Clock>) {
-        CLOCK.set(Some(clock));
-    }
 }
 
 mod connection {

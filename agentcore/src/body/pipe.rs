@@ -1,40 +1,78 @@
 //! The way of a streamed reply from its producer on the workers to its reader on the front.
 //!
-//! Small pieces that the reader has not fetched yet lie together and leave as one, and each of them leaves at once, while
-//! they come one by one. When they come faster than they can leave, and only then, the reader rests for a millisecond
-//! between its fetches: to wake it and to write to a socket costs as much as producing hundreds of pieces.
+//! Small pieces that the reader has not fetched yet lie together and leave as one. Waking the reader and writing to a socket
+//! cost as much as producing hundreds of pieces. A piece that comes while nothing waits leaves as it is, at once. Only
+//! after a fetch of [`FLOOD`] pieces or more the reader rests for a millisecond before the next, because the front runs at a
+//! higher priority: on one core it would otherwise be woken, and write, for every single piece.
 //!
-//! The producer may be [`AHEAD`] by so many bytes, so that a slow reader soon slows it.
+//! The producer may be ahead by [`AHEAD`] bytes, or [`FRAMES`] frames, so that a slow reader soon slows it. The pieces that
+//! lie together are [`CHUNK`] bytes at most: hyper takes sixteen frames of a body before it waits for its socket, and those
+//! are in memory as well.
+//!
+//! # Invariant
+//!
+//! There is one writer and one reader, each in one task at a time. Everything that they share is behind one lock.
+//!
+//! - `frames`, then `small`, then the piece that the writer holds are the reply in order. While the writer copies a piece it
+//!   has taken `small` out, so the reader finds only `frames`.
+//! - A side that finds nothing to do leaves its waker under the lock under which it looked. The other side takes that waker
+//!   under the lock under which it changes what was looked at. So no wake-up is lost.
+//! - A reader that rests has a timer, which wakes it. So a piece need not. A full pipe and the end do, because the writer
+//!   would wait for the reader, or the client for the writer.
+//! - The lock is held for moves of a few words. Copying, allocating, waking and dropping take place outside of it. The writer
+//!   runs at a lower priority, and may be preempted while it holds the lock that the front waits for.
 
 use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Frame;
-use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::sync::Mutex;
+use crate::timer::Timer;
 
 /// What a producer may be ahead of its reader, in bytes, before it has to wait. One more piece fits always.
-const AHEAD: usize = 64 * 1024;
+pub(crate) const AHEAD: usize = 16 * 1024;
+
+/// What it may be ahead in frames.
+pub(crate) const FRAMES: usize = 8;
 
 /// Pieces up to so many bytes are copied together. Of larger ones the copy would cost more than it saves.
-const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 1024;
+
+/// The most that is copied together, in bytes.
+pub(crate) const CHUNK: usize = 2 * 1024;
+
+/// What the first copy of small pieces reserves, in bytes.
+const FIRST: usize = 256;
 
 /// So many pieces since the last fetch are a flood.
-const FLOOD: usize = 8;
+pub(crate) const FLOOD: usize = 8;
 
-/// How long the reader of a flood rests, unless the producer has to wait for it, or is done.
-const REST: Duration = Duration::from_millis(1);
+/// How long the reader of a flood rests, unless the pipe is full or the reply has ended.
+pub(crate) const REST: Duration = Duration::from_millis(1);
 
 /// Both ends of an empty pipe.
-pub(super) fn pipe() -> (Writer, Reader) {
-    let shared = Arc::new(Shared(Mutex::default()));
+pub(crate) fn pipe() -> (Writer, Reader) {
+    let shared = Arc::new(Shared(Mutex::new(State {
+        // A frame is pushed under the lock. One more for the small pieces in front of it.
+        frames: VecDeque::with_capacity(FRAMES + 1),
+        small: Vec::new(),
+        bytes: 0,
+        end: End::NotYet,
+        has_left: false,
+        reader: None,
+        writer: None,
+        needs_room: false,
+        pieces: 0,
+        rests: false,
+    })));
     let reader = Reader {
         shared: Arc::clone(&shared),
-        rest: None,
+        timer: Timer::new(REST),
         rests: false,
     };
     (Writer(shared), reader)
@@ -43,128 +81,192 @@ pub(super) fn pipe() -> (Writer, Reader) {
 #[derive(Debug)]
 struct Shared(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     frames: VecDeque<Frame<Bytes>>,
     /// Small pieces behind all frames.
-    small: BytesMut,
-    /// In both.
+    small: Vec<u8>,
+    /// In both, and in what the writer has taken out.
     bytes: usize,
-    /// That have come since the last fetch.
-    pieces: usize,
     end: End,
     has_left: bool,
     reader: Option<Waker>,
-    /// Whether the reader rests, and a piece is no reason to wake it.
-    rests: bool,
     writer: Option<Waker>,
-    /// Whether the writer waits for more than that the reader leaves.
+    /// The writer waits for more than that the reader leaves.
     needs_room: bool,
+    /// Pieces that have come since the pipe was empty.
+    pieces: usize,
+    /// The reader rests.
+    rests: bool,
 }
 
 /// Whether more comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    #[default]
     NotYet,
     Whole,
     CutOff,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    fn is_full(&self) -> bool {
+        self.bytes >= AHEAD || self.frames.len() >= FRAMES
     }
 
-    /// Changes the state, and tells the reader.
-    fn tell_reader(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
-        change(&mut state);
-        let reader = if state.rests && !state.is_urgent() {
+    /// Whether a writer that has waited goes on: in steps, since each is a change of threads.
+    fn has_room_again(&self) -> bool {
+        self.bytes <= AHEAD / 2 && self.frames.len() <= FRAMES / 2
+    }
+
+    /// The reader, if there is something for it.
+    fn waiting_reader(&mut self) -> Option<Waker> {
+        if self.rests && !self.is_urgent() {
             None
         } else {
-            state.reader.take()
-        };
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
+            self.reader.take()
         }
+    }
+
+    /// Whether the writer waits for the reader, or the client for the end.
+    fn is_urgent(&self) -> bool {
+        self.is_full() || self.end != End::NotYet
     }
 }
 
-impl State {
-    /// Whether somebody waits for the reader, or the end does.
-    fn is_urgent(&self) -> bool {
-        self.bytes >= AHEAD || self.end != End::NotYet
+/// Puts `waker` into `place` and returns what was there, to be dropped outside the lock.
+fn replace(place: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    if place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        None
+    } else {
+        place.replace(waker.clone())
     }
+}
 
-    fn push(&mut self, frame: Frame<Bytes>) {
-        let length = frame.data_ref().map(Bytes::len);
-        self.bytes += length.unwrap_or_default();
-        self.pieces += 1;
-        match (length, frame.data_ref()) {
-            (Some(..=SMALL), Some(data)) => self.small.extend_from_slice(data),
-            _ => {
-                self.gather();
-                self.frames.push_back(frame);
-            }
-        }
-    }
-
-    /// Makes the small pieces one frame.
-    fn gather(&mut self) {
-        if !self.small.is_empty() {
-            let together = self.small.split().freeze();
-            self.frames.push_back(Frame::data(together));
-        }
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
 /// The producer's end. Dropped before [`finish`](Self::finish), it cuts the reply off.
 #[derive(Debug)]
-pub(super) struct Writer(Arc<Shared>);
+pub(crate) struct Writer(Arc<Shared>);
 
 /// The reader has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Left;
+pub(crate) struct Left;
+
+/// What has become of a piece.
+enum Offered {
+    Taken(Option<Waker>),
+    /// The small pieces before it, which it is to be copied behind, or to leave behind.
+    Joins(Frame<Bytes>, Vec<u8>),
+}
 
 impl Writer {
     /// Waits for room, then sends. Yields now and then to the other tasks of its thread, as Tokio's own channels do.
-    pub(super) async fn send(&self, frame: Frame<Bytes>) -> Result<(), Left> {
+    pub(crate) async fn send(&self, frame: Frame<Bytes>) -> Result<(), Left> {
         tokio::task::coop::consume_budget().await;
         let mut frame = Some(frame);
-        poll_fn(|cx| {
-            let mut state = self.0.lock();
-            if state.has_left {
-                return Poll::Ready(Err(Left));
-            }
-            if state.bytes >= AHEAD {
-                state.needs_room = true;
-                state.writer = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
+        let offered = poll_fn(|cx| self.poll_offer(&mut frame, cx)).await?;
+        let reader = match offered {
+            Offered::Taken(reader) => reader,
+            Offered::Joins(frame, small) => self.put_back(frame, small)?,
+        };
+        wake(reader);
+        Ok(())
+    }
+
+    fn poll_offer(
+        &self,
+        frame: &mut Option<Frame<Bytes>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Offered, Left>> {
+        let mut state = self.0.0.lock();
+        if state.has_left {
+            return Poll::Ready(Err(Left));
+        }
+        if state.is_full() {
+            state.needs_room = true;
+            let before = replace(&mut state.writer, cx.waker());
             drop(state);
-            if let Some(frame) = frame.take() {
-                self.0.tell_reader(|state| state.push(frame));
+            drop(before);
+            return Poll::Pending;
+        }
+        let Some(frame) = frame.take() else {
+            return Poll::Pending;
+        };
+        let length = frame.data_ref().map(Bytes::len);
+        state.bytes += length.unwrap_or_default();
+        state.pieces += 1;
+        let is_small = length.is_some_and(|length| length <= SMALL);
+        let nothing_waits = state.frames.is_empty() && state.small.is_empty();
+        let offered = if nothing_waits || (!is_small && state.small.is_empty()) {
+            state.frames.push_back(frame);
+            Offered::Taken(state.waiting_reader())
+        } else {
+            Offered::Joins(frame, std::mem::take(&mut state.small))
+        };
+        drop(state);
+        Poll::Ready(Ok(offered))
+    }
+
+    /// Puts `frame` behind `small`, and both back.
+    fn put_back(&self, frame: Frame<Bytes>, mut small: Vec<u8>) -> Result<Option<Waker>, Left> {
+        let (before, behind) = match frame.data_ref() {
+            Some(data) if data.len() <= SMALL => {
+                let full = if small.len() + data.len() > CHUNK {
+                    std::mem::take(&mut small)
+                } else {
+                    Vec::new()
+                };
+                let needed = small.len() + data.len();
+                if small.capacity() < needed {
+                    let wanted = (2 * small.capacity()).clamp(FIRST, CHUNK).max(needed);
+                    small.reserve_exact(wanted - small.len());
+                }
+                small.extend_from_slice(data);
+                (full, None)
             }
-            Poll::Ready(Ok(()))
-        })
-        .await
+            _ => (std::mem::take(&mut small), Some(frame)),
+        };
+        let before = (!before.is_empty()).then(|| Frame::data(before.into()));
+        let mut state = self.0.0.lock();
+        if state.has_left {
+            drop(state);
+            return Err(Left);
+        }
+        state.small = small;
+        state.frames.extend(before);
+        state.frames.extend(behind);
+        Ok(state.waiting_reader())
     }
 
     /// The reply is whole.
-    pub(super) fn finish(self) {
-        self.0.tell_reader(|state| state.end = End::Whole);
+    pub(crate) fn finish(self) {
+        self.end(End::Whole);
     }
 
-    /// Completes when the reader has left. Whoever waits in [`send`](Self::send) at the same time is the same task.
-    pub(super) async fn left(&self) {
+    fn end(&self, end: End) {
+        let mut state = self.0.0.lock();
+        if state.end == End::NotYet {
+            state.end = end;
+        }
+        let reader = state.waiting_reader();
+        drop(state);
+        wake(reader);
+    }
+
+    /// Completes when the reader has left. A task that waits in [`send`](Self::send) at the same time is the same task.
+    pub(crate) async fn left(&self) {
         poll_fn(|cx| {
-            let mut state = self.0.lock();
+            let mut state = self.0.0.lock();
             if state.has_left {
                 return Poll::Ready(());
             }
-            state.writer = Some(cx.waker().clone());
+            let before = replace(&mut state.writer, cx.waker());
+            drop(state);
+            drop(before);
             Poll::Pending
         })
         .await;
@@ -173,197 +275,84 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.tell_reader(|state| {
-            if state.end == End::NotYet {
-                state.end = End::CutOff;
-            }
-        });
+        self.end(End::CutOff);
     }
 }
 
 /// The reader's end. Its drop tells the producer.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     shared: Arc<Shared>,
-    /// Made for the first rest.
-    rest: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
+    /// The last fetch was one of a flood.
     rests: bool,
 }
 
 /// The reply was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CutOff;
+pub(crate) struct CutOff;
 
 impl Reader {
     /// The next frame; `None` at the end.
-    pub(super) fn poll_frame(
+    pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        let mut state = self.shared.lock();
-        if self.rests && !state.is_urgent() {
-            if let Some(rest) = &mut self.rest {
-                if rest.as_mut().poll(cx).is_pending() {
-                    state.reader = Some(cx.waker().clone());
-                    state.rests = true;
-                    return Poll::Pending;
-                }
-            }
+        let rests = self.rests && self.timer.poll(cx).is_pending();
+        let mut state = self.shared.0.lock();
+        state.rests = rests && !state.is_urgent();
+        if state.rests {
+            let before = replace(&mut state.reader, cx.waker());
+            drop(state);
+            drop(before);
+            return Poll::Pending;
         }
-        self.rests = false;
-        state.rests = false;
-        if state.frames.is_empty() {
-            state.gather();
-        }
-        let Some(frame) = state.frames.pop_front() else {
+        let (frame, small) = match state.frames.pop_front() {
+            Some(frame) => (Some(frame), Vec::new()),
+            None => (None, std::mem::take(&mut state.small)),
+        };
+        if frame.is_none() && small.is_empty() {
+            self.rests = false;
             return match state.end {
                 End::Whole => Poll::Ready(None),
                 End::CutOff => Poll::Ready(Some(Err(CutOff))),
                 End::NotYet => {
-                    state.reader = Some(cx.waker().clone());
+                    let before = replace(&mut state.reader, cx.waker());
+                    drop(state);
+                    drop(before);
                     Poll::Pending
                 }
             };
-        };
-        if std::mem::take(&mut state.pieces) >= FLOOD {
-            self.rests = true;
-            let until = Instant::now() + REST;
-            match &mut self.rest {
-                Some(rest) => rest.as_mut().reset(until),
-                rest => *rest = Some(Box::pin(sleep_until(until))),
-            }
         }
-        state.bytes -= frame.data_ref().map_or(0, Bytes::len);
-        let has_room = state.bytes < AHEAD && std::mem::take(&mut state.needs_room);
-        let writer = if has_room { state.writer.take() } else { None };
+        let data = frame.as_ref().and_then(Frame::data_ref);
+        state.bytes -= data.map_or(small.len(), Bytes::len);
+        // In the middle of what is there the reader goes on.
+        let is_empty = state.frames.is_empty() && state.small.is_empty();
+        self.rests = is_empty && state.pieces >= FLOOD;
+        if is_empty {
+            state.pieces = 0;
+        }
+        let goes_on = state.has_room_again() && std::mem::take(&mut state.needs_room);
+        let writer = if goes_on { state.writer.take() } else { None };
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake(writer);
+        let frame = frame.unwrap_or_else(|| Frame::data(small.into()));
         Poll::Ready(Some(Ok(frame)))
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.0.lock();
         state.has_left = true;
-        // What nobody fetches any more.
+        // Nothing fetches this any more.
         let rest = (
             std::mem::take(&mut state.frames),
             std::mem::take(&mut state.small),
         );
-        let writer = state.writer.take();
+        let wakers = (state.writer.take(), state.reader.take());
         drop(state);
         drop(rest);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn next(reader: &mut Reader) -> Option<Result<Frame<Bytes>, CutOff>> {
-        poll_fn(|cx| reader.poll_frame(cx)).await
-    }
-
-    async fn data(reader: &mut Reader) -> Bytes {
-        let frame = next(reader).await.unwrap().unwrap();
-        frame.into_data().unwrap()
-    }
-
-    fn frame(length: usize) -> Frame<Bytes> {
-        Frame::data(vec![b'x'; length].into())
-    }
-
-    #[tokio::test]
-    async fn small_pieces_that_wait_leave_together_and_in_order() {
-        let (writer, mut reader) = pipe();
-        let large = Bytes::from(vec![b'-'; SMALL + 1]);
-        for piece in ["a", "b"] {
-            writer.send(Frame::data(piece.into())).await.unwrap();
-        }
-        writer.send(Frame::data(large.clone())).await.unwrap();
-        writer.send(Frame::data("c".into())).await.unwrap();
-        assert_eq!(data(&mut reader).await, "ab");
-        assert_eq!(data(&mut reader).await, large);
-        assert_eq!(data(&mut reader).await, "c");
-        let trailers = http::HeaderMap::from_iter([(http::header::ETAG, "x".parse().unwrap())]);
-        writer.send(Frame::data("d".into())).await.unwrap();
-        writer.send(Frame::trailers(trailers)).await.unwrap();
-        writer.finish();
-        assert_eq!(data(&mut reader).await, "d");
-        assert!(next(&mut reader).await.unwrap().unwrap().is_trailers());
-        assert!(next(&mut reader).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_producer_waits_for_a_slow_reader_and_no_longer() {
-        let (writer, mut reader) = pipe();
-        let producer = tokio::spawn(async move {
-            for _ in 0..4 {
-                writer.send(frame(AHEAD)).await.unwrap();
-            }
-            writer.finish();
-        });
-        tokio::task::yield_now().await;
-        assert!(!producer.is_finished());
-        for _ in 0..4 {
-            assert_eq!(data(&mut reader).await.len(), AHEAD);
-        }
-        assert!(next(&mut reader).await.is_none());
-        producer.await.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_reader_of_a_flood_rests_and_that_of_single_pieces_does_not() {
-        let (writer, mut reader) = pipe();
-        let began = Instant::now();
-        writer.send(frame(1)).await.unwrap();
-        assert_eq!(data(&mut reader).await.len(), 1);
-        for _ in 0..FLOOD {
-            writer.send(frame(1)).await.unwrap();
-        }
-        assert_eq!(data(&mut reader).await.len(), FLOOD);
-        assert_eq!(began.elapsed(), Duration::ZERO);
-        writer.send(frame(1)).await.unwrap();
-        assert_eq!(data(&mut reader).await.len(), 1);
-        assert!((REST..REST * 3).contains(&began.elapsed()));
-        // At the end, and where the producer waits, there is no rest.
-        let began = Instant::now();
-        for _ in 0..FLOOD {
-            writer.send(frame(1)).await.unwrap();
-        }
-        assert_eq!(data(&mut reader).await.len(), FLOOD);
-        writer.send(frame(AHEAD)).await.unwrap();
-        assert_eq!(data(&mut reader).await.len(), AHEAD);
-        writer.finish();
-        assert!(next(&mut reader).await.is_none());
-        assert_eq!(began.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test]
-    async fn a_writer_that_goes_before_the_end_cuts_the_reply_off() {
-        let (writer, mut reader) = pipe();
-        writer.send(frame(1)).await.unwrap();
-        drop(writer);
-        assert_eq!(data(&mut reader).await, "x");
-        assert_eq!(next(&mut reader).await.unwrap().unwrap_err(), CutOff);
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_leaves_is_noticed_wherever_the_writer_is() {
-        let (writer, reader) = pipe();
-        writer.send(frame(AHEAD)).await.unwrap();
-        let full = tokio::spawn(async move { writer.send(frame(1)).await });
-        let (writer, other) = pipe();
-        let idle = tokio::spawn(async move { writer.left().await });
-        tokio::task::yield_now().await;
-        drop((reader, other));
-        assert_eq!(full.await.unwrap(), Err(Left));
-        idle.await.unwrap();
+        wake(wakers.0);
     }
 }

@@ -22,10 +22,10 @@ use super::connection::{Connection, End, Protocol, Received};
 use super::error::WebSocketError;
 use super::message::Message;
 use super::session::WsSettings;
-use super::timer::Timer;
 use super::transport::Transport;
 use super::wakeups::Wakeups;
 use crate::sync::{Mutex, MutexGuard};
+use crate::timer::Timer;
 
 /// How long the driver leaves the connection to a handler that has been woken, or has got a message. A ping may be answered
 /// so late, once, when the handler computes instead; and so often a busy socket costs more than its messages.
@@ -126,10 +126,6 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Connects `shared`.
-    ///
-    /// # Panics
-    ///
-    /// Outside a runtime.
     pub(super) fn new(shared: Arc<Shared>, transport: Transport, settings: &WsSettings) -> Self {
         shared.connection.lock().connect(transport, settings);
         Self {

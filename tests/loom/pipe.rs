@@ -1,0 +1,163 @@
+//! A streamed reply's pipe: its producer on a worker, and its reader on the front.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body::Frame;
+use loom::thread;
+
+use crate::body::pipe::{AHEAD, CutOff, FLOOD, Left, Reader, SMALL, pipe};
+use crate::executor::{block_on, explore};
+use crate::timer::{self, Clock};
+
+fn frame(bytes: &[u8]) -> Frame<Bytes> {
+    Frame::data(Bytes::copy_from_slice(bytes))
+}
+
+/// Reads to the end.
+async fn collect(mut reader: Reader) -> Result<Vec<u8>, CutOff> {
+    let mut all = Vec::new();
+    while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
+        all.extend_from_slice(&frame?.into_data().expect("data"));
+    }
+    Ok(all)
+}
+
+/// Whatever the reader fetches meanwhile, it gets everything once and in order, and the end.
+#[test]
+fn a_reply_arrives_whole_and_in_order() {
+    explore(3, || {
+        let (writer, reader) = pipe();
+        let producer = thread::spawn(move || {
+            block_on(async {
+                for piece in [&b"a"[..], b"b", b"c", &[b'-'; SMALL + 1], b"d"] {
+                    writer.send(frame(piece)).await.unwrap();
+                }
+            });
+            writer.finish();
+        });
+        let all = block_on(collect(reader)).unwrap();
+        assert_eq!(all, [&b"abc"[..], &[b'-'; SMALL + 1], b"d"].concat());
+        producer.join().unwrap();
+    });
+}
+
+/// A reader that rests is woken by its timer, at whatever moment, and before that by the end.
+#[test]
+fn the_reader_of_a_flood_gets_the_rest() {
+    for timer_ends in [false, true] {
+        explore(2, move || {
+            let clock = Arc::<Clock>::default();
+            timer::follow(Arc::clone(&clock));
+            let (writer, reader) = pipe();
+            let producer = thread::spawn(move || {
+                block_on(async {
+                    for _ in 0..FLOOD + 1 {
+                        writer.send(frame(b"a")).await.unwrap();
+                    }
+                });
+                writer.finish();
+            });
+            if timer_ends {
+                clock.end();
+            }
+            assert_eq!(block_on(collect(reader)).unwrap().len(), FLOOD + 1);
+            producer.join().unwrap();
+        });
+    }
+}
+
+/// A producer that goes on for as long as its reader has not got the flood: only the timer can wake the reader.
+#[test]
+fn a_rest_has_an_end() {
+    explore(2, || {
+        let clock = Arc::<Clock>::default();
+        timer::follow(Arc::clone(&clock));
+        let (writer, mut reader) = pipe();
+        block_on(async {
+            for _ in 0..FLOOD {
+                writer.send(frame(b"a")).await.unwrap();
+            }
+            for _ in 0..2 {
+                poll_fn(|cx| reader.poll_frame(cx)).await.unwrap().unwrap();
+            }
+        });
+        let timer = thread::spawn(move || clock.end());
+        let producer = thread::spawn(move || {
+            block_on(writer.send(frame(b"b"))).unwrap();
+            block_on(writer.left());
+        });
+        let last = block_on(poll_fn(|cx| reader.poll_frame(cx)));
+        assert_eq!(last.unwrap().unwrap().into_data().unwrap(), "b");
+        drop(reader);
+        timer.join().unwrap();
+        producer.join().unwrap();
+    });
+}
+
+/// A producer that waits for room goes on, and a reader that waits for more does.
+#[test]
+fn a_full_pipe_loses_no_wake_up() {
+    explore(3, || {
+        let (writer, reader) = pipe();
+        let producer = thread::spawn(move || {
+            block_on(async {
+                for _ in 0..3 {
+                    writer.send(frame(&[b'-'; AHEAD])).await.unwrap();
+                }
+            });
+            writer.finish();
+        });
+        assert_eq!(block_on(collect(reader)).unwrap().len(), 3 * AHEAD);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_that_goes_before_the_end_cuts_the_reply_off() {
+    explore(3, || {
+        let (writer, reader) = pipe();
+        let producer = thread::spawn(move || {
+            block_on(writer.send(frame(b"a"))).unwrap();
+            block_on(writer.send(frame(b"b"))).unwrap();
+            drop(writer);
+        });
+        assert_eq!(block_on(collect(reader)), Err(CutOff));
+        producer.join().unwrap();
+    });
+}
+
+/// The reader leaves at any moment: the producer is told, wherever it waits, and nothing stays in the pipe.
+#[test]
+fn a_producer_is_told_when_the_reader_leaves() {
+    explore(3, || {
+        let (writer, mut reader) = pipe();
+        let kept = Bytes::from(vec![b'-'; AHEAD]);
+        let sent = kept.clone();
+        let producer = thread::spawn(move || {
+            block_on(async {
+                while writer.send(Frame::data(sent.clone())).await != Err(Left) {
+                    let _ = writer.send(frame(b"b")).await;
+                }
+            });
+            drop(sent);
+            block_on(writer.left());
+        });
+        block_on(poll_fn(|cx| reader.poll_frame(cx)));
+        drop(reader);
+        producer.join().unwrap();
+        assert!(kept.is_unique());
+    });
+}
+
+/// The same for a producer that waits for something else.
+#[test]
+fn a_producer_that_sends_nothing_is_told_when_the_reader_leaves() {
+    explore(3, || {
+        let (writer, reader) = pipe();
+        let producer = thread::spawn(move || block_on(writer.left()));
+        drop(reader);
+        producer.join().unwrap();
+    });
+}

@@ -1,0 +1,60 @@
+//! A timer that ends when the model says so.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use loom::sync::Mutex;
+
+/// Whether timers end.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+impl Clock {
+    /// Ends the timer that runs, and every later one.
+    pub(crate) fn end(&self) {
+        let waker = {
+            let mut state = self.0.lock().unwrap();
+            state.ended = true;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+thread_local! {
+    /// For the next timer. Set and taken before a model starts its threads.
+    static CLOCK: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
+}
+
+#[derive(Debug)]
+pub(crate) struct Timer(Arc<Clock>);
+
+impl Timer {
+    pub(crate) fn new(_: Duration) -> Self {
+        Self(CLOCK.take().unwrap_or_default())
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.0.lock().unwrap();
+        if state.ended {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Has the next timer of this thread follow `clock`.
+pub(crate) fn follow(clock: Arc<Clock>) {
+    CLOCK.set(Some(clock));
+}
