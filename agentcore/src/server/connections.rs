@@ -2,12 +2,23 @@
 //!
 //! hyper-util's `GracefulShutdown` takes no connections that may be upgraded. hyper's own time-out for heads sets a timer
 //! for each request, which nearly never rings, and has the connection read once more for it. Here a connection has a seat,
-//! with its waker, and leaves a note of when it began to wait; one task looks through all notes when the first is due.
+//! with its waker, and a note of what it is at; one task looks through all notes when the first is due.
+//!
+//! # Invariant
+//!
+//! Everything here is used on the front's thread only. The locks and atomics are never waited for; they make the types
+//! `Send`, which tasks have to be. What a connection is at is one [`Idle`], whose changes are three functions:
+//!
+//! - It is `Busy` exactly while somebody has [paused](Waiting::pause) it and not resumed it, and counts how often.
+//! - It is `Since` a moment while it waits for a request. The task that gives up idle connections is either asleep until the
+//!   first of these moments is over at the latest, or is told when the first connection begins to wait.
+//! - It is `GivenUp` when that task has found it late. A request that has come before the connection is polled for it makes it
+//!   `Busy` again, and the connection stays.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,6 +33,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::BoxError;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The notes are not looked through more often than this: a connection may be given up so much late.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
@@ -39,8 +51,6 @@ struct Shared {
     empty: Notify,
     /// How long a request may take to come, its head included.
     patience: Duration,
-    /// What notes count from.
-    beginning: Instant,
     /// Whether somebody waits for the first note to be due.
     watched: AtomicBool,
     /// Told when nobody does, and there is a note; and at the end.
@@ -70,7 +80,6 @@ impl Connections {
             finishing: AtomicBool::new(false),
             empty: Notify::new(),
             patience,
-            beginning: Instant::now(),
             watched: AtomicBool::new(false),
             changed: Notify::new(),
         }))
@@ -79,11 +88,10 @@ impl Connections {
     /// The note of a new connection, which waits from now on.
     pub(super) fn waiting(&self) -> Arc<Waiting> {
         let waiting = Waiting {
-            since: AtomicU64::new(Waiting::PAUSED),
-            pauses: AtomicUsize::new(0),
+            idle: Mutex::new(Idle::Since(Instant::now())),
             shared: Arc::clone(&self.0),
         };
-        waiting.begin();
+        waiting.tell();
         Arc::new(waiting)
     }
 
@@ -99,7 +107,7 @@ impl Connections {
     where
         S: HttpService<Incoming>,
     {
-        let is_late = self.0.finishing.load(Ordering::SeqCst);
+        let is_late = self.0.finishing.load(Ordering::Relaxed);
         Watched {
             connection,
             seated: (!is_late).then(|| Seated::take(&self.0, waiting)),
@@ -112,13 +120,15 @@ impl Connections {
         let wakers = seats
             .taken
             .iter()
-            .filter_map(|(_, seat)| seat.waker.as_ref());
-        wakers.for_each(Waker::wake_by_ref);
+            .filter_map(|(_, seat)| seat.waker.clone());
+        let wakers: Vec<_> = wakers.collect();
+        drop(seats);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Asks all connections to finish, and completes when they have.
     pub(super) async fn shutdown(&self) {
-        self.0.finishing.store(true, Ordering::SeqCst);
+        self.0.finishing.store(true, Ordering::Relaxed);
         self.look_again();
         loop {
             // Listening starts before the look, so that an end in between is not missed.
@@ -153,7 +163,7 @@ enum Look {
     Closed,
     /// No connection waits.
     Nothing,
-    /// When the first one is due. Whoever begins to wait later is due later.
+    /// When the first one is due. One that begins to wait later is due later.
     Next(Instant),
 }
 
@@ -164,71 +174,107 @@ impl Shared {
         if seats.closed {
             return Look::Closed;
         }
-        // Before the look: who begins to wait behind it says so.
-        self.watched.store(false, Ordering::SeqCst);
+        // Before the look: a connection that begins to wait behind it says so.
+        self.watched.store(false, Ordering::Relaxed);
         let mut next: Option<Instant> = None;
+        let mut late = Vec::new();
         for (_, seat) in &seats.taken {
             let Some(due) = seat.waiting.look(now) else {
                 continue;
             };
             if due > now {
                 next = Some(next.map_or(due, |next| next.min(due)));
-            } else if let Some(waker) = &seat.waker {
-                waker.wake_by_ref();
+            } else {
+                late.extend(seat.waker.clone());
             }
         }
-        self.watched.store(next.is_some(), Ordering::SeqCst);
+        drop(seats);
+        late.into_iter().for_each(Waker::wake);
+        self.watched.store(next.is_some(), Ordering::Relaxed);
         next.map_or(Look::Nothing, Look::Next)
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats.lock()
     }
 }
 
-/// A connection's note: since when it has been waiting for a request.
+/// What a connection is at; see the [module](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    /// It waits for a request since then.
+    Since(Instant),
+    /// It is at so many things: requests, replies that have not left, bodies that nobody wants.
+    Busy(usize),
+    /// It has waited for too long.
+    GivenUp,
+}
+
+impl Idle {
+    fn paused(self) -> Self {
+        match self {
+            Self::Since(_) | Self::GivenUp => Self::Busy(1),
+            Self::Busy(pauses) => Self::Busy(pauses + 1),
+        }
+    }
+
+    fn resumed(self, now: Instant) -> Self {
+        match self {
+            Self::Busy(pauses) if pauses > 1 => Self::Busy(pauses - 1),
+            Self::Busy(_) => Self::Since(now),
+            Self::Since(_) | Self::GivenUp => {
+                debug_assert!(false, "it was not paused");
+                self
+            }
+        }
+    }
+
+    /// Looked at, by the task that gives up idle connections. Returns when the connection is due, if it waits.
+    fn looked_at(self, now: Instant, patience: Duration) -> (Self, Option<Instant>) {
+        match self {
+            Self::Since(since) if since + patience <= now => {
+                (Self::GivenUp, Some(since + patience))
+            }
+            Self::Since(since) => (self, Some(since + patience)),
+            Self::Busy(_) | Self::GivenUp => (self, None),
+        }
+    }
+}
+
+/// A connection's note of what it is at.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Microseconds after the beginning; or one of the constants.
-    since: AtomicU64,
-    /// What it is at instead: requests, replies that have not left, bodies that nobody wants.
-    pauses: AtomicUsize,
+    idle: Mutex<Idle>,
     shared: Arc<Shared>,
 }
 
 impl Waiting {
-    /// It is at something.
-    const PAUSED: u64 = u64::MAX;
-    /// It has waited for too long.
-    const GIVEN_UP: u64 = u64::MAX - 1;
-
-    /// It waits, from now on.
-    fn begin(&self) {
-        let since = self.shared.beginning.elapsed().as_micros();
-        let since = u64::try_from(since).unwrap_or(Self::PAUSED);
-        self.since.store(since, Ordering::SeqCst);
-        if !self.shared.watched.load(Ordering::SeqCst)
-            && !self.shared.watched.swap(true, Ordering::SeqCst)
-        {
-            self.shared.changed.notify_one();
-        }
-    }
-
     /// It does not wait, until it is resumed as often.
     pub(super) fn pause(&self) {
-        self.pauses.fetch_add(1, Ordering::SeqCst);
-        self.since.store(Self::PAUSED, Ordering::SeqCst);
+        let mut idle = self.idle.lock();
+        *idle = idle.paused();
     }
 
     pub(super) fn resume(&self) {
-        if self.pauses.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.begin();
+        let mut idle = self.idle.lock();
+        *idle = idle.resumed(Instant::now());
+        let waits = matches!(*idle, Idle::Since(_));
+        drop(idle);
+        if waits {
+            self.tell();
+        }
+    }
+
+    /// Tells the task that gives up idle connections that one waits, unless it knows of one.
+    fn tell(&self) {
+        if !self.shared.watched.swap(true, Ordering::Relaxed) {
+            self.shared.changed.notify_one();
         }
     }
 
     #[cfg(test)]
     pub(super) fn is_begun(&self) -> bool {
-        self.since.load(Ordering::SeqCst) < Self::GIVEN_UP
+        matches!(*self.idle.lock(), Idle::Since(_))
     }
 
     /// Paused for as long as the guard lives.
@@ -237,24 +283,16 @@ impl Waiting {
         Paused(Arc::clone(self))
     }
 
-    /// When the connection is due, if it waits; given up if that is now.
+    /// When the connection is due, if it waits. It is given up if that is now.
     fn look(&self, now: Instant) -> Option<Instant> {
-        let since = self.since.load(Ordering::SeqCst);
-        if since >= Self::GIVEN_UP {
-            return None;
-        }
-        let due = self.shared.beginning + Duration::from_micros(since) + self.shared.patience;
-        if due <= now {
-            // Unless a request has come in between.
-            let given_up = self.since.compare_exchange(
-                since,
-                Self::GIVEN_UP,
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            );
-            given_up.ok()?;
-        }
-        Some(due)
+        let mut idle = self.idle.lock();
+        let due;
+        (*idle, due) = idle.looked_at(now, self.shared.patience);
+        due
+    }
+
+    fn is_given_up(&self) -> bool {
+        *self.idle.lock() == Idle::GivenUp
     }
 }
 
@@ -343,29 +381,37 @@ impl Seated {
             .is_some_and(|kept| kept.will_wake(waker))
         {
             self.waker = Some(waker.clone());
-            if let Some(seat) = self.shared.seats().taken.get_mut(self.number) {
-                seat.waker.clone_from(&self.waker);
-            }
+            let mut seats = self.shared.seats();
+            let before = match seats.taken.get_mut(self.number) {
+                Some(seat) => seat.waker.replace(waker.clone()),
+                None => None,
+            };
+            // A waker may be the last that keeps a task, and its connection.
+            drop(seats);
+            drop(before);
         }
     }
 
     /// Once: when the server stops.
     fn is_to_finish(&mut self) -> bool {
         let was_asked = self.is_asked;
-        self.is_asked = self.shared.finishing.load(Ordering::SeqCst);
+        self.is_asked = self.shared.finishing.load(Ordering::Relaxed);
         self.is_asked && !was_asked
     }
 
     fn is_given_up(&self) -> bool {
-        self.waiting.since.load(Ordering::SeqCst) == Waiting::GIVEN_UP
+        self.waiting.is_given_up()
     }
 }
 
 impl Drop for Seated {
     fn drop(&mut self) {
         let mut seats = self.shared.seats();
-        seats.taken.try_remove(self.number);
-        if seats.taken.is_empty() {
+        let seat = seats.taken.try_remove(self.number);
+        let is_last = seats.taken.is_empty();
+        drop(seats);
+        drop(seat);
+        if is_last {
             self.shared.empty.notify_waiters();
         }
     }
@@ -415,6 +461,37 @@ mod tests {
         let mut reply = [0; 1000];
         let length = client.read(&mut reply).await.unwrap();
         assert!(reply[..length].starts_with(b"HTTP/1.1 200"));
+    }
+
+    #[test]
+    fn a_connection_is_at_one_thing_at_a_time() {
+        let now = Instant::now();
+        let later = now + PATIENCE;
+        let waits = Idle::Since(now);
+        for (before, paused, resumed, looked_at) in [
+            (waits, Idle::Busy(1), None, (Idle::GivenUp, Some(later))),
+            (Idle::GivenUp, Idle::Busy(1), None, (Idle::GivenUp, None)),
+            (
+                Idle::Busy(1),
+                Idle::Busy(2),
+                Some(Idle::Since(later)),
+                (Idle::Busy(1), None),
+            ),
+            (
+                Idle::Busy(2),
+                Idle::Busy(3),
+                Some(Idle::Busy(1)),
+                (Idle::Busy(2), None),
+            ),
+        ] {
+            assert_eq!(before.paused(), paused);
+            if let Some(resumed) = resumed {
+                assert_eq!(before.resumed(later), resumed);
+            }
+            assert_eq!(before.looked_at(later, PATIENCE), looked_at);
+        }
+        let just_before = later - Duration::from_micros(1);
+        assert_eq!(waits.looked_at(just_before, PATIENCE), (waits, Some(later)));
     }
 
     #[tokio::test(start_paused = true)]

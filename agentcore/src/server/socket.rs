@@ -18,8 +18,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,6 +28,7 @@ use super::connections::Waiting;
 use super::framing::{Framing, Verdict};
 use crate::context::Activity;
 use crate::gather;
+use crate::sync::Mutex;
 
 /// How much may come before the end that is looked for, in bytes. Whoever sends more meanwhile, and leaves, is noticed
 /// later: when something is written to it, or when its request has been answered.
@@ -49,118 +49,264 @@ pub(super) struct Socket<T = TcpStream> {
 }
 
 /// The end of what a client sends, and whether it is to be seen.
+///
+/// # Invariant
+///
+/// Everything here is used on the front's thread only. The lock is never waited for; it makes the type `Send`, which tasks
+/// have to be. What the connection is at is one [`Replies`], and only its functions change it:
+///
+/// - The end is hidden unless `Replies` is `None` or watched. A reader that found it hidden has left its waker, and is woken
+///   when it is shown.
+/// - An activity is in `leaving` only while something has not been sent. It is dropped when everything has, or when the
+///   socket is gone; outside the lock, like every waker.
+/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `None`.
 #[derive(Debug)]
 pub(super) struct End {
-    /// The client has closed its sending side.
-    come: AtomicBool,
-    /// Requests of which hyper has not got the whole reply.
-    open: AtomicUsize,
-    /// It counts as soon as it comes, though hyper does not read.
-    watched: AtomicBool,
-    /// Something of a reply may not have left yet, though hyper has it whole.
-    unsent: AtomicBool,
-    /// Invocations that this is true of.
-    leaving: Mutex<Vec<Activity>>,
-    /// The reply that is being sent ends early, and must not look whole.
-    broken: AtomicBool,
-    /// Nothing is sent any more.
-    gone: AtomicBool,
-    /// Who would have seen it.
-    reader: Mutex<Option<Waker>>,
-    /// Paused by each open request, and by what is unsent.
+    state: Mutex<EndState>,
     waiting: Arc<Waiting>,
+}
+
+#[derive(Debug)]
+struct EndState {
+    replies: Replies,
+    /// The client has closed its sending side.
+    has_come: bool,
+    /// Invocations whose reply has not left.
+    leaving: Vec<Activity>,
+    /// Of the task that found the end hidden.
+    reader: Option<Waker>,
+}
+
+/// How far the replies of a connection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replies {
+    /// All of them have been sent.
+    None,
+    /// hyper has not got the whole reply to so many requests, which is at least one.
+    Made {
+        requests: usize,
+        /// Something of an earlier one may not have left.
+        unsent: bool,
+        /// The end is shown as soon as it comes, and looked for, though hyper does not read.
+        watched: bool,
+    },
+    /// hyper has all of them. Something may not have left.
+    Leaving,
+    /// One ends early and must not look whole: what there is of it is sent, and then the connection is reset.
+    BrokenOff,
+    /// Nothing is sent any more.
+    Gone,
+}
+
+impl Replies {
+    fn begin(self) -> Self {
+        match self {
+            Self::None | Self::Leaving => Self::Made {
+                requests: 1,
+                unsent: self == Self::Leaving,
+                watched: false,
+            },
+            Self::Made {
+                requests,
+                unsent,
+                watched,
+            } => Self::Made {
+                requests: requests + 1,
+                unsent,
+                watched,
+            },
+            Self::BrokenOff | Self::Gone => self,
+        }
+    }
+
+    fn watch(self) -> Self {
+        match self {
+            Self::Made {
+                requests, unsent, ..
+            } => Self::Made {
+                requests,
+                unsent,
+                watched: true,
+            },
+            Self::None | Self::Leaving | Self::BrokenOff | Self::Gone => self,
+        }
+    }
+
+    fn over(self) -> Self {
+        match self {
+            Self::Made { requests: 1, .. } => Self::Leaving,
+            Self::Made { requests, .. } => Self::Made {
+                requests: requests - 1,
+                unsent: true,
+                watched: false,
+            },
+            Self::BrokenOff | Self::Gone => self,
+            Self::None | Self::Leaving => {
+                debug_assert!(false, "no request has begun");
+                self
+            }
+        }
+    }
+
+    fn break_off(self) -> Self {
+        match self {
+            Self::Gone => self,
+            Self::None | Self::Made { .. } | Self::Leaving | Self::BrokenOff => Self::BrokenOff,
+        }
+    }
+
+    /// Everything that hyper had has been sent. Whether that was something.
+    fn sent(self) -> (Self, bool) {
+        match self {
+            Self::Leaving => (Self::None, true),
+            Self::Made {
+                requests,
+                unsent: true,
+                watched,
+            } => (
+                Self::Made {
+                    requests,
+                    unsent: false,
+                    watched,
+                },
+                true,
+            ),
+            Self::Made { .. } | Self::None | Self::BrokenOff | Self::Gone => (self, false),
+        }
+    }
+
+    fn is_watched(self) -> bool {
+        matches!(self, Self::Made { watched: true, .. })
+    }
+
+    fn hides_the_end(self) -> bool {
+        match self {
+            Self::Made { watched, .. } => !watched,
+            Self::Leaving | Self::BrokenOff => true,
+            Self::None | Self::Gone => false,
+        }
+    }
 }
 
 impl End {
     pub(super) fn new(waiting: Arc<Waiting>) -> Self {
         Self {
-            come: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
-            watched: AtomicBool::new(false),
-            unsent: AtomicBool::new(false),
-            leaving: Mutex::default(),
-            broken: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            reader: Mutex::default(),
+            state: Mutex::new(EndState {
+                replies: Replies::None,
+                has_come: false,
+                leaving: Vec::new(),
+                reader: None,
+            }),
             waiting,
         }
     }
 
-    /// The connection's note of when it began to wait for a request.
+    /// The connection's note of what it is at.
     pub(super) fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
     }
 
     /// A request has come. Hides the end, until its reply and all others have been sent.
     pub(super) fn begin(&self) {
-        self.waiting.pause();
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.change(|replies| (replies.begin(), ()));
     }
 
     /// Shows the end whatever has been sent, and looks for it until the request is [over](Self::over). Said while hyper
     /// polls the connection: it flushes the socket afterwards, which is what looks.
     pub(super) fn watch(&self) {
-        self.watched.store(true, Ordering::Relaxed);
-        self.wake_reader();
+        self.change(|replies| (replies.watch(), ()));
     }
 
     /// hyper has the whole reply to a request, and sends what it has not sent yet.
     pub(super) fn over(&self) {
-        self.watched.store(false, Ordering::Relaxed);
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        // One pause is enough for all that is unsent.
-        if self.unsent.swap(true, Ordering::Relaxed) {
-            self.waiting.resume();
-        }
+        self.change(|replies| (replies.over(), ()));
     }
 
     /// The reply ends here, and early: what there is of it is sent, and then the connection is reset. For a reply that the
     /// client takes for whole when the connection is closed.
     pub(super) fn break_off(&self) {
-        self.broken.store(true, Ordering::Relaxed);
+        self.change(|replies| (replies.break_off(), ()));
     }
 
     /// Keeps an invocation in flight until its reply has left.
     pub(super) fn keep_until_sent(&self, activity: Activity) {
-        if self.gone.load(Ordering::Relaxed) {
+        let mut state = self.state.lock();
+        if state.replies == Replies::Gone {
+            drop(state);
             return lost(&activity);
         }
-        self.leaving().push(activity);
+        state.leaving.push(activity);
     }
 
     /// Everything that hyper had has been sent.
     fn sent(&self) {
-        if self.unsent.swap(false, Ordering::Relaxed) {
-            self.leaving().clear();
-            self.waiting.resume();
-            if !self.is_hidden() {
-                self.wake_reader();
+        if self.change(Replies::sent) {
+            loop {
+                // One at a time: its drop is outside the lock.
+                let activity = self.state.lock().leaving.pop();
+                if activity.is_none() {
+                    return;
+                }
             }
         }
     }
 
-    fn is_hidden(&self) -> bool {
-        !self.watched.load(Ordering::Relaxed)
-            && (self.open.load(Ordering::Relaxed) > 0 || self.unsent.load(Ordering::Relaxed))
+    /// Nothing is sent any more.
+    fn gone(&self) {
+        let leaving = {
+            let mut state = self.state.lock();
+            state.replies = Replies::Gone;
+            std::mem::take(&mut state.leaving)
+        };
+        leaving.iter().for_each(lost);
     }
 
-    fn leaving(&self) -> MutexGuard<'_, Vec<Activity>> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_reader(&self) {
-        if let Some(reader) = self.reader().take() {
+    /// Changes how far the replies are, and does what follows from it.
+    fn change<R>(&self, change: impl FnOnce(Replies) -> (Replies, R)) -> R {
+        let mut state = self.state.lock();
+        let before = state.replies;
+        let (after, result) = change(before);
+        state.replies = after;
+        let reader = if after.hides_the_end() {
+            None
+        } else {
+            state.reader.take()
+        };
+        drop(state);
+        match (before == Replies::None, after == Replies::None) {
+            (true, false) => self.waiting.pause(),
+            (false, true) => self.waiting.resume(),
+            (true, true) | (false, false) => {}
+        }
+        if let Some(reader) = reader {
             reader.wake();
         }
+        result
+    }
+
+    fn replies(&self) -> Replies {
+        self.state.lock().replies
+    }
+
+    fn come(&self) {
+        self.state.lock().has_come = true;
     }
 
     /// Whether the client has closed its sending side, hidden or not.
     pub(super) fn has_come(&self) -> bool {
-        self.come.load(Ordering::Relaxed)
+        self.state.lock().has_come
+    }
+
+    /// Whether a reader has to wait for the end to be shown. It is woken when it is.
+    fn poll_shown(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.replies.hides_the_end() {
+            return Poll::Ready(());
+        }
+        let before = state.reader.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 }
 
@@ -176,9 +322,7 @@ struct Owned(Arc<End>);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.0.gone.store(true, Ordering::Relaxed);
-        let leaving = std::mem::take(&mut *self.0.leaving());
-        leaving.iter().for_each(lost);
+        self.0.gone();
     }
 }
 
@@ -204,16 +348,16 @@ impl<T> Socket<T> {
 
 #[cfg(feature = "ws")]
 impl<T> Socket<T> {
-    /// The connection, for what is spoken on it after HTTP.
-    pub(super) fn into_inner(self) -> T {
-        self.stream
+    /// The connection, for what is spoken on it after HTTP, and what came where the end was looked for.
+    pub(super) fn into_parts(self) -> (T, Vec<u8>) {
+        (self.stream, self.ahead)
     }
 }
 
 impl<T: AsyncRead + Unpin> Socket<T> {
     /// Fails once the end has come, where it is watched.
     fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.end.0.watched.load(Ordering::Relaxed) {
+        if !self.end.0.replies().is_watched() {
             return Ok(());
         }
         while !self.end.0.has_come() {
@@ -226,8 +370,9 @@ impl<T: AsyncRead + Unpin> Socket<T> {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(read) => read?,
             }
-            let has_come = piece.filled().is_empty();
-            self.end.0.come.store(has_come, Ordering::Relaxed);
+            if piece.filled().is_empty() {
+                self.end.0.come();
+            }
             self.ahead.extend_from_slice(piece.filled());
         }
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -263,7 +408,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                 Poll::Ready(Ok(()))
                     if buffer.filled().len() == before && buffer.remaining() > 0 =>
                 {
-                    self.end.0.come.store(true, Ordering::Relaxed);
+                    self.end.0.come();
                 }
                 other => {
                     self.framing.follow(&mut buffer.filled_mut()[before..]);
@@ -271,12 +416,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                 }
             }
         }
-        if self.end.0.is_hidden() {
-            // Same thread as whoever shows it: nothing happens between the look and this.
-            *self.end.0.reader() = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
+        self.end.0.poll_shown(cx).map(Ok)
     }
 }
 
@@ -307,7 +447,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         self.look_for_end(cx)?;
         // hyper has written all that it had when it comes here.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if self.end.0.broken.load(Ordering::Relaxed) {
+        if self.end.0.replies() == Replies::BrokenOff {
             (self.reset)(&self.stream);
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -347,6 +487,40 @@ mod tests {
         let arrival = Arrival::uncounted(Kind::Invocation, "handler", HeaderMap::new());
         let activity = Activity::begin(Arc::clone(&instance), arrival);
         (activity, instance)
+    }
+
+    #[test]
+    fn replies_go_one_way() {
+        let made = |requests, unsent, watched| Replies::Made {
+            requests,
+            unsent,
+            watched,
+        };
+        let one = made(1, false, false);
+        assert_eq!(Replies::None.begin(), one);
+        assert_eq!(one.sent(), (one, false), "a part of it");
+        assert_eq!(one.over(), Replies::Leaving);
+        assert_eq!(Replies::Leaving.sent(), (Replies::None, true));
+        assert_eq!(Replies::None.sent(), (Replies::None, false));
+        // The next request comes while the last reply leaves.
+        assert_eq!(Replies::Leaving.begin(), made(1, true, false));
+        assert_eq!(made(1, true, false).sent(), (one, true));
+        assert_eq!(one.begin().over(), made(1, true, false));
+        // The end is watched for one request.
+        assert_eq!(made(2, false, false).watch(), made(2, false, true));
+        assert_eq!(made(2, false, true).over(), made(1, true, false));
+        assert_eq!(Replies::None.watch(), Replies::None);
+        // There is no way back.
+        for last in [Replies::BrokenOff, Replies::Gone] {
+            assert_eq!(last.begin().watch().over(), last);
+            assert_eq!(last.sent(), (last, false));
+        }
+        assert_eq!(one.break_off(), Replies::BrokenOff);
+        assert_eq!(Replies::Gone.break_off(), Replies::Gone);
+        let hidden = [one, Replies::Leaving, Replies::BrokenOff];
+        assert!(hidden.into_iter().all(Replies::hides_the_end));
+        let shown = [made(1, true, true), Replies::None, Replies::Gone];
+        assert!(!shown.into_iter().any(Replies::hides_the_end));
     }
 
     #[tokio::test]
@@ -430,6 +604,17 @@ mod tests {
         let mut next = [0; 2];
         socket.read_exact(&mut next).await.unwrap();
         assert_eq!(&next, b"ne");
+    }
+
+    #[cfg(feature = "ws")]
+    #[tokio::test]
+    async fn what_came_where_the_end_was_looked_for_is_handed_on() {
+        let (mut socket, mut client) = socket();
+        socket.end().begin();
+        socket.end().watch();
+        client.write_all(b"next").await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(socket.into_parts().1, b"next");
     }
 
     #[tokio::test]

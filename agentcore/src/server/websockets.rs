@@ -162,6 +162,11 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
 async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
     let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
     let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
-    let stream = parts.io.into_inner().into_inner().into_std()?;
-    Ok((stream, parts.read_buf))
+    let (stream, ahead) = parts.io.into_inner().into_parts();
+    let read = if ahead.is_empty() {
+        parts.read_buf
+    } else {
+        [&parts.read_buf[..], &ahead].concat().into()
+    };
+    Ok((stream.into_std()?, read))
 }
