@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tracing::level_filters::LevelFilter;
+
 use crate::context::{self, Scope};
 use crate::panics;
 
@@ -62,6 +64,19 @@ pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
 /// As [`emit`], for an event that belongs to a request.
 pub(crate) fn emit_below(scope: Option<Arc<Scope>>, event: impl FnOnce() + Send + 'static) {
     emit(move || context::below(scope.as_ref(), event));
+}
+
+/// As [`emit_below`], for an event that clients cause: it takes no place in the queue unless some subscriber may want its
+/// `level`.
+pub(crate) fn emit_often(
+    level: LevelFilter,
+    scope: Option<&Arc<Scope>>,
+    event: impl FnOnce() + Send + 'static,
+) {
+    // A number that tracing keeps: no subscriber is asked.
+    if LevelFilter::current() >= level {
+        emit_below(scope.cloned(), event);
+    }
 }
 
 /// Waits until the subscriber has all events that are queued now, at most one second. Blocks the thread.

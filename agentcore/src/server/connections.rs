@@ -31,8 +31,10 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::level_filters::LevelFilter;
 
 use crate::error::BoxError;
+use crate::events;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The notes are not looked through more often than this: a connection may be given up so much late.
@@ -341,7 +343,11 @@ where
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {}
             // A client that left or spoke something else; hyper has answered what could be answered.
-            Poll::Ready(Err(error)) => tracing::trace!("connection ended: {error}"),
+            Poll::Ready(Err(error)) => {
+                events::emit_often(LevelFilter::TRACE, None, move || {
+                    tracing::trace!("connection ended: {error}");
+                });
+            }
         }
         Poll::Ready(())
     }

@@ -23,10 +23,12 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tracing::level_filters::LevelFilter;
 
 use super::connections::Waiting;
 use super::framing::{Framing, Verdict};
 use crate::context::Activity;
+use crate::events;
 use crate::gather;
 use crate::sync::Mutex;
 
@@ -313,8 +315,9 @@ impl End {
 /// An invocation whose client did not wait until it had the whole reply.
 fn lost(activity: &Activity) {
     activity.scope().observed().note_unsent();
-    let say = || tracing::debug!("the connection ended before the reply had been sent");
-    activity.scope().enter(say);
+    events::emit_often(LevelFilter::DEBUG, Some(activity.scope()), || {
+        tracing::debug!("the connection ended before the reply had been sent");
+    });
 }
 
 /// The socket's own share: without it nothing is sent any more.

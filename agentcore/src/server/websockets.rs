@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tracing::level_filters::LevelFilter;
 
 use super::front::{AbortOnDrop, Front};
 use super::lifecycle::Phase;
@@ -141,8 +142,7 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
-            let scope = Some(Arc::clone(session.scope()));
-            return events::emit_below(scope, move || {
+            return events::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
                 tracing::debug!("a websocket was not opened: {error}");
             });
         }
