@@ -41,7 +41,31 @@ enum Repr {
     /// The user's bytes.
     Full(Bytes),
     /// Not yet polled; only on the workers.
-    Foreign(UnsyncBoxBody<Bytes, BoxError>),
+    Foreign(Foreign),
+}
+
+/// A body to be polled on the workers, and whose memory its frames are.
+struct Foreign {
+    body: UnsyncBoxBody<Bytes, BoxError>,
+    frames: Frames,
+}
+
+/// Whose memory the frames of a body are.
+#[derive(Clone, Copy)]
+enum Frames {
+    /// The user's: their drop is the user's code.
+    Foreign,
+    /// The library's: the user's code has only made the values that are encoded in them.
+    Encoded,
+}
+
+impl Frames {
+    fn detach(self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match self {
+            Self::Foreign => detach::frame(frame),
+            Self::Encoded => frame.map_data(detach::memory),
+        }
+    }
 }
 
 impl Default for Body {
@@ -61,9 +85,25 @@ impl Body {
         if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return own.take().unwrap_or_default();
         }
-        body.map_or_else(Self::default, |body| {
-            Self(Repr::Foreign(body.map_err(Into::into).boxed_unsync()))
-        })
+        body.map_or_else(Self::default, |body| Self::foreign(body, Frames::Foreign))
+    }
+
+    /// A body whose frames are plain memory, such as encoded events.
+    pub(crate) fn encoded<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::foreign(body, Frames::Encoded)
+    }
+
+    fn foreign<B>(body: B, frames: Frames) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let body = body.map_err(Into::into).boxed_unsync();
+        Self(Repr::Foreign(Foreign { body, frames }))
     }
 
     /// A body in plain memory, such as a serialised reply.
@@ -99,7 +139,7 @@ impl Body {
     }
 
     async fn settle_foreign<H: Send + 'static>(
-        mut body: UnsyncBoxBody<Bytes, BoxError>,
+        Foreign { mut body, frames }: Foreign,
         hold: H,
     ) -> Self {
         // Most foreign bodies are one buffer in disguise: take it if it is there at once.
@@ -117,18 +157,19 @@ impl Body {
         // What is there leaves with the head.
         let failed = match first {
             Some(Ok(frame)) => {
-                let _ = writer.send(detach::frame(frame)).await;
+                let _ = writer.send(frames.detach(frame)).await;
                 None
             }
             Some(Err(error)) => Some(error),
             None => None,
         };
+        let body = Foreign { body, frames };
         Self::settled(Self::produce(body, failed, (writer, reader), hold))
     }
 
     /// Starts the task that polls `body`, or reports that it has `failed`, and returns what that task writes.
     fn produce<H: Send + 'static>(
-        mut body: UnsyncBoxBody<Bytes, BoxError>,
+        Foreign { mut body, frames }: Foreign,
         failed: Option<BoxError>,
         (writer, reader): (pipe::Writer, pipe::Reader),
         hold: H,
@@ -146,7 +187,7 @@ impl Body {
                     match frame {
                         // While it is in flight, which it is no longer without the hold.
                         Ok(frame) => writer
-                            .send(detach::frame(frame))
+                            .send(frames.detach(frame))
                             .await
                             .inspect_err(|_| context::note(Outcome::Cancelled))?,
                         Err(error) => {
@@ -189,7 +230,7 @@ impl Body {
     /// The body, boxed.
     pub(crate) fn into_boxed(self) -> UnsyncBoxBody<Bytes, BoxError> {
         match self.0 {
-            Repr::Foreign(body) => body,
+            Repr::Foreign(foreign) => foreign.body,
             other => Self(other).boxed_unsync(),
         }
     }
@@ -221,7 +262,7 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Repr::Settled(settled) => Pin::new(settled).poll_frame(cx),
             Repr::Full(bytes) => Poll::Ready(take_frame(bytes)),
-            Repr::Foreign(body) => Pin::new(body).poll_frame(cx),
+            Repr::Foreign(foreign) => Pin::new(&mut foreign.body).poll_frame(cx),
         }
     }
 
@@ -229,7 +270,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Repr::Settled(settled) => settled.is_end_stream(),
             Repr::Full(bytes) => bytes.is_empty(),
-            Repr::Foreign(body) => body.is_end_stream(),
+            Repr::Foreign(foreign) => foreign.body.is_end_stream(),
         }
     }
 
@@ -237,7 +278,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Repr::Settled(settled) => settled.size_hint(),
             Repr::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Repr::Foreign(body) => body.size_hint(),
+            Repr::Foreign(foreign) => foreign.body.size_hint(),
         }
     }
 }

@@ -97,7 +97,7 @@ impl Response {
     }
 
     pub(crate) fn events<S: Stream + Send + 'static>(body: SseBody<S>) -> Self {
-        let mut response = http::Response::new(Body::new(body));
+        let mut response = http::Response::new(Body::encoded(body));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

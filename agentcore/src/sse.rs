@@ -180,24 +180,24 @@ fn on_one_line(text: &str) -> String {
 pub trait StreamItem {
     /// The bytes of its event, with the blank line; or why there are none.
     #[doc(hidden)]
-    fn encode(&self) -> Result<Bytes, String>;
+    fn encode(&self) -> Result<Vec<u8>, String>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize> StreamItem for T {
-    fn encode(&self) -> Result<Bytes, String> {
+    fn encode(&self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(b"data: ");
         // JSON has no raw line breaks, so that one `data:` line holds it.
         serde_json::to_writer(&mut bytes, self).map_err(|error| error.to_string())?;
         bytes.extend_from_slice(b"\n\n");
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 
 impl StreamItem for Event {
-    fn encode(&self) -> Result<Bytes, String> {
-        Self::encode(self).map(Bytes::from)
+    fn encode(&self) -> Result<Vec<u8>, String> {
+        Self::encode(self).map(String::into_bytes)
     }
 }
 
@@ -212,7 +212,7 @@ pub(crate) enum Step {
 #[expect(clippy::needless_pass_by_value, reason = "a `fn(S::Item) -> Step`")]
 pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     match item.encode() {
-        Ok(bytes) => Step::Send(bytes),
+        Ok(bytes) => Step::Send(bytes.into()),
         Err(problem) => {
             tracing::error!("an item of the stream cannot be serialised: {problem}");
             context::note(Outcome::Error);
@@ -253,6 +253,7 @@ fn error_event(error: &str, error_type: &str) -> Bytes {
         "message": "An error occurred during streaming",
     }))
     .unwrap_or_default()
+    .into()
 }
 
 /// The last event of a stream that panicked.
