@@ -205,12 +205,12 @@ impl TestClient {
         self.server.tracker().idle().await;
     }
 
-    /// Stops the app as SIGTERM would: new invocations are refused, work in progress has the grace to finish, and
-    /// the shutdown hooks run.
+    /// Stops the app as SIGTERM would: new invocations are refused, work in progress has the grace to finish, the shutdown
+    /// hooks run, and the work that they begin finishes. States are dropped with the client.
     ///
     /// # Errors
     ///
-    /// Work was cut off.
+    /// Work or a shutdown hook was cut off.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.server.stop().await
     }

@@ -284,6 +284,25 @@ fn looking_on_is_no_work() {
 }
 
 #[test]
+fn of_many_tasks_the_oldest_are_listed() {
+    let agent = Agent::start(AGENT, &[DEV]);
+    let start = |count: usize| {
+        for _ in 0..count {
+            assert_eq!(invoke(&agent, r#"{"action":"index"}"#).status, 200);
+        }
+        let state = state(&agent);
+        let tasks = state["tasks"].as_array().expect("a list").clone();
+        let ids = tasks.into_iter().map(|mut task| task["id"].take());
+        let mut ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+        ids.sort_unstable();
+        (ids, state["more_tasks"].clone())
+    };
+    let (oldest, more) = start(100);
+    assert_eq!((oldest.len(), more), (100, json!(0)));
+    assert_eq!(start(20), (oldest, json!(20)));
+}
+
+#[test]
 fn tasks_are_listed_and_those_that_were_spawned_can_be_cancelled() {
     let agent = Agent::start(AGENT, &[DEV]);
     assert_eq!(invoke(&agent, r#"{"action":"index"}"#).status, 200);
