@@ -46,7 +46,7 @@ impl Instance {
         }
     }
 
-    /// The same, counting what happens if it is wanted.
+    /// Counts what happens, if that is wanted.
     pub(crate) fn with_metrics(mut self, wanted: bool) -> Self {
         self.metrics = wanted.then(|| Box::new(Metrics::new()));
         self

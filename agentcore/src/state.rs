@@ -117,8 +117,8 @@ impl Shared {
 
 /// All shared values of an app, in the order in which they were made.
 ///
-/// Behind a lock, since they come one by one, from the workers, and are taken out at the end, while the server still answers
-/// pings. The front never takes the lock, and nobody drops a value under it.
+/// They are behind a lock, since they come one by one, from the workers, and are taken out at the end, while the server still
+/// answers pings. The front never takes the lock, and no value is dropped under it.
 #[derive(Default)]
 pub(crate) struct States(RwLock<Vec<Shared>>);
 

@@ -127,8 +127,8 @@ impl BusyTracker {
         }
     }
 
-    /// A task. The count rises before the table knows the task, and falls after it has forgotten it: whoever sees the
-    /// task in the list also sees the agent busy.
+    /// Begins a task. The count rises before the table knows the task, and falls after the table has forgotten it. So a
+    /// reader that finds the task in the list also finds the agent busy.
     pub(crate) fn begin_task(
         &self,
         name: Cow<'static, str>,
@@ -280,8 +280,8 @@ impl BusyTracker {
         }
     }
 
-    /// Tasks may become so old and no older. Whoever polls a task keeps it to that; for those that nobody polls, see
-    /// [`end_older_than`](Self::end_older_than).
+    /// Sets how old a task may become. The poll of a task looks at that; for tasks that are not polled, see
+    /// [`older_than`](Self::older_than).
     pub(crate) fn set_max_age(&self, limit: Option<Duration>) {
         let milliseconds = limit.map_or(0, |limit| (limit.as_millis() as u64).max(1));
         self.max_age.store(milliseconds, Ordering::Relaxed);
@@ -324,7 +324,7 @@ impl BusyTracker {
         };
         let scope = self.scope(ticket);
         self.note(ticket, Outcome::Timeout);
-        // Of two who notice, one ends it.
+        // Two threads may notice at the same time. One of them ends it.
         if self.end_task(ticket) {
             below(scope.as_ref(), || {
                 tracing::error!(

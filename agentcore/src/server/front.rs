@@ -38,13 +38,13 @@ use crate::panics;
 use crate::platform::Signals;
 use crate::tasks::TrackerHandle;
 
-/// How long replies that are written may take to leave, once nothing produces any more.
+/// How long replies may take to leave behind a stop at which all work was finished.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
-/// The same, when the grace is over already.
+/// How long replies may take to leave behind a stop at which work was cut off. They had the grace already.
 const LAST_FLUSH: Duration = Duration::from_millis(200);
 
-/// How long drops may take when nothing is waited for any more. Nearly all take less, and need not be named.
+/// How long drops may take behind a second signal. Nearly all take less, and need not be named as cut off.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 /// What every connection shares.
@@ -73,7 +73,8 @@ pub(super) struct Front {
     #[cfg(feature = "dev-page")]
     pub(super) dev: Option<Dev>,
     clock: Mutex<RestoreDetector>,
-    /// Without one, everything is on the caller's runtime, and there is nothing to keep apart.
+    /// Whether the front has a thread of its own. Without one, everything is on the caller's runtime, and the user's code
+    /// may run there.
     is_on_its_own_thread: bool,
 }
 
@@ -224,12 +225,12 @@ struct Ended {
     until: Instant,
     /// How long replies that are on their way out are waited for.
     patience: Duration,
-    /// Nobody waits for the end.
+    /// The future of `serve` was dropped, so nothing waits for the end.
     is_abandoned: bool,
 }
 
 impl Ended {
-    /// Before anything was served. Nothing but drops may take some of the grace.
+    /// An end before anything was served. There was no work, so the drops may take all of the grace.
     fn early(result: Result<(), Error>, grace: Duration) -> Self {
         Self {
             result,
@@ -318,8 +319,9 @@ impl Front {
         boxed::spawn(self.connections.clone().give_up_idle());
     }
 
-    /// Looks whether the process has been restored from a snapshot since the last time, before anything is said or done
-    /// that must not be as it was then. What it was `now`, for whoever has a use for it: clocks are not for nothing.
+    /// Looks whether the process has been restored from a snapshot since the last look. Called before anything is said or
+    /// done that must not be as it was before a restore. Returns the time of the look, so that callers need not ask the clock
+    /// again.
     pub(super) fn notice_restore(&self) -> StdInstant {
         let now = StdInstant::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -334,10 +336,10 @@ impl Front {
         now
     }
 
-    /// Does `work` that may run the user's code, where that delays nothing.
+    /// Does `work` that may run the user's code: on a helper thread, so that it cannot delay the front.
     pub(super) fn aside(&self, work: impl FnOnce() + Send + 'static) {
         if self.is_on_its_own_thread {
-            // It is done whether or not somebody waits for it.
+            // The work is done whether or not anything waits for it.
             drop(offload(&self.workers, work));
         } else {
             work();
@@ -421,8 +423,8 @@ impl Front {
         }
     }
 
-    /// Drops the states, and meanwhile lets replies leave. What is left then are idle connections, and clients that do not
-    /// read.
+    /// Drops the states, and meanwhile lets replies leave. Pings are answered until both are done. What is left then are
+    /// idle connections, and clients that do not read.
     async fn finish(&self, ended: &mut Ended, signals: &mut Option<Signals>) {
         let until = ended.until.max(Instant::now() + AT_ONCE);
         let instance = Arc::clone(&self.instance);
@@ -462,7 +464,7 @@ impl Front {
         self.phase.advance(Phase::Serving);
     }
 
-    /// Ends what goes on all along.
+    /// Ends what [`begin`](Self::begin) began, on the front and on the workers.
     fn close(&self) {
         self.connections.close();
     }
@@ -474,7 +476,7 @@ impl Drop for Front {
     }
 }
 
-/// A task that ends when nobody waits for it any more.
+/// A task that is aborted when this is dropped.
 pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
 
 impl<T> std::future::Future for AbortOnDrop<T> {

@@ -1,8 +1,8 @@
 //! Work that runs or drops the user's code, on a thread of its own.
 //!
 //! The front must not do such work: it may take any time, and pings and signals would wait for it. The workers may not be
-//! able to: all of them may be blocked, and their runtime may be shutting down. A new thread can always do it. It is inside
-//! the workers' runtime, so that code there may spawn and look at the clock, and nobody has to wait for it.
+//! able to do it: all of them may be blocked, and their runtime may be shutting down. A new thread can do it in any case. The
+//! thread is inside the workers' runtime, so that the code there may spawn tasks and use timers. Nothing has to wait for it.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -13,8 +13,8 @@ use super::offload::offload;
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
-/// Looks for ever. One task on the front runs this. Tasks that are polled end by themselves, and in time; this is for the
-/// ones that nobody polls.
+/// Looks for ever. One task on the front runs this. A task that is polled ends by itself, and in time; this is for tasks that
+/// are not polled.
 pub(super) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
     let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

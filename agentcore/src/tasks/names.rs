@@ -1,8 +1,8 @@
 //! How many tasks run under each name.
 //!
-//! Counted when a task begins and when it ends, so that a scrape of the metrics costs the same however many tasks run. A
-//! program may make up names as it goes, and whatever reads metrics keeps each for ever: the first
-//! [`MOST`] names are counted one by one, all others together.
+//! A name is counted when its task begins and when it ends, so that the cost of a scrape does not grow with the number of
+//! tasks. A program may make up names as it goes, and a store of metrics keeps each for ever. So the first [`MOST`] names are
+//! counted one by one, and all others together.
 //!
 //! There is no lock. A place that is taken is never given to another name, so a reader needs no more than to look.
 
