@@ -32,6 +32,164 @@ mod sync {
         }
     }
 
+    /// As the standard library's: what one thread has put in, another sees through an acquiring load.
+    #[derive(Debug)]
+    pub(crate) struct OnceLock<T> {
+        value: std::sync::OnceLock<T>,
+        is_set: AtomicBool,
+        setting: Mutex<()>,
+    }
+
+    impl<T> Default for OnceLock<T> {
+        fn default() -> Self {
+            Self {
+                value: std::sync::OnceLock::new(),
+                is_set: AtomicBool::new(false),
+                setting: Mutex::new(()),
+            }
+        }
+    }
+
+    impl<T> OnceLock<T> {
+        pub(crate) fn get(&self) -> Option<&T> {
+            if self.is_set.load(Ordering::Acquire) {
+                self.value.get()
+            } else {
+                None
+            }
+        }
+
+        pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+            if !self.is_set.load(Ordering::Acquire) {
+                let _setting = self.setting.lock();
+                if self.value.get().is_none() {
+                    let _ = self.value.set(init());
+                    self.is_set.store(true, Ordering::Release);
+                }
+            }
+            self.value.get().expect("set")
+        }
+    }
+
+    /// A cancellation token.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Token(std::sync::Arc<TokenState>);
+
+    #[derive(Debug, Default)]
+    struct TokenState {
+        cancelled: AtomicBool,
+    }
+
+    impl Token {
+        pub(crate) fn child_token(&self) -> Self {
+            Self::default()
+        }
+
+        pub(crate) fn cancel(&self) {
+            self.0.cancelled.store(true, Ordering::SeqCst);
+        }
+
+        pub(crate) fn is_cancelled(&self) -> bool {
+            self.0.cancelled.load(Ordering::SeqCst)
+        }
+    }
+
+    pub(crate) mod oneshot {
+        //! A channel for one value.
+
+        use std::future::Future;
+        use std::pin::Pin;
+        use std::sync::Arc;
+        use std::task::{Context, Poll, Waker};
+
+        use super::Mutex;
+
+        #[derive(Debug)]
+        struct State<T> {
+            value: Option<T>,
+            sender_is_gone: bool,
+            closed: bool,
+            waker: Option<Waker>,
+        }
+
+        type Shared<T> = Arc<Mutex<State<T>>>;
+
+        #[derive(Debug)]
+        pub(crate) struct Sender<T>(Shared<T>);
+
+        #[derive(Debug)]
+        pub(crate) struct Receiver<T>(Shared<T>);
+
+        pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+            let shared = Arc::new(Mutex::new(State {
+                value: None,
+                sender_is_gone: false,
+                closed: false,
+                waker: None,
+            }));
+            (Sender(Arc::clone(&shared)), Receiver(shared))
+        }
+
+        impl<T> Sender<T> {
+            pub(crate) fn send(self, value: T) -> Result<(), T> {
+                let mut state = self.0.lock();
+                if state.closed {
+                    return Err(value);
+                }
+                state.value = Some(value);
+                Ok(())
+            }
+
+            pub(crate) fn is_closed(&self) -> bool {
+                self.0.lock().closed
+            }
+        }
+
+        impl<T> Drop for Sender<T> {
+            fn drop(&mut self) {
+                let mut state = self.0.lock();
+                state.sender_is_gone = true;
+                let waker = state.waker.take();
+                drop(state);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+
+        impl<T> Receiver<T> {
+            pub(crate) fn close(&mut self) {
+                self.0.lock().closed = true;
+            }
+
+            pub(crate) fn try_recv(&mut self) -> Result<T, ()> {
+                self.0.lock().value.take().ok_or(())
+            }
+        }
+
+        impl<T> Future for Receiver<T> {
+            type Output = Result<T, ()>;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut state = self.0.lock();
+                if let Some(value) = state.value.take() {
+                    return Poll::Ready(Ok(value));
+                }
+                if state.sender_is_gone {
+                    return Poll::Ready(Err(()));
+                }
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+
+        impl<T> Drop for Receiver<T> {
+            fn drop(&mut self) {
+                self.0.lock().closed = true;
+            }
+        }
+    }
+
     /// Every run of a model draws this number.
     pub(crate) fn random() -> u64 {
         0
@@ -75,6 +233,18 @@ mod body {
     pub(crate) mod pipe;
 }
 
+#[path = "../agentcore/src/concurrency"]
+mod concurrency {
+    pub(crate) mod turns;
+}
+
+#[path = "../agentcore/src/context/cancellation"]
+mod cancellation {
+    pub(crate) mod request;
+}
+
+#[path = "loom/cancelling.rs"]
+mod cancelling;
 #[path = "loom/executor.rs"]
 mod executor;
 #[path = "loom/pipe.rs"]
@@ -83,5 +253,7 @@ mod pipe;
 mod timer;
 #[path = "loom/tracker.rs"]
 mod tracker;
+#[path = "loom/turns.rs"]
+mod turns;
 #[path = "loom/websocket.rs"]
 mod websocket;

@@ -1,14 +1,12 @@
 //! How many invocations may be in flight at once, of all sessions and of one.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
+mod turns;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use self::turns::{Turn, Turns};
 use crate::config::SessionPolicy;
 
 /// Invocations of one session that may wait for their turn.
@@ -19,10 +17,9 @@ const MOST_WAITING: usize = 64;
 pub(crate) struct Concurrency {
     most: Option<usize>,
     policy: SessionPolicy,
+    /// A count, and nothing that another thread would read because of it.
     in_flight: AtomicUsize,
-    /// The sessions that are at an invocation, each with its one turn. A tree, because a hash map's keys would be drawn
-    /// once and be the same in every session that is restored from a snapshot.
-    sessions: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    turns: Arc<Turns>,
 }
 
 /// Why an invocation does not come in.
@@ -63,98 +60,39 @@ impl Concurrency {
         // From here on the drop of the permit gives the place back.
         let mut permit = Permit {
             concurrency: Arc::clone(self),
-            session: None,
-            turn: Turn::None,
+            turn: None,
         };
         if let Some(session) = session {
-            permit.turn = self.queue_up(session)?;
-            permit.session = Some(session.to_owned());
+            let (most, refusal) = match self.policy {
+                SessionPolicy::Queue => (MOST_WAITING, Refusal::QueueFull),
+                SessionPolicy::Reject | SessionPolicy::Concurrent => (0, Refusal::SessionBusy),
+            };
+            permit.turn = Some(self.turns.take(session, most).ok_or(refusal)?);
         }
         Ok(Some(permit))
     }
-
-    fn queue_up(&self, session: &str) -> Result<Turn, Refusal> {
-        let mut sessions = self.lock();
-        let turn = match sessions.get(session) {
-            None => {
-                let turn = Arc::new(Semaphore::new(1));
-                sessions.insert(session.to_owned(), Arc::clone(&turn));
-                turn
-            }
-            Some(_) if self.policy == SessionPolicy::Reject => return Err(Refusal::SessionBusy),
-            // The map's own, that of the invocation whose turn it is, and of each that waits.
-            Some(turn) if Arc::strong_count(turn) > MOST_WAITING + 1 => {
-                return Err(Refusal::QueueFull);
-            }
-            Some(turn) => Arc::clone(turn),
-        };
-        let mut wait: Wait = Box::pin(async move {
-            let turn = turn.acquire_owned().await;
-            turn.expect("nobody closes it")
-        });
-        // A semaphore's queue begins with the first poll; here it is the order of arrival.
-        Ok(
-            match wait.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(turn) => Turn::Now(turn),
-                Poll::Pending => Turn::Later(wait),
-            },
-        )
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Semaphore>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-type Wait = Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>;
-
-enum Turn {
-    /// Its session does not matter.
-    None,
-    Now(#[expect(dead_code, reason = "held until the drop")] OwnedSemaphorePermit),
-    Later(Wait),
 }
 
 /// An invocation's place among those in flight; given back by its drop.
 pub(crate) struct Permit {
     concurrency: Arc<Concurrency>,
-    session: Option<String>,
-    turn: Turn,
+    /// None where its session does not matter.
+    turn: Option<Turn>,
 }
 
 impl Permit {
-    /// What to wait for before the handler is called, if that is not now. To be given back by [`begin`](Self::begin).
-    pub(crate) fn wait(&mut self) -> Option<Wait> {
-        match std::mem::replace(&mut self.turn, Turn::None) {
-            Turn::Later(wait) => Some(wait),
-            other => {
-                self.turn = other;
-                None
-            }
+    /// Ready when the handler may be called.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.turn {
+            Some(turn) => turn.poll(cx),
+            None => Poll::Ready(()),
         }
-    }
-
-    /// Its turn has come.
-    pub(crate) fn begin(&mut self, turn: OwnedSemaphorePermit) {
-        self.turn = Turn::Now(turn);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.concurrency.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(session) = self.session.take() else {
-            return;
-        };
-        // Under the lock, so that of two that leave at once the last one sees it.
-        let mut sessions = self.concurrency.lock();
-        self.turn = Turn::None;
-        if sessions
-            .get(&session)
-            .is_some_and(|turn| Arc::strong_count(turn) == 1)
-        {
-            sessions.remove(&session);
-        }
     }
 }
 
@@ -166,7 +104,20 @@ impl std::fmt::Debug for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::future::poll_fn;
+    use std::task::Waker;
+
     use super::*;
+
+    fn has_its_turn(permit: &mut Permit) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        permit.poll_turn(&mut cx).is_ready()
+    }
+
+    async fn turn(permit: &mut Permit) {
+        poll_fn(|cx| permit.poll_turn(cx)).await;
+    }
 
     fn admit(concurrency: &Arc<Concurrency>, session: &str) -> Result<Permit, Refusal> {
         let admitted = concurrency.admit(|| Some(session));
@@ -206,34 +157,33 @@ mod tests {
     async fn turns_come_in_the_order_of_arrival_and_who_leaves_is_passed_over() {
         let concurrency = Concurrency::new(None, SessionPolicy::Queue);
         let mut first = admit(&concurrency, "a").unwrap();
-        assert!(first.wait().is_none());
+        assert!(has_its_turn(&mut first));
         let mut second = admit(&concurrency, "a").unwrap();
         let left = admit(&concurrency, "a").unwrap();
         let mut fourth = admit(&concurrency, "a").unwrap();
-        let (wait_second, wait_fourth) = (second.wait().unwrap(), fourth.wait().unwrap());
+        assert!(!has_its_turn(&mut fourth) && !has_its_turn(&mut second));
         drop(first);
-        second.begin(wait_second.await);
+        assert!(!has_its_turn(&mut fourth));
+        turn(&mut second).await;
         drop(left);
         drop(second);
-        fourth.begin(wait_fourth.await);
+        turn(&mut fourth).await;
         drop(fourth);
-        assert!(concurrency.lock().is_empty());
+        assert!(concurrency.turns.is_empty());
     }
 
     #[tokio::test]
     async fn a_wait_that_is_given_up_passes_the_turn_on() {
         let concurrency = Concurrency::new(None, SessionPolicy::Queue);
         let first = admit(&concurrency, "a").unwrap();
-        let mut second = admit(&concurrency, "a").unwrap();
+        let second = admit(&concurrency, "a").unwrap();
         let mut third = admit(&concurrency, "a").unwrap();
-        let wait = second.wait().unwrap();
-        let wait_third = third.wait().unwrap();
         drop(first);
-        // The turn is its own already, and nobody takes it.
-        drop(wait);
-        third.begin(wait_third.await);
-        drop((second, third));
-        assert!(concurrency.lock().is_empty());
+        // The turn is its own already, and is not taken.
+        drop(second);
+        turn(&mut third).await;
+        drop(third);
+        assert!(concurrency.turns.is_empty());
     }
 
     #[test]
@@ -243,7 +193,12 @@ mod tests {
             .map(|_| admit(&concurrency, "a").unwrap())
             .collect();
         assert_eq!(admit(&concurrency, "a").unwrap_err(), Refusal::QueueFull);
+        // One that leaves makes room, wherever it waits.
+        let mut all = VecDeque::from(all);
+        drop(all.remove(MOST_WAITING / 2));
+        all.push_back(admit(&concurrency, "a").unwrap());
+        assert_eq!(admit(&concurrency, "a").unwrap_err(), Refusal::QueueFull);
         drop(all);
-        assert!(concurrency.lock().is_empty());
+        assert!(concurrency.turns.is_empty());
     }
 }

@@ -6,9 +6,12 @@
 
 use std::cell::Cell;
 use std::fmt;
-pub(crate) use std::sync::MutexGuard;
-pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::{MutexGuard, OnceLock};
 use std::sync::{PoisonError, TryLockError};
+
+pub(crate) use tokio::sync::oneshot;
+pub(crate) use tokio_util::sync::CancellationToken as Token;
 
 /// A mutual exclusion lock that ignores poison.
 ///

@@ -1,10 +1,12 @@
-//! Telling a request's code that nobody waits for it any more.
+//! Telling a request's code that it is not waited for any more.
+
+mod request;
 
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken as Token;
+
+pub(crate) use self::request::Cancellation;
 
 use crate::extract::{FromInvocation, Invocation, Requirements};
 
@@ -37,6 +39,10 @@ use crate::extract::{FromInvocation, Invocation, Requirements};
 pub struct CancellationToken(Token);
 
 impl CancellationToken {
+    pub(crate) fn new(token: Token) -> Self {
+        Self(token)
+    }
+
     /// Completes when the request is cancelled; at once if it is.
     ///
     /// # Cancel safety
@@ -73,32 +79,6 @@ impl FromInvocation for CancellationToken {
     }
 }
 
-/// A request's cancellation. The token is made when somebody asks for it: most requests never do.
-#[derive(Debug, Default)]
-pub(crate) struct Cancellation {
-    cancelled: AtomicBool,
-    token: OnceLock<Token>,
-}
-
-impl Cancellation {
-    pub(crate) fn cancel(&self) {
-        // Set before the look for a token; `token` looks after it has made one. One of the two sees the other.
-        self.cancelled.store(true, Ordering::SeqCst);
-        if let Some(token) = self.token.get() {
-            token.cancel();
-        }
-    }
-
-    /// The request's token; cancelled, too, when `parent` is.
-    pub(crate) fn token(&self, parent: &Token) -> CancellationToken {
-        let token = self.token.get_or_init(|| parent.child_token());
-        if self.cancelled.load(Ordering::SeqCst) {
-            token.cancel();
-        }
-        CancellationToken(token.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +86,7 @@ mod tests {
     #[test]
     fn a_token_is_cancelled_whenever_it_is_asked_for() {
         let (cancellation, stopping) = (Cancellation::default(), Token::new());
-        let early = cancellation.token(&stopping);
+        let early = CancellationToken::new(cancellation.token(&stopping));
         assert!(!early.is_cancelled());
         cancellation.cancel();
         assert!(early.is_cancelled());
@@ -117,7 +97,7 @@ mod tests {
     #[test]
     fn a_stop_cancels_every_request() {
         let stopping = Token::new();
-        let token = Cancellation::default().token(&stopping);
+        let token = CancellationToken::new(Cancellation::default().token(&stopping));
         stopping.cancel();
         assert!(token.is_cancelled());
     }

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
@@ -214,7 +215,7 @@ impl Scope {
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        self.flight().cancellation.token(&self.instance.stopping)
+        CancellationToken::new(self.flight().cancellation.token(&self.instance.stopping))
     }
 
     /// One more hold, while there is any.
@@ -276,13 +277,11 @@ impl Activity {
 
     /// Completes when the handler may be called: at once, unless another invocation of the session comes first.
     pub(crate) async fn its_turn(&self) {
-        let wait = self.scope.permit().as_mut().and_then(Permit::wait);
-        if let Some(wait) = wait {
-            let turn = wait.await;
-            if let Some(permit) = self.scope.permit().as_mut() {
-                permit.begin(turn);
-            }
-        }
+        std::future::poll_fn(|cx| match self.scope.permit().as_mut() {
+            Some(permit) => permit.poll_turn(cx),
+            None => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// The same invocation, with headers that a layer has changed.
