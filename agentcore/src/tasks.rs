@@ -300,17 +300,19 @@ impl BusyTracker {
     }
 
     /// Ends tasks that have become older than `limit`: they are aborted where that is possible, and count no longer. Drops
-    /// what belongs to them, so this is not for the front.
+    /// what belongs to them, so this is not for the front. All of them are ended before any is logged, since a log may block.
     pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
-        for (number, &ticket) in tickets.iter().enumerate() {
+        let mut named = Vec::new();
+        for &ticket in tickets {
             let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
-            if number < MOST_NAMED {
-                self.end_by_age(ticket, limit);
+            if named.len() < MOST_NAMED {
+                named.extend(self.take_old(ticket));
             } else {
                 self.end_task(ticket);
             }
             abort.flatten().inspect(AbortHandle::abort);
         }
+        named.iter().for_each(|old| old.say(limit));
         if tickets.len() > MOST_NAMED {
             let more = tickets.len() - MOST_NAMED;
             tracing::error!("{more} more tasks were cancelled for their age");
@@ -319,20 +321,20 @@ impl BusyTracker {
 
     /// Ends a task that has become older than `limit`, and says so.
     fn end_by_age(&self, ticket: u64, limit: Duration) {
-        let Some(name) = self.task_name(ticket) else {
-            return;
-        };
-        let scope = self.scope(ticket);
-        self.note(ticket, Outcome::Timeout);
-        // Two threads may notice at the same time. One of them ends it.
-        if self.end_task(ticket) {
-            below(scope.as_ref(), || {
-                tracing::error!(
-                    "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
-                    humantime::format_duration(limit)
-                );
-            });
+        if let Some(old) = self.take_old(ticket) {
+            old.say(limit);
         }
+    }
+
+    /// Ends a task that has become too old. `None` if it is over: of two threads that notice its age, one ends it.
+    fn take_old(&self, ticket: u64) -> Option<Old> {
+        let old = Old {
+            name: self.task_name(ticket)?,
+            ticket,
+            scope: self.scope(ticket),
+        };
+        self.note(ticket, Outcome::Timeout);
+        self.end_task(ticket).then_some(old)
     }
 
     pub(crate) fn results(&self) -> &Results {
@@ -367,6 +369,25 @@ impl BusyTracker {
     pub(crate) fn restored(&self) {
         self.in_progress.status.restamp(unix_now());
         self.tasks.begin_anew();
+    }
+}
+
+/// A task that was ended for its age.
+struct Old {
+    name: Cow<'static, str>,
+    ticket: u64,
+    scope: Option<Arc<Scope>>,
+}
+
+impl Old {
+    fn say(&self, limit: Duration) {
+        let Self { name, ticket, .. } = self;
+        below(self.scope.as_ref(), || {
+            tracing::error!(
+                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
+                humantime::format_duration(limit)
+            );
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::front::Front;
 use super::offload::offload;
@@ -31,6 +31,7 @@ pub(super) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
         let ended = offload(&front.workers, move || {
             instance.tracker.end_old(&old, limit);
         });
-        let _ = ended.await;
+        // A log that blocks must not keep later tasks from being ended.
+        let _ = timeout(LONGEST_LOOK, ended).await;
     }
 }
