@@ -780,7 +780,7 @@ mod ending {
     }
 
     #[test]
-    fn a_socket_is_busy_until_both_the_handler_and_the_connection_have_ended() {
+    fn a_socket_is_busy_until_its_handler_has_ended_and_the_close_has_left() {
         let agent = agent(&[]);
         assert!(!agent.ping().busy);
         let mut peer = Peer::open_with(
@@ -795,10 +795,10 @@ mod ending {
         );
         peer.text("return");
         assert_eq!(peer.next_close().0, 1000);
-        assert!(agent.ping().busy, "the client has not answered");
+        // Though the client has not answered.
+        becomes_idle(&agent);
         peer.send(FINAL | CLOSE, close(1000, ""));
         peer.ends();
-        becomes_idle(&agent);
 
         let mut peer = Peer::open(&agent);
         peer.text("ignore");
@@ -850,6 +850,72 @@ mod ending {
     }
 }
 
+mod reading_ahead {
+    use std::io::Write as _;
+    use std::net::Shutdown;
+
+    use super::*;
+
+    /// Larger than what is read ahead, and smaller than the largest message.
+    const LARGE: usize = 4 << 20;
+
+    /// Ten clients that send messages of 4 MiB to handlers that do not receive. Between the two sides the kernel keeps what
+    /// it likes; the agent's own memory is what counts.
+    #[test]
+    fn handlers_that_do_not_receive_hold_little_and_get_everything_later() {
+        const SOCKETS: usize = 10;
+        let agent = agent(&[("AGENTCORE_WS_FRAMES_PER_SECOND", "100000")]);
+        let mut peers: Vec<_> = (0..SOCKETS).map(|_| Peer::open(&agent)).collect();
+        for peer in &mut peers {
+            peer.text("wait");
+            agent.line_with("waiting");
+        }
+        let before = agent.resident_kib();
+        let message = masked(FINAL | BINARY, &vec![7; LARGE]);
+        // Each client sends two messages, and is done when its handler has received them.
+        let senders: Vec<_> = peers
+            .iter()
+            .map(|peer| {
+                let mut stream = peer.stream();
+                let message = message.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..2 {
+                        stream.write_all(&message).expect("a reader at last");
+                    }
+                })
+            })
+            .collect();
+        // Without the bound it would be 8 MiB for each as fast as it can be read.
+        for _ in 0..300 {
+            assert!(agent.ping().busy);
+            let grown = agent.resident_kib().saturating_sub(before);
+            assert!(grown < SOCKETS * 1024, "{grown} KiB");
+        }
+        assert!(senders.iter().any(|sender| !sender.is_finished()));
+        // A message is echoed, whatever its size, once the handler receives it.
+        for _ in 0..SOCKETS {
+            assert_eq!(agent.invoke(json!({})).status, 200);
+        }
+        for peer in &mut peers {
+            assert_eq!(peer.next_text(), "waited");
+            for _ in 0..2 {
+                let mut received = 0;
+                while received < LARGE {
+                    received += peer.next().payload.len();
+                }
+                assert_eq!(received, LARGE);
+            }
+        }
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        for peer in peers {
+            peer.stream().shutdown(Shutdown::Both).unwrap();
+        }
+        becomes_idle(&agent);
+    }
+}
+
 mod stopping {
     use super::*;
 
@@ -890,12 +956,44 @@ mod stopping {
         assert_eq!(status.code(), Some(0), "{stderr}");
     }
 
+    /// The work is over when the close frame has left. A grace shorter than the closing handshake would cut it off.
     #[test]
-    fn a_client_that_does_not_answer_does_not_hold_the_stop() {
-        let agent = agent(&[]);
+    fn clients_that_do_not_answer_do_not_hold_the_stop() {
+        for grace in ["2s", "10min"] {
+            let agent = agent(&[("AGENTCORE_SHUTDOWN_GRACE", grace)]);
+            let mut peers: Vec<_> = (0..3).map(|_| Peer::open(&agent)).collect();
+            peers.iter_mut().for_each(|peer| peer.echoes("hello"));
+            let began = Instant::now();
+            agent.signal("TERM");
+            for peer in &mut peers {
+                assert_eq!(peer.next_close().0, 1001);
+            }
+            let (status, stderr) = agent.wait();
+            assert_eq!(status.code(), Some(0), "{stderr}");
+            assert!(!stderr.contains("cut off"), "{stderr}");
+            // Less than the handshake is waited for elsewhere.
+            let took = began.elapsed();
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+    }
+
+    /// What the handler has sent is a part of the work: more than fits between the two sides leaves before the process ends.
+    #[test]
+    fn what_was_sent_leaves_before_the_process_ends() {
+        const LARGE: usize = 12 << 20;
+        let agent = agent(&[("AGENTCORE_WS_FRAMES_PER_SECOND", "100000")]);
         let mut peer = Peer::open(&agent);
+        peer.text(&format!("large {LARGE}"));
+        peer.text("return");
+        let first = peer.next();
         agent.signal("TERM");
-        assert_eq!(peer.next_close().0, 1001);
+        let mut received = first.payload.len();
+        while received < LARGE {
+            received += peer.next().payload.len();
+        }
+        assert_eq!(received, LARGE);
+        let (code, reason) = peer.next_close();
+        assert!([1000, 1001].contains(&code), "{code} {reason}");
         let (status, stderr) = agent.wait();
         assert_eq!(status.code(), Some(0), "{stderr}");
     }

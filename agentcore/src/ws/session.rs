@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinError;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::close::{CloseCode, CloseFrame};
 use super::handshake::Origins;
@@ -39,6 +39,11 @@ pub(crate) struct WsSettings {
 
 /// How long before the end of the shutdown grace a socket is closed whose handler still works.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for a client to answer a close frame. One that is there does so at once. If the process ended
+/// before, the answer would be answered with a reset, and with that the client's system drops what the client has not read
+/// yet.
+const ANSWER: Duration = Duration::from_millis(200);
 
 /// What a frame's header takes of it: up to 64 KiB, and beyond.
 const SMALL_HEADER: usize = 4;
@@ -140,7 +145,7 @@ impl Session {
     /// frame, 1001, is sent when the handler has returned, or when the grace is nearly over.
     ///
     /// The socket is in flight until the handler has returned and the close frame has left. The closing handshake comes
-    /// behind that, and no stop waits for it.
+    /// behind that. A stop waits for the client's answer for [`ANSWER`] at most.
     pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
@@ -162,6 +167,7 @@ impl Session {
         let mut handler = context::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
         let mut stopped = false;
+        let mut grace_ends = None;
         let mut called = false;
         let mut stopping = pin!(
             activity
@@ -196,6 +202,7 @@ impl Session {
                     stopped = true;
                     driver.stop_receiving();
                     let grace = settings.shutdown_grace;
+                    grace_ends = Some(Instant::now() + grace);
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
                     last_call.as_mut().reset(Instant::now() + last);
                 }
@@ -241,7 +248,18 @@ impl Session {
                 None
             }
         };
+        let farewell = async {
+            if let Some(farewell) = farewell {
+                farewell.await;
+            }
+        };
+        let mut farewell = pin!(farewell);
         // The client's answer to it is none: a client may sleep.
+        let mut answered = false;
+        if let (true, Some(end)) = (returned, grace_ends) {
+            let left = end.saturating_duration_since(Instant::now());
+            answered = timeout(ANSWER.min(left / 2), &mut farewell).await.is_ok();
+        }
         let rest_of_the_work = async move {
             if !returned {
                 // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
@@ -252,13 +270,12 @@ impl Session {
             }
             drop(activity);
         };
-        let farewell = async {
-            if let Some(farewell) = farewell {
+        let rest_of_the_farewell = async {
+            if !answered {
                 farewell.await;
             }
         };
-        // First: what has arrived is read before the process may end, or its end would reset the connection.
-        tokio::join!(farewell, rest_of_the_work);
+        tokio::join!(rest_of_the_farewell, rest_of_the_work);
     }
 }
 

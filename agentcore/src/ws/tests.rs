@@ -370,6 +370,31 @@ async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
     assert_eq!(began.elapsed().as_secs(), 6);
 }
 
+/// A stop does wait for it, but not for long, and never beyond the grace.
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_answer_for_a_moment() {
+    for answers in [false, true] {
+        let (handler, _) = receiver();
+        let mut socket = open(handler).await;
+        let began = Instant::now();
+        socket.instance.stopping.cancel();
+        socket.reads(&[0x88, 2, 0x03, 0xe9]).await;
+        assert_eq!(socket.instance.tracker.in_progress(), 1);
+        if answers {
+            socket.writes(&[0x88, 0x80, 0, 0, 0, 0]).await;
+            let end = socket.wire.read_u8().await.unwrap_err();
+            assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
+            drop(socket.wire);
+        }
+        timeout(DEADLINE, socket.instance.tracker.idle())
+            .await
+            .expect("an end in time");
+        let waited = began.elapsed().as_millis();
+        let expected = if answers { 0..=0 } else { 200..=202 };
+        assert!(expected.contains(&waited), "{waited} ms");
+    }
+}
+
 /// The ping lies in the same buffer as the message: the connection has nothing more to say that could wake anybody.
 #[tokio::test(start_paused = true)]
 async fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {

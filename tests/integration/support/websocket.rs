@@ -1,6 +1,7 @@
 //! The client's side of RFC 6455, frame by frame, so that it can also do what no client may.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use super::{Agent, Client, Reply};
 
@@ -110,6 +111,12 @@ impl Peer {
     /// A connection whose handshake has been answered by the caller's own reading.
     pub(crate) fn upgraded(client: Client) -> Self {
         Self(client)
+    }
+
+    /// The connection itself, for another thread.
+    pub(crate) fn stream(&self) -> TcpStream {
+        let stream = self.0.stream.get_ref().try_clone();
+        stream.expect("another handle")
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
