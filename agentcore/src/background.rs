@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use crate::context::{spawn_in_scope, with_scope};
 use crate::panics;
 use crate::stall::{self, At};
+use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::{TaskGuard, TaskId, TimedOut, TrackerHandle, timeout, track};
 use crate::telemetry::{self, Current};
 
@@ -431,7 +432,7 @@ impl<T> Outcome<T> {
 }
 
 fn lock<T>(outcome: &Mutex<Outcome<T>>) -> MutexGuard<'_, Outcome<T>> {
-    outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    outcome.lock()
 }
 
 /// The task's end of [`Outcome`]; a task that is dropped was cancelled.

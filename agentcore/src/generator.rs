@@ -3,12 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use pin_project_lite::pin_project;
+
+use crate::sync::Mutex;
 
 /// Where `yield` puts its value. The stream takes it out before it goes on with the future, so there is never more than
 /// one.
@@ -20,7 +22,7 @@ pub struct Yielder<T>(Slot<T>);
 impl<T> Yielder<T> {
     /// Hands `value` out; completes when the stream is asked for the next.
     pub async fn send(&mut self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        *self.0.lock() = Some(value);
         let mut handed_out = false;
         // No waker: whoever polls the stream again polls this again.
         std::future::poll_fn(|_| match std::mem::replace(&mut handed_out, true) {
@@ -83,11 +85,7 @@ impl<T, F: Future<Output = ()>> Stream for Generator<T, F> {
         if ended {
             this.future.set(None);
         }
-        let value = this
-            .slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let value = this.slot.lock().take();
         match value {
             Some(value) => Poll::Ready(Some(value)),
             None if ended => Poll::Ready(None),

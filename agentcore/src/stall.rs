@@ -8,10 +8,12 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+
+use crate::sync::Mutex;
 
 /// What is being polled: the tickets of a request in flight and of a running task; 0 where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +83,7 @@ static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
 
 /// Those of threads that live.
 pub(crate) fn slots() -> Vec<Arc<Slot>> {
-    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slots = SLOTS.lock();
     slots.retain(|slot| slot.strong_count() > 0);
     slots.iter().filter_map(Weak::upgrade).collect()
 }
@@ -95,7 +97,7 @@ struct Thread {
 thread_local! {
     static THREAD: Thread = {
         let slot = Arc::default();
-        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = SLOTS.lock();
         slots.push(Arc::downgrade(&slot));
         Thread { slot, depth: Cell::new(0) }
     };

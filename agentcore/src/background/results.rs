@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
@@ -15,6 +15,7 @@ use super::TaskError;
 use crate::error::BoxError;
 use crate::panics;
 use crate::response::Json;
+use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::TaskId;
 
 /// How many results are kept.
@@ -301,8 +302,8 @@ impl Results {
         end.map_or(TaskStatus::Unknown, TaskStatus::from)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.0.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use crate::concurrency::Permit;
 use crate::instance::Instance;
 use crate::panics;
 use crate::stall::{self, Watched};
+use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::TrackerHandle;
 use crate::telemetry::{Current, Observed, Outcome, Traced};
 
@@ -231,10 +232,7 @@ impl Scope {
     }
 
     fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
-        self.flight()
-            .permit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.flight().permit.lock()
     }
 }
 

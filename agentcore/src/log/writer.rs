@@ -8,10 +8,11 @@ use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::LogFormat;
+use crate::sync::Mutex;
 
 /// How many lines the queue holds.
 const LINES_AHEAD: usize = 1024;
@@ -78,7 +79,7 @@ impl Room {
         if self.try_take(bytes) {
             return;
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         // Looked for under the lock, without which nobody is told: room that is made behind the look wakes the wait.
         while !self.try_take(bytes) {
             let woken = self.freed.wait(waiting);
@@ -93,7 +94,7 @@ impl Room {
 
     fn give_back(&self, bytes: usize) {
         self.untake(bytes);
-        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.waiting.lock());
         self.freed.notify_all();
     }
 }

@@ -3,7 +3,7 @@
 //! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant as StdInstant};
 
 use tokio::runtime::{Handle, Runtime};
@@ -36,6 +36,7 @@ use crate::instance::Instance;
 use crate::layer::{Endpoint, Wrap};
 use crate::panics;
 use crate::platform::Signals;
+use crate::sync::Mutex;
 use crate::tasks::TrackerHandle;
 
 /// How long replies may take to leave behind a stop at which all work was finished.
@@ -307,11 +308,7 @@ impl Front {
 
     /// Begins what goes on all along. The caller's runtime is the front's.
     pub(super) fn begin(&self) {
-        let ways = self
-            .ways
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let ways = self.ways.lock().take();
         if let Some((collected, deliveries)) = ways {
             collected.begin(&self.workers);
             boxed::spawn(deliveries.deliver());
@@ -324,7 +321,7 @@ impl Front {
     /// again.
     pub(super) fn notice_restore(&self) -> StdInstant {
         let now = StdInstant::now();
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clock = self.clock.lock();
         if clock.restored(now) {
             events::emit(|| {
                 tracing::info!(
@@ -450,7 +447,7 @@ impl Front {
 
     /// The layers, once.
     pub(super) fn take_layers(&self) -> Option<Vec<Wrap>> {
-        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.lock();
         layers.take()
     }
 

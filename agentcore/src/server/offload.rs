@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use crate::events;
 use crate::panics;
 use crate::platform;
 use crate::state::Shared;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Runs `work` on a thread of its own. The receiver completes when it has returned or panicked.
 pub(super) fn offload(
@@ -132,7 +133,7 @@ impl Drops {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

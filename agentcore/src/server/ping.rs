@@ -1,6 +1,6 @@
 //! `GET /ping`: the status word as JSON, and the custom handler where there is one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::events;
 use crate::panics;
 use crate::ping::PingStatus;
 use crate::response::Response;
+use crate::sync::Mutex;
 use crate::tasks::{StatusView, unix_now};
 
 /// How long a custom handler may take. The platform polls about every two seconds.
@@ -94,7 +95,7 @@ impl Pinger {
 
     /// Most pings are answered as the one before was.
     fn body(&self, status: PingStatus, stamp: u32) -> Bytes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match &*last {
             Some((known, at, body)) if (*known, *at) == (status, stamp) => body.clone(),
             _ => {
@@ -147,7 +148,7 @@ impl Custom {
 
     /// Joins the run in progress, so that pings at the same time, or a handler that hangs, do not pile up runs.
     fn join_or_begin(&self, front: &Front) -> (Instant, watch::Receiver<Option<Verdict>>) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run.lock();
         if let Some((began, verdict)) = &*run {
             let over = verdict.borrow().is_some() || verdict.has_changed().is_err();
             if !over {
@@ -177,7 +178,7 @@ impl Custom {
     }
 
     fn warn(&self, problem: &str) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
             *warned = Some(Instant::now());
             let (handler, problem) = (self.handler.meta, problem.to_owned());

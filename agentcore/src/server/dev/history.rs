@@ -1,8 +1,8 @@
 //! Busy or not, second by second, for the last five minutes.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::StatusView;
 
 const SECONDS: usize = 300;
@@ -39,7 +39,7 @@ impl History {
     }
 
     fn seconds(&self) -> MutexGuard<'_, Seconds> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::config::ErrorMode;
 use crate::error::BoxError;
 use crate::server::service::ReplyBody;
 use crate::server::wake::Batched;
+use crate::sync::{Mutex, MutexGuard};
 
 const MOST: usize = 50;
 
@@ -124,7 +125,7 @@ impl Recent {
 }
 
 fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
-    list.lock().unwrap_or_else(PoisonError::into_inner)
+    list.lock()
 }
 
 /// One invocation, while it is in progress. It is over when this is dropped.

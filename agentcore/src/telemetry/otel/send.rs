@@ -4,7 +4,7 @@
 //! before a snapshot. It runs on the exporter's own thread, which nobody waits for.
 
 use std::cell::Cell;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -157,7 +157,7 @@ impl Client {
 
     /// What has gone wrong with a batch, at most once a minute.
     fn warn(&self, endpoint: &str, why: &str, status: Option<StatusCode>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock();
         if failures.unwanted {
             return;
         }

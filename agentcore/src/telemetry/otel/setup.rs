@@ -1,7 +1,7 @@
 //! One pipeline for the process, as the environment asks for it.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use opentelemetry::metrics::MeterProvider as _;
@@ -25,6 +25,7 @@ use super::instruments::Instruments;
 use super::send::{Client, Signal};
 use crate::config::Environment;
 use crate::log;
+use crate::sync::Mutex;
 
 static PIPELINE: OnceLock<Option<Pipeline>> = OnceLock::new();
 
@@ -64,13 +65,13 @@ pub(crate) fn start(environment: &Environment<'_>) {
 
 /// What was wrong with what the environment asks for, since the last time this was asked.
 pub(crate) fn problems() -> Vec<String> {
-    let mut problems = PROBLEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut problems = PROBLEMS.lock();
     std::mem::take(&mut problems)
 }
 
 /// Telemetry starts before the log, which has to know whether spans are wanted. What goes wrong is told there later.
 pub(super) fn problem(problem: String) {
-    let mut problems = PROBLEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut problems = PROBLEMS.lock();
     problems.push(problem);
 }
 
