@@ -25,7 +25,7 @@ use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
 use crate::instance::Instance;
 use crate::registry::BoxFuture;
-use crate::tasks::TrackerHandle;
+use crate::tasks::{BusyTracker, TrackerHandle};
 
 /// Longer than anything that is waited for in paused time, where it passes at once.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -60,7 +60,8 @@ async fn open_with<Fut>(read_ahead: ReadAhead, handler: impl FnOnce(WebSocket) -
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
+    let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
+    let instance = Arc::new(Instance::new(tracker, Arc::default()));
     let settings = Arc::new(WsSettings {
         ping_interval: Duration::from_secs(25),
         max_message_bytes: 1 << 20,
