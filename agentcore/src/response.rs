@@ -267,6 +267,7 @@ impl Buffer {
     /// From here on it grows faster than by doubling. What it does not write to, it does not occupy.
     const LARGE: usize = 1 << 20;
     const FACTOR: usize = 8;
+    const BEHIND: usize = 256;
 
     fn new() -> Self {
         Self(Vec::with_capacity(Self::FIRST))
@@ -283,7 +284,8 @@ impl Buffer {
                 return;
             }
         }
-        self.0.reserve(bytes);
+        // A long text has something behind it, at least a quote.
+        self.0.reserve(bytes.saturating_add(Self::BEHIND));
     }
 }
 
@@ -410,5 +412,43 @@ pub struct Json<T>(pub T);
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         Response::json(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// What the places that a buffer has left behind take together, and its last one.
+    fn places(texts: impl IntoIterator<Item = Vec<u8>>) -> (usize, Buffer) {
+        let (mut buffer, mut left) = (Buffer::new(), 0);
+        for text in texts {
+            let before = buffer.0.capacity();
+            buffer.write_all(&text).unwrap();
+            if buffer.0.capacity() != before {
+                left += before;
+            }
+        }
+        (left, buffer)
+    }
+
+    #[test]
+    fn a_large_reply_leaves_little_behind_where_it_grew() {
+        let (left, buffer) = places((0..50_000).map(|_| vec![b'x'; 1000]));
+        assert_eq!(buffer.0.len(), 50_000_000);
+        // Doubling leaves as much as there is.
+        assert!(left < 16 << 20, "{left}");
+        // As a text with something behind it.
+        let (left, buffer) = places([vec![b'"'], vec![b'x'; 50_000_000], vec![b'"']]);
+        assert_eq!(left, Buffer::FIRST);
+        assert!(buffer.0.capacity() < 52 << 20);
+    }
+
+    #[test]
+    fn a_small_reply_takes_little() {
+        let (_, buffer) = places((0..600).map(|_| vec![b'x'; 1000]));
+        assert!(buffer.0.capacity() < 2 << 20);
     }
 }
