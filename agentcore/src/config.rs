@@ -123,9 +123,16 @@ impl Config {
         /// How long a request's body may stand still. On the long run it also has to come at 1 KiB a second or more:
         /// a client that sends a byte now and then is given up as one that sends none.
         body_timeout: Duration,
-        /// How long a client may take nothing of what is sent to it, or not acknowledge it, before it counts as gone.
-        /// Linux only, where the kernel keeps this time (`TCP_USER_TIMEOUT`); elsewhere the system's own, much longer,
-        /// times hold.
+        /// How long a client may take nothing of what is sent to it before it counts as gone and its connection is reset. One that
+        /// takes anything stays, however slowly it reads; it is looked at four times within the limit, so it may be given up a
+        /// quarter later.
+        ///
+        /// What can be seen of a client that reads, its system decides: a window that was closed opens again for a whole
+        /// segment, which is 64 KiB on loopback and 1.4 kB on an Ethernet. On loopback a client has to take some 100 kB within
+        /// the limit, at the default some 2 kB a second. Of what the kernel still holds when the last byte has been written, up
+        /// to some megabytes, the kernel keeps the time (`TCP_USER_TIMEOUT`), and is stricter.
+        ///
+        /// Linux only; elsewhere the system's own, much longer, times hold.
         write_timeout: Duration,
         /// How long work may go on after the signal to stop. Shutdown hooks, and then the drops of states, have what is
         /// left of it, and at least 2 s each.

@@ -24,7 +24,8 @@ use unix as family;
 
 pub(crate) use family::{Signals, reuse_address};
 pub(crate) use system::{
-    file_limit, give_up_on_silent_peers, init, is_pid_1, raise_file_limit, random, step_back,
+    end_when_silent, file_limit, give_up_on_silent_peers, init, is_pid_1, raise_file_limit, random,
+    step_back, unacknowledged,
 };
 
 /// A random number; 0 if the system has none.

@@ -40,6 +40,7 @@ mod stalls;
 mod wake;
 #[cfg(feature = "ws")]
 mod websockets;
+mod write_timeout;
 
 use std::fmt;
 use std::future::Future;

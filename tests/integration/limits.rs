@@ -1,6 +1,7 @@
 //! What an agent lets in, and how it says that there is no room.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -197,6 +198,32 @@ fn silent_connections_keep_out_neither_pings_nor_probes() {
     // The first ones have all rights, and as much time as they like.
     let first = silent.swap_remove(0).send_post(b"{}").reply();
     assert_eq!(first.status, 200);
+}
+
+/// Time is the subject: the client takes 150 kB in each of the agent's time limits, and less than the kernel sends at once.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_reads_steadily_and_slowly_gets_its_reply() {
+    const BYTES_A_SECOND: f64 = 75_000.0;
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_replies"),
+        &[("AGENTCORE_WRITE_TIMEOUT", "2s")],
+    );
+    let mut client = agent.connect().send_post(b"\"large\"");
+    let (status, headers) = client.head();
+    assert_eq!(status, 200);
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length: usize = length.expect("a length").1.parse().expect("a number");
+    let (began, mut taken) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(6) {
+        let due = (began.elapsed().as_secs_f64() * BYTES_A_SECOND) as usize;
+        client.take(due - taken);
+        taken = due;
+        assert!(agent.ping().busy, "given up after {taken} bytes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    client.take(length - taken);
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
 }
 
 #[cfg(target_os = "linux")]

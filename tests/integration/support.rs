@@ -681,6 +681,12 @@ impl Client {
         reply
     }
 
+    /// Reads so many bytes of a body.
+    pub(crate) fn take(&mut self, bytes: usize) {
+        let mut left = vec![0; bytes];
+        self.stream.read_exact(&mut left).expect("the bytes");
+    }
+
     /// Reads one chunk; an empty one is the end.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
         let mut size = String::new();

@@ -2,10 +2,13 @@
 
 mod init;
 
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
+use socket2::{Domain, Protocol, Socket, Type};
 
 pub(crate) use init::{init, is_pid_1};
 
@@ -53,4 +56,71 @@ pub(crate) fn file_limit() -> Option<usize> {
 pub(crate) fn give_up_on_silent_peers(listener: &tokio::net::TcpSocket, limit: Duration) {
     // The kernel's own rules notice after a quarter of an hour that a peer is gone.
     let _ = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(limit));
+}
+
+/// Ends `stream` when its peer acknowledges nothing for `limit`, or leaves that to the kernel's own rules.
+pub(crate) fn end_when_silent(stream: &tokio::net::TcpStream, limit: Option<Duration>) {
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit.unwrap_or_default()));
+}
+
+/// How many bytes the peer of `stream` has not acknowledged, sent or not; `None` if the kernel does not tell.
+///
+/// It is asked over netlink (`sock_diag(7)`): the options that tell it (`TCP_INFO`, `SIOCOUTQ`) nobody reads for safe code. A
+/// question takes some microseconds, and needs no rights. Some sandboxes know no such sockets.
+pub(crate) fn unacknowledged(stream: &tokio::net::TcpStream) -> Option<u32> {
+    const NETLINK: i32 = 16;
+    const SOCK_DIAG: i32 = 4;
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    /// Behind a header of 16 bytes and 52 that repeat the question: when it expires, what it has received, what it has not
+    /// got acknowledged.
+    const ANSWER: usize = 76;
+
+    let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
+    let kernel = Socket::new(
+        Domain::from(NETLINK),
+        Type::DGRAM.nonblocking(),
+        Some(Protocol::from(SOCK_DIAG)),
+    )
+    .ok()?;
+    kernel.send(&question).ok()?;
+    // The kernel answers before `send` returns.
+    let mut answer = [0; 256];
+    let length = (&kernel).read(&mut answer).ok()?;
+    let kind = u16::from_ne_bytes(answer[4..6].try_into().ok()?);
+    let number = answer.get(ANSWER..ANSWER + 4)?;
+    (kind == SOCK_DIAG_BY_FAMILY && length >= ANSWER + 4)
+        .then(|| number.try_into().map(u32::from_ne_bytes).ok())
+        .flatten()
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`, for one TCP connection.
+fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+    const LENGTH: u32 = 72;
+    const TCP: u8 = 6;
+    let address = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&ip.octets());
+            bytes
+        }
+        IpAddr::V6(ip) => ip.octets(),
+    };
+    let family: u8 = if local.is_ipv4() { 2 } else { 10 };
+    let mut bytes = Vec::with_capacity(LENGTH as usize);
+    bytes.extend(LENGTH.to_ne_bytes());
+    // `SOCK_DIAG_BY_FAMILY`, `NLM_F_REQUEST`; any number for the answer, from the kernel.
+    bytes.extend(20_u16.to_ne_bytes());
+    bytes.extend(1_u16.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([family, TCP, 0, 0]);
+    // In any state.
+    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(local.port().to_be_bytes());
+    bytes.extend(peer.port().to_be_bytes());
+    bytes.extend(address(local));
+    bytes.extend(address(peer));
+    // On any interface, whichever socket it is.
+    bytes.extend([0; 4]);
+    bytes.extend([0xff; 8]);
+    bytes
 }

@@ -24,6 +24,14 @@ pub(crate) fn file_limit() -> Option<usize> {
 /// Does nothing: the system's own time-outs apply.
 pub(crate) fn give_up_on_silent_peers(_: &tokio::net::TcpSocket, _: Duration) {}
 
+/// Nobody tells.
+pub(crate) fn unacknowledged(_: &tokio::net::TcpStream) -> Option<u32> {
+    None
+}
+
+/// Does nothing.
+pub(crate) fn end_when_silent(_: &tokio::net::TcpStream, _: Option<Duration>) {}
+
 /// Whether this process is PID 1.
 pub(crate) fn is_pid_1() -> bool {
     std::process::id() == 1

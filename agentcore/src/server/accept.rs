@@ -18,6 +18,7 @@ use super::front::Front;
 use super::link::{Admission, Link};
 use super::service;
 use super::socket::Socket;
+use super::write_timeout::Timed;
 use crate::boxed;
 use crate::config::Settings;
 use crate::events;
@@ -182,10 +183,11 @@ pub(super) fn serve(
 ) -> AbortHandle {
     // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
     let _ = stream.set_nodelay(true);
+    let stream = Timed::new(stream, front.settings.write_timeout);
     let socket = Socket::new(
         stream,
         front.connections.waiting(),
-        platform::reset_when_closed,
+        Timed::reset_when_closed,
     );
     let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
     let waiting = Arc::clone(link.end.waiting());

@@ -22,11 +22,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tracing::level_filters::LevelFilter;
 
 use super::connections::Waiting;
 use super::framing::{Framing, Verdict};
+use super::write_timeout::Timed;
 use crate::context::Activity;
 use crate::events;
 use crate::gather;
@@ -40,7 +40,7 @@ const MOST_AHEAD: usize = 16 * 1024;
 const AHEAD_AT_A_TIME: usize = 1024;
 
 /// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
-pub(super) struct Socket<T = TcpStream> {
+pub(super) struct Socket<T = Timed> {
     stream: T,
     end: Owned,
     framing: Framing,

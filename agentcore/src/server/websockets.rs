@@ -168,5 +168,5 @@ async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), 
     } else {
         [&parts.read_buf[..], &ahead].concat().into()
     };
-    Ok((stream.into_std()?, read))
+    Ok((stream.into_inner().into_std()?, read))
 }
