@@ -26,6 +26,9 @@ pub mod state {
 pub mod configuration {
     #![doc = include_str!("../docs/guide/configuration.md")]
 }
+pub mod limits {
+    #![doc = include_str!("../docs/guide/limits.md")]
+}
 pub mod testing {
     #![doc = include_str!("../docs/guide/testing.md")]
 }
@@ -34,4 +37,43 @@ pub mod from_python {
 }
 pub mod faq {
     #![doc = include_str!("../docs/guide/faq.md")]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// All sources below a folder, one behind the other.
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+
+    /// A bound that nothing holds is none.
+    #[test]
+    fn the_tests_that_hold_the_limits_exist() {
+        let mut text = String::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        sources(&root.join("src"), &mut text);
+        sources(&root.join("../tests/integration"), &mut text);
+        let page = include_str!("../docs/guide/limits.md");
+        let rows = page.lines().filter(|line| line.starts_with("| "));
+        let tests = rows
+            .filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next())
+            .flat_map(|cell| cell.split('`'))
+            .filter_map(|code| code.split_once("::"))
+            .filter(|(_, name)| !name.contains([':', ' ', '(']));
+        let mut count = 0;
+        for (module, name) in tests {
+            assert!(text.contains(&format!("fn {name}(")), "{module}::{name}");
+            count += 1;
+        }
+        assert!(count > 20, "this test no longer finds them");
+    }
 }

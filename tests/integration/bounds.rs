@@ -56,3 +56,38 @@ fn kept_results_take_the_memory_of_their_text() {
     assert_eq!(found.json()["status"], "completed");
     assert_eq!(found.json()["result"], json!(value));
 }
+
+#[test]
+fn a_body_of_too_many_values_is_refused_and_one_of_as_many_is_not() {
+    let agent = Agent::start(BINARY, &[("AGENTCORE_MAX_JSON_NODES", "25")]);
+    let echo = |values: usize| {
+        let list = vec![Value::Null; values];
+        agent.invoke(json!({ "action": "echo", "json": list }))
+    };
+    assert_eq!(echo(10).status, 200);
+    let refused = echo(30);
+    assert_eq!(
+        refused.parts(),
+        (
+            413,
+            json!({
+                "error": "Payload Too Large",
+                "details": "the JSON has more than 25 values and keys"
+            })
+        )
+    );
+    assert!(!agent.ping().busy);
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_refused_and_named() {
+    let agent = Agent::start(BINARY, &[]);
+    let ratio = |number: &str| agent.post(format!(r#"{{"action":"ratio","ratio":{number}}}"#));
+    assert_eq!(ratio("3.4e38").status, 200);
+    let refused = ratio("1e39");
+    assert_eq!(
+        (refused.status, &refused.json()["path"]),
+        (422, &json!("ratio"))
+    );
+    assert_eq!(ratio("1e999").status, 400);
+}
