@@ -103,7 +103,7 @@ async fn connection(agent: u8, client: u8, input: &[u8]) {
 /// Whether a reply that our service has made is one.
 fn check(reply: &Reply, is_head: bool, agent: u8, asked: &BTreeSet<u16>, unavailable: bool) {
     let known = match reply.status {
-        200 | 101 | 400 | 403 | 404 | 405 | 408 | 413 | 422 | 426 => true,
+        200 | 101 | 400 | 403 | 404 | 405 | 408 | 413 | 422 | 426 | 505 => true,
         503 => unavailable,
         _ => false,
     };

@@ -118,6 +118,16 @@ where
     let (_, reply) = post(echo::<T>(choice), body).await;
     let expected = as_text(body).map(serde_json::from_str::<T>);
     if let Some(Ok(expected)) = expected {
+        // serde rounds a number that does not fit into an f32 to an infinity, which is null in JSON; the agent refuses it.
+        if choice & 0b111 == 4 && reply.bytes().starts_with(br#"{"error""#) {
+            let (status, refusal) = refusal(choice, &reply);
+            let details = refusal["details"].as_str().expect("details");
+            assert_eq!(status, 422);
+            assert!(details.starts_with("number out of range"), "{details}");
+            let rounded = serde_json::to_value(&expected).expect("JSON");
+            assert!(rounded[1].is_null(), "{rounded}");
+            return;
+        }
         assert_eq!(reply.status(), 200);
         assert_eq!(reply.headers()["content-type"], "application/json");
         // What JSON has no number for is null.
