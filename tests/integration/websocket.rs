@@ -647,6 +647,19 @@ mod sending {
     }
 
     #[test]
+    fn json_of_too_many_values_is_a_mistake_and_no_end() {
+        let agent = agent(&[("AGENTCORE_MAX_JSON_NODES", "4")]);
+        let mut peer = Peer::open(&agent);
+        peer.text("json");
+        peer.text("[1,2,3]");
+        assert_eq!(peer.next_text(), "6");
+        peer.text("json");
+        peer.text("[1,2,3,4]");
+        assert_eq!(peer.next_text(), "\"the message is not the expected JSON\"");
+        peer.echoes("still well");
+    }
+
+    #[test]
     fn json_goes_both_ways_and_a_mistake_in_it_is_no_end() {
         let agent = agent(&[]);
         let mut peer = Peer::open(&agent);
