@@ -20,8 +20,11 @@ pub(crate) struct Instance {
     pub(crate) requests: Table<Arc<Scope>>,
     /// All there once the start hooks have run, until the server drops them at the end.
     pub(crate) states: States,
-    /// Cancelled when the server is told to stop.
+    /// Cancelled when the server is told to stop. Only tasks of the library's own wait for it: the front cancels it, and wakes
+    /// what waits.
     pub(crate) stopping: CancellationToken,
+    /// Cancelled behind that, but not by the front: the user's code waits for it.
+    pub(crate) stop_told: CancellationToken,
     /// How many values and keys a payload may decode to.
     pub(crate) max_json_nodes: usize,
     /// Where they are switched on.
@@ -39,6 +42,7 @@ impl Instance {
             requests: Table::new(),
             states: States::default(),
             stopping: CancellationToken::new(),
+            stop_told: CancellationToken::new(),
             max_json_nodes: usize::MAX,
             metrics: None,
             cut_off: AtomicBool::new(false),

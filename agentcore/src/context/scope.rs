@@ -216,7 +216,7 @@ impl Scope {
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        CancellationToken::new(self.flight().cancellation.token(&self.instance.stopping))
+        CancellationToken::new(self.flight().cancellation.token(&self.instance.stop_told))
     }
 
     /// One more hold, while there is any.

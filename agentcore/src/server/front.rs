@@ -393,7 +393,8 @@ impl Front {
         let name = requests.first().await;
         self.phase.advance(Phase::Draining);
         let instance = Arc::clone(&self.instance);
-        self.aside(move || instance.stopping.cancel());
+        instance.stopping.cancel();
+        self.aside(move || instance.stop_told.cancel());
         let (count, limit) = (
             self.instance.tracker.in_progress(),
             humantime::format_duration(grace),

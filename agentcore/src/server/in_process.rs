@@ -75,6 +75,7 @@ impl InProcess {
         let front = &self.link.front;
         front.phase.advance(Phase::Draining);
         front.instance.stopping.cancel();
+        front.instance.stop_told.cancel();
         let grace = front.settings.shutdown_grace;
         front.drain(grace, &mut None).await.cut_off.into_result()
     }
