@@ -13,7 +13,7 @@ mod sync {
     //! The model checker's side of `agentcore/src/sync.rs`.
 
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -81,6 +81,7 @@ mod sync {
     }
 
     impl Token {
+        #[expect(clippy::unused_self, reason = "it stands for a method")]
         pub(crate) fn child_token(&self) -> Self {
             Self::default()
         }

@@ -44,7 +44,6 @@ mod connection {
     //! A connection whose other side is a thread of the model.
 
     use std::collections::VecDeque;
-    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
 
     use loom::sync::Mutex;
@@ -287,11 +286,10 @@ mod connection {
                 wake(told);
                 match frame {
                     None => return,
-                    Some(Frame::Ping) => {}
                     Some(Frame::Message(message)) if self.receiving => {
                         self.inbox.push_back(message);
                     }
-                    Some(Frame::Message(_)) => {}
+                    Some(Frame::Ping | Frame::Message(_)) => {}
                     Some(Frame::Close) => return self.end(End::Theirs),
                 }
             }
@@ -321,6 +319,7 @@ mod connection {
             self.last_word = true;
         }
 
+        #[expect(clippy::unused_self, reason = "it stands for a method")]
         pub(super) fn tick(&mut self) {}
 
         pub(super) fn hang_up(&mut self) {
@@ -489,8 +488,8 @@ fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
         driver.finish(close::CloseFrame);
         let (_, end) = block_on(driver.drive());
         assert_eq!(end, End::Ours);
-        let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(peer.poll_take(&mut cx), Poll::Ready(()));
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(peer.poll_take(&cx), Poll::Ready(()));
     });
 }
 

@@ -17,7 +17,7 @@ const COPIED: usize = 16 * 1024;
 
 /// Buffers from this length on, in bytes, are freed on the workers, whatever they are made of. The release of 1 GB takes
 /// some 80 ms, in which no ping would be answered.
-const FREED_ON_WORKERS: usize = 1 << 20;
+pub(crate) const FREED_ON_WORKERS: usize = 1 << 20;
 
 /// Header values that most replies have.
 const COMMON: [HeaderValue; 4] = [

@@ -22,6 +22,7 @@ use crate::boxed;
 use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
+use crate::drops::DropOnWorkers;
 use crate::extract::Invocation;
 use crate::invoke::{Job, Made, ReplyTo, internal_error};
 use crate::response::Response;
@@ -134,6 +135,18 @@ impl<B: RequestBody> Future for Replying<B> {
         };
         let made = ready!(Pin::new(reply).poll(cx));
         Poll::Ready(this.pass_on(made))
+    }
+}
+
+impl<B> Drop for Replying<B> {
+    /// The client may leave in the middle of a large body, whose release takes milliseconds.
+    fn drop(&mut self) {
+        if let Stage::Reading { read, .. } = &mut self.stage {
+            let workers = &self.link.front.workers;
+            if let Some(unfinished) = read.take_unfinished() {
+                drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
+            }
+        }
     }
 }
 

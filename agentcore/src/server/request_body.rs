@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::link::Link;
 use super::socket::End;
+use crate::body::detach::FREED_ON_WORKERS;
 use crate::boxed;
 use crate::config::Settings;
 use crate::error::BoxError;
@@ -73,6 +74,14 @@ pub(super) struct Read<B> {
     pause: Duration,
     /// Until when the next piece is waited for. Made at the first wait: most bodies are there with their head.
     patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Read<B> {
+    /// What has been read of a body that is not going to be read whole, if its release takes long.
+    pub(super) fn take_unfinished(&mut self) -> Option<BytesMut> {
+        let is_large = self.rest.capacity() >= FREED_ON_WORKERS;
+        is_large.then(|| std::mem::take(&mut self.rest))
+    }
 }
 
 impl<B: RequestBody> Read<B> {
