@@ -63,7 +63,7 @@ impl Frames {
     fn detach(self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match self {
             Self::Foreign => detach::frame(frame),
-            Self::Encoded => frame.map_data(detach::memory),
+            Self::Encoded => detach::frame_of_memory(frame),
         }
     }
 }

@@ -33,30 +33,27 @@ thread_local! {
     static QUEUED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Queues the events of this thread from now on. They are lost if [`start`] has not been called.
+/// Queues the events of this thread from now on.
 pub(crate) fn queue_here() {
     QUEUED.set(true);
 }
 
-/// Starts the thread that emits what is queued, once for the process.
-///
-/// # Errors
-///
-/// The system refuses a thread.
-pub(crate) fn start() -> io::Result<()> {
+/// The queue. The first event starts its thread, which is memory that an idle agent does without; `None` if the system
+/// refuses a thread.
+fn queue() -> Option<&'static Queue> {
     if QUEUE.get().is_none() {
-        let queue = Queue::start()?;
+        let queue = Queue::start().ok()?;
         // Of two threads that are started at once, one ends with its queue.
         QUEUE.get_or_init(|| queue);
     }
-    Ok(())
+    QUEUE.get()
 }
 
 /// Runs `event`, which calls a macro of `tracing`, where it may block.
 pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     if !QUEUED.get() {
         event();
-    } else if let Some(queue) = QUEUE.get() {
+    } else if let Some(queue) = queue() {
         queue.push(Box::new(event));
     }
 }
@@ -162,7 +159,6 @@ mod tests {
 
     #[test]
     fn an_event_of_the_front_is_emitted_by_another_thread() {
-        start().unwrap();
         let (sender, ran) = channel();
         let front = thread::spawn(move || {
             queue_here();

@@ -212,7 +212,6 @@ impl Server {
         let no_thread = |error: std::io::Error| {
             Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error)
         };
-        events::start().map_err(no_thread)?;
         let (control, stop) = Control::new();
         let (sender, stopped) = oneshot::channel();
         let workers = Handle::current();

@@ -78,6 +78,14 @@ pub(super) fn frame(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
+/// One frame that is plain memory. Runs on a worker.
+pub(super) fn frame_of_memory(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.data_ref() {
+        Some(data) if data.len() >= FREED_ON_WORKERS => frame.map_data(memory),
+        _ => frame,
+    }
+}
+
 /// The values of headers. Names need nothing: `http` always copies them. Runs on a worker.
 pub(crate) fn headers(headers: &mut HeaderMap) {
     for value in headers.values_mut() {

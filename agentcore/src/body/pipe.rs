@@ -13,14 +13,15 @@
 //!
 //! There is one writer and one reader, each in one task at a time. Everything that they share is behind one lock.
 //!
-//! - `frames`, then `small`, then the piece that the writer holds are the reply in order. While the writer copies a piece it
-//!   has taken `small` out, so the reader finds only `frames`.
+//! - `frames`, then `small`, then the piece that the writer holds are the reply in order. While the writer makes room for a
+//!   piece it has taken `small` out, so the reader finds only `frames`.
 //! - A side that finds nothing to do leaves its waker under the lock under which it looked. The other side takes that waker
 //!   under the lock under which it changes what was looked at. So no wake-up is lost.
 //! - A reader that rests has a timer, which wakes it. So a piece need not. A full pipe and the end do, because the writer
 //!   would wait for the reader, or the client for the writer.
-//! - The lock is held for moves of a few words. Copying, allocating, waking and dropping take place outside of it. The writer
-//!   runs at a lower priority, and may be preempted while it holds the lock that the front waits for.
+//! - The lock is held for moves of a few words, or for a copy of a small piece into room that is there. Larger copies,
+//!   allocating, waking and dropping take place outside of it. The writer runs at a lower priority, and may be preempted while
+//!   it holds the lock that the front waits for.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -35,7 +36,7 @@ use crate::sync::Mutex;
 use crate::timer::Timer;
 
 /// What a producer may be ahead of its reader, in bytes, before it has to wait. One more piece fits always.
-pub(crate) const AHEAD: usize = 16 * 1024;
+pub(crate) const AHEAD: usize = 32 * 1024;
 
 /// What it may be ahead in frames.
 pub(crate) const FRAMES: usize = 8;
@@ -44,7 +45,7 @@ pub(crate) const FRAMES: usize = 8;
 pub(crate) const SMALL: usize = 1024;
 
 /// The most that is copied together, in bytes.
-pub(crate) const CHUNK: usize = 2 * 1024;
+pub(crate) const CHUNK: usize = 4 * 1024;
 
 /// What the first copy of small pieces reserves, in bytes.
 const FIRST: usize = 256;
@@ -111,6 +112,14 @@ enum End {
 impl State {
     fn is_full(&self) -> bool {
         self.bytes >= AHEAD || self.frames.len() >= FRAMES
+    }
+
+    /// How much can be copied behind the small pieces without an allocation.
+    fn room(&self) -> usize {
+        self.small
+            .capacity()
+            .min(CHUNK)
+            .saturating_sub(self.small.len())
     }
 
     /// Whether a writer that has waited goes on: in steps, since each is a change of threads.
@@ -201,6 +210,14 @@ impl Writer {
         state.pieces += 1;
         let is_small = length.is_some_and(|length| length <= SMALL);
         let nothing_waits = state.frames.is_empty() && state.small.is_empty();
+        if let Some(data) = frame.data_ref().filter(|_| is_small && !nothing_waits) {
+            if state.room() >= data.len() {
+                state.small.extend_from_slice(data);
+                let reader = state.waiting_reader();
+                drop(state);
+                return Poll::Ready(Ok(Offered::Taken(reader)));
+            }
+        }
         let offered = if nothing_waits || (!is_small && state.small.is_empty()) {
             state.frames.push_back(frame);
             Offered::Taken(state.waiting_reader())
@@ -216,7 +233,8 @@ impl Writer {
         let (before, behind) = match frame.data_ref() {
             Some(data) if data.len() <= SMALL => {
                 let full = if small.len() + data.len() > CHUNK {
-                    std::mem::take(&mut small)
+                    // Pieces come fast: growing from nothing again would copy them several times.
+                    std::mem::replace(&mut small, Vec::with_capacity(CHUNK))
                 } else {
                     Vec::new()
                 };
@@ -237,8 +255,12 @@ impl Writer {
             return Err(Left);
         }
         state.small = small;
-        state.frames.extend(before);
-        state.frames.extend(behind);
+        if let Some(before) = before {
+            state.frames.push_back(before);
+        }
+        if let Some(behind) = behind {
+            state.frames.push_back(behind);
+        }
         Ok(state.waiting_reader())
     }
 

@@ -97,7 +97,8 @@ async fn flood(writer: &Writer, reader: &mut Reader) {
 /// What lies in the pipe is bounded, and so is what its reader gets at once.
 #[tokio::test]
 async fn pieces_lie_together_up_to_a_chunk_and_no_more_than_the_bound() {
-    const PIECE: usize = 100;
+    // Fewer pieces than a task may send before it yields.
+    const PIECE: usize = SMALL / 2;
     let (writer, mut reader) = pipe();
     let mut sent = 0;
     while poll(writer.send(frame(PIECE))).await.is_ready() {
