@@ -44,13 +44,13 @@ enum Repr {
     Foreign(Foreign),
 }
 
-/// A body to be polled on the workers, and whose memory its frames are.
+/// A body to be polled on the workers, and the owner of its frames' memory.
 struct Foreign {
     body: UnsyncBoxBody<Bytes, BoxError>,
     frames: Frames,
 }
 
-/// Whose memory the frames of a body are.
+/// The owner of the memory of a body's frames.
 #[derive(Clone, Copy)]
 enum Frames {
     /// The user's: their drop is the user's code.

@@ -132,6 +132,8 @@ impl Config {
         /// the limit, at the default some 2 kB a second. Of what the kernel still holds when the last byte has been written, up
         /// to some megabytes, the kernel keeps the time (`TCP_USER_TIMEOUT`), and is stricter.
         ///
+        /// A socket's client has the kernel's stricter time alone.
+        ///
         /// Linux only; elsewhere the system's own, much longer, times hold.
         write_timeout: Duration,
         /// How long work may go on after the signal to stop. Shutdown hooks, and then the drops of states, have what is

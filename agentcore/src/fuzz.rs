@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Speaks WebSocket on `io`, of which `ahead` was read with the handshake. The handle is the session's whole life.
-    pub async fn open_session<T>(&self, io: T, ahead: Bytes) -> Result<JoinHandle<()>, Response>
+    pub async fn open_session<T>(&self, io: T, ahead: Bytes) -> Result<JoinHandle<()>, StatusCode>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -27,6 +27,9 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// How many bytes of text all kept results have together.
 const MOST_BYTES: usize = 16 << 20;
 
+/// How many bytes of an error's text are kept.
+const LONGEST_ERROR: usize = 64 << 10;
+
 /// How a task is doing, or how it ended.
 ///
 /// In JSON: `{"status":"running"}`, `{"status":"completed","result":..}`, `{"status":"failed","error":".."}`,
@@ -191,6 +194,19 @@ plain_results!(
     f64
 );
 
+/// An error's text, cut where it would push out other results.
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST_ERROR {
+        let whole = text.len();
+        let end = (0..=LONGEST_ERROR)
+            .rev()
+            .find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
+        text += &format!(" [cut: {} of {whole} bytes]", text.len());
+    }
+    text
+}
+
 /// The end of a task, as it is kept.
 #[derive(Debug)]
 pub(super) enum End {
@@ -209,7 +225,7 @@ impl End {
             // Serialising, and dropping the value behind it, runs the user's code, which may panic.
             Ok(value) => match panics::guard(|| value.into_json()) {
                 Ok(Ok(text)) => Self::Completed(text.into()),
-                Ok(Err(NotKept::Failed(error))) => Self::Failed(error.into()),
+                Ok(Err(NotKept::Failed(error))) => Self::Failed(shortened(error).into()),
                 Ok(Err(NotKept::TooLong)) => return None,
                 Err(panic) => {
                     panic.log("serialising a task's result");
@@ -223,6 +239,7 @@ impl End {
         Some(end)
     }
 
+    /// What it takes of the room for all results.
     fn bytes(&self) -> usize {
         match self {
             Self::Completed(text) | Self::Failed(text) => text.len(),
@@ -352,6 +369,19 @@ mod tests {
         keep(&results, 3, "x".repeat(MOST_BYTES + 1));
         assert_eq!(results.find(id(3)), TaskStatus::Unknown);
         assert_ne!(results.find(id(2)), TaskStatus::Unknown);
+    }
+
+    #[test]
+    fn a_huge_error_is_cut_and_pushes_nothing_out() {
+        let results = Results::default();
+        keep(&results, 1, "kept");
+        let error: Result<u8, String> = Err("é".repeat(MOST_BYTES));
+        results.keep(id(2), Ok(error));
+        assert_eq!(results.find(id(1)), TaskStatus::Completed("kept".into()));
+        let TaskStatus::Failed(text) = results.find(id(2)) else {
+            panic!("an error");
+        };
+        assert!(text.len() < LONGEST_ERROR + 100 && text.contains("[cut: "));
     }
 
     #[test]

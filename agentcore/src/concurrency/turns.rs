@@ -5,7 +5,7 @@
 //! A session is in the map exactly while one of its invocations has the turn, or has been sent it. Its queue holds a sender
 //! for each invocation that waits, the first of which gets the turn next. The map and the queues change under one lock.
 //!
-//! - The turn is passed on outside the lock, by the one who has it. Meanwhile the session stays in the map, so no other
+//! - The turn is passed on outside the lock, by the invocation that has it. Meanwhile the session stays in the map, so no other
 //!   invocation can overtake.
 //! - An invocation that leaves closes its receiver first, and looks into it then. Either the turn is there, and is passed on,
 //!   or it can never come, and the sender's holder sees that and asks the next. So no turn is lost.

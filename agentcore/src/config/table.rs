@@ -249,7 +249,7 @@ pub(super) static WRITE_TIMEOUT: Setting<Duration> = Setting {
     takes: TIME,
     allowed: more_than_nothing,
     default: seconds(60),
-    meaning: "for a client to take nothing of its reply; one that takes anything stays; then it counts as gone (Linux)",
+    meaning: "for a client to take nothing of its reply before it counts as gone; one that takes anything stays (Linux)",
 };
 
 pub(super) static SHUTDOWN_GRACE: Setting<Duration> = Setting {

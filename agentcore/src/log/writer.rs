@@ -42,8 +42,8 @@ thread_local! {
 
 /// Room in bytes, taken and given back.
 ///
-/// Taking is one atomic operation. The lock is for those who wait for room and for the writer that makes it: the front takes
-/// no lock that a thread of lower priority can hold.
+/// Taking is one atomic operation. Threads that wait for room use the lock, and so does the writer that makes room. The front
+/// never waits, so it takes no lock that a thread of lower priority can hold.
 struct Room {
     left: AtomicUsize,
     most: usize,

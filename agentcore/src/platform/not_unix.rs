@@ -3,21 +3,23 @@
 use std::io;
 
 use tokio::net::TcpSocket;
+use tokio::signal::windows::{CtrlC, ctrl_c};
 
 /// Ctrl-C, which is all that can be told from a kill.
 #[derive(Debug)]
-pub(crate) struct Signals;
+pub(crate) struct Signals(CtrlC);
 
 impl Signals {
+    /// Listens from now on, also while nothing waits for [`next`](Self::next).
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self)
+        ctrl_c().map(Self)
     }
 
     /// Waits for the next signal, and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
-            Err(_) => std::future::pending().await,
+        match self.0.recv().await {
+            Some(()) => "Ctrl-C",
+            None => std::future::pending().await,
         }
     }
 }

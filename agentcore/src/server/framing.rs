@@ -20,6 +20,9 @@ use memchr::memchr;
 
 use crate::response::Response;
 
+/// The room, in bytes, that is kept for the next line whose pieces come one by one.
+const KEPT_LINE: usize = 4 * 1024;
+
 /// The longest line that is followed. hyper refuses longer ones before they end.
 const LONGEST_LINE: usize = 128 * 1024;
 
@@ -187,8 +190,11 @@ impl Framing {
             let mut whole = std::mem::take(&mut self.line);
             // What it changes in here, hyper does not see: it has the beginning already.
             self.read_line(&mut whole);
-            whole.clear();
-            self.line = whole;
+            // The connection may live for long behind one long line.
+            if whole.capacity() <= KEPT_LINE && self.line.is_empty() {
+                whole.clear();
+                self.line = whole;
+            }
         }
         rest
     }

@@ -70,11 +70,12 @@ impl InProcess {
         headers: http::HeaderMap,
         io: T,
         ahead: bytes::Bytes,
-    ) -> Result<JoinHandle<()>, crate::response::Response>
+    ) -> Result<JoinHandle<()>, http::StatusCode>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let session = super::websockets::open(&self.link.front, headers).await?;
+        let session = super::websockets::open(&self.link.front, headers).await;
+        let session = session.map_err(|refused| refused.parts.status)?;
         let scope = Arc::clone(session.scope());
         Ok(tokio::spawn(crate::context::within(
             scope,

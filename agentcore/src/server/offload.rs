@@ -13,6 +13,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::boxed;
 use crate::events;
 use crate::panics;
 use crate::platform;
@@ -51,7 +52,10 @@ pub(super) fn offload(
         });
     if let Err(error) = started {
         events::emit(move || tracing::error!("cannot start a thread: {error}"));
-        workers.spawn_blocking(start);
+        // In two steps: `spawn_blocking` locks the pool of the workers, and panics where it has no thread either.
+        boxed::spawn_on(workers, async move {
+            tokio::task::spawn_blocking(start);
+        });
         // If that does not run it either, it is never dropped: not on this thread.
         let _kept = ManuallyDrop::new(slot);
     }

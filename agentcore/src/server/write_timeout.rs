@@ -115,7 +115,10 @@ impl<T: Peer> Timed<T> {
             let now = Instant::now();
             let unacknowledged = self.stream.unacknowledged();
             if unacknowledged.is_none() {
-                // The system's own time holds.
+                // The system's own time holds, and has to be put back if an earlier look has lifted it.
+                if std::mem::take(&mut self.is_lifted) {
+                    self.stream.end_when_silent(Some(self.limit));
+                }
             } else if blocked.unacknowledged != unacknowledged {
                 blocked.unacknowledged = unacknowledged;
                 blocked.progress = now;
@@ -289,6 +292,20 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let flushed = Pin::new(&mut stream).poll_flush(&mut context);
         assert!(flushed.is_ready());
+        assert_eq!(stream.stream.limit.get(), Some(LIMIT));
+    }
+
+    /// The process may run out of descriptors, which a look needs.
+    #[tokio::test(start_paused = true)]
+    async fn the_systems_time_is_put_back_when_a_look_fails() {
+        let mut stream = blocked(Some(1000));
+        assert!(write(&mut stream).is_pending());
+        tokio::time::advance(LIMIT / 2).await;
+        assert!(write(&mut stream).is_pending());
+        assert_eq!(stream.stream.limit.get(), None);
+        stream.stream.unacknowledged.set(None);
+        tokio::time::advance(LIMIT / 2).await;
+        assert!(write(&mut stream).is_pending());
         assert_eq!(stream.stream.limit.get(), Some(LIMIT));
     }
 
