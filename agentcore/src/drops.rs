@@ -5,6 +5,7 @@
 //! the blocking pool of the workers, and the work that it belongs to is in progress until then.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::boxed;
 use crate::context::{self, Scope};
 use crate::panics;
+use crate::sync::Mutex;
 
 /// A value whose drop runs on the blocking pool of a runtime. See the [module](self).
 pub(crate) struct DropOnWorkers<T: Send + 'static> {
@@ -62,11 +64,29 @@ impl<T: Send + 'static> Drop for DropOnWorkers<T> {
         };
         let (what, scope) = (self.what, self.scope.take());
         let drop = move || context::below(scope.as_ref(), || panics::drop_caught(value, what));
+        // What a runtime refuses, it drops on this thread. So the value stays here until it is taken there.
+        let place = Arc::new(Mutex::new(Some(drop)));
+        let take = {
+            let place = Arc::clone(&place);
+            move || {
+                let drop = place.lock().take();
+                drop.into_iter().for_each(|drop| drop());
+            }
+        };
         // In two steps: `spawn_blocking` locks the blocking pool and panics where no thread can be started. Both are a
         // worker's business.
-        boxed::spawn_on(&self.workers, async move {
-            tokio::task::spawn_blocking(drop);
+        let dropping = take.clone();
+        let task = boxed::spawn_on(&self.workers, async move {
+            tokio::task::spawn_blocking(dropping);
         });
+        if task.is_finished() && place.lock().is_some() {
+            // The runtime has ended.
+            let helper = std::thread::Builder::new().name("agentcore-helper".to_owned());
+            if helper.spawn(take).is_err() {
+                // No thread may drop it.
+                let _kept = ManuallyDrop::new(place);
+            }
+        }
     }
 }
 
@@ -102,6 +122,20 @@ mod tests {
             .unwrap();
         let (sender, dropped) = mpsc::channel();
         let value = runtime.block_on(async { DropOnWorkers::new(TellsThread(sender), "a value") });
+        drop(value);
+        let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_ne!(dropping, thread::current().id());
+    }
+
+    #[test]
+    fn a_value_is_dropped_elsewhere_even_when_the_runtime_has_ended() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let (sender, dropped) = mpsc::channel();
+        let value = runtime.block_on(async { DropOnWorkers::new(TellsThread(sender), "a value") });
+        drop(runtime);
         drop(value);
         let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_ne!(dropping, thread::current().id());

@@ -63,6 +63,19 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     all_dropped_elsewhere(&stderr, &HELD);
 }
 
+/// A start hook has begun a task, and another one still runs.
+#[test]
+fn work_that_the_start_has_begun_is_named_when_a_stop_cuts_it_off() {
+    let grace = ("AGENTCORE_SHUTDOWN_GRACE", "100ms");
+    let (mut child, lines) = spawn(BINARY, &[("START", "works"), grace]);
+    let line = lines.recv().expect("a line");
+    assert!(line.contains("the start waits"), "{line}");
+    signal(&child, "TERM");
+    let (status, stderr) = wait(&mut child, &lines);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cut off: task `warm_up`"), "{stderr}");
+}
+
 #[test]
 fn a_drop_that_fits_into_the_grace_is_waited_for_and_pings_are_answered_meanwhile() {
     let agent = Agent::start(BINARY, &[("MADE_DROP_SECONDS", "2")]);

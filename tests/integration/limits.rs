@@ -226,6 +226,23 @@ fn a_client_that_reads_steadily_and_slowly_gets_its_reply() {
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }
 
+/// The only connection with all rights leaves. Others come again and again, and one of them has its place.
+#[test]
+fn a_crowd_that_comes_again_keeps_nobody_out_of_a_free_place() {
+    let agent = agent(&[("AGENTCORE_MAX_CONNECTIONS", "1")]);
+    let first = agent
+        .connect()
+        .send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut crowd = vec![agent.connect()];
+    drop(first);
+    wait_until(DEADLINE, "an invocation is let in", || {
+        let reply = agent.connect().send_post(b"{}").reply();
+        crowd.push(agent.connect());
+        crowd.remove(0);
+        reply.status == 200
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_agent_without_descriptors_accepts_again_when_there_are_some() {

@@ -53,15 +53,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Accepts for ever.
 pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
-    let open = Arc::new(AtomicUsize::new(0));
+    let full = Arc::new(AtomicUsize::new(0));
     let budget = Budget::of(&front.settings);
     budget.warn_of(front.settings.max_connections);
     let mut crowd = Bounded::new(budget.crowded);
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
-            let place = Place::take(&open, &front.instance);
-            let is_crowded = place.number > budget.clients;
+            // Those beyond the greatest number are not counted: however often they come again, a place that is free is free.
+            let is_crowded = full.load(Ordering::Relaxed) >= budget.clients;
+            let place = Place::take((!is_crowded).then_some(&full), &front.instance);
             let admission = if is_crowded {
                 Admission::Crowded
             } else {
@@ -220,27 +221,31 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 /// One open connection in the count of them.
 pub(super) struct Place {
-    open: Arc<AtomicUsize>,
-    number: usize,
+    /// The count of connections with all rights, if this is one.
+    full: Option<Arc<AtomicUsize>>,
     instance: Arc<Instance>,
 }
 
 impl Place {
-    fn take(open: &Arc<AtomicUsize>, instance: &Arc<Instance>) -> Self {
+    fn take(full: Option<&Arc<AtomicUsize>>, instance: &Arc<Instance>) -> Self {
         if let Some(metrics) = &instance.metrics {
             metrics.connections.begin();
         }
         Self {
             instance: Arc::clone(instance),
-            number: open.fetch_add(1, Ordering::Relaxed) + 1,
-            open: Arc::clone(open),
+            full: full.map(|full| {
+                full.fetch_add(1, Ordering::Relaxed);
+                Arc::clone(full)
+            }),
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(full) = &self.full {
+            full.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(metrics) = &self.instance.metrics {
             metrics.connections.end();
         }

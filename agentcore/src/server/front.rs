@@ -382,7 +382,9 @@ impl Front {
             },
             name = requests.first() => {
                 events::emit(move || tracing::info!("{name} during the start: stopping"));
-                return Ended::early(Ok(()), grace);
+                let mut ended = Ended::early(Ok(()), grace);
+                self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
+                return ended;
             }
         }
         self.begin_serving();
@@ -419,6 +421,23 @@ impl Front {
             cut_off,
             is_abandoned: false,
         }
+    }
+
+    /// Lets tasks finish that start hooks have begun, or names them.
+    async fn finish_work_of_the_start(
+        &self,
+        grace: Duration,
+        requests: &mut StopRequests<'_>,
+        cut_off: &mut CutOff,
+    ) {
+        tokio::select! {
+            () = self.instance.tracker.idle() => {}
+            () = sleep_until(Instant::now() + grace) => {}
+            name = next_signal(&mut requests.signals) => {
+                said_again(name);
+            }
+        }
+        self.cut_off(.., cut_off).await;
     }
 
     /// Drops the states, and meanwhile lets replies leave. Pings are answered until both are done. What is left then are

@@ -106,6 +106,8 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
         headers: std::mem::take(&mut head.headers),
         permit,
     };
+    // hyper's own: the way to the connection, which is for no layer.
+    head.extensions.clear();
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&link.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
@@ -119,6 +121,7 @@ impl<B: RequestBody> Future for Replying<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.link.front.instance.is_cut_off() {
+            this.release_unfinished();
             this.stage = Stage::Over;
             // No advice to come again: how far it came, nobody knows.
             let response = Response::error("Cut off by the shutdown").with_status(503);
@@ -139,8 +142,15 @@ impl<B: RequestBody> Future for Replying<B> {
 }
 
 impl<B> Drop for Replying<B> {
-    /// The client may leave in the middle of a large body, whose release takes milliseconds.
     fn drop(&mut self) {
+        self.release_unfinished();
+    }
+}
+
+impl<B> Replying<B> {
+    /// Releases what has been read of a body that will not be whole. For a large one that takes milliseconds, so the workers
+    /// do it.
+    fn release_unfinished(&mut self) {
         if let Stage::Reading { read, .. } = &mut self.stage {
             let workers = &self.link.front.workers;
             if let Some(unfinished) = read.take_unfinished() {
@@ -153,6 +163,9 @@ impl<B> Drop for Replying<B> {
 impl<B: RequestBody> Replying<B> {
     /// Gives the workers what has been read; or says why that cannot be.
     fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
+        if read.is_err() {
+            self.release_unfinished();
+        }
         let Stage::Reading { activity, head, .. } = std::mem::replace(&mut self.stage, Stage::Over)
         else {
             return None;

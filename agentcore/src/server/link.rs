@@ -36,7 +36,11 @@ pub(crate) struct Link {
     /// That have been made so far.
     requests: AtomicU64,
     /// Among the open connections, as long as anything is left of this one; none in a test.
-    _place: Option<Place>,
+    #[cfg_attr(
+        not(feature = "ws"),
+        expect(dead_code, reason = "it counts until its drop")
+    )]
+    place: Option<Arc<Place>>,
 }
 
 impl Link {
@@ -50,9 +54,15 @@ impl Link {
             end: socket.end(),
             verdict: socket.verdict(),
             admission,
-            _place: place,
+            place: place.map(Arc::new),
             ..Self::without_socket(front)
         }
+    }
+
+    /// The connection's place among the open ones, which may outlive the server.
+    #[cfg(feature = "ws")]
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
     }
 
     /// For requests that come as values.
@@ -63,7 +73,7 @@ impl Link {
             admission: Admission::Full,
             verdict: Verdict::default(),
             requests: AtomicU64::new(0),
-            _place: None,
+            place: None,
         }
     }
 

@@ -146,7 +146,7 @@ impl Front {
     }
 
     /// Names everything that is in progress and `began` then, and ends it as far as possible.
-    async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
+    pub(super) async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
         let tracker = &self.instance.tracker;
         if tracker.in_progress() == 0 {
             return;

@@ -149,12 +149,15 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     };
     let scope = Arc::clone(session.scope());
     let workers = link.front.workers.clone();
+    // Of the server, only this: a farewell may take longer than the server lives.
+    let place = link.place();
+    drop(link);
     boxed::spawn_within(&workers, scope, async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => session.run(stream, ahead).await,
             Err(error) => tracing::error!("cannot serve a websocket: {error}"),
         }
-        drop(link);
+        drop(place);
     });
 }
 

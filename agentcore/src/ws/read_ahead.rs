@@ -22,7 +22,8 @@ struct Total {
 }
 
 impl ReadAhead {
-    /// At most `per_socket` bytes for one socket, and `total` for all of them.
+    /// At most `per_socket` bytes for one socket, and `total` for all of them. Each has a sixteenth of its own bound all the
+    /// same.
     pub(crate) fn new(per_socket: usize, total: usize) -> Self {
         Self {
             per_socket,
@@ -65,12 +66,14 @@ impl Share {
     pub(super) fn reserve(&mut self) -> usize {
         let wanted = self.bounds.per_socket.saturating_sub(self.used);
         let total = &self.bounds.total;
+        // A little beyond the total, so that sockets which use it up cannot keep all others from their pings.
+        let least = (self.bounds.per_socket / 16).saturating_sub(self.used);
         let mut got = 0;
         // A count, and nothing that another thread would read because of it.
         let _ = total
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                got = wanted.min(total.most.saturating_sub(used));
+                got = wanted.min(total.most.saturating_sub(used).max(least));
                 Some(used + got)
             });
         self.used += got;

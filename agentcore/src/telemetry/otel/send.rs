@@ -24,6 +24,7 @@ use super::tls;
 use crate::config::Environment;
 use crate::error::{BoxError, with_causes};
 use crate::platform;
+use crate::sync::Mutex;
 
 /// The standard's own default.
 const TIMEOUT: Duration = Duration::from_secs(10);
