@@ -23,9 +23,6 @@ use crate::response::Response;
 /// What a client's `content-length` may make the server reserve before it has sent anything of it.
 const RESERVE_AT_MOST: usize = 1 << 20;
 
-/// How many times as much as has come may be reserved for the rest of an announced body.
-const GROWTH: usize = 8;
-
 /// What is read of a body at a time, in bytes. A fast client would keep the front from its pings for milliseconds.
 const AT_A_TIME: usize = 256 * 1024;
 
@@ -119,11 +116,11 @@ impl<B: RequestBody> Read<B> {
             self.rest
                 .extend_from_slice(&std::mem::take(&mut self.first));
         }
-        // The announced length is believed as far as what has come bears it out. Growing by doubling would take twice what a
-        // large body needs.
+        // Behind the first megabyte the announced length is reserved at once. Each growth in steps would copy what has come,
+        // here on the front: 80 MB are 50 ms without a ping. Memory that nothing is written to is not occupied.
         if self.rest.len() + piece.len() > self.rest.capacity() {
-            let left = self.announced.saturating_sub(self.rest.len());
-            self.rest.reserve(left.min(GROWTH * self.rest.len()));
+            self.rest
+                .reserve(self.announced.saturating_sub(self.rest.len()));
         }
         self.rest.extend_from_slice(&piece);
         true
