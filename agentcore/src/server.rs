@@ -37,6 +37,7 @@ mod service;
 mod shutdown;
 mod socket;
 mod stalls;
+mod turn;
 mod wake;
 #[cfg(feature = "ws")]
 mod websockets;

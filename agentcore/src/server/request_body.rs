@@ -23,9 +23,6 @@ use crate::response::Response;
 /// What a client's `content-length` may make the server reserve before it has sent anything of it.
 const RESERVE_AT_MOST: usize = 1 << 20;
 
-/// What is read of a body at a time, in bytes. A fast client would keep the front from its pings for milliseconds.
-const AT_A_TIME: usize = 256 * 1024;
-
 /// What a body has to bring on the long run, in bytes a second. Whoever sends less has nothing to say, only to hold.
 const LOWEST_RATE: u32 = 1024;
 
@@ -67,8 +64,6 @@ pub(super) struct Read<B> {
     /// Most bodies arrive in one piece, and stay in the buffer that they arrived in.
     first: Bytes,
     rest: BytesMut,
-    /// Read since the front was last left to others.
-    at_once: usize,
     /// Read since the patience was last reckoned.
     unreckoned: usize,
     pause: Duration,
@@ -93,7 +88,6 @@ impl<B: RequestBody> Read<B> {
             limit: settings.max_body_bytes,
             first: Bytes::new(),
             rest: BytesMut::new(),
-            at_once: 0,
             unreckoned: 0,
             pause: settings.body_timeout,
             patience: None,
@@ -105,7 +99,6 @@ impl<B: RequestBody> Read<B> {
         if self.first.len() + self.rest.len() + piece.len() > self.limit {
             return false;
         }
-        self.at_once += piece.len();
         self.unreckoned += piece.len();
         if self.first.is_empty() && self.rest.is_empty() {
             self.first = piece;
@@ -136,7 +129,6 @@ impl<B: RequestBody> Read<B> {
 
     /// Waits for the next piece; ready when that has taken too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.at_once = 0;
         // Every byte has bought some time, and none more than a pause.
         let bought = Duration::from_secs(self.unreckoned as u64) / LOWEST_RATE;
         self.unreckoned = 0;
@@ -185,11 +177,6 @@ impl<B: RequestBody> Future for Read<B> {
             };
             if !this.keep(piece) {
                 return too_large(&mut this.body, true);
-            }
-            if this.at_once >= AT_A_TIME {
-                this.at_once = 0;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
             }
         }
     }

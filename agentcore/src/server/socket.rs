@@ -26,6 +26,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::connections::Waiting;
 use super::framing::{Framing, Verdict};
+use super::turn;
 use super::write_timeout::Timed;
 use crate::context::Activity;
 use crate::events;
@@ -46,6 +47,7 @@ pub(super) struct Socket<T = Timed> {
     framing: Framing,
     /// Came where the end was looked for: the beginning of the next request.
     ahead: Vec<u8>,
+    share: turn::Share,
     /// Has the stream reset when it is closed.
     reset: fn(&T),
 }
@@ -336,6 +338,7 @@ impl<T> Socket<T> {
             end: Owned(Arc::new(End::new(waiting))),
             framing: Framing::default(),
             ahead: Vec::new(),
+            share: turn::Share::default(),
             reset,
         }
     }
@@ -406,6 +409,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
             return Poll::Ready(Ok(()));
         }
         if !self.end.0.has_come() {
+            ready!(self.share.poll_allowed(cx));
             let before = buffer.filled().len();
             match Pin::new(&mut self.stream).poll_read(cx, buffer) {
                 Poll::Ready(Ok(()))
@@ -414,6 +418,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
                     self.end.0.come();
                 }
                 other => {
+                    turn::spend(buffer.filled().len() - before);
                     self.framing.follow(&mut buffer.filled_mut()[before..]);
                     return other;
                 }
@@ -430,7 +435,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.look_for_end(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let allowed = ready!(self.share.poll_allowed(cx)).min(bytes.len());
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]))?;
+        turn::spend(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -439,7 +447,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.look_for_end(cx)?;
-        gather::poll_write(Pin::new(&mut self.stream), cx, slices, usize::MAX)
+        let allowed = ready!(self.share.poll_allowed(cx));
+        let stream = Pin::new(&mut self.stream);
+        let written = ready!(gather::poll_write(stream, cx, slices, allowed))?;
+        turn::spend(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -490,6 +502,77 @@ mod tests {
         let arrival = Arrival::uncounted(Kind::Invocation, "handler", HeaderMap::new());
         let activity = Activity::begin(Arc::clone(&instance), arrival);
         (activity, instance)
+    }
+
+    /// A client that sends and takes as much as is asked for.
+    struct Fast;
+
+    impl AsyncRead for Fast {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let length = buffer.initialize_unfilled().len();
+            buffer.advance(length);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Fast {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fast_client_gets_no_more_than_a_turn_before_others_are_looked_at() {
+        let waiting = Connections::new(PATIENCE).waiting();
+        let mut socket = Socket::new(Fast, waiting, |_| ());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut buffer = vec![0; 64 * 1024];
+        let mut bytes = 0;
+        loop {
+            let mut piece = ReadBuf::new(&mut buffer);
+            let Poll::Ready(read) = Pin::new(&mut socket).poll_read(&mut cx, &mut piece) else {
+                break;
+            };
+            read.unwrap();
+            bytes += piece.filled().len();
+        }
+        assert!(bytes <= 1 << 20, "read {bytes} bytes in one turn");
+
+        let large = vec![0; 50 << 20];
+        let slices = [io::IoSlice::new(b"head"), io::IoSlice::new(&large)];
+        let mut socket = Pin::new(&mut socket);
+        let mut bytes = 0;
+        loop {
+            let written = match socket.as_mut().poll_write(&mut cx, &large) {
+                Poll::Ready(written) => written.unwrap(),
+                Poll::Pending => break,
+            };
+            bytes += written;
+        }
+        loop {
+            let written = match socket.as_mut().poll_write_vectored(&mut cx, &slices) {
+                Poll::Ready(written) => written.unwrap(),
+                Poll::Pending => break,
+            };
+            bytes += written;
+        }
+        assert!(bytes <= 2 << 20, "wrote {bytes} bytes in two turns");
     }
 
     #[test]
