@@ -67,6 +67,10 @@ fn files(top: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 fn made() -> BTreeMap<PathBuf, String> {
+    made_with(&agentcore())
+}
+
+fn made_with(agentcore: &str) -> BTreeMap<PathBuf, String> {
     let mut files = files(&template());
     files
         .remove(Path::new("cargo-generate.toml"))
@@ -76,7 +80,7 @@ fn made() -> BTreeMap<PathBuf, String> {
         .map(|(path, text)| {
             let text = text
                 .replace("{{project-name}}", NAME)
-                .replace("{{agentcore}}", &agentcore());
+                .replace("{{agentcore}}", agentcore);
             for left in ["{{", "{%"] {
                 assert!(!text.contains(left), "{path:?} has a {left} left:\n{text}");
             }
@@ -148,6 +152,53 @@ fn the_crate_builds_passes_its_tests_and_would_start() {
     } else {
         not_tested("rustfmt, which checks the template's layout, is not installed");
     }
+}
+
+#[test]
+fn the_dockerfile_is_the_examples_one_with_other_defaults() {
+    let container = files(&root().join("examples/deploy/container"));
+    let template = files(&template());
+    let ignore = Path::new("Dockerfile.dockerignore");
+    assert_eq!(template[ignore], container[ignore]);
+
+    // Behind the comment, which says where to run it.
+    let lines = |text: &str| {
+        let lines = text
+            .lines()
+            .skip_while(|line| line.starts_with('#') || line.is_empty());
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let dockerfile = Path::new("Dockerfile");
+    let expected = container[dockerfile]
+        .replace("ARG CRATE=.\n", "ARG CRATE={{project-name}}\n")
+        .replace("ARG KIND=example\n", "ARG KIND=bin\n")
+        .replace(
+            "ARG AGENT=async_processing\n",
+            "ARG AGENT={{project-name}}\n",
+        );
+    assert_eq!(lines(&template[dockerfile]), lines(&expected));
+}
+
+/// The commands of the examples' README, run as they stand there.
+#[test]
+fn the_copy_by_hand_is_the_same() {
+    let page = std::fs::read_to_string(root().join("examples/README.md")).unwrap();
+    let (_, page) = page.split_once("## A crate of your own").unwrap();
+    let (_, page) = page.split_once("```sh\n").unwrap();
+    let (commands, _) = page.split_once("cargo test\n```").unwrap();
+
+    let scratch = Scratch::new("by-hand");
+    let examples = scratch.0.join("agentcore/examples/template");
+    for (path, text) in files(&template()) {
+        let path = examples.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    run(Command::new("sh")
+        .args(["-euc", commands])
+        .current_dir(&scratch.0));
+    let expected = made_with(r#"{ path = "../agentcore/agentcore" }"#);
+    assert_eq!(files(&scratch.0.join(NAME)), expected);
 }
 
 #[test]
