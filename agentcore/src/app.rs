@@ -213,10 +213,10 @@ impl App {
 
     /// Wraps the agent in a tower layer; of several, the one that is added last is the outermost.
     ///
-    /// A layer sees every request but `/ping`, which nothing may delay, and `/ws`; unknown paths and other methods too, so
-    /// that CORS preflights and routes of one's own work. It is built before the start hooks run, and called, on the workers,
-    /// within their runtime. A layer that panics while it is built stops the start. For an annotated agent write
-    /// `#[entrypoint(main = false)]` and a `main` that [`run`](Self::run)s the app:
+    /// A layer sees every request except those for `/ping` and `/ws`. It sees unknown paths and other methods than POST, so it
+    /// can answer CORS preflights and [routes of your own](#routes-of-your-own). It is built and called on the workers, within
+    /// their runtime, and built before the start hooks run. A layer that panics while it is built stops the start. For an
+    /// annotated agent write `#[entrypoint(main = false)]` and a `main` that [`run`](Self::run)s the app:
     ///
     /// ```no_run
     /// use std::process::ExitCode;
@@ -231,6 +231,64 @@ impl App {
     ///
     /// fn main() -> ExitCode {
     ///     App::from_registry().layer(CorsLayer::permissive()).run()
+    /// }
+    /// ```
+    ///
+    /// # Cancellation
+    ///
+    /// A layer that drops the future of its call cancels the handler: the handler is dropped at its next `.await`, the log has
+    /// a line, and the invocation is over. tower-http's `TimeoutLayer` does so when its time is over, and answers with its own
+    /// status. Work that has to go on belongs into a task, such as one of [`spawn`](crate::spawn). A handler that is not
+    /// `async` cannot be stopped: it runs to its end, and the agent is busy until then.
+    ///
+    /// A client that leaves cancels nothing, with layers or without, unless
+    /// [`cancel_on_disconnect`](Self::cancel_on_disconnect) is set. A reply that is already streamed is dropped with its
+    /// reader.
+    ///
+    /// # Routes of your own
+    ///
+    /// A layer that answers a path itself does not call the service that it wraps. This one answers `GET /healthz`:
+    ///
+    /// ```no_run
+    /// use std::convert::Infallible;
+    /// use std::future::Future;
+    /// use std::pin::Pin;
+    /// use std::process::ExitCode;
+    /// use std::task::{Context, Poll};
+    ///
+    /// use agentcore::{App, Body, Endpoint, entrypoint};
+    /// use http::{Method, Request, Response};
+    /// use tower_layer::layer_fn;
+    /// use tower_service::Service;
+    ///
+    /// #[entrypoint(main = false)]
+    /// async fn handler(event: serde_json::Value) -> serde_json::Value {
+    ///     event
+    /// }
+    ///
+    /// /// Answers `GET /healthz`, and passes every other request on.
+    /// #[derive(Clone)]
+    /// struct Healthz(Endpoint);
+    ///
+    /// impl Service<Request<Body>> for Healthz {
+    ///     type Response = Response<Body>;
+    ///     type Error = Infallible;
+    ///     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    ///
+    ///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    ///         Poll::Ready(Ok(()))
+    ///     }
+    ///
+    ///     fn call(&mut self, request: Request<Body>) -> Self::Future {
+    ///         match (request.method(), request.uri().path()) {
+    ///             (&Method::GET, "/healthz") => Box::pin(async { Ok(Response::new(Body::from("ok"))) }),
+    ///             _ => Box::pin(self.0.call(request)),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// fn main() -> ExitCode {
+    ///     App::from_registry().layer(layer_fn(Healthz)).run()
     /// }
     /// ```
     pub fn layer<L, B>(mut self, layer: L) -> Self

@@ -50,6 +50,30 @@ pub(crate) struct Job {
     /// Whether debug actions are answered.
     pub(crate) debug: bool,
     pub(crate) activity: Activity,
+    /// What becomes of it when nothing waits for its reply any more.
+    pub(crate) unwanted: Unwanted,
+}
+
+/// What becomes of work when nothing waits for its reply any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// It goes on until the shutdown cuts it off: accepted work is finished.
+    Finishes,
+    /// It is dropped.
+    Stops,
+    /// A layer waits for the reply, and a layer has dropped the call, such as a timeout. The work is dropped, and the log says
+    /// so. Clients cannot cause it: the layers' own call goes on when its client has left.
+    StopsForLayer {
+        /// Whether it is also dropped when its client leaves.
+        or_client: bool,
+    },
+}
+
+impl Unwanted {
+    /// For work that a client waits for.
+    pub(crate) fn by_client(cancels: bool) -> Self {
+        if cancels { Self::Stops } else { Self::Finishes }
+    }
 }
 
 /// A finished reply on its way to the socket, and the invocation that it belongs to, which is in flight until this is
@@ -71,16 +95,15 @@ where
     Fut: Future<Output = Response> + Send + 'static,
 {
     let scope = Arc::clone(job.activity.scope());
-    let stop = job.options.cancel_on_disconnect;
-    let answering = Answering::new(run(job, call), reply, stop);
+    let unwanted = job.unwanted;
+    let answering = Answering::new(run(job, call), reply, unwanted);
     workers.spawn(context::within(scope, answering));
 }
 
 pin_project! {
     /// Sends what `run` makes. (An async block would be twice as large, and it is moved into its task.)
     ///
-    /// Nobody waits for the reply any more when the client has left: then the work is dropped, if that is to `stop` it, or
-    /// when the shutdown cuts it off.
+    /// When the receiver of the reply has gone, `unwanted` says whether the work goes on.
     pub(crate) struct Answering<F> {
         #[pin]
         run: F,
@@ -88,19 +111,19 @@ pin_project! {
         reply: Option<oneshot::Sender<Made>>,
         // Until the first poll.
         waiting: Option<InBacklog>,
-        stop: bool,
+        unwanted: Unwanted,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
 impl<F> Answering<F> {
     /// Polled below the request's scope.
-    pub(crate) fn new(run: F, reply: ReplyTo, stop: bool) -> Self {
+    pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted) -> Self {
         Self {
             run,
             reply: Some(reply.sender),
             waiting: reply.waiting,
-            stop,
+            unwanted,
             cut_off: None,
         }
     }
@@ -122,15 +145,39 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
         if let Some(reply) = this.reply {
             ready!(reply.poll_closed(cx));
             *this.reply = None;
-            if *this.stop {
-                return Poll::Ready(());
+            match *this.unwanted {
+                Unwanted::Finishes => *this.cut_off = context::until_cut_off(),
+                Unwanted::Stops => {
+                    // Before the drop: an agent behind layers sees by it that the client has left.
+                    if let Some(scope) = context::current() {
+                        scope.cancel();
+                    }
+                    return Poll::Ready(());
+                }
+                Unwanted::StopsForLayer { or_client } => {
+                    report_dropped_by_layer(or_client);
+                    return Poll::Ready(());
+                }
             }
-            *this.cut_off = context::until_cut_off();
         }
         match this.cut_off {
             Some(cut_off) => cut_off.as_mut().poll(cx),
             None => Poll::Pending,
         }
+    }
+}
+
+/// Says that a layer has dropped the call of the current request, unless its client may have done so, or the shutdown.
+fn report_dropped_by_layer(or_client: bool) {
+    let Some(scope) = context::current() else {
+        return;
+    };
+    let by_client = or_client && scope.is_cancelled();
+    if !by_client && !scope.instance().is_cut_off() {
+        tracing::warn!(
+            "entrypoint `{}` is cancelled: a layer dropped its call",
+            scope.name()
+        );
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
 use crate::extract::Invocation;
-use crate::invoke::{Answering, Job, ReplyTo, internal_error};
+use crate::invoke::{Answering, Job, ReplyTo, Unwanted, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::{Outgoing, Response};
@@ -155,13 +155,13 @@ impl Endpoint {
         }))
     }
 
-    /// Starts a request on the workers; to `stop` it when its client leaves.
+    /// Starts a request on the workers.
     pub(crate) fn start(
         self,
         workers: &Handle,
         mut request: Request<Body>,
         activity: Activity,
-        stop: bool,
+        unwanted: Unwanted,
         reply: ReplyTo,
     ) {
         let Self(call) = self;
@@ -182,7 +182,7 @@ impl Endpoint {
             scope.note(Outcome::of(status), Some(status));
             (response.into_outgoing(), activity)
         };
-        workers.spawn(context::within(scope, Answering::new(run, reply, stop)));
+        workers.spawn(context::within(scope, Answering::new(run, reply, unwanted)));
     }
 }
 
@@ -238,6 +238,9 @@ impl Innermost {
             errors: self.settings.errors,
             debug: self.settings.debug,
             activity,
+            unwanted: Unwanted::StopsForLayer {
+                or_client: entrypoint.options.cancel_on_disconnect,
+            },
         };
         let (sender, reply) = oneshot::channel();
         let to = ReplyTo {

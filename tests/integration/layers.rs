@@ -55,10 +55,30 @@ fn a_compressed_reply_is_smaller_and_arrives_whole() {
 }
 
 #[test]
-fn a_layers_timeout_answers_and_work_that_was_accepted_goes_on() {
+fn a_layers_timeout_answers_and_cancels_the_handler() {
     let agent = agent();
     assert_eq!(agent.invoke(json!({ "action": "hang" })).status, 408);
-    assert!(agent.ping().busy, "the handler still runs");
+    agent.line_with("entrypoint `handler` is cancelled: a layer dropped its call");
+    agent.line_with("the handler was dropped");
+    agent.until_idle();
+    // What answered in time is not in the log.
+    assert_eq!(agent.invoke(json!({})).status, 200);
+    agent.signal("TERM");
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("is cancelled"), "{log}");
+}
+
+/// The layers' own call goes on without its client, so no layer drops anything.
+#[test]
+fn a_client_that_leaves_cancels_nothing_behind_layers() {
+    let agent = odd("plain");
+    let client = agent.connect().send_post(br#"{"action":"wait"}"#);
+    agent.line_with("waiting");
+    drop(client);
+    assert_eq!(agent.invoke(json!({ "action": "open" })).status, 200);
+    agent.line_with("waited");
+    agent.until_idle();
 }
 
 #[test]
@@ -100,10 +120,12 @@ fn a_session_takes_its_turn_before_the_layers_are_asked() {
     agent.until("the session is refused", |_| {
         invoke("{}").reply().status == 409
     });
-    // The layer has answered; the work that was accepted goes on, and so does the session's turn.
-    assert_eq!(hanging.reply().status, 408);
-    assert_eq!(invoke("{}").reply().status, 409);
     assert_eq!(agent.invoke(json!({})).status, 200);
+    // The layer gives the handler up, and the session has its turn again.
+    assert_eq!(hanging.reply().status, 408);
+    agent.until("the session is free", |_| {
+        invoke("{}").reply().status == 200
+    });
 }
 
 fn odd(how: &str) -> Agent {

@@ -187,6 +187,11 @@ impl Scope {
         given.unwrap_or_else(|| self.flight().id.get_or_init(random_uuid))
     }
 
+    /// Of the handler.
+    pub(crate) fn name(&self) -> &'static str {
+        self.flight().name
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.flight().kind
     }
@@ -213,6 +218,11 @@ impl Scope {
     /// Tells the request's code that nobody waits for it any more.
     pub(crate) fn cancel(&self) {
         self.flight().cancellation.cancel();
+    }
+
+    /// Whether it has been told so.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flight().cancellation.is_cancelled()
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {

@@ -15,7 +15,7 @@ use crate::agent::Start;
 use crate::body::Body;
 use crate::boxed;
 use crate::context::Activity;
-use crate::invoke::{Job, ReplyTo};
+use crate::invoke::{Job, ReplyTo, Unwanted};
 use crate::layer::Endpoint;
 
 /// So many requests go over in one piece.
@@ -29,16 +29,16 @@ pub(super) struct Work {
 
 pub(super) enum What {
     Invocation(Start, Job),
-    /// And whether it ends when its client leaves.
-    Layered(Endpoint, Box<Request<Body>>, Activity, bool),
+    /// A request that goes through the layers.
+    Layered(Endpoint, Box<Request<Body>>, Activity, Unwanted),
 }
 
 impl Work {
     fn start(self, workers: &Handle) {
         match self.what {
             What::Invocation(start, job) => start(workers, job, self.reply),
-            What::Layered(endpoint, request, activity, stop) => {
-                endpoint.start(workers, *request, activity, stop, self.reply);
+            What::Layered(endpoint, request, activity, unwanted) => {
+                endpoint.start(workers, *request, activity, unwanted, self.reply);
             }
         }
     }

@@ -139,6 +139,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_cancels_nothing_through_layers_either() {
+        for layered in [false, true] {
+            let (sender, mut events) = mpsc::unbounded_channel();
+            let (open, gate) = tokio::sync::watch::channel(false);
+            let app = App::new().entrypoint("gated", move || {
+                let (sender, mut gate) = (sender.clone(), gate.clone());
+                async move {
+                    let _ = sender.send("runs");
+                    let _ = gate.wait_for(|open| *open).await;
+                    let _ = sender.send("finished");
+                    Json(())
+                }
+            });
+            let app = if layered {
+                app.layer(Identity::new())
+            } else {
+                app
+            };
+            let agent = TestClient::new(app).await.unwrap();
+            tokio::select! {
+                _ = agent.invoke(()) => unreachable!("the gate is closed"),
+                event = events.recv() => assert_eq!(event, Some("runs")),
+            }
+            // Everything that the client's leaving sets off has been done when time goes on.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            open.send_replace(true);
+            assert_eq!(events.recv().await, Some("finished"), "layered: {layered}");
+            agent.idle().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_leaves_takes_the_handler_along_through_layers_too() {
         for layered in [false, true] {
             let (app, mut events) = endless();

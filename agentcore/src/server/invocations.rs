@@ -24,7 +24,7 @@ use crate::config::BusyWhile;
 use crate::context::{self, Activity, Arrival, Kind, Scope};
 use crate::drops::DropOnWorkers;
 use crate::extract::Invocation;
-use crate::invoke::{Job, Made, ReplyTo, internal_error};
+use crate::invoke::{Job, Made, ReplyTo, Unwanted, internal_error};
 use crate::response::Response;
 use crate::telemetry::{Outcome, Refused};
 
@@ -245,12 +245,19 @@ impl Front {
         body: Bytes,
     ) -> Option<What> {
         let entrypoint = self.agent.entrypoint.as_ref();
+        let unwanted = Unwanted::by_client(
+            entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect),
+        );
         if let (Some(endpoint), Some(head)) = (self.endpoint.get(), head) {
             let mut request = Request::from_parts(*head, Body::from(body));
             *request.headers_mut() = activity.scope().headers().clone();
-            let stop = entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect);
             let endpoint = endpoint.clone();
-            return Some(What::Layered(endpoint, Box::new(request), activity, stop));
+            return Some(What::Layered(
+                endpoint,
+                Box::new(request),
+                activity,
+                unwanted,
+            ));
         }
         let entrypoint = entrypoint?;
         let job = Job {
@@ -259,6 +266,7 @@ impl Front {
             errors: self.settings.errors,
             debug: self.settings.debug,
             activity,
+            unwanted,
         };
         Some(What::Invocation(Arc::clone(&entrypoint.start), job))
     }

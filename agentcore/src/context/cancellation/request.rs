@@ -25,6 +25,11 @@ impl Cancellation {
         }
     }
 
+    /// Whether it has been cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// The request's token; cancelled, too, when `parent` is.
     pub(crate) fn token(&self, parent: &Token) -> Token {
         let token = self.token.get_or_init(|| parent.child_token());
