@@ -22,6 +22,7 @@ pub(crate) struct Args {
     /// With the key, which may be out of place.
     pub(crate) flags: Option<(Ident, bool)>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) krate: Option<Path>,
 }
@@ -41,6 +42,7 @@ pub(crate) enum Key {
     Main,
     Flags,
     Timeout,
+    IdleTimeout,
     OnDisconnect,
     Crate,
 }
@@ -52,6 +54,7 @@ impl Key {
             Self::Main => "main",
             Self::Flags => "flags",
             Self::Timeout => "timeout",
+            Self::IdleTimeout => "idle_timeout",
             Self::OnDisconnect => "on_disconnect",
             Self::Crate => "crate",
         }
@@ -63,6 +66,9 @@ impl Key {
             Self::Name => "a string literal, for example `name = \"chat\"`",
             Self::Main | Self::Flags => "`true` or `false`",
             Self::Timeout => "a duration in a string literal, for example `timeout = \"90s\"`",
+            Self::IdleTimeout => {
+                "a duration in a string literal, for example `idle_timeout = \"30s\"`"
+            }
             Self::OnDisconnect => "`\"finish\"` or `\"cancel\"`",
             Self::Crate => "a path, for example `crate = ::agentcore`",
         }
@@ -74,6 +80,7 @@ impl Key {
             Self::Main => "main = false",
             Self::Flags => "flags = false",
             Self::Timeout => "timeout = \"90s\"",
+            Self::IdleTimeout => "idle_timeout = \"30s\"",
             Self::OnDisconnect => "on_disconnect = \"cancel\"",
             Self::Crate => "crate = ::agentcore",
         }
@@ -108,6 +115,7 @@ impl Args {
             Key::Main => self.main = argument.boolean(errors),
             Key::Flags => self.flags = argument.flags(errors),
             Key::Timeout => self.timeout = argument.duration(errors),
+            Key::IdleTimeout => self.idle_timeout = argument.duration(errors),
             Key::OnDisconnect => {
                 self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default();
             }

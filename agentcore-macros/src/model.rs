@@ -56,6 +56,7 @@ pub(crate) struct Entrypoint<'a> {
     pub(crate) function: Function<'a>,
     pub(crate) arguments: Vec<Argument<'a>>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
     pub(crate) main: Main,
 }

@@ -25,6 +25,7 @@ pub(crate) const ENTRYPOINT: Role = Role {
         Key::Main,
         Key::Flags,
         Key::Timeout,
+        Key::IdleTimeout,
         Key::OnDisconnect,
         Key::Crate,
     ],

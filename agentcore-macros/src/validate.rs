@@ -55,6 +55,7 @@ pub(crate) fn entrypoint<'a>(
     signature::returns(role, sig, errors);
     errors.is_empty().then(|| Entrypoint {
         timeout: args.timeout,
+        idle_timeout: args.idle_timeout,
         cancel_on_disconnect: args.on_disconnect == OnDisconnect::Cancel,
         function: function(args, item),
         arguments,

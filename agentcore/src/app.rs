@@ -53,6 +53,7 @@ pub struct App {
     parts: Parts,
     config: Config,
     timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
     cancel_on_disconnect: bool,
     without_flags: bool,
 }
@@ -117,9 +118,49 @@ impl App {
         self
     }
 
-    /// Answers 504 when the entrypoint takes longer, as `#[entrypoint(timeout = "..")]` does; unlimited by default.
+    /// Limits the time of an invocation, as `#[entrypoint(timeout = "..")]` does; unlimited by default.
+    ///
+    /// The time begins when the handler is called, and ends when it has returned a reply or, of a streamed one, when the last
+    /// item has been sent. When it is over before the handler has returned, the handler is dropped and the answer is 504. When
+    /// it is over while a reply is streamed, the stream is dropped, and the client gets one last event:
+    /// `{"error":"timed out after 90s","error_type":"TimedOut","message":"An error occurred during streaming"}`. A streamed body
+    /// that is no stream of events, such as one of an [`http::Response`], breaks off instead. Either way the log has a line,
+    /// the request's [`CancellationToken`](crate::CancellationToken) is cancelled, and the invocation is over. Code that
+    /// blocks its thread cannot be stopped; it is dropped when it comes to its next `.await`.
+    ///
+    /// Sockets have no such limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use agentcore::App;
+    ///
+    /// let app = App::from_registry()
+    ///     .timeout(Duration::from_secs(15 * 60))
+    ///     .idle_timeout(Duration::from_secs(60));
+    /// # let _ = app;
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
+        self
+    }
+
+    /// Limits the time that a streamed reply may go on without a new item, as `#[entrypoint(idle_timeout = "..")]` does;
+    /// unlimited by default.
+    ///
+    /// The time begins when the handler has returned its stream, and anew with each item. It stands still while an item waits
+    /// for a slow client, for which there is [`write_timeout`](Config::write_timeout). The comments that are sent during
+    /// silence do not count as items. When the time is over, the reply ends as with [`timeout`](Self::timeout); the error of
+    /// the last event is `no item for 1m`. It has no effect on a reply that is not streamed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let app = agentcore::App::from_registry().idle_timeout(Duration::from_secs(60));
+    /// # let _ = app;
+    /// ```
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = Some(limit);
         self
     }
 
@@ -414,6 +455,7 @@ impl App {
         let mut agent = self.parts.check()?;
         if let Some(Entrypoint { options, .. }) = &mut agent.entrypoint {
             options.timeout = self.timeout.or(options.timeout);
+            options.idle_timeout = self.idle_timeout.or(options.idle_timeout);
             options.cancel_on_disconnect |= self.cancel_on_disconnect;
             options.watch_disconnect |= options.cancel_on_disconnect;
         }

@@ -5,14 +5,16 @@
 //! user's code, or the reader of a bounded pipe that a task on the workers fills with such bytes. The front sees no other.
 
 pub(crate) mod detach;
+mod limits;
 mod pipe;
 #[cfg(test)]
 #[path = "body/pipe/tests.rs"]
 mod pipe_tests;
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,7 +25,10 @@ use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
 use crate::registry::BoxFuture;
+use crate::sse;
 use crate::telemetry::{self, Outcome};
+use limits::Progress;
+pub(crate) use limits::{Late, Limits};
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
 ///
@@ -44,28 +49,76 @@ enum Repr {
     Foreign(Foreign),
 }
 
-/// A body to be polled on the workers, and the owner of its frames' memory.
-struct Foreign {
-    body: UnsyncBoxBody<Bytes, BoxError>,
-    frames: Frames,
+/// A body to be polled on the workers.
+enum Foreign {
+    /// The drop of its frames is the user's code.
+    Opaque(UnsyncBoxBody<Bytes, BoxError>),
+    /// Its frames are the library's memory: the user's code has only made the values that are encoded in them.
+    Events(Pin<Box<dyn Events>>),
 }
 
-/// The owner of the memory of a body's frames.
-#[derive(Clone, Copy)]
-enum Frames {
-    /// The user's: their drop is the user's code.
-    Foreign,
-    /// The library's: the user's code has only made the values that are encoded in them.
-    Encoded,
+/// A body of server-sent events, whose frames are plain memory.
+pub(crate) trait Events: http_body::Body<Data = Bytes, Error = Infallible> + Send {
+    /// Whether the last frame was a comment that keeps the connection, and no item.
+    fn was_keep_alive(&self) -> bool;
 }
 
-impl Frames {
-    fn detach(self, frame: Frame<Bytes>) -> Frame<Bytes> {
+impl Foreign {
+    /// The frame, with nothing of the user's in it.
+    fn detach(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match self {
-            Self::Foreign => detach::frame(frame),
-            Self::Encoded => detach::frame_of_memory(frame),
+            Self::Opaque(_) => detach::frame(frame),
+            Self::Events(_) => detach::frame_of_memory(frame),
         }
     }
+
+    /// Whether the last frame was one of the producer's.
+    fn was_item(&self) -> bool {
+        match self {
+            Self::Opaque(_) => true,
+            Self::Events(events) => !events.was_keep_alive(),
+        }
+    }
+}
+
+impl http_body::Body for Foreign {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Opaque(body) => Pin::new(body).poll_frame(cx),
+            Self::Events(events) => {
+                let polled = events.as_mut().poll_frame(cx);
+                polled.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Opaque(body) => body.is_end_stream(),
+            Self::Events(events) => events.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Opaque(body) => body.size_hint(),
+            Self::Events(events) => events.size_hint(),
+        }
+    }
+}
+
+/// How the task that polls a body has ended.
+enum Ended {
+    Whole,
+    /// The reader has left, or the body has failed.
+    Broken,
+    Late(Late),
 }
 
 impl Default for Body {
@@ -85,25 +138,15 @@ impl Body {
         if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return own.take().unwrap_or_default();
         }
-        body.map_or_else(Self::default, |body| Self::foreign(body, Frames::Foreign))
+        body.map_or_else(Self::default, |body| {
+            let body = body.map_err(Into::into).boxed_unsync();
+            Self(Repr::Foreign(Foreign::Opaque(body)))
+        })
     }
 
-    /// A body whose frames are plain memory, such as encoded events.
-    pub(crate) fn encoded<B>(body: B) -> Self
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self::foreign(body, Frames::Encoded)
-    }
-
-    fn foreign<B>(body: B, frames: Frames) -> Self
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let body = body.map_err(Into::into).boxed_unsync();
-        Self(Repr::Foreign(Foreign { body, frames }))
+    /// A body of server-sent events.
+    pub(crate) fn events(events: impl Events + 'static) -> Self {
+        Self(Repr::Foreign(Foreign::Events(Box::pin(events))))
     }
 
     /// A body in plain memory, such as a serialised reply.
@@ -118,11 +161,15 @@ impl Body {
     /// Polls a body of the user's for the first time, and starts a task that polls it for the rest. Must be called on the
     /// workers.
     ///
-    /// What `hold` returns lives as long as that task does.
-    pub(crate) async fn settle<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Self {
+    /// That task gives the body up when it takes longer than `limits`. What `hold` returns lives as long as the task does.
+    pub(crate) async fn settle<H: Send + 'static>(
+        self,
+        limits: Limits,
+        hold: impl FnOnce() -> H,
+    ) -> Self {
         match self.0 {
             // In a box of its own: it would be half of what every request's task is made of.
-            Repr::Foreign(body) => Box::pin(Self::settle_foreign(body, hold())).await,
+            Repr::Foreign(body) => Box::pin(Self::settle_foreign(body, limits, hold())).await,
             _ => self,
         }
     }
@@ -132,16 +179,15 @@ impl Body {
     /// What `hold` returns lives as long as the task does that polls a body of the user's.
     pub(crate) fn into_settled<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Settled {
         match self.0 {
-            Repr::Foreign(body) => Self::produce(body, None, pipe::pipe(), hold()),
+            Repr::Foreign(body) => {
+                Self::produce(body, None, pipe::pipe(), Limits::default(), hold())
+            }
             Repr::Full(bytes) => Settled::memory(detach::bytes(bytes)),
             Repr::Settled(settled) => settled.detached(),
         }
     }
 
-    async fn settle_foreign<H: Send + 'static>(
-        Foreign { mut body, frames }: Foreign,
-        hold: H,
-    ) -> Self {
+    async fn settle_foreign<H: Send + 'static>(mut body: Foreign, limits: Limits, hold: H) -> Self {
         // Most foreign bodies are one buffer in disguise: take it if it is there at once.
         let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx)))
             .await
@@ -157,68 +203,103 @@ impl Body {
         // What is there leaves with the head.
         let failed = match first {
             Some(Ok(frame)) => {
-                let _ = writer.send(frames.detach(frame)).await;
+                let _ = writer.send(body.detach(frame)).await;
                 None
             }
             Some(Err(error)) => Some(error),
             None => None,
         };
-        let body = Foreign { body, frames };
-        Self::settled(Self::produce(body, failed, (writer, reader), hold))
+        Self::settled(Self::produce(body, failed, (writer, reader), limits, hold))
     }
 
     /// Starts the task that polls `body`, or reports that it has `failed`, and returns what that task writes.
     fn produce<H: Send + 'static>(
-        Foreign { mut body, frames }: Foreign,
+        mut body: Foreign,
         failed: Option<BoxError>,
         (writer, reader): (pipe::Writer, pipe::Reader),
+        limits: Limits,
         hold: H,
     ) -> Settled {
         let stream = telemetry::Stream::open();
         let current = stream.current();
         let hold = (hold, stream);
+        let is_events = matches!(body, Foreign::Events(_));
         let produce = async move {
-            let pump = panics::catch(async {
-                let mut next = match failed {
-                    Some(failed) => Some(Err(failed)),
-                    None => body.frame().await,
-                };
-                while let Some(frame) = next {
-                    match frame {
-                        // While it is in flight, which it is no longer without the hold.
-                        Ok(frame) => writer
-                            .send(frames.detach(frame))
-                            .await
-                            .inspect_err(|_| context::note(Outcome::Cancelled))?,
-                        Err(error) => {
-                            tracing::error!("a streamed reply failed: {}", with_causes(&*error));
-                            context::note(Outcome::Error);
-                            return Err(pipe::Left);
+            let progress = Progress::default();
+            let ended = {
+                let mut pump = pin!(panics::catch(async {
+                    let mut next = match failed {
+                        Some(failed) => Some(Err(failed)),
+                        None => body.frame().await,
+                    };
+                    while let Some(frame) = next {
+                        match frame {
+                            Ok(frame) => {
+                                let is_item = limits.look_at_items() && body.was_item();
+                                if is_item {
+                                    progress.set_sending();
+                                }
+                                // While it is in flight, which it is no longer without the hold.
+                                writer
+                                    .send(body.detach(frame))
+                                    .await
+                                    .inspect_err(|_| context::note(Outcome::Cancelled))?;
+                                if is_item {
+                                    progress.set_sent();
+                                }
+                            }
+                            Err(error) => {
+                                tracing::error!(
+                                    "a streamed reply failed: {}",
+                                    with_causes(&*error)
+                                );
+                                context::note(Outcome::Error);
+                                return Err(pipe::Left);
+                            }
                         }
+                        next = body.frame().await;
                     }
-                    next = body.frame().await;
+                    // Before the end is told: whoever has seen it finds everything over.
+                    drop((body, hold));
+                    Ok(())
+                }));
+                let left = async {
+                    writer.left().await;
+                    context::note(Outcome::Cancelled);
+                };
+                // A reader that leaves ends the producer wherever it waits, not only at its next piece.
+                tokio::select! {
+                    biased;
+                    ended = &mut pump => match ended {
+                        Ok(Ok(())) => Ended::Whole,
+                        Ok(Err(pipe::Left)) => Ended::Broken,
+                        Err(panic) => {
+                            panic.log("a streamed reply");
+                            context::note(Outcome::Panic);
+                            Ended::Broken
+                        }
+                    },
+                    () = left => Ended::Broken,
+                    late = limits.exceeded(&progress), if limits.are_set() => {
+                        late.report();
+                        pump.give_up("the stream");
+                        Ended::Late(late)
+                    }
                 }
-                // Before the end is told: whoever has seen it finds everything over.
-                drop((body, hold));
-                Ok(())
-            });
-            let left = async {
-                writer.left().await;
-                context::note(Outcome::Cancelled);
-                pipe::Left
-            };
-            // A reader that leaves ends the producer wherever it waits, not only at its next piece.
-            let ended = tokio::select! {
-                biased;
-                ended = pump => ended,
-                left = left => Ok(Err(left)),
             };
             match ended {
-                Ok(Ok(())) => writer.finish(),
-                Ok(Err(pipe::Left)) => {}
-                Err(panic) => {
-                    panic.log("a streamed reply");
-                    context::note(Outcome::Panic);
+                Ended::Whole => writer.finish(),
+                Ended::Broken => {}
+                Ended::Late(late) => {
+                    // Waits for room as long as the client stays.
+                    if is_events
+                        && writer
+                            .send(Frame::data(sse::late_event(&late)))
+                            .await
+                            .is_ok()
+                    {
+                        writer.finish();
+                    }
                 }
             }
         };
@@ -230,7 +311,7 @@ impl Body {
     /// The body, boxed.
     pub(crate) fn into_boxed(self) -> UnsyncBoxBody<Bytes, BoxError> {
         match self.0 {
-            Repr::Foreign(foreign) => foreign.body,
+            Repr::Foreign(Foreign::Opaque(body)) => body,
             other => Self(other).boxed_unsync(),
         }
     }
@@ -262,7 +343,7 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Repr::Settled(settled) => Pin::new(settled).poll_frame(cx),
             Repr::Full(bytes) => Poll::Ready(take_frame(bytes)),
-            Repr::Foreign(foreign) => Pin::new(&mut foreign.body).poll_frame(cx),
+            Repr::Foreign(foreign) => Pin::new(foreign).poll_frame(cx),
         }
     }
 
@@ -270,7 +351,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Repr::Settled(settled) => settled.is_end_stream(),
             Repr::Full(bytes) => bytes.is_empty(),
-            Repr::Foreign(foreign) => foreign.body.is_end_stream(),
+            Repr::Foreign(foreign) => foreign.is_end_stream(),
         }
     }
 
@@ -278,7 +359,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Repr::Settled(settled) => settled.size_hint(),
             Repr::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Repr::Foreign(foreign) => foreign.body.size_hint(),
+            Repr::Foreign(foreign) => foreign.size_hint(),
         }
     }
 }
@@ -402,13 +483,17 @@ impl fmt::Debug for Settled {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::sse::SseBody;
     use http_body_util::Full;
+    use tokio::time::Instant;
 
     #[tokio::test]
     async fn a_single_buffer_settles_into_memory() {
         let body = Body::new(Full::new(Bytes::from_static(b"abc")))
-            .settle(|| ())
+            .settle(Limits::default(), || ())
             .await;
         assert_eq!(body.as_bytes(), Some(&b"abc"[..]));
     }
@@ -431,13 +516,92 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_not_an_end() {
-        let mut body = Body::new(Breaks(false)).settle(|| ()).await;
+        let mut body = Body::new(Breaks(false))
+            .settle(Limits::default(), || ())
+            .await;
         assert!(body.frame().await.unwrap().is_ok());
         assert_eq!(
             body.frame().await.unwrap().unwrap_err().to_string(),
             "the reply was cut off"
         );
         assert!(body.frame().await.is_none());
+    }
+
+    /// A stream whose items come from a function of their number.
+    struct Numbered<F>(usize, F);
+
+    impl<T, F: FnMut(usize) -> Poll<Option<T>> + Unpin> futures_core::Stream for Numbered<F> {
+        type Item = T;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<T>> {
+            let number = self.0;
+            self.0 += 1;
+            (self.1)(number)
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn text(frame: Option<Result<Frame<Bytes>, BoxError>>) -> String {
+        let data = frame.expect("a frame").expect("no error").into_data();
+        String::from_utf8(data.expect("data").to_vec()).expect("text")
+    }
+
+    /// The comments that keep a connection come every 15 seconds.
+    #[tokio::test(start_paused = true)]
+    async fn comments_during_silence_are_no_items() {
+        let silent = Numbered(0, |number| match number {
+            0 => Poll::Ready(Some(1)),
+            _ => Poll::Pending,
+        });
+        let began = Instant::now();
+        let body = Body::events(SseBody::new(silent, sse::plain));
+        let limits = Limits::begin(None, Some(40 * SECOND));
+        let mut body = body.settle(limits, || ()).await;
+        assert_eq!(text(body.frame().await), "data: 1\n\n");
+        for _ in 0..2 {
+            assert_eq!(text(body.frame().await), ": keep-alive\n\n");
+        }
+        let last = text(body.frame().await);
+        assert!(last.contains(r#""error":"no item for 40s""#), "{last}");
+        assert_eq!(began.elapsed(), 40 * SECOND);
+        assert!(body.frame().await.is_none());
+    }
+
+    /// For a client that takes nothing there is another limit.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_time_stands_still_while_an_item_waits_for_its_client() {
+        let endless = Numbered(0, |_| Poll::Ready(Some("x".repeat(1000))));
+        let body = Body::events(SseBody::new(endless, sse::plain));
+        let limits = Limits::begin(None, Some(SECOND));
+        let mut body = body.settle(limits, || ()).await;
+        for _ in 0..3 {
+            tokio::time::sleep(100 * SECOND).await;
+            for _ in 0..100 {
+                assert!(text(body.frame().await).starts_with("data: \"x"));
+            }
+        }
+    }
+
+    /// Not even a client that takes nothing keeps it in progress; what it is told, it is told when it reads.
+    #[tokio::test(start_paused = true)]
+    async fn the_total_time_ends_a_producer_whose_client_takes_nothing() {
+        let (held, observed) = tokio::sync::oneshot::channel::<()>();
+        let endless = Numbered(0, move |_| {
+            let _ = &held;
+            Poll::Ready(Some("x".repeat(1000)))
+        });
+        let began = Instant::now();
+        let body = Body::events(SseBody::new(endless, sse::plain));
+        let limits = Limits::begin(Some(3 * SECOND), None);
+        let mut body = body.settle(limits, || ()).await;
+        assert!(observed.await.is_err());
+        assert_eq!(began.elapsed(), 3 * SECOND);
+        let mut last = String::new();
+        while let Some(frame) = body.frame().await {
+            last = text(Some(frame));
+        }
+        assert!(last.contains(r#""error":"timed out after 3s""#), "{last}");
     }
 
     #[tokio::test]
@@ -454,7 +618,7 @@ mod tests {
                 Poll::Pending
             }
         }
-        let body = Body::new(Never).settle(|| held).await;
+        let body = Body::new(Never).settle(Limits::default(), || held).await;
         drop(body);
         // `held` was dropped, not sent.
         assert!(observed.await.is_err());

@@ -96,6 +96,7 @@ struct Function {
 struct Handler {
     function: Function,
     timeout: Option<String>,
+    idle_timeout: Option<String>,
     on_disconnect: &'static str,
 }
 
@@ -119,7 +120,7 @@ fields! { Report<'a> { ok, name, version, agentcore, problems, ..found } }
 fields! { Registry { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, layers } }
 fields! { Contents<'a> { ..registry, settings, unknown_variables, warnings, not_tried } }
 fields! { Function { name, file, line } }
-fields! { Handler { ..function, timeout, on_disconnect } }
+fields! { Handler { ..function, timeout, idle_timeout, on_disconnect } }
 fields! { Hook { ..function, timeout, state } }
 fields! { Row<'a> { name, variable, value, source, default } }
 
@@ -153,6 +154,7 @@ impl Registry {
             entrypoint: entrypoint.as_ref().map(|entrypoint| Handler {
                 function: entrypoint.meta.into(),
                 timeout: entrypoint.options.timeout.map(time),
+                idle_timeout: entrypoint.options.idle_timeout.map(time),
                 on_disconnect: if entrypoint.options.cancel_on_disconnect {
                     "cancel"
                 } else {
@@ -337,6 +339,9 @@ impl fmt::Display for Handler {
         write!(f, "{}", self.function)?;
         if let Some(timeout) = &self.timeout {
             write!(f, ", within {timeout}")?;
+        }
+        if let Some(timeout) = &self.idle_timeout {
+            write!(f, ", the items of a stream within {timeout} of each other")?;
         }
         if self.on_disconnect == "cancel" {
             f.write_str(", dropped when its client leaves")?;

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::backlog::InBacklog;
+use crate::body::Limits;
 use crate::config::ErrorMode;
 use crate::context::{self, Activity};
 use crate::debug;
@@ -25,7 +26,10 @@ use crate::telemetry::Outcome;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) name: &'static str,
+    /// For the handler, and for a streamed reply to its last item.
     pub(crate) timeout: Option<Duration>,
+    /// Between two items of a streamed reply.
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
     /// Whether a client that goes away has to be noticed while the handler runs.
     pub(crate) watch_disconnect: bool,
@@ -36,6 +40,7 @@ impl Options {
         Self {
             name,
             timeout: None,
+            idle_timeout: None,
             cancel_on_disconnect: false,
             watch_disconnect: false,
         }
@@ -194,6 +199,7 @@ where
         let (options, activity) = (&job.options, &job.activity);
         activity.its_turn().await;
         let reply = async {
+            let limits = Limits::begin(options.timeout, options.idle_timeout);
             let action = if job.debug {
                 debug::answer(job.invocation.body())
             } else {
@@ -204,7 +210,7 @@ where
                 None => call(job.invocation).await,
             };
             // Still inside the limits: a foreign body's first poll is the user's code too.
-            response.settled().await
+            response.settled(limits).await
         };
         let mut reply = pin!(panics::catch(reply));
         let response = match options.timeout {

@@ -17,7 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::agent::Entrypoint;
-use crate::body::Body;
+use crate::body::{Body, Limits};
 use crate::config::Settings;
 use crate::context::{self, Activity};
 use crate::error::{BoxError, error_response};
@@ -172,7 +172,11 @@ impl Endpoint {
             if let Some(hold) = scope.hold() {
                 request.extensions_mut().insert(InFlight(Arc::new(hold)));
             }
-            let reply = async { Response::from_http(call(request).await).settled().await };
+            let reply = async {
+                let response = Response::from_http(call(request).await);
+                // The agent's limits hold for what it streams itself.
+                response.settled(Limits::default()).await
+            };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
                 panic.log("a layer");
                 context::note(panic.outcome());

@@ -104,10 +104,17 @@ impl EntrypointDef {
         }
     }
 
-    /// Answers 504 after `limit`.
+    /// Answers 504 after `limit`, and ends a streamed reply then.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = Some(limit);
+        self
+    }
+
+    /// Ends a streamed reply that has no new item for `limit`.
+    #[must_use]
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.options.idle_timeout = Some(limit);
         self
     }
 

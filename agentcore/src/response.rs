@@ -7,7 +7,7 @@ use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_core::Serialize;
 
-use crate::body::{Body, Settled, detach};
+use crate::body::{Body, Limits, Settled, detach};
 use crate::context;
 use crate::error::{BoxError, ErrorBody, with_causes};
 use crate::panics;
@@ -97,7 +97,7 @@ impl Response {
     }
 
     pub(crate) fn events<S: Stream + Send + 'static>(body: SseBody<S>) -> Self {
-        let mut response = http::Response::new(Body::encoded(body));
+        let mut response = http::Response::new(Body::events(body));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -205,9 +205,9 @@ impl Response {
     }
 
     /// Settles the body: see [`Body::settle`].
-    pub(crate) async fn settled(mut self) -> Self {
+    pub(crate) async fn settled(mut self, limits: Limits) -> Self {
         let body = std::mem::take(self.0.body_mut());
-        *self.0.body_mut() = body.settle(context::hold).await;
+        *self.0.body_mut() = body.settle(limits, context::hold).await;
         self
     }
 

@@ -6,6 +6,9 @@
 //! producer is silent a comment is sent every 15 seconds, so that proxies keep the connection and a client that has gone
 //! is noticed.
 //!
+//! [`App::timeout`](crate::App::timeout) and [`App::idle_timeout`](crate::App::idle_timeout) limit how long a stream may take. A
+//! stream that takes longer is dropped, and the last event tells of it, with the `error_type` `TimedOut`.
+//!
 //! ```
 //! use agentcore::stream;
 //! use futures_core::Stream;
@@ -34,9 +37,11 @@ use serde_core::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::body::{Events, Late};
 use crate::context;
 use crate::error::{BoxError, HttpError, with_causes};
 use crate::panics;
+use crate::tasks::TimedOut;
 use crate::telemetry::Outcome;
 
 /// How long a producer may be silent before a comment is sent in its stead.
@@ -256,6 +261,11 @@ fn error_event(error: &str, error_type: &str) -> Bytes {
     .into()
 }
 
+/// The last event of a stream that took too long.
+pub(crate) fn late_event(late: &Late) -> Bytes {
+    error_event(&late.to_string(), short_type_name::<TimedOut>())
+}
+
 /// The last event of a stream that panicked.
 fn panicked() -> Bytes {
     context::note(Outcome::Panic);
@@ -289,6 +299,7 @@ pin_project! {
         step: fn(S::Item) -> Step,
         #[pin]
         keep_alive: Sleep,
+        was_keep_alive: bool,
     }
 }
 
@@ -298,6 +309,7 @@ impl<S: Stream> SseBody<S> {
             stream: Some(stream),
             step,
             keep_alive: sleep(KEEP_ALIVE),
+            was_keep_alive: false,
         }
     }
 }
@@ -315,6 +327,7 @@ impl<S: Stream> http_body::Body for SseBody<S> {
             return Poll::Ready(None);
         };
         // The items are the user's code as much as the stream is: `Serialize` may panic.
+        *this.was_keep_alive = false;
         let step = panics::guard(|| stream.poll_next(cx).map(|item| item.map(this.step)));
         let bytes = match step {
             Ok(Poll::Ready(Some(Step::Send(bytes)))) => bytes,
@@ -330,6 +343,7 @@ impl<S: Stream> http_body::Body for SseBody<S> {
                 if this.keep_alive.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
+                *this.was_keep_alive = true;
                 Bytes::from_static(b": keep-alive\n\n")
             }
             Err(panic) => {
@@ -344,6 +358,12 @@ impl<S: Stream> http_body::Body for SseBody<S> {
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_none()
+    }
+}
+
+impl<S: Stream + Send> Events for SseBody<S> {
+    fn was_keep_alive(&self) -> bool {
+        self.was_keep_alive
     }
 }
 

@@ -76,6 +76,7 @@ trait Everything {
     fn requires(&self) {}
     fn provides(&self) {}
     fn timeout(&self) {}
+    fn idle_timeout(&self) {}
     fn cancel_on_disconnect(&self) {}
     fn into_response(&self) {}
     fn into_future(&self) {}
@@ -91,7 +92,12 @@ impl<T: ?::core::marker::Sized> Everything for T {}
 /// A type of the same name as one of ours, to take and to return. Derived where serde can live.
 use super::payload::Invocation;
 
-#[::agentcore::entrypoint(main = false, timeout = "90s", on_disconnect = "cancel")]
+#[::agentcore::entrypoint(
+    main = false,
+    timeout = "90s",
+    idle_timeout = "30s",
+    on_disconnect = "cancel"
+)]
 async fn entrypoint(
     headers: ::agentcore::HeaderMap,
     __agentcore_invocation: Invocation,

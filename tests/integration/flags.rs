@@ -225,7 +225,7 @@ fn a_check_as_json_is_one_object_for_machines() {
         report["entrypoint"],
         with(
             function("handler", "async fn handler"),
-            json!({ "timeout": "1m 30s", "on_disconnect": "cancel" })
+            json!({ "timeout": "1m 30s", "idle_timeout": null, "on_disconnect": "cancel" })
         )
     );
     assert_eq!(report["websocket"], function("chat", "async fn chat"));

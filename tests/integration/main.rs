@@ -31,6 +31,7 @@ mod replies;
 mod shutdown;
 mod shutdown_matrix;
 mod start;
+mod stream_limits;
 mod streams;
 mod support;
 // Beside the rest of the support, but of this suite alone.

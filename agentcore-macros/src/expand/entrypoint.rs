@@ -73,13 +73,17 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         let limit = duration(private, limit);
         quote_spanned!(site=> .timeout(#limit))
     });
+    let idle_timeout = model.idle_timeout.map(|limit| {
+        let limit = duration(private, limit);
+        quote_spanned!(site=> .idle_timeout(#limit))
+    });
     let cancel = model
         .cancel_on_disconnect
         .then(|| quote_spanned!(site=> .cancel_on_disconnect()));
     let registration = submit(
         private,
         &quote_spanned! {site=>
-            #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta, #package) #timeout #cancel
+            #private::EntrypointDef::new::<__AgentcoreEntrypoint>(#meta, #package) #timeout #idle_timeout #cancel
         },
     );
 

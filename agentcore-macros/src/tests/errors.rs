@@ -64,7 +64,7 @@ fn every_wrong_argument_is_reported() {
             "x"
                 expected `key = value`, for example `name = "chat"`
             nam
-                unknown argument `nam`; expected one of: `name`, `main`, `flags`, `timeout`, `on_disconnect`, `crate`
+                unknown argument `nam`; expected one of: `name`, `main`, `flags`, `timeout`, `idle_timeout`, `on_disconnect`, `crate`
             name
                 expected `key = value`, for example `name = "chat"`
             3
@@ -110,6 +110,7 @@ fn near_misses_are_recognised() {
     for (typed, meant) in [
         ("nmae", "name"),
         ("timeuot", "timeout"),
+        ("idle_timout", "idle_timeout"),
         ("krate", "crate"),
         ("on_disconect", "on_disconnect"),
     ] {
@@ -149,6 +150,13 @@ fn durations_are_checked() {
         &expect![[r#"
         "0s"
             `timeout` cannot be zero
+    "#]],
+    );
+    check(
+        "#[entrypoint(main = false, timeout = \"1s\", idle_timeout = 30)] async fn handler() {}",
+        &expect![[r#"
+        30
+            `idle_timeout` needs a unit; write `idle_timeout = "30s"` for seconds
     "#]],
     );
 }

@@ -42,7 +42,7 @@ fn entrypoint() {
 #[test]
 fn entrypoint_with_everything() {
     check(
-        r#"#[entrypoint(main = false, name = "chat", timeout = "1m 30s", on_disconnect = "cancel")]
+        r#"#[entrypoint(main = false, name = "chat", timeout = "1m 30s", idle_timeout = "20s", on_disconnect = "cancel")]
         /// Documented.
         pub(crate) async fn handler(
             Tenant(tenant): Tenant,

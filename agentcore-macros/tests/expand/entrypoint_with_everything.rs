@@ -123,6 +123,8 @@ const _: () = {
         ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()),
         ::agentcore::__private::Package::new(::agentcore::__private::core::option_env!("CARGO_PKG_NAME"),
         ::agentcore::__private::core::option_env!("CARGO_PKG_VERSION")))
-        .timeout(::agentcore::__private::Duration::new(90, 0)).cancel_on_disconnect()
+        .timeout(::agentcore::__private::Duration::new(90, 0))
+        .idle_timeout(::agentcore::__private::Duration::new(20, 0))
+        .cancel_on_disconnect()
     }
 };

@@ -15,6 +15,7 @@ use super::shared::{Driver, Shared};
 use super::socket::WebSocket;
 use super::transport::{Io, Transport};
 use super::{closing, error};
+use crate::body::Limits;
 use crate::context::{self, Activity, Scope};
 use crate::drops::DropOnWorkers;
 use crate::error::{BoxError, with_causes};
@@ -111,7 +112,9 @@ impl Session {
         let opened = panics::catch(async move {
             match open(opening) {
                 Ok(handler) => Ok(handler),
-                Err(rejection) => Err(Box::new(rejection.settled().await.into_outgoing())),
+                Err(rejection) => Err(Box::new(
+                    rejection.settled(Limits::default()).await.into_outgoing(),
+                )),
             }
         });
         let handler = opened.await.unwrap_or_else(|panic| {

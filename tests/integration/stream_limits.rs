@@ -1,0 +1,101 @@
+//! Time limits of streamed replies: the client is told, the log says it, the producer is dropped and the status falls.
+
+use serde_json::{Value, json};
+
+use crate::support::Agent;
+
+fn agent(environment: &[(&str, &str)]) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_stream_limits"), environment)
+}
+
+fn late(error: &str) -> Value {
+    json!({
+        "error": error,
+        "error_type": "TimedOut",
+        "message": "An error occurred during streaming",
+    })
+}
+
+/// The producer has been dropped, on a worker, and nothing is in progress any more.
+fn is_over(agent: &Agent) {
+    let line = agent.line_with("the producer was dropped on ");
+    assert!(line.ends_with("agentcore-worker"), "{line}");
+    agent.until_idle();
+}
+
+/// Neither items that come in good time nor a producer that never waits lift the limit of the whole invocation.
+#[test]
+fn a_timeout_ends_a_stream_that_goes_on_and_on() {
+    let agent = agent(&[("TIMEOUT_MS", "500"), ("IDLE_TIMEOUT_MS", "60000")]);
+    for kind in ["steady", "flood"] {
+        let reply = agent.invoke(json!(kind));
+        assert_eq!(reply.status, 200);
+        let mut events = reply.events();
+        assert_eq!(events.pop(), Some(late("timed out after 500ms")), "{kind}");
+        assert!(events.iter().all(|event| *event == 1), "{kind}");
+        assert!(!events.is_empty(), "{kind}");
+        let line = agent.line_with("the stream failed: timed out after 500ms");
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["requestId"].is_string(), "{line}");
+        is_over(&agent);
+    }
+}
+
+#[test]
+fn a_timeout_before_the_stream_is_a_504() {
+    let agent = agent(&[("TIMEOUT_MS", "300")]);
+    assert_eq!(
+        agent.invoke(json!("hang")).parts(),
+        (504, json!({ "error": "timed out after 300ms" }))
+    );
+    agent.until_idle();
+}
+
+/// Here the attribute says it.
+#[test]
+fn an_idle_timeout_ends_a_stream_that_stands_still() {
+    let agent = agent(&[]);
+    let events = agent.invoke(json!("stuck")).events();
+    assert_eq!(events, [json!("one"), late("no item for 300ms")]);
+    agent.line_with("the stream failed: no item for 300ms");
+    // What the handler has left behind is told.
+    agent.line_with("the token is cancelled");
+    agent.until_idle();
+}
+
+/// There is no place for an error in a body of the handler's own making, so that it breaks off.
+#[test]
+fn a_body_that_is_no_stream_of_events_breaks_off() {
+    let agent = agent(&[]);
+    let mut client = agent.connect().send_post(b"\"body\"");
+    assert_eq!(client.head().0, 200);
+    assert_eq!(client.chunk(), b"one");
+    assert_eq!(client.rest(), b"", "neither a piece nor an end");
+    agent.line_with("the stream failed: no item for 300ms");
+    is_over(&agent);
+}
+
+#[test]
+fn replies_that_are_in_time_are_left_alone() {
+    let agent = agent(&[("TIMEOUT_MS", "60000"), ("IDLE_TIMEOUT_MS", "60000")]);
+    let events = agent.invoke(json!("short")).events();
+    assert_eq!(events, [json!("one"), json!("two")]);
+    assert_eq!(agent.invoke(json!("text")).body, b"text");
+    agent.until_idle();
+}
+
+#[test]
+fn a_check_names_the_limits() {
+    let outcome = crate::support::run(
+        env!("CARGO_BIN_EXE_stream_limits"),
+        &["--check"],
+        &[("TIMEOUT_MS", "90000")],
+    );
+    assert!(
+        outcome
+            .stdout
+            .contains("), within 1m 30s, the items of a stream within 300ms of each other\n"),
+        "{outcome:?}"
+    );
+}
