@@ -3,6 +3,7 @@
 use std::any::{TypeId, type_name};
 use std::fmt;
 use std::future::Future;
+use std::net::TcpListener;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::invoke::{self, Options};
 use crate::layer::{Endpoint, Wrap};
+use crate::listeners::{Addresses, Supplied};
 use crate::log::Log;
 use crate::package::Package;
 use crate::ping::PingReply;
@@ -52,6 +54,7 @@ use crate::ws::WebSocketHandler;
 pub struct App {
     parts: Parts,
     config: Config,
+    supplied: Supplied,
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     cancel_on_disconnect: bool,
@@ -62,6 +65,8 @@ pub struct App {
 pub(crate) struct Prepared {
     pub(crate) agent: Agent,
     pub(crate) settings: Settings,
+    /// Listeners that are there already.
+    pub(crate) supplied: Supplied,
     /// Every setting, with where it comes from.
     pub(crate) found: Vec<Found>,
 }
@@ -401,6 +406,54 @@ impl App {
         self
     }
 
+    /// Serves on `listener`, and not on the [host](Config::host) and [port](Config::port) of the configuration.
+    ///
+    /// For a listener that the program has to open itself: one with options of its own, one whose port a test has to know
+    /// before the agent starts, or one that another process has passed on. It may be blocking. Connections that it has
+    /// accepted nothing of yet are served. On Linux the [`write_timeout`](Config::write_timeout) becomes an option of it.
+    ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    ///
+    /// use agentcore::App;
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// println!("http://{}/ping", listener.local_addr()?);
+    /// App::from_registry().listener(listener).serve().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`run`](Self::run) also takes listeners that systemd passes, unless the program supplies any; see
+    /// [the guide](guide/configuration/index.html#listeners-from-systemd).
+    ///
+    /// # Errors
+    ///
+    /// [`bind`](Self::bind), [`serve`](Self::serve) and [`run`](Self::run) fail if the system does not tell its address.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.supplied.agent = Some(listener);
+        self
+    }
+
+    /// Serves the [admin port](Config::admin_port) on `listener`. The [probes](Config::probes) are on by default then.
+    ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    ///
+    /// use agentcore::App;
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let admin = TcpListener::bind("127.0.0.1:9090")?;
+    /// App::from_registry().admin_listener(admin).serve().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admin_listener(mut self, listener: TcpListener) -> Self {
+        self.supplied.admin = Some(listener);
+        self
+    }
+
     /// Checks the parts and the configuration, and binds the port. Nothing is served yet.
     ///
     /// # Errors
@@ -408,8 +461,8 @@ impl App {
     /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
     /// be bound.
     pub async fn bind(self) -> Result<Server, Error> {
-        let (agent, settings) = self.into_agent_in(&Environment::of_process())?;
-        Server::bind(agent, settings)
+        let prepared = self.prepare_in(&Environment::of_process())?;
+        Server::bind(prepared.agent, prepared.settings, prepared.supplied)
     }
 
     /// Binds and serves; see [`Server::serve`].
@@ -422,33 +475,54 @@ impl App {
     }
 
     /// Everything that a start with a log needs, or everything that is wrong; and the log to say it in.
-    pub(crate) fn prepare(self, environment: &Environment<'_>) -> (Log, Result<Prepared, Error>) {
+    ///
+    /// The process is the agent's own, so listeners that were passed to the process are the agent's too.
+    pub(crate) fn prepare(
+        mut self,
+        environment: &Environment<'_>,
+    ) -> (Log, Result<Prepared, Error>) {
         let mut env = Reader::new(environment);
-        let settings = self.config.read(&mut env);
+        if self.supplied.is_empty() {
+            match Supplied::inherit(environment) {
+                Ok(inherited) => self.supplied = inherited,
+                Err(problem) => env.problem(problem),
+            }
+        }
+        let settings = self.read(&mut env);
         let log = Log::read(&self.config, &mut env);
         (log, self.prepared(settings, env))
     }
 
     /// The same where the log is the program's own business.
-    fn into_agent_in(self, environment: &Environment<'_>) -> Result<(Agent, Settings), Error> {
+    fn prepare_in(self, environment: &Environment<'_>) -> Result<Prepared, Error> {
         let mut env = Reader::new(environment);
-        let settings = self.config.read(&mut env);
-        let prepared = self.prepared(settings, env)?;
-        Ok((prepared.agent, prepared.settings))
+        let settings = self.read(&mut env);
+        self.prepared(settings, env)
     }
 
-    fn prepared(self, settings: Settings, env: Reader<'_>) -> Result<Prepared, Error> {
+    fn read(&self, env: &mut Reader<'_>) -> Settings {
+        let addresses = self.supplied.addresses().unwrap_or_else(|problem| {
+            env.problem(problem);
+            Addresses::default()
+        });
+        self.config.read(env, addresses)
+    }
+
+    fn prepared(mut self, settings: Settings, env: Reader<'_>) -> Result<Prepared, Error> {
+        let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;
         Ok(Prepared {
             agent,
             settings,
+            supplied,
             found,
         })
     }
 
     /// The checked parts, and the configuration without the environment.
     pub(crate) fn into_agent_for_tests(self) -> Result<(Agent, Settings), Error> {
-        self.into_agent_in(&Environment::empty())
+        let prepared = self.prepare_in(&Environment::empty())?;
+        Ok((prepared.agent, prepared.settings))
     }
 
     fn into_agent(self) -> Result<Agent, Error> {

@@ -15,6 +15,7 @@ use crate::cli::{plain, print};
 use crate::config::{Environment, Found, Source, as_text, table};
 use crate::error::Error;
 use crate::fields::fields;
+use crate::listeners::{Addresses, Supplied};
 use crate::log;
 use crate::package::{self, Package};
 use crate::registry::Meta;
@@ -23,6 +24,9 @@ use crate::telemetry;
 
 /// What only a start can find out.
 const NOT_TRIED: &[&str] = &["port", "start_hooks"];
+
+/// The same where no port is left to be bound.
+const NOT_TRIED_WITH_LISTENERS: &[&str] = &["start_hooks"];
 
 /// Set by the platform for agents that speak A2A.
 const OF_THE_PLATFORM: &str = "AGENTCORE_RUNTIME_URL";
@@ -77,6 +81,8 @@ pub(crate) struct Registry {
 
 struct Contents<'a> {
     registry: Registry,
+    /// Where it listens without binding a port itself.
+    listeners: Vec<Listener>,
     settings: Vec<Row<'a>>,
     /// Variables that look like settings and are none.
     unknown_variables: Vec<String>,
@@ -91,6 +97,15 @@ struct Function {
     file: &'static str,
     line: u32,
     meta: Meta,
+}
+
+/// A listener that is there before the start.
+struct Listener {
+    /// `agent` or `admin`.
+    role: &'static str,
+    address: String,
+    /// `LISTEN_FDS` or `program`.
+    source: &'static str,
 }
 
 struct Handler {
@@ -118,7 +133,8 @@ struct Row<'a> {
 
 fields! { Report<'a> { ok, name, version, agentcore, problems, ..found } }
 fields! { Registry { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, layers } }
-fields! { Contents<'a> { ..registry, settings, unknown_variables, warnings, not_tried } }
+fields! { Contents<'a> { ..registry, listeners, settings, unknown_variables, warnings, not_tried } }
+fields! { Listener { role, address, source } }
 fields! { Function { name, file, line } }
 fields! { Handler { ..function, timeout, idle_timeout, on_disconnect } }
 fields! { Hook { ..function, timeout, state } }
@@ -179,15 +195,49 @@ impl Registry {
 
 impl<'a> Contents<'a> {
     fn new(prepared: &'a Prepared) -> Self {
+        let supplied = &prepared.supplied;
+        let binds_admin = prepared.settings.admin_port.is_some() && supplied.admin.is_none();
+        let binds = supplied.agent.is_none() || binds_admin;
         Self {
             registry: Registry::new(&prepared.agent),
+            listeners: Listener::all(supplied),
             settings: prepared.found.iter().map(Row::new).collect(),
             unknown_variables: unknown_variables(
                 std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()),
             ),
             warnings: telemetry::problems(),
-            not_tried: NOT_TRIED,
+            not_tried: if binds {
+                NOT_TRIED
+            } else {
+                NOT_TRIED_WITH_LISTENERS
+            },
         }
+    }
+}
+
+impl Listener {
+    fn all(supplied: &Supplied) -> Vec<Self> {
+        // One without an address has stopped the check.
+        let Addresses {
+            agent,
+            admin,
+            is_inherited,
+        } = supplied.addresses().unwrap_or_default();
+        let source = if is_inherited {
+            "LISTEN_FDS"
+        } else {
+            "program"
+        };
+        [("agent", agent), ("admin", admin)]
+            .into_iter()
+            .filter_map(|(role, address)| {
+                Some(Self {
+                    role,
+                    address: address?.to_string(),
+                    source,
+                })
+            })
+            .collect()
     }
 }
 
@@ -278,6 +328,10 @@ impl fmt::Display for Contents<'_> {
         list(f, "start hooks", hooks, "none")?;
         list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
         list(f, "layers", Vec::new(), &registry.layers.to_string())?;
+        if !self.listeners.is_empty() {
+            let listeners = self.listeners.iter().map(ToString::to_string).collect();
+            list(f, "listeners", listeners, "none")?;
+        }
         writeln!(f)?;
         let values: Vec<_> = self.settings.iter().map(Row::text).collect();
         let name = self.settings.iter().map(|row| row.name.len()).max();
@@ -298,10 +352,14 @@ impl fmt::Display for Contents<'_> {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
-        writeln!(
-            f,
-            "not tried: whether the port is free, and the start hooks"
-        )
+        if self.not_tried == NOT_TRIED {
+            writeln!(
+                f,
+                "not tried: whether the port is free, and the start hooks"
+            )
+        } else {
+            writeln!(f, "not tried: the start hooks")
+        }
     }
 }
 
@@ -331,6 +389,17 @@ impl Row<'_> {
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.meta.fmt(f)
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = if self.source == "program" {
+            "the program"
+        } else {
+            self.source
+        };
+        write!(f, "{} at {}, from {from}", self.role, self.address)
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 #[cfg(any(test, all(fuzzing, feature = "ws")))]
 use crate::error::Error;
+use crate::listeners::Addresses;
 pub use choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
 pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
 pub(crate) use value::Value;
@@ -191,18 +192,22 @@ impl Config {
     }
 
     /// Fills in the environment and the defaults. What is wrong, `env` knows; the settings are of use only if nothing is.
-    pub(crate) fn read(&self, env: &mut Reader<'_>) -> Settings {
+    /// The addresses are those of `supplied` listeners, where there are any.
+    pub(crate) fn read(&self, env: &mut Reader<'_>, supplied: Addresses) -> Settings {
         let in_container = env.environment.in_container;
         let host = env.computed(&table::HOST, self.host, || default_host(in_container));
         let port = env.value(&table::PORT, self.port);
         let admin_port = env.optional(&table::ADMIN_PORT, self.admin_port);
-        if admin_port.is_some_and(|admin| admin == port && port != 0) {
+        let address = supplied.agent.unwrap_or(SocketAddr::new(host, port));
+        let is_bound = supplied.agent.is_none() && supplied.admin.is_none();
+        if is_bound && admin_port.is_some_and(|admin| admin == port && port != 0) {
             env.problem(format!(
                 "{} is `{port}`; it takes another port than {}",
                 table::ADMIN_PORT.variable,
                 table::PORT.variable
             ));
         }
+        let admin_port = supplied.admin.map(|admin| admin.port()).or(admin_port);
         let probes = env.computed(&table::PROBES, self.probes, || admin_port.is_some());
         let worker_threads = env.optional(&table::WORKER_THREADS, self.worker_threads);
         let max_body_bytes = env.value(&table::MAX_BODY_BYTES, self.max_body_bytes);
@@ -213,7 +218,7 @@ impl Config {
         let write_timeout = env.value(&table::WRITE_TIMEOUT, self.write_timeout);
         let shutdown_grace = env.value(&table::SHUTDOWN_GRACE, self.shutdown_grace);
         Settings {
-            address: SocketAddr::new(host, port),
+            address,
             admin_port,
             probes,
             worker_threads,
@@ -230,7 +235,7 @@ impl Config {
             task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
             debug: env.value(&table::DEBUG, self.debug),
             #[cfg(feature = "dev-page")]
-            dev: read_dev(env, self.dev, host),
+            dev: read_dev(env, self.dev, address.ip()),
             errors: env.value(&table::ERRORS, self.errors),
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
@@ -244,7 +249,7 @@ impl Config {
     #[cfg(any(test, all(fuzzing, feature = "ws")))]
     pub(crate) fn resolve(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
         let mut env = Reader::new(environment);
-        let settings = self.read(&mut env);
+        let settings = self.read(&mut env, Addresses::default());
         env.finish().map(|_| settings)
     }
 
@@ -454,7 +459,7 @@ mod tests {
         };
         let mut env = Reader::new(&environment);
         let config = Config::new().port(0);
-        config.read(&mut env);
+        config.read(&mut env, Addresses::default());
         crate::log::Log::read(&config, &mut env);
         let found = env.finish().unwrap();
         let names = |settings: &[&'static dyn table::Entry]| -> Vec<_> {

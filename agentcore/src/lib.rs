@@ -61,6 +61,7 @@
 //! | `dev-page`, on by default | the dev page, where [`Config::dev`] switches it on | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | the same to AWS itself, signed; includes `otel` | 1.88 |
+//! | `socket-activation` | listeners that systemd passes to the program, on Linux | 1.85 |
 //!
 //! # Without macros
 //!
@@ -103,6 +104,7 @@ mod handler;
 mod instance;
 mod invoke;
 mod layer;
+mod listeners;
 mod log;
 mod package;
 mod panics;

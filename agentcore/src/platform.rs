@@ -24,8 +24,8 @@ use unix as family;
 
 pub(crate) use family::{Signals, reuse_address};
 pub(crate) use system::{
-    end_when_silent, file_limit, give_up_on_silent_peers, init, is_pid_1, raise_file_limit, random,
-    step_back, unacknowledged,
+    end_when_silent, file_limit, give_up_on_silent_peers, inherited_listeners, init, is_pid_1,
+    raise_file_limit, random, step_back, unacknowledged,
 };
 
 /// A random number; 0 if the system has none.

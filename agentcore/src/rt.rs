@@ -65,8 +65,9 @@ use crate::{agent::Agent, check};
 ///
 /// What `--check --json` prints is one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
 /// text, `version` is text or null. If it is `ok`, it also has: `entrypoint` (an object with `name`, `file`, `line`,
-/// `timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null), `tasks` and
-/// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `settings`
+/// `timeout`, `idle_timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null), `tasks` and
+/// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `listeners` (a list of `role`, `agent` or `admin`,
+/// `address` and `source`, `LISTEN_FDS` or `program`; empty where the agent binds its ports itself), `settings`
 /// (a list, in the order of the table of [`Config`](crate::Config), of `name`, `variable`, `value`, `source` and `default`;
 /// `source` is `builder`, `environment` or `default`, and `value` null where the default is not a value),
 /// `unknown_variables` (names that begin as settings do, and are none), `warnings` (lines about what does not keep it from
@@ -173,7 +174,10 @@ fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode
 
 fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Error> {
     let Prepared {
-        agent, settings, ..
+        agent,
+        settings,
+        supplied,
+        ..
     } = prepared;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = settings.worker_threads {
@@ -192,7 +196,7 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
         let dev = settings.dev;
         #[cfg(not(feature = "dev-page"))]
         let dev = false;
-        let server = Server::bind(agent, settings)?.with_signals();
+        let server = Server::bind(agent, settings, supplied)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
         server
             .on_ready(move |agent| {

@@ -58,6 +58,7 @@ use crate::agent::Agent;
 use crate::config::{Environment, Settings, table};
 use crate::error::{Error, Kind};
 use crate::events;
+use crate::listeners::Supplied;
 use crate::platform::{self, Signals};
 use crate::tasks::TrackerHandle;
 use crate::telemetry;
@@ -112,6 +113,8 @@ pub(crate) struct Listeners<L = TcpListener> {
     agent: L,
     /// For what is not for the public.
     admin: Option<L>,
+    /// Whether the next process gets the agent's listener, and the connections that nobody has accepted.
+    is_inherited: bool,
 }
 
 impl Listeners {
@@ -121,13 +124,18 @@ impl Listeners {
         Ok(Listeners {
             agent: TcpListener::from_std(self.agent)?,
             admin: self.admin.map(TcpListener::from_std).transpose()?,
+            is_inherited: self.is_inherited,
         })
     }
 }
 
 impl Server {
     /// Has to be called on a runtime.
-    pub(crate) fn bind(agent: Agent, settings: Settings) -> Result<Self, Error> {
+    pub(crate) fn bind(
+        agent: Agent,
+        settings: Settings,
+        supplied: Supplied,
+    ) -> Result<Self, Error> {
         if !clock::has_a_date() {
             return Err(Error::new(
                 Kind::Io,
@@ -135,17 +143,24 @@ impl Server {
             ));
         }
         let wait = settings.write_timeout;
-        let (listener, address) = listen(settings.address, table::PORT.variable, wait)?;
-        let admin = settings
-            .admin_port
-            .map(|port| SocketAddr::new(settings.address.ip(), port))
-            .map(|address| listen(address, table::ADMIN_PORT.variable, wait))
-            .transpose()?;
+        let (listener, address) = match supplied.agent {
+            Some(listener) => adopt(listener, wait)?,
+            None => listen(settings.address, table::PORT.variable, wait)?,
+        };
+        let admin = match (supplied.admin, settings.admin_port) {
+            (Some(listener), _) => Some(adopt(listener, wait)?),
+            (None, Some(port)) => {
+                let address = SocketAddr::new(settings.address.ip(), port);
+                Some(listen(address, table::ADMIN_PORT.variable, wait)?)
+            }
+            (None, None) => None,
+        };
         let (admin, admin_address) = admin.unzip();
         Ok(Self {
             listeners: Listeners {
                 agent: listener,
                 admin,
+                is_inherited: supplied.is_inherited,
             },
             address,
             admin_address,
@@ -296,6 +311,23 @@ async fn held(
     let result = stopped.await;
     drop(control);
     result
+}
+
+/// Makes a listener that somebody else has opened one of the server's, and says where it listens.
+fn adopt(
+    listener: TcpListener,
+    write_timeout: Duration,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let adopt = || {
+        listener.set_nonblocking(true)?;
+        listener.local_addr()
+    };
+    let address = adopt().map_err(|error| {
+        let problem = format!("cannot use the listener that was supplied: {error}");
+        Error::new(Kind::Io, problem).with_source(error)
+    })?;
+    platform::give_up_on_silent_peers(&listener, write_timeout);
+    Ok((listener, address))
 }
 
 /// Listens on `address`, whose port `variable` sets; also says which port was taken when that is 0.

@@ -17,6 +17,8 @@ mod hostile;
 mod isolation;
 mod layers;
 mod limits;
+#[cfg(target_os = "linux")]
+mod listeners;
 mod logs;
 mod metrics;
 #[path = "../not_tested.rs"]

@@ -23,6 +23,11 @@ fn as_pid_1(binary: &str, environment: &[(&str, &str)]) -> Option<Agent> {
     Some(Agent::start_command(command, environment))
 }
 
+/// A command that has its argument started as PID 1, if that is allowed here.
+pub(crate) fn unshare_if_allowed() -> Option<Command> {
+    may_unshare().then(unshare)
+}
+
 fn may_unshare() -> bool {
     let may = unshare()
         .arg("true")
@@ -54,7 +59,7 @@ fn children(process: &str) -> Vec<String> {
 }
 
 /// PID 1, by its number outside of its namespace.
-fn pid_1(agent: &Agent) -> String {
+pub(crate) fn pid_1(agent: &Agent) -> String {
     let [pid_1] = <[String; 1]>::try_from(children(&agent.pid().to_string())).expect("one child");
     pid_1
 }

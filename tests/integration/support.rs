@@ -49,7 +49,22 @@ impl Agent {
     /// The same, for a program that is not called directly.
     pub(crate) fn start_command(command: Command, environment: &[(&str, &str)]) -> Self {
         let binary = format!("{command:?}");
-        let (mut child, stderr) = spawn_command(command, environment);
+        Self::started(&binary, spawn_command(command, environment))
+    }
+
+    /// Starts a program as a service manager does, with `descriptors` from 3 on.
+    #[cfg(unix)]
+    pub(crate) fn start_passing(
+        command: &Command,
+        descriptors: Vec<std::os::fd::OwnedFd>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let binary = format!("{command:?}");
+        Self::started(&binary, spawn_passing(command, descriptors, environment))
+    }
+
+    /// Waits until a program says that it is ready.
+    fn started(binary: &str, (mut child, stderr): (Child, Receiver<String>)) -> Self {
         let deadline = Instant::now() + DEADLINE;
         let mut seen = String::new();
         loop {
@@ -383,14 +398,67 @@ pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Recei
     spawn_command(Command::new(binary), environment)
 }
 
-fn spawn_command(mut command: Command, environment: &[(&str, &str)]) -> (Child, Receiver<String>) {
+/// Runs a program that is to end at once, with `descriptors` from 3 on. Its stdout is not collected.
+#[cfg(unix)]
+pub(crate) fn run_passing(
+    command: &Command,
+    descriptors: Vec<std::os::fd::OwnedFd>,
+    environment: &[(&str, &str)],
+) -> Outcome {
+    let (mut child, lines) = spawn_passing(command, descriptors, environment);
+    let (status, stderr) = wait(&mut child, &lines);
+    Outcome {
+        code: status.code(),
+        stdout: String::new(),
+        stderr,
+    }
+}
+
+/// Starts `command` as `sd_listen_fds(3)` describes it. A shell gives the descriptors, which it gets in place of stdin and
+/// stdout, their numbers.
+#[cfg(unix)]
+fn spawn_passing(
+    command: &Command,
+    descriptors: Vec<std::os::fd::OwnedFd>,
+    environment: &[(&str, &str)],
+) -> (Child, Receiver<String>) {
+    let count = descriptors.len().to_string();
+    let mut descriptors = descriptors.into_iter().map(Stdio::from);
+    let stdin = descriptors.next().expect("a descriptor");
+    let (stdout, numbers) = match descriptors.next() {
+        Some(second) => (second, "3<&0 4<&1"),
+        None => (Stdio::null(), "3<&0"),
+    };
+    assert!(descriptors.next().is_none(), "two at most");
+    let script = format!(
+        "exec {numbers} 0</dev/null 1>/dev/null; export LISTEN_PID=${{LISTEN_PID:-$$}}; exec \"$0\" \"$@\""
+    );
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &script])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let environment = [&[("LISTEN_FDS", &*count)], environment].concat();
+    spawn_with(shell, &environment, stdin, stdout)
+}
+
+fn spawn_command(command: Command, environment: &[(&str, &str)]) -> (Child, Receiver<String>) {
+    spawn_with(command, environment, Stdio::null(), Stdio::null())
+}
+
+fn spawn_with(
+    mut command: Command,
+    environment: &[(&str, &str)],
+    stdin: Stdio,
+    stdout: Stdio,
+) -> (Child, Receiver<String>) {
     let mut child = command
         .env_clear()
         .env("AGENTCORE_HOST", "127.0.0.1")
         .env("AGENTCORE_PORT", "0")
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdin(stdin)
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));

@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    pub(super) fn problem(&mut self, problem: String) {
+    pub(crate) fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
 

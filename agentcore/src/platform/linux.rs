@@ -2,8 +2,9 @@
 
 mod init;
 
-use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
@@ -51,9 +52,45 @@ pub(crate) fn file_limit() -> Option<usize> {
     usize::try_from(getrlimit(Resource::Nofile).current?).ok()
 }
 
+/// Takes the listeners that were passed to the process as descriptors from 3 on. Processes that it starts do not inherit
+/// them.
+///
+/// # Errors
+///
+/// A descriptor is not open, or is no TCP socket that listens.
+#[cfg(feature = "socket-activation")]
+pub(crate) fn inherited_listeners(count: usize) -> io::Result<Vec<TcpListener>> {
+    let no_listener = |number: usize| {
+        let problem = format!("fd {} is no TCP socket that listens", 3 + number);
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    };
+    // It takes the variables away as well: processes that this one starts would take them for theirs.
+    let mut passed = listenfd::ListenFd::from_env();
+    (0..count)
+        .map(|number| {
+            let listener = passed.take_tcp_listener(number)?;
+            let listens = |listener: &TcpListener| {
+                socket2::SockRef::from(listener)
+                    .is_listener()
+                    .is_ok_and(|listens| listens)
+            };
+            listener.filter(listens).ok_or_else(|| no_listener(number))
+        })
+        .collect()
+}
+
+/// Says that the program cannot take them.
+#[cfg(not(feature = "socket-activation"))]
+pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the program is built without agentcore's feature `socket-activation`",
+    ))
+}
+
 /// Ends connections whose peer neither takes nor acknowledges anything for `limit`. Connections that `listener` accepts
 /// inherit the option.
-pub(crate) fn give_up_on_silent_peers(listener: &tokio::net::TcpSocket, limit: Duration) {
+pub(crate) fn give_up_on_silent_peers(listener: &impl AsFd, limit: Duration) {
     // The kernel's own rules notice after a quarter of an hour that a peer is gone.
     let _ = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(limit));
 }

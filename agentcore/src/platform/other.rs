@@ -1,6 +1,7 @@
 //! Platforms other than Linux. They have random numbers; the rest improves on what works without it, and does nothing here.
 
 use std::io;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,8 +22,16 @@ pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 
+/// Says that listeners are passed on Linux only.
+pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "agentcore takes them on Linux only",
+    ))
+}
+
 /// Does nothing: the system's own time-outs apply.
-pub(crate) fn give_up_on_silent_peers(_: &tokio::net::TcpSocket, _: Duration) {}
+pub(crate) fn give_up_on_silent_peers<S>(_: &S, _: Duration) {}
 
 /// Nobody tells.
 pub(crate) fn unacknowledged(_: &tokio::net::TcpStream) -> Option<u32> {

@@ -50,8 +50,27 @@ const AT_A_TIME: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// Accepts for as long as the server lives; of a listener that `is_inherited`, until the server is told to stop. Connections
+/// that come later wait for the next process, which serves them, and this one would refuse their invocations.
+pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inherited: bool) -> ! {
+    let instance = Arc::clone(&front.instance);
+    let stopped = async {
+        if is_inherited {
+            instance.stopping.cancelled().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stopped => {}
+        never = accept_each(front, listener) => match never {},
+    }
+    std::future::pending().await
+}
+
 /// Accepts for ever.
-pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener) -> ! {
+async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
     let full = Arc::new(AtomicUsize::new(0));
     let budget = Budget::of(&front.settings);

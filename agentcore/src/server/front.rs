@@ -368,7 +368,7 @@ impl Front {
             ended
         };
         tokio::select! {
-            never = accept_all(Arc::clone(&self), listeners.agent) => match never {},
+            never = accept_all(Arc::clone(&self), listeners.agent, listeners.is_inherited) => match never {},
             ended = life => ended,
         }
     }

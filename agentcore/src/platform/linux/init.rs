@@ -19,6 +19,9 @@ use tokio::signal::unix::{self, SignalKind, signal};
 /// Tells the agent that its parent is this init.
 const MARK: &str = "__AGENTCORE_INIT";
 
+/// Names the process that a service manager passes listeners to. Without it, they are for the process that finds them.
+const LISTENERS_FOR: &str = "LISTEN_PID";
+
 /// Signals that the agent gets from init. Engines send SIGTERM, SIGINT, or the signal that the image names; the others are
 /// for handlers of the program's own.
 const PASSED_ON: [Signal; 6] = [
@@ -86,13 +89,16 @@ fn start_agent() -> io::Result<Child> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsString::from("agent"));
     let arguments: Vec<_> = arguments.collect();
+    // Listeners that a service manager passes to PID 1 are the agent's, whose number the manager does not know.
+    let are_passed_on = std::env::var_os(LISTENERS_FOR).is_some_and(|process| process == "1");
     let mut result = Err(io::Error::from(io::ErrorKind::NotFound));
     for path in paths(&name) {
-        result = Command::new(path)
-            .arg0(&name)
-            .args(&arguments)
-            .env(MARK, "1")
-            .spawn();
+        let mut agent = Command::new(path);
+        agent.arg0(&name).args(&arguments).env(MARK, "1");
+        if are_passed_on {
+            agent.env_remove(LISTENERS_FOR);
+        }
+        result = agent.spawn();
         if result.is_ok() {
             break;
         }
