@@ -54,6 +54,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// that come later wait for the next process, which serves them, and this one would refuse their invocations.
 pub(super) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inherited: bool) -> ! {
     let instance = Arc::clone(&front.instance);
+    if is_inherited {
+        front.connections.await_first_requests();
+    }
     let stopped = async {
         if is_inherited {
             instance.stopping.cancelled().await;

@@ -10,6 +10,7 @@
 //! `Send`, which tasks have to be. What a connection is at is one [`Idle`], whose changes are three functions:
 //!
 //! - It is `Busy` exactly while somebody has [paused](Waiting::pause) it and not resumed it, and counts how often.
+//! - It is `New` since a moment until its first request. Everything that is said about `Since` holds for it, too.
 //! - It is `Since` a moment while it waits for a request. The task that gives up idle connections is either asleep until the
 //!   first of these moments is over at the latest, or is told when the first connection begins to wait.
 //! - It is `GivenUp` when that task has found it late. A request that has come before the connection is polled for it makes it
@@ -49,6 +50,8 @@ struct Shared {
     seats: Mutex<Seats>,
     /// The server stops: each connection finishes the request that it is at.
     finishing: AtomicBool,
+    /// A connection without any request yet is not asked to finish before it has had one.
+    awaits_first: AtomicBool,
     /// Told when the last seat becomes free.
     empty: Notify,
     /// How long a request may take to come, its head included.
@@ -80,6 +83,7 @@ impl Connections {
         Self(Arc::new(Shared {
             seats: Mutex::default(),
             finishing: AtomicBool::new(false),
+            awaits_first: AtomicBool::new(false),
             empty: Notify::new(),
             patience,
             watched: AtomicBool::new(false),
@@ -90,7 +94,7 @@ impl Connections {
     /// The note of a new connection, which waits from now on.
     pub(super) fn waiting(&self) -> Arc<Waiting> {
         let waiting = Waiting {
-            idle: Mutex::new(Idle::Since(Instant::now())),
+            idle: Mutex::new(Idle::New(Instant::now())),
             shared: Arc::clone(&self.0),
         };
         waiting.tell();
@@ -126,6 +130,12 @@ impl Connections {
         let wakers: Vec<_> = wakers.collect();
         drop(seats);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has the shutdown wait for the first request of each connection. hyper closes a connection that is asked to finish
+    /// before it has read anything, so a request that is on its way would have no answer.
+    pub(super) fn await_first_requests(&self) {
+        self.0.awaits_first.store(true, Ordering::Relaxed);
     }
 
     /// Asks all connections to finish, and completes when they have.
@@ -204,7 +214,9 @@ impl Shared {
 /// What a connection is at; see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Idle {
-    /// It waits for a request since then.
+    /// It waits for its first request since then.
+    New(Instant),
+    /// It waits for another request since then.
     Since(Instant),
     /// It is at so many things: requests, replies that have not left, bodies that nobody wants.
     Busy(usize),
@@ -215,7 +227,7 @@ enum Idle {
 impl Idle {
     fn paused(self) -> Self {
         match self {
-            Self::Since(_) | Self::GivenUp => Self::Busy(1),
+            Self::New(_) | Self::Since(_) | Self::GivenUp => Self::Busy(1),
             Self::Busy(pauses) => Self::Busy(pauses + 1),
         }
     }
@@ -224,7 +236,7 @@ impl Idle {
         match self {
             Self::Busy(pauses) if pauses > 1 => Self::Busy(pauses - 1),
             Self::Busy(_) => Self::Since(now),
-            Self::Since(_) | Self::GivenUp => {
+            Self::New(_) | Self::Since(_) | Self::GivenUp => {
                 debug_assert!(false, "it was not paused");
                 self
             }
@@ -234,10 +246,10 @@ impl Idle {
     /// Looked at, by the task that gives up idle connections. Returns when the connection is due, if it waits.
     fn looked_at(self, now: Instant, patience: Duration) -> (Self, Option<Instant>) {
         match self {
-            Self::Since(since) if since + patience <= now => {
+            Self::New(since) | Self::Since(since) if since + patience <= now => {
                 (Self::GivenUp, Some(since + patience))
             }
-            Self::Since(since) => (self, Some(since + patience)),
+            Self::New(since) | Self::Since(since) => (self, Some(since + patience)),
             Self::Busy(_) | Self::GivenUp => (self, None),
         }
     }
@@ -276,7 +288,7 @@ impl Waiting {
 
     #[cfg(test)]
     pub(super) fn is_begun(&self) -> bool {
-        matches!(*self.idle.lock(), Idle::Since(_))
+        matches!(*self.idle.lock(), Idle::New(_) | Idle::Since(_))
     }
 
     /// Paused for as long as the guard lives.
@@ -295,6 +307,10 @@ impl Waiting {
 
     fn is_given_up(&self) -> bool {
         *self.idle.lock() == Idle::GivenUp
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(*self.idle.lock(), Idle::New(_))
     }
 }
 
@@ -337,8 +353,15 @@ where
                 this.connection.as_mut().graceful_shutdown();
             }
         }
-        // Before the look at the note: a request that has come just so is answered.
-        match this.connection.poll(cx) {
+        let mut polled = this.connection.as_mut().poll(cx);
+        // Its first request may have come just now.
+        let is_to_finish = this.seated.as_mut().is_some_and(Seated::is_to_finish);
+        if polled.is_pending() && is_to_finish {
+            this.connection.as_mut().graceful_shutdown();
+            polled = this.connection.poll(cx);
+        }
+        // Behind that, the look at the note: a request that has come just so is answered.
+        match polled {
             Poll::Pending if this.seated.as_ref().is_some_and(Seated::is_given_up) => {}
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {}
@@ -400,9 +423,12 @@ impl Seated {
 
     /// Once: when the server stops.
     fn is_to_finish(&mut self) -> bool {
-        let was_asked = self.is_asked;
-        self.is_asked = self.shared.finishing.load(Ordering::Relaxed);
-        self.is_asked && !was_asked
+        if self.is_asked || !self.shared.finishing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let awaits_first = self.shared.awaits_first.load(Ordering::Relaxed);
+        self.is_asked = !(awaits_first && self.waiting.is_new());
+        self.is_asked
     }
 
     fn is_given_up(&self) -> bool {
@@ -475,6 +501,12 @@ mod tests {
         let later = now + PATIENCE;
         let waits = Idle::Since(now);
         for (before, paused, resumed, looked_at) in [
+            (
+                Idle::New(now),
+                Idle::Busy(1),
+                None,
+                (Idle::GivenUp, Some(later)),
+            ),
             (waits, Idle::Busy(1), None, (Idle::GivenUp, Some(later))),
             (Idle::GivenUp, Idle::Busy(1), None, (Idle::GivenUp, None)),
             (
@@ -556,6 +588,38 @@ mod tests {
         let (mut client, _late) = open(&connections, Duration::ZERO);
         client.write_all(REQUEST).await.unwrap();
         reply(&mut client).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_for_first_requests_where_it_is_to() {
+        for awaits_first in [false, true] {
+            let connections = connections();
+            if awaits_first {
+                connections.await_first_requests();
+            }
+            let (mut idle, _) = open(&connections, Duration::ZERO);
+            idle.write_all(REQUEST).await.unwrap();
+            reply(&mut idle).await;
+            let (mut new, _) = open(&connections, Duration::ZERO);
+            tokio::task::yield_now().await;
+            let began = Instant::now();
+            let shutdown = connections.shutdown();
+            let client = async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
+                if awaits_first {
+                    new.write_all(REQUEST).await.unwrap();
+                    reply(&mut new).await;
+                }
+                assert_eq!(new.read(&mut [0]).await.unwrap(), 0);
+            };
+            let ((), waited) = tokio::join!(client, async {
+                shutdown.await;
+                began.elapsed()
+            });
+            let expected = Duration::from_secs(u64::from(awaits_first));
+            assert_eq!(waited, expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]
