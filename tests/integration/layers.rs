@@ -58,8 +58,10 @@ fn a_compressed_reply_is_smaller_and_arrives_whole() {
 fn a_layers_timeout_answers_and_cancels_the_handler() {
     let agent = agent();
     assert_eq!(agent.invoke(json!({ "action": "hang" })).status, 408);
-    agent.line_with("entrypoint `handler` is cancelled: a layer dropped its call");
-    agent.line_with("the handler was dropped");
+    agent.lines_with([
+        "entrypoint `handler` is cancelled: a layer dropped its call",
+        "the handler was dropped",
+    ]);
     agent.until_idle();
     // What answered in time is not in the log.
     assert_eq!(agent.invoke(json!({})).status, 200);

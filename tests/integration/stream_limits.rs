@@ -16,11 +16,12 @@ fn late(error: &str) -> Value {
     })
 }
 
-/// The producer has been dropped, on a worker, and nothing is in progress any more.
-fn is_over(agent: &Agent) {
-    let line = agent.line_with("the producer was dropped on ");
-    assert!(line.ends_with("agentcore-worker"), "{line}");
+/// Waits until the log has said `why`, the producer has been dropped, on a worker, and nothing is in progress any more.
+fn is_over(agent: &Agent, why: &str) -> Value {
+    let [said, dropped] = agent.lines_with([why, "the producer was dropped on "]);
+    assert!(dropped.ends_with("agentcore-worker"), "{dropped}");
     agent.until_idle();
+    serde_json::from_str(&said).expect("JSON")
 }
 
 /// Neither items that come in good time nor a producer that never waits lift the limit of the whole invocation.
@@ -34,11 +35,9 @@ fn a_timeout_ends_a_stream_that_goes_on_and_on() {
         assert_eq!(events.pop(), Some(late("timed out after 500ms")), "{kind}");
         assert!(events.iter().all(|event| *event == 1), "{kind}");
         assert!(!events.is_empty(), "{kind}");
-        let line = agent.line_with("the stream failed: timed out after 500ms");
-        let line: Value = serde_json::from_str(&line).expect("JSON");
+        let line = is_over(&agent, "the stream failed: timed out after 500ms");
         assert_eq!(line["level"], "ERROR");
         assert!(line["requestId"].is_string(), "{line}");
-        is_over(&agent);
     }
 }
 
@@ -58,9 +57,12 @@ fn an_idle_timeout_ends_a_stream_that_stands_still() {
     let agent = agent(&[]);
     let events = agent.invoke(json!("stuck")).events();
     assert_eq!(events, [json!("one"), late("no item for 300ms")]);
-    agent.line_with("the stream failed: no item for 300ms");
-    // What the handler has left behind is told.
-    agent.line_with("the token is cancelled");
+    agent.lines_with([
+        "the stream failed: no item for 300ms",
+        // What the handler has left behind is told.
+        "the token is cancelled",
+        "the producer was dropped on agentcore-worker",
+    ]);
     agent.until_idle();
 }
 
@@ -72,8 +74,7 @@ fn a_body_that_is_no_stream_of_events_breaks_off() {
     assert_eq!(client.head().0, 200);
     assert_eq!(client.chunk(), b"one");
     assert_eq!(client.rest(), b"", "neither a piece nor an end");
-    agent.line_with("the stream failed: no item for 300ms");
-    is_over(&agent);
+    is_over(&agent, "the stream failed: no item for 300ms");
 }
 
 #[test]

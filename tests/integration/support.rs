@@ -215,17 +215,28 @@ impl Agent {
 
     /// The next line on stderr that contains `text`, or [says](said) it.
     pub(crate) fn line_with(&self, text: &str) -> String {
+        let [line] = self.lines_with([text]);
+        line
+    }
+
+    /// The next lines on stderr of which each contains, or says, one of `texts`. They may come in any order: the log has a
+    /// thread of its own, so a line of it may come behind one that the program has written itself later.
+    pub(crate) fn lines_with<const N: usize>(&self, texts: [&str; N]) -> [String; N] {
         let deadline = Instant::now() + DEADLINE;
-        loop {
-            match self
-                .stderr
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(line) if line.contains(text) || said(&line).contains(text) => return line,
-                Ok(_) => {}
-                Err(error) => panic!("no line with {text:?}: {error}"),
+        let mut found = texts.map(|_| None);
+        while let Some(missing) = found.iter().position(Option::is_none) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.stderr.recv_timeout(left).unwrap_or_else(|error| {
+                panic!("no line with {:?}: {error}", texts[missing]);
+            });
+            let mut places = found.iter_mut().zip(texts);
+            if let Some((place, _)) = places.find(|(place, text)| {
+                place.is_none() && (line.contains(text) || said(&line).contains(text))
+            }) {
+                *place = Some(line);
             }
         }
+        found.map(|line| line.expect("found"))
     }
 }
 
