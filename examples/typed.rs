@@ -5,10 +5,12 @@
 //! curl -X POST localhost:8080/invocations -d '{"action": "add", "items": [{"name": "tea", "price": 2.5}]}'
 //! curl -X POST localhost:8080/invocations -d '{"action": "total", "prices": [1, 2.5]}'
 //! curl -X POST localhost:8080/invocations -d '{"action": "sell"}'
+//! curl -X POST localhost:8080/invocations -d '{"action": "add", "items": [{"name": "tea", "price": "2"}]}'
 //! ```
 //!
-//! The last one answers
-//! ``{"error":"Invalid payload","details":"unknown variant `sell`, expected `add` or `total` …","path":"action"}``.
+//! The last two answer
+//! ``{"error":"Invalid payload","details":"unknown variant `sell`, expected `add` or `total` …","path":"action"}`` and
+//! `{"error":"Invalid payload","details":"invalid type: string \"2\", expected f64 …","path":"items[0].price"}`.
 
 use agentcore::{HttpError, entrypoint};
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,14 @@ mod tests {
         let unknown = agent.invoke(json!({ "action": "sell" })).await;
         assert_eq!(unknown.status(), 422);
         assert_eq!(unknown.json::<Value>()["path"], "action");
+        let wrong = agent
+            .invoke(json!({
+                "action": "add",
+                "items": [{ "name": "tea", "price": 2 }, { "name": "tea", "price": "x" }],
+            }))
+            .await;
+        assert_eq!(wrong.status(), 422);
+        assert_eq!(wrong.json::<Value>()["path"], "items[1].price");
         let negative = agent
             .invoke(json!({ "action": "total", "prices": [-1] }))
             .await;

@@ -1,6 +1,8 @@
 //! How a handler's arguments are made from an [`Invocation`].
 
 mod checked;
+mod document;
+mod locate;
 
 use std::any::{TypeId, type_name};
 use std::fmt;
@@ -15,6 +17,7 @@ use crate::context::Scope;
 use crate::context::with_scope;
 use crate::response::{IntoResponse, Json, Response};
 use checked::{Budget, Checked, TooMany};
+use locate::Location;
 
 /// One call of the entrypoint: the request's head, and its body, whole.
 ///
@@ -195,12 +198,21 @@ pub(crate) fn decode_payload<T: DeserializeOwned>(invocation: &Invocation) -> Re
     decode(&invocation.body, invocation.scope.instance().max_json_nodes)
 }
 
-/// Decodes a message of a socket, within the bound of payloads.
+/// Decodes a message of a socket, within the bound of payloads. An error of shape begins with the JSON path.
 #[cfg(feature = "ws")]
 pub(crate) fn decode_message<T: DeserializeOwned>(message: &[u8]) -> serde_json::Result<T> {
     let most = with_scope(|_, scope| scope.map(|scope| scope.instance().max_json_nodes));
-    let budget = Budget::new(most.unwrap_or(usize::MAX));
-    whole(serde_json::Deserializer::from_slice(message), &budget)
+    let most = most.unwrap_or(usize::MAX);
+    let budget = Budget::new(most);
+    whole(serde_json::Deserializer::from_slice(message), &budget).map_err(|error| {
+        match std::str::from_utf8(message) {
+            Ok(text) if error.is_data() && !budget.is_exceeded() => {
+                let Misfit { details, path } = misfit::<T>(text, &error, most);
+                serde_core::de::Error::custom(format_args!("{path}: {details}"))
+            }
+            _ => error,
+        }
+    })
 }
 
 /// All of a text, as one value.
@@ -234,7 +246,7 @@ fn decode<T: DeserializeOwned>(body: &[u8], most_nodes: usize) -> Result<T, Resp
         if budget.is_exceeded() {
             too_many(most_nodes)
         } else {
-            explain::<T>(text, &error)
+            explain::<T>(text, &error, most_nodes)
         }
     })
 }
@@ -247,7 +259,11 @@ fn too_many(most: usize) -> Response {
 }
 
 #[cold]
-fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Response {
+fn explain<T: DeserializeOwned>(
+    text: &str,
+    error: &serde_json::Error,
+    most_nodes: usize,
+) -> Response {
     if !error.is_data() {
         return invalid("Invalid JSON", &error.to_string());
     }
@@ -255,20 +271,60 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Respon
     if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    // It is as large as it was in the first pass.
-    let budget = Budget::new(usize::MAX);
-    let checked = Checked::new(&mut deserializer, &budget);
-    let (details, path) = match serde_path_to_error::deserialize::<_, T>(checked) {
-        Err(error) => (error.inner().to_string(), error.path().to_string()),
-        Ok(_) => (error.to_string(), ".".to_owned()),
-    };
+    let Misfit { details, path } = misfit::<T>(text, error, most_nodes);
     Response::rejection(
         StatusCode::UNPROCESSABLE_ENTITY,
         "Invalid payload",
         &details,
         Some(&path),
     )
+}
+
+/// What of a text does not fit the payload's type.
+struct Misfit {
+    /// The error, with line and column where they are known.
+    details: String,
+    path: String,
+}
+
+/// Finds out where `error` is. The text had no more than `most_nodes` values and keys when the error came; neither has it in
+/// any other pass.
+#[cold]
+fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes: usize) -> Misfit {
+    let budget = Budget::new(most_nodes);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let checked = Checked::new(&mut deserializer, &budget);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(checked) else {
+        return Misfit {
+            details: error.to_string(),
+            path: ".".to_owned(),
+        };
+    };
+    let details = error.inner().to_string();
+    let said = without_position(&details, error.inner());
+    let location = locate::locate(text, error.path(), said, &mut |reader| {
+        let budget = Budget::new(most_nodes);
+        T::deserialize(Checked::new(reader, &budget)).err()
+    });
+    match location {
+        None => Misfit {
+            path: error.path().to_string(),
+            details,
+        },
+        Some(Location { path, position }) => Misfit {
+            details: match position {
+                Some((line, column)) => format!("{said} at line {line} column {column}"),
+                None => said.to_owned(),
+            },
+            path,
+        },
+    }
+}
+
+/// The text of an error, without the position that `serde_json` ends it with.
+fn without_position<'a>(text: &'a str, error: &serde_json::Error) -> &'a str {
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&position).unwrap_or(text)
 }
 
 fn invalid(error: &str, details: &str) -> Response {

@@ -88,6 +88,9 @@ impl WebSocket {
 
     /// The next message, text or binary, decoded from JSON; `None` when there will be none.
     ///
+    /// Of JSON that does not fit `T`, the error's source says where:
+    /// ``items[1].price: invalid type: string "x", expected f64 at line 1 column 75``.
+    ///
     /// ```
     /// # use agentcore::{WebSocket, WebSocketError};
     /// #[derive(serde::Deserialize)]
