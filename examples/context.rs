@@ -17,7 +17,7 @@ async fn handler(prompt: String, context: RequestContext) -> Value {
         "session": context.session_id(),
         "request": context.request_id(),
         "user": context.baggage().get("user"),
-        "tenant": context.headers().get("x-amzn-bedrock-agentcore-runtime-custom-tenant").and_then(|name| name.to_str().ok()),
+        "tenant": context.header("x-amzn-bedrock-agentcore-runtime-custom-tenant"),
         // Tokens are there for those who ask, and show nowhere else.
         "may_act_for_the_user": context.authorization().is_some(),
         "answer": answer(prompt).await,

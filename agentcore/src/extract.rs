@@ -2,6 +2,7 @@
 
 mod checked;
 mod document;
+mod header;
 mod locate;
 
 use std::any::{TypeId, type_name};
@@ -17,6 +18,7 @@ use crate::context::Scope;
 use crate::context::with_scope;
 use crate::response::{IntoResponse, Json, Response};
 use checked::{Budget, Checked, TooMany};
+pub use header::{Header, NamedHeader};
 use locate::Location;
 
 /// One call of the entrypoint: the request's head, and its body, whole.
@@ -75,30 +77,46 @@ impl fmt::Debug for Invocation {
 
 /// A type that a handler may take as an argument besides its payload.
 ///
-/// Arguments are recognised by type, in any order. Implement it for types of your own to keep handlers free of
-/// plumbing:
+/// Arguments are recognised by type, in any order. The library implements the trait for:
+///
+/// | type | value | otherwise |
+/// | --- | --- | --- |
+/// | [`RequestContext`](crate::RequestContext) | session, request id, tokens, headers | |
+/// | [`State<S>`](crate::State) | what a start hook has made | the start fails |
+/// | [`Header<N, T>`](crate::Header) and `Option` of it | one header | 400 |
+/// | [`HeaderMap`] | all headers | |
+/// | [`Bytes`] | the body, not decoded | |
+/// | [`CancellationToken`](crate::CancellationToken) | a token that is cancelled when nobody waits for the reply | |
+/// | [`Json<T>`](crate::Json) | the payload, where a type has to say so | 400, 413, 422 |
+///
+/// Implement it for a type of your own to keep what many handlers need in one place. The implementation has the headers and the
+/// body. It runs before the handler, on its thread, and may not block. If it returns an error, that is the reply, and the handler is
+/// not called.
 ///
 /// ```
-/// use agentcore::{FromInvocation, HttpError, Invocation};
+/// use agentcore::{FromInvocation, HttpError, HttpErrorExt, Invocation};
 ///
-/// /// The tenant that a gateway named in a header.
-/// struct Tenant(String);
+/// /// The tenant and the region that a gateway named in a header, such as `acme/eu`.
+/// struct Tenant {
+///     name: String,
+///     region: String,
+/// }
 ///
 /// impl FromInvocation for Tenant {
 ///     type Rejection = HttpError;
 ///
 ///     fn from_invocation(invocation: &mut Invocation) -> Result<Self, HttpError> {
 ///         let header = invocation.headers().get("x-amzn-bedrock-agentcore-runtime-custom-tenant");
-///         match header.and_then(|value| value.to_str().ok()) {
-///             Some(name) => Ok(Self(name.to_owned())),
-///             None => Err(HttpError::new(400, "the tenant header is missing")),
-///         }
+///         let header = header.http_error_with(400, "the tenant header is missing")?;
+///         let text = header.to_str().http_error(400)?;
+///         let (name, region) = text.split_once('/').http_error_with(400, "a tenant has a region")?;
+///         Ok(Self { name: name.to_owned(), region: region.to_owned() })
 ///     }
 /// }
 ///
 /// #[agentcore::entrypoint(main = false)]
 /// async fn handler(question: String, tenant: Tenant) -> String {
-///     format!("{} asked: {question}", tenant.0)
+///     format!("{} in {} asked: {question}", tenant.name, tenant.region)
 /// }
 /// ```
 #[diagnostic::on_unimplemented(

@@ -154,8 +154,8 @@ pub use background::{
 pub use body::Body;
 pub use config::{BusyWhile, Config, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
-pub use error::{BoxError, Error, HttpError};
-pub use extract::{FromInvocation, Invocation, Requirements};
+pub use error::{BoxError, Error, HttpError, HttpErrorExt};
+pub use extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::{Handler, HandlerReply};
 pub use layer::Endpoint;
 pub use ping::{PingReply, PingStatus};

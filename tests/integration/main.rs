@@ -11,6 +11,7 @@ mod drops;
 mod embedded;
 mod endings;
 mod entrypoints;
+mod extraction;
 mod faults;
 mod flags;
 mod hostile;

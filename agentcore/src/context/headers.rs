@@ -61,7 +61,8 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether the value of a header of this name, in lower case, is a secret or carries one.
+pub(crate) fn is_secret(name: &str) -> bool {
     let last = name.as_bytes().last();
     // Every header of every request comes by here, and most are told by their last letter.
     let might = |end: &&&str| end.as_bytes().last() == last;

@@ -49,6 +49,7 @@ impl RequestContext {
     /// The runtime session, which is also the microVM (`X-Amzn-Bedrock-AgentCore-Runtime-Session-Id`).
     ///
     /// The platform always sends it; a plain `curl` does not.
+    #[doc(alias = "get_session_id")]
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         headers::session_id(self.head().all_headers())
@@ -96,12 +97,46 @@ impl RequestContext {
         self.head().text(&headers::OAUTH2_CALLBACK_URL)
     }
 
-    /// The headers that may be passed on to what the agent calls: the platform's allow-list rules, without tokens.
+    /// The headers that the agent may pass on to the services it calls.
+    ///
+    /// These are the request's headers without tokens, without the platform's own, and without those that concern one
+    /// connection, such as `Host`.
+    ///
+    /// Behind Amazon Bedrock AgentCore Runtime an agent receives only the headers on the runtime's allow-list
+    /// (`requestHeaderAllowlist`): `Authorization`, names that begin with `X-Amzn-Bedrock-AgentCore-Runtime-Custom-`, and most
+    /// names that do not begin with `x-amz`. A header that is not on the list does not arrive. Elsewhere every header does.
+    ///
+    /// [`header`](Self::header) and [`Header`](crate::Header) read a single one.
+    #[doc(alias = "request_headers")]
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.head()
             .forwardable
             .get_or_init(|| headers::forwardable(&self.head().headers))
+    }
+
+    /// The first header of this name as text. Upper and lower case are the same.
+    ///
+    /// `None` if it is missing, empty or not visible ASCII. All headers of the request can be read, also those that
+    /// [`headers`](Self::headers) leaves out. For a secret, [`authorization`](Self::authorization) and
+    /// [`workload_access_token`](Self::workload_access_token) are safer: what they return does not show in `Debug`.
+    ///
+    /// [`Header`](crate::Header) takes a header as an argument, and answers 400 if it is missing.
+    ///
+    /// ```
+    /// use agentcore::RequestContext;
+    ///
+    /// #[agentcore::entrypoint(main = false)]
+    /// async fn handler(question: String, context: RequestContext) -> String {
+    ///     let tenant = context.header("X-Amzn-Bedrock-AgentCore-Runtime-Custom-Tenant");
+    ///     format!("{} asked: {question}", tenant.unwrap_or("nobody"))
+    /// }
+    /// ```
+    #[doc(alias = "get_header")]
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = self.head().headers.get(name)?.to_str().ok()?;
+        Some(value).filter(|text| !text.is_empty())
     }
 
     /// What callers up the line passed along.
@@ -353,6 +388,21 @@ mod tests {
             context(&[("workloadaccesstoken", "")]).workload_access_token(),
             None
         );
+    }
+
+    #[test]
+    fn a_header_is_found_by_name_in_any_case() {
+        let context = context(&[
+            ("x-tenant", "acme"),
+            ("authorization", "a"),
+            ("x-empty", ""),
+        ]);
+        assert_eq!(context.header("X-Tenant"), Some("acme"));
+        // It is not among those to pass on.
+        assert_eq!(context.header("authorization"), Some("a"));
+        assert_eq!(context.header("x-empty"), None);
+        assert_eq!(context.header("x-other"), None);
+        assert_eq!(context.header("not a name"), None);
     }
 
     #[test]
