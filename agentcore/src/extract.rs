@@ -4,6 +4,8 @@ mod checked;
 mod document;
 mod header;
 mod locate;
+#[cfg(feature = "garde")]
+mod valid;
 
 use std::any::{TypeId, type_name};
 use std::fmt;
@@ -20,6 +22,8 @@ use crate::response::{IntoResponse, Json, Response};
 use checked::{Budget, Checked, TooMany};
 pub use header::{Header, NamedHeader};
 use locate::Location;
+#[cfg(feature = "garde")]
+pub use valid::Valid;
 
 /// One call of the entrypoint: the request's head, and its body, whole.
 ///
@@ -88,6 +92,7 @@ impl fmt::Debug for Invocation {
 /// | [`Bytes`] | the body, not decoded | |
 /// | [`CancellationToken`](crate::CancellationToken) | a token that is cancelled when nobody waits for the reply | |
 /// | [`Json<T>`](crate::Json) | the payload, where a type has to say so | 400, 413, 422 |
+/// | `Valid<T>`, with the feature `garde` | the payload, validated | 400, 413, 422 |
 ///
 /// Implement it for a type of your own to keep what many handlers need in one place. The implementation has the headers and the
 /// body. It runs before the handler, on its thread, and may not block. If it returns an error, that is the reply, and the handler is

@@ -59,6 +59,7 @@
 //! | --- | --- | --- |
 //! | `ws`, on by default | `GET /ws` | 1.85 |
 //! | `dev-page`, on by default | the dev page, where [`Config::dev`] switches it on | 1.85 |
+//! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | the same to AWS itself, signed; includes `otel` | 1.88 |
 //! | `socket-activation` | listeners that systemd passes to the program, on Linux | 1.85 |
@@ -155,6 +156,8 @@ pub use body::Body;
 pub use config::{BusyWhile, Config, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError, HttpErrorExt};
+#[cfg(feature = "garde")]
+pub use extract::Valid;
 pub use extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::{Handler, HandlerReply};
 pub use layer::Endpoint;
