@@ -282,6 +282,74 @@ fn a_type_that_parses_text_is_found_by_its_own_error() {
 }
 
 #[test]
+fn a_type_that_is_made_of_another_is_found_by_its_own_error() {
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "u8")]
+    struct Even(u8);
+    impl TryFrom<u8> for Even {
+        type Error = &'static str;
+        fn try_from(number: u8) -> Result<Self, &'static str> {
+            (number % 2 == 0).then_some(Self(number)).ok_or("odd")
+        }
+    }
+    #[derive(Debug, Deserialize)]
+    struct Bounds {
+        from: u8,
+        to: u8,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "Bounds")]
+    struct Span(Bounds);
+    impl TryFrom<Bounds> for Span {
+        type Error = &'static str;
+        fn try_from(bounds: Bounds) -> Result<Self, &'static str> {
+            (bounds.from <= bounds.to)
+                .then_some(Self(bounds))
+                .ok_or("ends before it begins")
+        }
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        Made {
+            even: Vec<Even>,
+            spans: BTreeMap<String, Span>,
+        },
+    }
+    for (body, path) in [
+        (
+            r#"{"even":[2,4,5,6,7],"spans":{},"type":"Made"}"#,
+            "even[2]",
+        ),
+        (
+            r#"{"even":[2],"spans":{"a":{"from":1,"to":1},"b":{"from":2,"to":1},"c":{"from":1,"to":1}},"type":"Made"}"#,
+            "spans.b",
+        ),
+        (
+            r#"{"even":[2],"spans":{"a":{"from":1,"to":1},"b":{"to":1}},"type":"Made"}"#,
+            "spans.b",
+        ),
+    ] {
+        assert_eq!(path_of::<Tagged>(body), path, "{body}");
+    }
+}
+
+#[test]
+fn one_of_many_equal_values_is_found() {
+    let item = |at: usize| {
+        let note = match at {
+            4_321 => "2",
+            _ => "null",
+        };
+        format!(r#"{{"price":2,"note":{note},"name":"a"}}"#)
+    };
+    let items: Vec<_> = (0..5_000).map(item).collect();
+    let body = format!(r#"{{"items":[{}],"action":"add"}}"#, items.join(","));
+    let (details, path) = refused::<Action>(&body);
+    assert_eq!(path, "items[4321].note", "{details}");
+}
+
+#[test]
 fn an_enum_in_a_list_is_searched_on_its_own() {
     let body = r#"[{"action":"total","prices":["1"]},{"action":"total","prices":[]}]"#;
     assert_eq!(path_of::<Vec<Action>>(body), "[0].prices[0]");
