@@ -287,7 +287,7 @@ fn explain<T: DeserializeOwned>(
     error: &serde_json::Error,
     most_nodes: usize,
 ) -> Response {
-    if !error.is_data() {
+    if !error.is_data() && shape_error(error).is_none() {
         return invalid("Invalid JSON", &error.to_string());
     }
     // The body may be broken behind the place where its shape was wrong; broken JSON is the more useful answer.
@@ -323,6 +323,10 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
             path: ".".to_owned(),
         };
     };
+    if let Some(details) = shape_error(error.inner()) {
+        let path = error.path().to_string();
+        return Misfit { details, path };
+    }
     let details = error.inner().to_string();
     let said = without_position(&details, error.inner());
     let location = locate::locate(text, error.path(), said, &mut |reader| {
@@ -342,6 +346,19 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
             path,
         },
     }
+}
+
+/// In other words, an error that `serde_json` reports as a mistake in the JSON and that is one in its shape, if the JSON is whole: a
+/// list that is longer than a tuple, or an enum that is made of a number.
+fn shape_error(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let words = match without_position(&text, error) {
+        "trailing characters" => "more values than expected",
+        "expected value" => "expected a variant: a string, or an object of one key",
+        _ => return None,
+    };
+    let (line, column) = (error.line(), error.column());
+    Some(format!("{words} at line {line} column {column}"))
 }
 
 /// The text of an error, without the position that `serde_json` ends it with.
@@ -449,6 +466,39 @@ mod tests {
                 .unwrap()
                 .starts_with("invalid type: string \"free\", expected f64")
         );
+    }
+
+    #[test]
+    fn whole_json_of_a_wrong_shape_is_never_called_broken() {
+        for (body, path, details) in [
+            (
+                r#"[[1,2],[1,2,3]]"#,
+                "[1]",
+                "more values than expected at line 1 column 13",
+            ),
+            (
+                "[[1,2],[]]",
+                "[1]",
+                "invalid length 0, expected a tuple of size 2 at line 1 column 9",
+            ),
+        ] {
+            let (status, reply) = rejected::<Vec<(u8, u8)>>(body.as_bytes());
+            assert_eq!((status, &reply["path"]), (422, &json!(path)), "{body}");
+            assert_eq!(reply["details"], details, "{body}");
+        }
+        for body in ["[7]", r#"[{"New":1,"Tuple":[1,2]}]"#, "[[]]", "[null]"] {
+            let (status, reply) = rejected::<Vec<Variant>>(body.as_bytes());
+            assert_eq!((status, &reply["path"]), (422, &json!("[0]")), "{body}");
+            let details = reply["details"].as_str().unwrap();
+            assert!(
+                details.starts_with("expected a variant: a string"),
+                "{details}"
+            );
+        }
+        for body in ["[1,2] 3", "[[1,2,3]", "[7", "[{\"New\":1,}]"] {
+            assert_eq!(rejected::<Vec<Variant>>(body.as_bytes()).0, 400, "{body}");
+            assert_eq!(rejected::<(u8, u8)>(body.as_bytes()).0, 400, "{body}");
+        }
     }
 
     #[test]
