@@ -102,6 +102,7 @@ pub mod guide;
 mod handler;
 mod instance;
 mod invoke;
+mod json;
 mod layer;
 mod log;
 mod package;
@@ -143,6 +144,7 @@ pub use agentcore_macros::{
     async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
 };
 pub use bytes::Bytes;
+pub use futures_core::Stream;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
