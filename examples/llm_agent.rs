@@ -13,8 +13,7 @@
 //!
 //! The model here is a script, so that the example needs no network. A real one is another `impl Model`.
 
-use agentcore::{BoxError, State, async_task, entrypoint, on_start, try_stream};
-use futures_core::Stream;
+use agentcore::{BoxError, State, Stream, async_task, entrypoint, on_start, try_stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

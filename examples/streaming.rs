@@ -19,8 +19,7 @@
 
 use std::time::Duration;
 
-use agentcore::{BoxError, entrypoint, try_stream};
-use futures_core::Stream;
+use agentcore::{BoxError, Stream, entrypoint, try_stream};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]

@@ -40,6 +40,7 @@ async fn chat(mut socket: WebSocket) -> Result<(), WebSocketError> {
             },
             Message::Binary(bytes) => socket.send(bytes).await?,
             Message::Close(_) => println!("closed by the client"),
+            _ => {}
         }
     }
     Ok(())

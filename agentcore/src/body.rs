@@ -12,6 +12,7 @@ mod pipe;
 mod pipe_tests;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -308,14 +309,6 @@ impl Body {
         Settled(State::Piped(reader))
     }
 
-    /// The body, boxed.
-    pub(crate) fn into_boxed(self) -> UnsyncBoxBody<Bytes, BoxError> {
-        match self.0 {
-            Repr::Foreign(Foreign::Opaque(body)) => body,
-            other => Self(other).boxed_unsync(),
-        }
-    }
-
     /// The bytes, if the body is in memory.
     pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
@@ -326,9 +319,46 @@ impl Body {
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Body {
-    fn from(bytes: T) -> Self {
-        Self(Repr::Full(bytes.into()))
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Repr::Full(bytes))
+    }
+}
+
+/// No body.
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
+macro_rules! from_bytes {
+    ($($type:ty),+) => {$(
+        impl From<$type> for Body {
+            fn from(bytes: $type) -> Self {
+                Bytes::from(bytes).into()
+            }
+        }
+    )+};
+}
+
+from_bytes!(&'static [u8], &'static str, Box<[u8]>, String, Vec<u8>);
+
+impl From<Cow<'static, [u8]>> for Body {
+    fn from(bytes: Cow<'static, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => bytes.into(),
+            Cow::Owned(bytes) => bytes.into(),
+        }
+    }
+}
+
+impl From<Cow<'static, str>> for Body {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
     }
 }
 
@@ -489,6 +519,26 @@ mod tests {
     use crate::sse::SseBody;
     use http_body_util::Full;
     use tokio::time::Instant;
+
+    #[test]
+    fn texts_and_bytes_are_bodies() {
+        let text = || "tea".to_owned();
+        for body in [
+            Body::from("tea"),
+            text().into(),
+            text().into_bytes().into(),
+            text().into_bytes().into_boxed_slice().into(),
+            b"tea".as_slice().into(),
+            Bytes::from_static(b"tea").into(),
+            Cow::Borrowed("tea").into(),
+            Cow::<str>::Owned(text()).into(),
+            Cow::Borrowed(b"tea".as_slice()).into(),
+            Cow::<[u8]>::Owned(text().into_bytes()).into(),
+        ] {
+            assert_eq!(body.as_bytes(), Some(&b"tea"[..]));
+        }
+        assert_eq!(Body::from(()).as_bytes(), Some(&b""[..]));
+    }
 
     #[tokio::test]
     async fn a_single_buffer_settles_into_memory() {

@@ -278,10 +278,10 @@ impl ErrorMode {
             Some(Value::Object(object)) => object,
             Some(other) => serde_json::Map::from_iter([("error".to_owned(), other)]),
             // A stream with an error status; there is no body yet to put anything into.
-            None => return response.with_status(200),
+            None => return response.set_status(http::StatusCode::OK),
         };
         body.insert("status".to_owned(), status.as_u16().into());
-        response.with_status(200).with_json(&body)
+        response.set_status(http::StatusCode::OK).with_json(&body)
     }
 }
 

@@ -104,6 +104,7 @@ pub mod guide;
 mod handler;
 mod instance;
 mod invoke;
+mod json;
 mod layer;
 mod listeners;
 mod log;
@@ -146,6 +147,7 @@ pub use agentcore_macros::{
     async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
 };
 pub use bytes::Bytes;
+pub use futures_core::Stream;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;

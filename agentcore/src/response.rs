@@ -1,6 +1,7 @@
 //! Replies: [`Response`], what can become one ([`IntoResponse`]), and the JSON wrapper [`Json`].
 
 use std::fmt;
+use std::panic::Location;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -10,8 +11,9 @@ use serde_core::Serialize;
 use crate::body::{Body, Limits, Settled, detach};
 use crate::context;
 use crate::error::{BoxError, ErrorBody, with_causes};
+use crate::json;
 use crate::panics;
-use crate::sse::{self, SseBody, StreamItem};
+use crate::sse::{self, NotAResult, SseBody, StreamItem};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -46,15 +48,44 @@ const FRAMING: [HeaderName; 4] = [
 pub struct Response(Box<http::Response<Body>>);
 
 impl Response {
-    /// 200 with `value` as JSON; 500 if it cannot be serialised.
+    /// 200 with `value` as JSON.
+    ///
+    /// The reply is a 500 when `value` cannot be serialised, and when it is a [`Result`]: that would be sent as
+    /// `{"Ok":..}` or `{"Err":..}`, with status 200 in both cases. The log says why, and names the line of the call.
+    /// A `Result` in a field or a list of `value` is serialised as usual.
+    #[track_caller]
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
-        let mut json = Buffer::new();
-        match serde_json::to_writer(&mut json, value) {
-            Ok(()) => Self::with_body(JSON, Body::memory(json.0)),
-            Err(error) => Self::error("the reply cannot be serialised to JSON")
-                .with_status(StatusCode::INTERNAL_SERVER_ERROR)
-                .with_failure(&error),
-        }
+        let caller = Location::caller();
+        Self::try_json(value).unwrap_or_else(|error| Self::not_json(&error, Some(caller)))
+    }
+
+    /// As [`json`](Self::json), for a value that the handler has returned: there is no line of a call to name.
+    pub(crate) fn returned<T: Serialize + ?Sized>(value: &T) -> Self {
+        Self::try_json(value).unwrap_or_else(|error| Self::not_json(&error, None))
+    }
+
+    fn try_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
+        let mut buffer = Buffer::new();
+        json::to_writer(&mut buffer, value)?;
+        Ok(Self::with_body(JSON, Body::memory(buffer.0)))
+    }
+
+    #[cold]
+    fn not_json(why: &dyn fmt::Display, caller: Option<&Location<'_>>) -> Self {
+        Self::error("the reply cannot be serialised to JSON").failed(why, caller)
+    }
+
+    /// The reply of a mistake in the program: a 500 for good, with its reason for the log.
+    fn failed(mut self, why: &dyn fmt::Display, caller: Option<&Location<'_>>) -> Self {
+        *self.0.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        self.0.extensions_mut().insert(Failure {
+            text: match caller {
+                Some(caller) => format!("{why} (at {caller})"),
+                None => why.to_string(),
+            },
+            is_final: true,
+        });
+        self
     }
 
     /// 200 with `text` as `text/plain; charset=utf-8`.
@@ -73,15 +104,46 @@ impl Response {
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self::with_body(
             HeaderValue::from_static("application/octet-stream"),
-            Body::from(bytes),
+            Body::from(bytes.into()),
         )
     }
 
     /// 200 with the items of `stream` as [server-sent events](crate::sse), each sent as soon as it is there.
-    pub fn stream<S>(stream: S) -> Self
+    ///
+    /// A stream of `Result`s goes into [`try_stream`](Self::try_stream). Here its items would be sent as `{"Ok":..}` and
+    /// `{"Err":..}`, so it does not compile: rustc says "type annotations needed", because the second type parameter, which
+    /// it finds by itself for all other items, has two meanings for a `Result`. Behind an `impl Serialize` the compiler does
+    /// not see that an item is a `Result`. Then the reply is a 500, before anything is sent, and the log names the line of
+    /// the call.
+    ///
+    /// ```compile_fail,E0283
+    /// use agentcore::{Response, stream};
+    ///
+    /// Response::stream(stream! { yield "12".parse::<u32>().map_err(|error| error.to_string()); });
+    /// ```
+    #[track_caller]
+    pub fn stream<S, ResultsGoIntoTryStream>(stream: S) -> Self
+    where
+        S: Stream<Item: StreamItem + NotAResult<ResultsGoIntoTryStream>> + Send + 'static,
+    {
+        Self::stream_from(stream, Some(Location::caller()))
+    }
+
+    /// As [`stream`](Self::stream), for a stream that the handler has returned.
+    pub(crate) fn returned_stream<S>(stream: S) -> Self
     where
         S: Stream<Item: StreamItem> + Send + 'static,
     {
+        Self::stream_from(stream, None)
+    }
+
+    fn stream_from<S>(stream: S, caller: Option<&Location<'_>>) -> Self
+    where
+        S: Stream<Item: StreamItem> + Send + 'static,
+    {
+        if json::is_result::<S::Item>() {
+            return Self::not_json(&json::IS_A_RESULT, caller);
+        }
         Self::events(SseBody::new(stream, sse::plain))
     }
 
@@ -108,27 +170,77 @@ impl Response {
     }
 
     /// Sets the status; 500 for a number outside 100–999.
-    pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
-        *self.0.status_mut() = status
-            .try_into()
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    ///
+    /// A reply that is a 500 because of [`json`](Self::json), [`stream`](Self::stream) or
+    /// [`with_header`](Self::with_header) stays one.
+    pub fn with_status(self, status: impl TryInto<StatusCode>) -> Self {
+        if self.is_failed() {
+            return self;
+        }
+        self.set_status(
+            status
+                .try_into()
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        )
+    }
+
+    /// Sets the status of any reply.
+    pub(crate) fn set_status(mut self, status: StatusCode) -> Self {
+        *self.0.status_mut() = status;
         self
     }
 
     /// Sets a header, replacing what it held.
     ///
-    /// # Panics
-    ///
-    /// When `name` or `value` is not a valid header, as [`http::HeaderMap`]'s `from_static` constructors do.
+    /// For names and values that the program chooses. When one is not valid, such as a value with a line break, the reply
+    /// becomes a 500, and the log names the header and the line of the call, but not the value. For a value that comes
+    /// from a user there is [`try_with_header`](Self::try_with_header).
+    #[track_caller]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
-        N: TryInto<HeaderName, Error: fmt::Debug>,
-        V: TryInto<HeaderValue, Error: fmt::Debug>,
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
     {
-        let name = name.try_into().expect("a valid header name");
-        let value = value.try_into().expect("a valid header value");
+        let caller = Location::caller();
+        let wrong = match parse_header(name, value) {
+            Ok((name, value)) => {
+                self.0.headers_mut().insert(name, value);
+                return self;
+            }
+            Err((None, error)) => format!("a reply's header has a name that is not valid: {error}"),
+            Err((Some(name), error)) => {
+                format!("the value of a reply's header `{name}` is not valid: {error}")
+            }
+        };
+        Self::error("Internal server error").failed(&wrong, Some(caller))
+    }
+
+    /// As [`with_header`](Self::with_header), for a name or a value that may not be valid.
+    ///
+    /// ```
+    /// use agentcore::{HttpError, Response};
+    ///
+    /// fn greet(language: &str) -> Result<Response, HttpError> {
+    ///     Response::text("hello")
+    ///         .try_with_header("content-language", language)
+    ///         .map_err(|_| HttpError::new(400, "`language` has characters that it cannot have"))
+    /// }
+    /// assert_eq!(greet("en").unwrap().headers()["content-language"], "en");
+    /// assert_eq!(greet("en\r\nset-cookie: a=b").unwrap_err().status(), 400);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `name` is not a valid name, or `value` not a valid value: visible ASCII characters, spaces, tabs, and bytes above
+    /// 127 are.
+    pub fn try_with_header<N, V>(mut self, name: N, value: V) -> Result<Self, http::Error>
+    where
+        N: TryInto<HeaderName, Error: Into<http::Error>>,
+        V: TryInto<HeaderValue, Error: Into<http::Error>>,
+    {
+        let (name, value) = parse_header(name, value).map_err(|(_, error)| error)?;
         self.0.headers_mut().insert(name, value);
-        self
+        Ok(self)
     }
 
     /// The status.
@@ -183,7 +295,12 @@ impl Response {
 
     /// Remembers the error behind the reply, for the log.
     pub(crate) fn with_failure(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
-        self.0.extensions_mut().insert(Failure(with_causes(error)));
+        if !self.is_failed() {
+            self.0.extensions_mut().insert(Failure {
+                text: with_causes(error),
+                is_final: false,
+            });
+        }
         self
     }
 
@@ -192,7 +309,15 @@ impl Response {
         self.0
             .extensions()
             .get::<Failure>()
-            .map(|failure| failure.0.as_str())
+            .map(|failure| failure.text.as_str())
+    }
+
+    /// Whether the reply has [failed](Self::failed).
+    fn is_failed(&self) -> bool {
+        self.0
+            .extensions()
+            .get::<Failure>()
+            .is_some_and(|failure| failure.is_final)
     }
 
     /// The same reply with `value` as its body.
@@ -309,9 +434,30 @@ impl std::io::Write for Buffer {
     }
 }
 
-/// What stands behind an error reply: the error's text and its causes'.
+/// A header, or the name that has a wrong value.
+fn parse_header<N, V>(
+    name: N,
+    value: V,
+) -> Result<(HeaderName, HeaderValue), (Option<HeaderName>, http::Error)>
+where
+    N: TryInto<HeaderName, Error: Into<http::Error>>,
+    V: TryInto<HeaderValue, Error: Into<http::Error>>,
+{
+    let name = name.try_into().map_err(|error| (None, error.into()))?;
+    match value.try_into() {
+        Ok(value) => Ok((name, value)),
+        Err(error) => Err((Some(name), error.into())),
+    }
+}
+
+/// What stands behind an error reply, for the log.
 #[derive(Clone)]
-struct Failure(String);
+struct Failure {
+    /// The error's text and its causes'.
+    text: String,
+    /// The program made a mistake, so that the status is no longer the handler's to choose.
+    is_final: bool,
+}
 
 impl<B> From<http::Response<B>> for Response
 where
@@ -323,11 +469,9 @@ where
     }
 }
 
-impl From<Response>
-    for http::Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>
-{
+impl From<Response> for http::Response<Body> {
     fn from(response: Response) -> Self {
-        response.0.map(Body::into_boxed)
+        response.into_http()
     }
 }
 
@@ -390,7 +534,8 @@ impl IntoResponse for std::convert::Infallible {
 
 /// A value as JSON, where a type has to say so: in [`App`](crate::App) handlers, as payload and as reply.
 ///
-/// Annotated functions take and return plain values.
+/// Annotated functions take and return plain values. A `Json` of a [`Result`] is answered with 500, as by
+/// [`Response::json`]: return a `Result` of a `Json` instead.
 ///
 /// ```
 /// use agentcore::{App, Json};
@@ -411,7 +556,7 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        Response::json(&self.0)
+        Response::returned(&self.0)
     }
 }
 
@@ -450,5 +595,74 @@ mod tests {
     fn a_small_reply_takes_little() {
         let (_, buffer) = places((0..600).map(|_| vec![b'x'; 1000]));
         assert!(buffer.0.capacity() < 2 << 20);
+    }
+
+    /// What the log is told of a reply that is a 500.
+    fn failure(response: Response) -> String {
+        assert_eq!(response.status(), 500);
+        let response = response.with_status(200);
+        assert_eq!(response.status(), 500, "it stays one");
+        assert_eq!(
+            response.body(),
+            Some(&br#"{"error":"the reply cannot be serialised to JSON"}"#[..])
+        );
+        response.failure().expect("a reason").to_owned()
+    }
+
+    #[test]
+    fn a_result_is_no_json() {
+        let outcomes: [Result<u32, String>; 2] = [Ok(1), Err("no".to_owned())];
+        for outcome in outcomes {
+            let (line, at_the_call) = (line!(), failure(Response::json(&outcome)));
+            let (what, place) = at_the_call.rsplit_once(" (at ").unwrap();
+            assert_eq!(what, json::IS_A_RESULT);
+            assert!(
+                place.starts_with(&format!("{}:{line}:", file!())),
+                "{place}"
+            );
+            assert_eq!(failure(Json(&outcome).into_response()), json::IS_A_RESULT);
+            let within = Response::json(&[outcome]);
+            assert_eq!(within.status(), 200);
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_not_valid_is_a_500_for_good_and_the_log_has_its_name_and_line() {
+        let with = |name: &str, value: &str| {
+            let response = Response::text("x")
+                .with_header("x-first", "1")
+                .with_header(name, value);
+            (response, line!() - 1)
+        };
+        assert_eq!(with("x-title", "b").0.headers()["x-title"], "b");
+        for (name, value, expected) in [
+            (
+                "x-title",
+                "a secret\r\n",
+                "the value of a reply's header `x-title` is not valid",
+            ),
+            (
+                "x title",
+                "a secret",
+                "a reply's header has a name that is not valid",
+            ),
+        ] {
+            let (response, line) = with(name, value);
+            let response = response.with_status(201).with_header("x-last", "2");
+            assert_eq!(response.status(), 500);
+            assert_eq!(
+                response.body(),
+                Some(&br#"{"error":"Internal server error"}"#[..])
+            );
+            let failure = response.failure().unwrap();
+            assert!(failure.starts_with(expected), "{failure}");
+            assert!(
+                failure.contains(&format!("(at {}:{line}:", file!())),
+                "{failure}"
+            );
+            assert!(!failure.contains("secret"), "{failure}");
+            let tried = Response::text("x").try_with_header(name, value);
+            assert!(tried.is_err());
+        }
     }
 }

@@ -10,8 +10,7 @@
 //! stream that takes longer is dropped, and the last event tells of it, with the `error_type` `TimedOut`.
 //!
 //! ```
-//! use agentcore::stream;
-//! use futures_core::Stream;
+//! use agentcore::{Stream, stream};
 //!
 //! #[agentcore::entrypoint(main = false)]
 //! async fn handler(text: String) -> impl Stream<Item = String> {
@@ -25,6 +24,7 @@
 
 use std::fmt::{self, Write as _};
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,12 +34,12 @@ use futures_core::Stream;
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use serde_core::Serialize;
-use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::body::{Events, Late};
 use crate::context;
 use crate::error::{BoxError, HttpError, with_causes};
+use crate::json;
 use crate::panics;
 use crate::tasks::TimedOut;
 use crate::telemetry::Outcome;
@@ -53,8 +53,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// use std::time::Duration;
 ///
 /// use agentcore::sse::Event;
-/// use agentcore::stream;
-/// use futures_core::Stream;
+/// use agentcore::{Stream, stream};
 /// use serde_json::json;
 ///
 /// #[agentcore::entrypoint(main = false)]
@@ -78,9 +77,14 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event whose data is `value` as JSON. A value that cannot be serialised ends the stream with an error event.
+    /// An event whose data is `value` as JSON.
+    ///
+    /// A value that cannot be serialised, or is a [`Result`], ends the stream with an error event. The log says why, and
+    /// names the line of the call.
+    #[track_caller]
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
-        let data = serde_json::to_string(value).map_err(|error| error.to_string());
+        let caller = Location::caller();
+        let data = json::to_string(value).map_err(|error| format!("{error} (at {caller})"));
         Self {
             data: Some(data),
             ..Self::default()
@@ -170,6 +174,9 @@ fn on_one_line(text: &str) -> String {
 
 /// What a stream's items may be: anything [`serde::Serialize`](serde_core::Serialize), or an [`Event`].
 ///
+/// It is implemented for these, and cannot be implemented elsewhere. An item that is a [`Result`] ends the stream with an
+/// error event: [`Response::try_stream`](crate::Response::try_stream) takes streams of `Result`s.
+///
 /// ```
 /// use agentcore::sse::{Event, StreamItem};
 ///
@@ -182,10 +189,37 @@ fn on_one_line(text: &str) -> String {
     label = "not an item",
     note = "stream `serde::Serialize` values, `agentcore::sse::Event`s, or `Result`s of these"
 )]
-pub trait StreamItem {
+pub trait StreamItem: sealed::Item {
     /// The bytes of its event, with the blank line; or why there are none.
     #[doc(hidden)]
     fn encode(&self) -> Result<Vec<u8>, String>;
+}
+
+/// Implemented once for every type, and a second time for every `Result`: where `M` is to be inferred, a `Result` is
+/// ambiguous and does not compile.
+mod not_a_result {
+    pub trait NotAResult<M> {}
+
+    impl<T> NotAResult<()> for T {}
+
+    /// rustc shows the name in its message.
+    #[derive(Debug)]
+    pub struct UseResponseTryStream;
+
+    impl<T, E> NotAResult<UseResponseTryStream> for Result<T, E> {}
+}
+
+pub(crate) use not_a_result::NotAResult;
+
+mod sealed {
+    use serde_core::Serialize;
+
+    /// Implemented where [`StreamItem`](super::StreamItem) is, and out of reach for others.
+    pub trait Item {}
+
+    impl<T: Serialize> Item for T {}
+
+    impl Item for super::Event {}
 }
 
 #[diagnostic::do_not_recommend]
@@ -194,7 +228,7 @@ impl<T: Serialize> StreamItem for T {
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(b"data: ");
         // JSON has no raw line breaks, so that one `data:` line holds it.
-        serde_json::to_writer(&mut bytes, self).map_err(|error| error.to_string())?;
+        json::to_writer(&mut bytes, self).map_err(|error| error.to_string())?;
         bytes.extend_from_slice(b"\n\n");
         Ok(bytes)
     }
@@ -252,7 +286,7 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
 
 fn error_event(error: &str, error_type: &str) -> Bytes {
     // Strings only: nothing that could fail.
-    StreamItem::encode(&json!({
+    StreamItem::encode(&serde_json::json!({
         "error": error,
         "error_type": error_type,
         "message": "An error occurred during streaming",

@@ -25,35 +25,44 @@
 //! # }
 //! ```
 //!
+//! A request with headers, in a session, or of a user begins with [`TestClient::post`] or [`TestClient::get`].
+//!
+//! What fails in here panics with the line of the test, and with the status and the body of the reply. The panic of a
+//! future that is awaited names the line in its text.
+//!
 //! Code that the handler starts with `tokio::spawn` has no request around it, and tracks its tasks with the process
 //! instead of the app under test, unless the task's function is called before: `tokio::spawn(task())`, not
 //! `tokio::spawn(async { task().await })`. [`agentcore::spawn`](crate::spawn) always carries the request along.
 
+mod request;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "ws")]
 mod websocket;
 
 use std::fmt;
+use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use serde_core::de::{DeserializeOwned, Error as _};
 use serde_core::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+pub use request::TestRequest;
 #[cfg(feature = "ws")]
 pub use websocket::TestWebSocket;
 
 use crate::app::App;
+use crate::body::Body;
 use crate::error::Error;
 use crate::ping::PingStatus;
 use crate::server::{InProcess, ReplyBody};
 use crate::tasks::AsyncTaskInfo;
-
-/// The header that names the session.
-const SESSION_ID: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
 
 /// An app under test. See the [module](self).
 ///
@@ -102,96 +111,137 @@ impl TestClient {
         Self::new(App::from_registry()).await
     }
 
-    /// `POST /invocations` with `event` as JSON; the whole reply.
+    /// A `POST /invocations` with `event` as JSON, to be given headers and sent.
+    ///
+    /// ```
+    /// # use agentcore::testing::TestClient;
+    /// # use agentcore::{App, Json};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), agentcore::Error> {
+    /// # let app = App::new().entrypoint("double", async |Json(number): Json<u32>| Json(2 * number));
+    /// # let agent = TestClient::new(app).await?;
+    /// let reply = agent.post(21).session("session-1").header("x-tenant", "7").send().await;
+    /// assert_eq!(reply.json::<u32>(), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
     /// When `event` cannot be serialised.
-    pub async fn invoke(&self, event: impl Serialize) -> TestResponse {
-        self.send(invocation(event, None)).await
+    #[track_caller]
+    pub fn post(&self, event: impl Serialize) -> TestRequest<'_> {
+        self.request(Method::POST, "/invocations").json(event)
+    }
+
+    /// A `GET` of `path`, to be given headers and sent; of `/ws`, to become a [socket](TestRequest::websocket).
+    ///
+    /// # Panics
+    ///
+    /// When `path` does not begin with a `/`, or is not valid.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> TestRequest<'_> {
+        self.request(Method::GET, path)
+    }
+
+    /// Any other request without a body, to be given headers and a body, and sent.
+    ///
+    /// # Panics
+    ///
+    /// When `method` is not valid, or `path` is not, or does not begin with a `/`.
+    #[track_caller]
+    pub fn request<M>(&self, method: M, path: &str) -> TestRequest<'_>
+    where
+        M: TryInto<Method, Error: fmt::Display>,
+    {
+        TestRequest::new(self, method, path)
+    }
+
+    /// `POST /invocations` with `event` as JSON; the whole reply. [`post`](Self::post) can have headers too.
+    ///
+    /// # Panics
+    ///
+    /// When `event` cannot be serialised.
+    #[track_caller]
+    pub fn invoke(&self, event: impl Serialize) -> impl Future<Output = TestResponse> {
+        self.post(event).send()
     }
 
     /// As [`invoke`](Self::invoke), in the session `session_id`.
     ///
     /// # Panics
     ///
-    /// When `event` cannot be serialised, or the id is no header value.
-    pub async fn invoke_as(&self, session_id: &str, event: impl Serialize) -> TestResponse {
-        self.send(invocation(event, Some(session_id))).await
+    /// When `event` cannot be serialised, or the id cannot be the value of a header.
+    #[track_caller]
+    pub fn invoke_as(
+        &self,
+        session_id: &str,
+        event: impl Serialize,
+    ) -> impl Future<Output = TestResponse> {
+        self.post(event).session(session_id).send()
     }
 
     /// `POST /invocations` with `event` as JSON; the reply's events one by one. Dropping the stream is leaving it.
+    /// [`post`](Self::post) can have headers too.
     ///
     /// # Panics
     ///
-    /// When `event` cannot be serialised, or the reply is no stream.
-    pub async fn stream(&self, event: impl Serialize) -> TestStream {
-        let response = self.server.answer(invocation(event, None)).await;
-        let content_type = response.headers().get(http::header::CONTENT_TYPE);
-        assert_eq!(
-            content_type.and_then(|value| value.to_str().ok()),
-            Some("text/event-stream"),
-            "the reply ({}) is no stream",
-            response.status()
-        );
-        TestStream {
-            body: Box::pin(response.into_body()),
-            buffer: String::new(),
-        }
+    /// When `event` cannot be serialised, or the reply is no stream of events. The text has its status and the beginning
+    /// of its body.
+    #[track_caller]
+    pub fn stream(&self, event: impl Serialize) -> impl Future<Output = TestStream> {
+        self.post(event).stream()
     }
 
-    /// A socket at `/ws`, in no session.
+    /// A socket at `/ws`, in no session. [`get`](Self::get) can have headers too.
     ///
     /// # Panics
     ///
-    /// When the app refuses it, or has no websocket handler.
+    /// When the app refuses it, or has no websocket handler. The text has the status and the beginning of the body.
     #[cfg(feature = "ws")]
-    pub async fn websocket(&self) -> TestWebSocket {
-        self.websocket_with(HeaderMap::new()).await
+    #[track_caller]
+    pub fn websocket(&self) -> impl Future<Output = TestWebSocket> {
+        self.get("/ws").websocket()
     }
 
     /// A socket at `/ws`, in the session `session_id`.
     ///
     /// # Panics
     ///
-    /// As [`websocket`](Self::websocket), or when the id is no header value.
+    /// As [`websocket`](Self::websocket), or when the id cannot be the value of a header.
     #[cfg(feature = "ws")]
-    pub async fn websocket_as(&self, session_id: &str) -> TestWebSocket {
-        let session_id = session_id
-            .parse()
-            .expect("a session id that can be a header");
-        let headers = [(http::HeaderName::from_static(SESSION_ID), session_id)];
-        self.websocket_with(headers.into_iter().collect()).await
+    #[track_caller]
+    pub fn websocket_as(&self, session_id: &str) -> impl Future<Output = TestWebSocket> {
+        self.get("/ws").session(session_id).websocket()
     }
 
-    #[cfg(feature = "ws")]
-    async fn websocket_with(&self, headers: HeaderMap) -> TestWebSocket {
-        let (client, server) = tokio::io::duplex(websocket::PIPE_BYTES);
-        if let Err(refused) = self.server.open_socket(headers, server).await {
-            panic!("the app refused the socket: {refused:?}");
-        }
-        TestWebSocket::new(client)
+    /// Sends a request of the `http` crate's; the whole reply. [`request`](Self::request) makes one without that crate.
+    ///
+    /// The body is a [`Body`], or anything that converts into one, such as a `String` or `()`.
+    pub async fn send(&self, request: Request<impl Into<Body>>) -> TestResponse {
+        TestResponse::read(self.answer(request).await).await
     }
 
-    /// Any request at all.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> TestResponse {
-        let (head, body) = self.server.answer(request).await.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) => Err(error.to_string()),
-        };
-        TestResponse { head, body }
+    async fn answer(&self, request: Request<impl Into<Body>>) -> http::Response<ReplyBody> {
+        self.server.answer(request.map(Into::into)).await
     }
 
     /// `GET /ping`.
     ///
     /// # Panics
     ///
-    /// When the answer is not what the platform expects.
-    pub async fn ping(&self) -> Ping {
-        let reply = self.send(request(Method::GET, "/ping", Bytes::new())).await;
-        assert_eq!(reply.status(), 200, "{reply:?}");
-        reply.json()
+    /// When the answer is not what the platform expects. The text has its status and the beginning of its body.
+    #[track_caller]
+    pub fn ping(&self) -> impl Future<Output = Ping> {
+        let caller = Caller::here();
+        async move {
+            let reply = self.get("/ping").send().await;
+            match reply.decode() {
+                Ok(ping) if reply.status() == StatusCode::OK => ping,
+                Ok(_) => caller.fail(format_args!("the answer to `/ping` is {reply}")),
+                Err(why) => caller.fail(why),
+            }
+        }
     }
 
     /// The tasks that run, as [`async_task_info`](crate::async_task_info) would tell the handler.
@@ -224,23 +274,32 @@ impl fmt::Debug for TestClient {
     }
 }
 
-fn invocation(event: impl Serialize, session_id: Option<&str>) -> Request<Full<Bytes>> {
-    let body = serde_json::to_vec(&event).expect("an event that can be serialised");
-    let mut request = request(Method::POST, "/invocations", body.into());
-    if let Some(session_id) = session_id {
-        let value = session_id
-            .parse()
-            .expect("a session id that can be a header");
-        request.headers_mut().insert(SESSION_ID, value);
+/// The line of a test that made a call.
+///
+/// A function panics at the line of its caller; a future cannot, so it has the line in the text of its panic.
+#[derive(Clone, Copy)]
+struct Caller(&'static Location<'static>);
+
+impl Caller {
+    #[track_caller]
+    fn here() -> Self {
+        Self(Location::caller())
     }
-    request
+
+    fn fail(self, why: impl fmt::Display) -> ! {
+        panic!("at {}: {why}", self.0)
+    }
 }
 
-fn request(method: Method, path: &'static str, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = http::Uri::from_static(path);
-    request
+/// At most the first 1000 bytes of what a reply or an event holds, for the text of a panic.
+fn cut(bytes: &[u8]) -> String {
+    const SHOWN: usize = 1000;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    if bytes.len() <= SHOWN {
+        text.into_owned()
+    } else {
+        format!("{text} [cut: {SHOWN} of {} bytes]", bytes.len())
+    }
 }
 
 /// An answer to `/ping`.
@@ -294,6 +353,18 @@ pub struct TestResponse {
 }
 
 impl TestResponse {
+    async fn read<B>(response: http::Response<B>) -> Self
+    where
+        B: http_body::Body<Error: fmt::Display>,
+    {
+        let (head, body) = response.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) => Err(error.to_string()),
+        };
+        Self { head, body }
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -312,29 +383,62 @@ impl TestResponse {
     ///
     /// When it broke off.
     #[must_use]
+    #[track_caller]
     pub fn bytes(&self) -> &Bytes {
-        self.body.as_ref().expect("a whole body")
+        match &self.body {
+            Ok(bytes) => bytes,
+            Err(_) => panic!("the body of the reply is not whole: {self}"),
+        }
     }
 
     /// The body as text.
     ///
     /// # Panics
     ///
-    /// When it broke off or is not UTF-8.
+    /// When it broke off or is not UTF-8. The text has the status.
     #[must_use]
+    #[track_caller]
     pub fn text(&self) -> &str {
-        std::str::from_utf8(self.bytes()).expect("a body in UTF-8")
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) => text,
+            Err(error) => panic!("the body of the reply is not UTF-8 ({error}): {self}"),
+        }
     }
 
     /// The body, decoded from JSON.
     ///
     /// # Panics
     ///
-    /// When it is no JSON of this shape.
+    /// When it broke off, or is no JSON of this shape. The text has the status and the beginning of the body.
     #[must_use]
+    #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_slice(self.bytes())
-            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
+        match self.decode() {
+            Ok(value) => value,
+            Err(why) => panic!("{why}"),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self) -> Result<T, String> {
+        let bytes = self
+            .body
+            .as_deref()
+            .map_err(|_| format!("the body of the reply is not whole: {self}"))?;
+        serde_json::from_slice(bytes).map_err(|error| {
+            let name = std::any::type_name::<T>();
+            format!("the reply is no JSON of `{name}` ({error}): {self}")
+        })
+    }
+}
+
+/// The status and the beginning of the body, for the text of a test that fails.
+impl fmt::Display for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status();
+        match &self.body {
+            Ok(bytes) => write!(f, "{status}: {}", cut(bytes)),
+            Err(error) => write!(f, "{status}, and a body that broke off: {error}"),
+        }
     }
 }
 
@@ -367,6 +471,13 @@ pub struct TestStream {
 }
 
 impl TestStream {
+    fn new(body: ReplyBody) -> Self {
+        Self {
+            body: Box::pin(body),
+            buffer: String::new(),
+        }
+    }
+
     /// The next event; `None` when the stream has ended. Comments are passed over.
     ///
     /// # Cancel safety
@@ -376,18 +487,18 @@ impl TestStream {
     /// # Panics
     ///
     /// When the stream breaks off or is not in the format.
-    pub async fn next(&mut self) -> Option<TestEvent> {
-        loop {
-            if let Some(event) = self.take() {
-                return Some(event);
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it is awaited, as the `next` of other streams"
+    )]
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Option<TestEvent>> {
+        let caller = Caller::here();
+        async move {
+            match self.read().await {
+                Ok(event) => event,
+                Err(why) => caller.fail(why),
             }
-            let Some(frame) = self.body.frame().await else {
-                assert_eq!(self.buffer, "", "the stream ended within an event");
-                return None;
-            };
-            let data = frame.expect("a stream that does not break off").into_data();
-            let text = String::from_utf8(data.unwrap_or_default().into()).expect("events in UTF-8");
-            self.buffer.push_str(&text);
         }
     }
 
@@ -396,12 +507,46 @@ impl TestStream {
     /// # Panics
     ///
     /// As [`next`](Self::next), and when an event is no JSON of this shape.
-    pub async fn collect<T: DeserializeOwned>(mut self) -> Vec<T> {
-        let mut events = Vec::new();
-        while let Some(event) = self.next().await {
-            events.push(event.json());
+    #[track_caller]
+    pub fn collect<T: DeserializeOwned>(mut self) -> impl Future<Output = Vec<T>> {
+        let caller = Caller::here();
+        async move {
+            let mut events = Vec::new();
+            loop {
+                let event = match self.read().await {
+                    Ok(Some(event)) => event.decode(),
+                    Ok(None) => return events,
+                    Err(why) => Err(why),
+                };
+                match event {
+                    Ok(event) => events.push(event),
+                    Err(why) => caller.fail(why),
+                }
+            }
         }
-        events
+    }
+
+    /// The next event, or what is wrong with the stream.
+    async fn read(&mut self) -> Result<Option<TestEvent>, String> {
+        loop {
+            if let Some(event) = self.take() {
+                return Ok(Some(event));
+            }
+            let Some(frame) = self.body.frame().await else {
+                return match self.buffer.as_str() {
+                    "" => Ok(None),
+                    rest => Err(format!(
+                        "the stream ended within an event: {}",
+                        cut(rest.as_bytes())
+                    )),
+                };
+            };
+            let frame = frame.map_err(|error| format!("the stream broke off: {error}"))?;
+            let data = frame.into_data().unwrap_or_default();
+            let text = std::str::from_utf8(&data)
+                .map_err(|error| format!("the stream is not UTF-8 ({error}): {}", cut(&data)))?;
+            self.buffer.push_str(text);
+        }
     }
 
     /// Takes a whole event out of the buffer, if there is one that says anything.
@@ -480,8 +625,21 @@ impl TestEvent {
     ///
     /// When it is no JSON of this shape.
     #[must_use]
+    #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
-        serde_json::from_str(&self.data)
-            .unwrap_or_else(|error| panic!("{error} in {:?}", self.data))
+        match self.decode() {
+            Ok(value) => value,
+            Err(why) => panic!("{why}"),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_str(&self.data).map_err(|error| {
+            let name = std::any::type_name::<T>();
+            format!(
+                "the event is no JSON of `{name}` ({error}): {}",
+                cut(self.data.as_bytes())
+            )
+        })
     }
 }

@@ -139,3 +139,71 @@ fn an_old_clients_body_that_breaks_does_not_look_whole() {
         assert_eq!(read.is_ok(), is_whole, "{what}: {read:?}");
     }
 }
+
+/// Sent as they are, these would be a 200 that says `{"Err":"the model is gone"}`.
+#[test]
+fn a_result_in_place_of_a_value_is_a_500_and_the_log_names_the_line_and_the_cure() {
+    let agent = agent();
+    for (what, names_the_line) in [
+        ("a result", true),
+        ("a result in a wrapper", false),
+        ("a stream of results", true),
+    ] {
+        assert_eq!(
+            agent.invoke(json!(what)).parts(),
+            (
+                500,
+                json!({ "error": "the reply cannot be serialised to JSON" })
+            ),
+            "{what}"
+        );
+        let line = agent.line_with("a `Result` is not sent as it is");
+        assert!(line.contains("`Response::try_stream`"), "{what}: {line}");
+        assert_eq!(
+            line.contains("(at tests/fixtures/replies.rs:"),
+            names_the_line,
+            "{what}: {line}"
+        );
+    }
+}
+
+/// What only shows in the item itself.
+#[test]
+fn a_result_in_place_of_an_item_is_the_error_event() {
+    let agent = agent();
+    for (what, names_the_line) in [
+        ("a stream of boxed results", false),
+        ("an event of a result", true),
+    ] {
+        let reply = agent.invoke(json!(what));
+        assert_eq!(reply.status, 200);
+        let text = String::from_utf8(reply.body).expect("text");
+        assert!(
+            text.starts_with(r#"data: {"error":"a `Result` is not sent as it is"#),
+            "{what}: {text}"
+        );
+        assert!(
+            text.contains(r#""error_type":"SerializationError""#),
+            "{what}: {text}"
+        );
+        let line = agent.line_with(
+            "an item of the stream cannot be serialised: a `Result` is not sent as it is",
+        );
+        assert_eq!(
+            line.contains("fixtures/replies.rs:"),
+            names_the_line,
+            "{what}: {line}"
+        );
+    }
+}
+
+#[test]
+fn a_header_that_is_not_valid_is_a_500_and_no_panic() {
+    let agent = agent();
+    assert_eq!(
+        agent.invoke(json!("a title of the user's")).parts(),
+        (500, json!({ "error": "Internal server error" }))
+    );
+    let line = agent.line_with("the value of a reply's header `x-title` is not valid");
+    assert!(line.contains("fixtures/replies.rs:"), "{line}");
+}

@@ -12,7 +12,7 @@ const fn name(text: &'static str) -> HeaderName {
 }
 
 pub(crate) const SESSION_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-session-id");
-pub(super) const USER_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-user-id");
+pub(crate) const USER_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-user-id");
 pub(super) const OAUTH2_CALLBACK_URL: HeaderName = name("oauth2callbackurl");
 pub(crate) const BAGGAGE: HeaderName = name("baggage");
 pub(crate) const TRACEPARENT: HeaderName = name("traceparent");

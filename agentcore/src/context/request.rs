@@ -233,13 +233,17 @@ impl TraceContext<'_> {
 
 /// A secret that does not show.
 ///
+/// Comparing two takes the same time wherever they differ, so that a caller cannot find out a secret byte by byte. Compare
+/// tokens, not what [`expose_secret`](Self::expose_secret) returns.
+///
 /// ```
 /// # use agentcore::AccessToken;
 /// let token = AccessToken::new("eyJhbGciOi");
 /// assert_eq!(format!("{token:?}"), "AccessToken(***)");
 /// assert_eq!(token.expose_secret(), "eyJhbGciOi");
+/// assert!(token == AccessToken::new("eyJhbGciOi"));
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct AccessToken(String);
 
 impl AccessToken {
@@ -253,6 +257,18 @@ impl AccessToken {
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+}
+
+/// Only the length of a secret can be told from the time that this takes.
+impl PartialEq for AccessToken {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        let difference = one.iter().zip(other).fold(0, |difference, (one, other)| {
+            // Else the compiler may end the loop at the first difference.
+            std::hint::black_box(difference | (one ^ other))
+        });
+        one.len() == other.len() && difference == 0
     }
 }
 
@@ -425,5 +441,15 @@ mod tests {
         );
         assert!(!shown.contains("hidden"), "{shown}");
         assert!(shown.contains("acme"), "{shown}");
+    }
+
+    #[test]
+    fn only_secrets_that_are_the_same_are_equal() {
+        let token = AccessToken::new;
+        assert_eq!(token("secret"), token("secret"));
+        assert_eq!(token(""), token(""));
+        for other in ["Secret", "secreT", "secre", "secrets", ""] {
+            assert!(token("secret") != token(other) && token(other) != token("secret"));
+        }
     }
 }

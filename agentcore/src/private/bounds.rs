@@ -44,7 +44,7 @@ pub trait JsonReply {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize> JsonReply for T {
     fn into_json(self) -> Response {
-        Response::json(&self)
+        Response::returned(&self)
     }
 }
 

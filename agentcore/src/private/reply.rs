@@ -100,7 +100,7 @@ impl StreamTag {
     where
         S: Stream<Item: StreamItem> + Send + 'static,
     {
-        Response::stream(stream)
+        Response::returned_stream(stream)
     }
 }
 

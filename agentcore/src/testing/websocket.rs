@@ -1,12 +1,14 @@
 //! A socket to the app under test, over a pipe in memory: real frames, no network.
 
 use std::fmt;
+use std::future::Future;
 
 use bytes::Bytes;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
+use super::{Caller, cut};
 use crate::ws::{CloseCode, CloseFrame, Message};
 
 const CONTINUATION: u8 = 0x0;
@@ -63,15 +65,19 @@ impl TestWebSocket {
     /// # Panics
     ///
     /// When the app has let go of the socket.
-    pub async fn send(&mut self, message: impl Into<Message>) {
+    #[track_caller]
+    pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = ()> {
+        let caller = Caller::here();
         let (opcode, payload) = match message.into() {
             Message::Text(text) => (TEXT, Bytes::from(text)),
             Message::Binary(bytes) => (BINARY, bytes),
             Message::Close(frame) => (CLOSE, close_payload(frame.as_ref())),
         };
-        self.write_frame(opcode, &payload)
-            .await
-            .expect("a socket that is still open");
+        async move {
+            if let Err(error) = self.write_frame(opcode, &payload).await {
+                caller.fail(format_args!("the app has let go of the socket: {error}"));
+            }
+        }
     }
 
     /// Sends `value` as JSON in a text message.
@@ -79,9 +85,12 @@ impl TestWebSocket {
     /// # Panics
     ///
     /// When it cannot be serialised, or the app has let go of the socket.
-    pub async fn send_json(&mut self, value: &impl Serialize) {
-        self.send(serde_json::to_string(value).expect("a value that can be serialised"))
-            .await;
+    #[track_caller]
+    pub fn send_json(&mut self, value: &impl Serialize) -> impl Future<Output = ()> {
+        match serde_json::to_string(value) {
+            Ok(text) => self.send(text),
+            Err(error) => panic!("the message cannot be serialised: {error}"),
+        }
     }
 
     /// Begins to close; what the app still sends can be received, its close frame being the last.
@@ -89,8 +98,9 @@ impl TestWebSocket {
     /// # Panics
     ///
     /// When the app has let go of the socket.
-    pub async fn close(&mut self, code: CloseCode) {
-        self.send(CloseFrame::new(code, "")).await;
+    #[track_caller]
+    pub fn close(&mut self, code: CloseCode) -> impl Future<Output = ()> {
+        self.send(CloseFrame::new(code, ""))
     }
 
     /// The next message, whole; [`Message::Close`] when the app closes, and `None` when nothing more comes. Pings are
@@ -99,10 +109,24 @@ impl TestWebSocket {
     /// # Panics
     ///
     /// When the app breaks the protocol.
-    pub async fn recv(&mut self) -> Option<Message> {
+    #[track_caller]
+    pub fn recv(&mut self) -> impl Future<Output = Option<Message>> {
+        let caller = Caller::here();
+        async move {
+            match self.read().await {
+                Ok(message) => message,
+                Err(why) => caller.fail(why),
+            }
+        }
+    }
+
+    /// The next message, or how the app broke the protocol.
+    async fn read(&mut self) -> Result<Option<Message>, String> {
         let mut message: Option<(u8, Vec<u8>)> = None;
         loop {
-            let (head, payload) = self.read_frame().await?;
+            let Some((head, payload)) = self.read_frame().await else {
+                return Ok(None);
+            };
             let (is_last, opcode) = (head & 0x80 != 0, head & 0x0F);
             match opcode {
                 PING => {
@@ -111,22 +135,27 @@ impl TestWebSocket {
                     continue;
                 }
                 PONG => continue,
-                CLOSE => return Some(Message::Close(close_frame(&payload))),
-                CONTINUATION => {
-                    let (_, whole) = message.as_mut().expect("a message to continue");
-                    whole.extend_from_slice(&payload);
-                }
+                CLOSE => return Ok(Some(Message::Close(close_frame(&payload)))),
+                CONTINUATION => match &mut message {
+                    Some((_, whole)) => whole.extend_from_slice(&payload),
+                    None => return Err("the app continued a message that it had not begun".into()),
+                },
                 opcode => {
-                    assert!(message.is_none(), "a new message began within another");
-                    message = Some((opcode, payload));
+                    if message.replace((opcode, payload)).is_some() {
+                        return Err("the app began a new message within another".into());
+                    }
                 }
             }
             if is_last {
-                let (opcode, payload) = message?;
-                return Some(match opcode {
-                    TEXT => Message::Text(String::from_utf8(payload).expect("text in UTF-8")),
+                let Some((opcode, payload)) = message else {
+                    return Ok(None);
+                };
+                return Ok(Some(match opcode {
+                    TEXT => Message::Text(String::from_utf8(payload).map_err(|error| {
+                        format!("the app sent text that is not UTF-8: {error}")
+                    })?),
                     _ => Message::Binary(payload.into()),
-                });
+                }));
             }
         }
     }
@@ -136,13 +165,28 @@ impl TestWebSocket {
     /// # Panics
     ///
     /// When it is no text, or no JSON of this shape.
-    pub async fn recv_json<T: DeserializeOwned>(&mut self) -> Option<T> {
-        match self.recv().await? {
-            Message::Text(text) => Some(
-                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?}")),
-            ),
-            Message::Close(_) => None,
-            Message::Binary(bytes) => panic!("{} bytes instead of JSON", bytes.len()),
+    #[track_caller]
+    pub fn recv_json<T: DeserializeOwned>(&mut self) -> impl Future<Output = Option<T>> {
+        let caller = Caller::here();
+        async move {
+            let text = match self.read().await {
+                Ok(Some(Message::Text(text))) => text,
+                Ok(Some(Message::Close(_)) | None) => return None,
+                Ok(Some(Message::Binary(bytes))) => {
+                    let length = bytes.len();
+                    caller.fail(format_args!("the message is {length} bytes, and no JSON"))
+                }
+                Err(why) => caller.fail(why),
+            };
+            match serde_json::from_str(&text) {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    let (name, text) = (std::any::type_name::<T>(), cut(text.as_bytes()));
+                    caller.fail(format_args!(
+                        "the message is no JSON of `{name}` ({error}): {text}"
+                    ))
+                }
+            }
         }
     }
 

@@ -17,7 +17,10 @@ use super::error::WebSocketError;
 /// assert_eq!(Message::from("hello").as_text(), Some("hello"));
 /// assert_eq!(Message::from(vec![1, 2]).as_text(), None);
 /// ```
+///
+/// A `match` needs a last arm for kinds that may be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Message {
     /// UTF-8 text.
     Text(String),

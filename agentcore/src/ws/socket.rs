@@ -16,6 +16,7 @@ use super::error::WebSocketError;
 use super::message::Message;
 use super::shared::Shared;
 use crate::extract::decode_message;
+use crate::json;
 
 /// An open socket, as a `#[websocket]` handler gets it.
 ///
@@ -29,6 +30,7 @@ use crate::extract::decode_message;
 ///             Message::Text(text) => socket.send(format!("you said {text}")).await?,
 ///             Message::Binary(bytes) => socket.send(bytes).await?,
 ///             Message::Close(_) => break,
+///             _ => {}
 ///         }
 ///     }
 ///     Ok(())
@@ -132,7 +134,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); or the value [cannot be serialised](WebSocketError::is_json).
+    /// As [`send`](Self::send); or the value [cannot be serialised](WebSocketError::is_json), or is a [`Result`], which
+    /// would be sent as `{"Ok":..}` or `{"Err":..}`. Nothing is sent then.
     ///
     /// # Cancel safety
     ///
@@ -284,7 +287,7 @@ impl WebSocketSender {
     ///
     /// As [`WebSocket::send`].
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), WebSocketError> {
-        let text = serde_json::to_string(value).map_err(WebSocketError::json)?;
+        let text = json::to_string(value).map_err(WebSocketError::json)?;
         self.send(text).await
     }
 

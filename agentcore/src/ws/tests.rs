@@ -700,3 +700,24 @@ async fn a_receive_that_is_given_up_loses_nothing() {
     }
     socket.reads(b"\x81\x03100\x88\x02\x03\xe8").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_not_sent_as_json() {
+    let (told, telling) = oneshot::channel();
+    let mut open = open(async |socket| {
+        let outcome: Result<u32, String> = Err("no".to_owned());
+        let error = socket.send_json(&outcome).await.unwrap_err();
+        let _ = told.send((error.is_json(), crate::error::with_causes(&error)));
+        socket.send_json(&[outcome]).await?;
+        Ok(())
+    })
+    .await;
+    let (is_json, text) = telling.await.unwrap();
+    assert!(
+        is_json && text.contains("`Result` is not sent as it is"),
+        "{text}"
+    );
+    // Nothing has been sent of it.
+    open.reads(&[&[0x81, 14][..], br#"[{"Err":"no"}]"#].concat())
+        .await;
+}

@@ -126,12 +126,12 @@ async fn echo(mut socket: WebSocket) -> Result<(), WebSocketError> {
     let mut run = None;
     while let Some(message) = socket.recv().await {
         match message? {
-            Message::Close(_) => break,
             Message::Text(text) => {
                 run.get_or_insert_with(|| Run::begin(text.parse().unwrap_or_default()));
                 socket.send(Message::Text(text)).await?;
             }
             Message::Binary(bytes) => socket.send(bytes).await?,
+            _ => break,
         }
     }
     Ok(())
