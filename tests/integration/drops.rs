@@ -165,18 +165,29 @@ fn a_socket_is_dropped_on_the_workers() {
 #[test]
 fn layers_are_built_called_and_dropped_on_the_workers() {
     let agent = agent(&[("LAYER", "replaces")]);
-    // It said so before it was ready.
+    for what in ["built the layer on ", "dropped the layer on "] {
+        let log = agent.log_of_start();
+        let line = log.lines().find(|line| line.starts_with(what));
+        let line = line.unwrap_or_else(|| panic!("no line with {what:?}: {log}"));
+        assert!(!line.contains(FRONT), "{line}");
+    }
     assert_eq!(agent.invoke(json!({})).status, 200);
     for what in [
-        "the request's extension",
-        "the layer's extension",
-        "the layer's header",
+        "called the layer",
+        "dropped the request's header",
+        "dropped the request's extension",
+        "dropped the layer's extension",
+        "dropped the layer's header",
     ] {
-        elsewhere(&agent, &format!("dropped {what}"));
+        elsewhere(&agent, what);
     }
     assert_eq!(invoke_with(&agent, "x-fails", &json!({})), 500);
     elsewhere(&agent, "dropped the layer's error");
     agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.signal("TERM");
+    elsewhere(&agent, "dropped the state");
+    elsewhere(&agent, "dropped the layer's service");
+    assert!(agent.wait().0.success());
 }
 
 #[test]

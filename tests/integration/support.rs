@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     child: Child,
     address: SocketAddr,
     ready: String,
+    /// The lines on stderr before that.
+    log_of_start: String,
     stderr: Receiver<String>,
     /// Carries the questions of a running [`Agent::until`].
     observer: RefCell<Option<Observer>>,
@@ -78,6 +80,7 @@ impl Agent {
                     child,
                     address,
                     ready: line,
+                    log_of_start: seen,
                     stderr,
                     observer: RefCell::new(None),
                 };
@@ -94,6 +97,11 @@ impl Agent {
     /// What it said when it was ready.
     pub(crate) fn ready_line(&self) -> &str {
         &self.ready
+    }
+
+    /// What stderr had before that line.
+    pub(crate) fn log_of_start(&self) -> &str {
+        &self.log_of_start
     }
 
     /// The address of its admin port.
