@@ -206,7 +206,13 @@ fn ambiguous_lengths_are_refused() {
         "x: a\r\n b\r\ncontent-length: 2\r\n",
         "x : a\r\ncontent-length: 2\r\n",
     ] {
-        let request = format!("POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}\r\n{{}}");
+        // The body is what a lenient reader expects, so that only the head can be refused.
+        let body = if headers.contains("transfer-encoding") {
+            "2\r\n{}\r\n0\r\n\r\n"
+        } else {
+            "{}"
+        };
+        let request = format!("POST /invocations HTTP/1.1\r\nhost: a\r\n{headers}\r\n{body}");
         let rest = agent
             .connect()
             .try_send(request.as_bytes())
