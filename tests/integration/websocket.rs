@@ -53,6 +53,29 @@ mod opening {
         assert_eq!(texts, ["!", "early"]);
     }
 
+    /// They come while the invocation before it is answered, where the server looks for the end of the connection.
+    #[test]
+    fn a_handshake_and_frames_may_come_before_the_reply_to_an_invocation() {
+        let agent = agent(&[]);
+        let mut client = agent.connect().send_post(b"\"wait\"");
+        agent.until("the invocation runs", |agent| agent.ping().busy);
+        // More than hyper reads at once, and less than is read on the way to the end.
+        let texts = ["a", "b", "c"].map(|letter| letter.repeat(4000));
+        client.write(handshake("").as_bytes());
+        for text in &texts {
+            client.write(&masked(FINAL | TEXT, text.as_bytes()));
+        }
+        // One thread reads from all connections: what was sent before this is read before it.
+        agent.ping();
+        assert_eq!(agent.invoke(json!({})).status, 200);
+        assert_eq!(client.next_reply().status, 200);
+        assert_eq!(client.next_reply().status, 101);
+        let mut peer = Peer::upgraded(client);
+        for text in &texts {
+            assert_eq!(peer.next_text(), *text);
+        }
+    }
+
     #[test]
     fn what_is_no_handshake_is_told_why() {
         let agent = agent(&[]);
