@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use crate::ws::wakeups::{Found, Wakeups};
 
@@ -157,13 +159,32 @@ impl Drop for Owner {
     }
 }
 
+type Call = fn(&Wakeups, &Waker);
+
+/// On a thread of its own: a drop below the lock would wait for that lock for ever.
 #[test]
 fn a_waker_is_dropped_outside_the_lock() {
-    let wakeups = Arc::<Wakeups>::default();
-    for _ in 0..2 {
+    let (sender, done) = channel();
+    std::thread::spawn(move || {
+        let wakeups = Arc::<Wakeups>::default();
         let owner = || Waker::from(Arc::new(Owner(Arc::downgrade(&wakeups))));
-        wakeups.look(&owner());
-        wakeups.wait(&owner());
+        let calls: [(&str, Call); 4] = [
+            ("look", |wakeups, owner| {
+                wakeups.look(owner);
+            }),
+            ("wait", Wakeups::wait),
+            ("handled", |wakeups, _| wakeups.handled()),
+            ("leave", |wakeups, _| wakeups.leave()),
+        ];
+        for (name, call) in calls {
+            wakeups.look(&owner());
+            wakeups.wait(&owner());
+            call(&wakeups, &owner());
+            let _ = sender.send(name);
+        }
+    });
+    for name in ["look", "wait", "handled", "leave"] {
+        let ended = done.recv_timeout(Duration::from_secs(10));
+        assert_eq!(ended, Ok(name), "`{name}` has not returned");
     }
-    wakeups.handled();
 }
