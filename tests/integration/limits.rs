@@ -243,6 +243,29 @@ fn a_crowd_that_comes_again_keeps_nobody_out_of_a_free_place() {
     });
 }
 
+/// Beyond the greatest number there are at most 32, and none stays for as long as a head may take.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crowd_is_bounded_in_number_and_in_time() {
+    let agent = agent(&[
+        ("AGENTCORE_MAX_CONNECTIONS", "1"),
+        ("AGENTCORE_HEADER_TIMEOUT", "10m"),
+    ]);
+    let mut first = agent.connect();
+    first.write(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(first.next_reply().status, 200);
+    let before = agent.descriptors();
+    let crowd: Vec<_> = (0..100).map(|_| agent.connect()).collect();
+    // The kernel hands connections out in their order: all of the crowd have been accepted before this is answered.
+    assert!(!agent.ping().busy);
+    let open = agent.descriptors() - before;
+    // Some that have been given up may not be closed yet.
+    assert!(open < 60, "{open} connections");
+    for client in crowd {
+        assert_eq!(client.try_rest().expect("an end in time"), b"");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_agent_without_descriptors_accepts_again_when_there_are_some() {
