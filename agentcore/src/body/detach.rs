@@ -140,18 +140,28 @@ mod tests {
         assert_eq!(detached.len(), COPIED);
     }
 
+    type Detach = fn(Bytes) -> Bytes;
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_large_buffer_is_dropped_on_the_workers() {
-        let (original, dropped) = owned(COPIED + 1);
-        let detached = bytes(original);
-        assert_eq!(detached.len(), COPIED + 1);
-        let letting_go = thread::spawn(move || {
-            drop(detached);
-            thread::current().id()
-        });
-        let letting_go = letting_go.join().unwrap();
-        let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
-        assert_ne!(dropping, letting_go);
+        let encoded = |bytes| frame_of_memory(Frame::data(bytes)).into_data().unwrap();
+        let detached: [(usize, Detach); 3] = [
+            (COPIED + 1, bytes),
+            (FREED_ON_WORKERS, memory),
+            (FREED_ON_WORKERS, encoded),
+        ];
+        for (length, detach) in detached {
+            let (original, dropped) = owned(length);
+            let detached = detach(original);
+            assert_eq!(detached.len(), length);
+            let letting_go = thread::spawn(move || {
+                drop(detached);
+                thread::current().id()
+            });
+            let letting_go = letting_go.join().unwrap();
+            let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert_ne!(dropping, letting_go, "{length}");
+        }
     }
 
     #[test]

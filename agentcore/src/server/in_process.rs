@@ -83,13 +83,67 @@ impl InProcess {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::future::Future as _;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use http_body::{Body, Frame, SizeHint};
     use tokio::sync::mpsc;
     use tower_layer::Identity;
 
+    use super::*;
     use crate::testing::TestClient;
     use crate::{App, Config, Json};
+
+    /// The pieces of a body that have come; the rest does not come.
+    struct Begun {
+        announced: u64,
+        pieces: VecDeque<Bytes>,
+    }
+
+    impl Body for Begun {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let piece = self.pieces.pop_front();
+            piece.map_or(Poll::Pending, |piece| {
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            })
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.announced)
+        }
+    }
+
+    /// Here the workers are the test's own runtime, which runs nothing until the test waits: a task of theirs can be counted.
+    #[tokio::test]
+    async fn a_large_body_that_is_not_whole_is_released_by_a_task_of_the_workers() {
+        let handler = |Json(event): Json<u32>| async move { Json(event) };
+        let app = App::new().entrypoint("handler", handler);
+        let (agent, settings) = app.into_agent_for_tests().unwrap();
+        let server = InProcess::start(agent, settings).await.unwrap();
+        let alive = || Handle::current().metrics().num_alive_tasks();
+        for (announced, tasks) in [(10_000, 0), (10_000_000, 1)] {
+            let pieces = VecDeque::from([(); 2].map(|()| Bytes::from_static(b"begun")));
+            let request = Request::post("/invocations").body(Begun { announced, pieces });
+            let mut answer = Box::pin(server.answer(request.unwrap()));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(answer.as_mut().poll(&mut context).is_pending());
+            let before = alive();
+            // The client leaves.
+            drop(answer);
+            assert_eq!(alive() - before, tasks, "{announced} bytes");
+        }
+    }
 
     /// Sends when it is made and when it is dropped.
     struct Told(mpsc::UnboundedSender<&'static str>);
