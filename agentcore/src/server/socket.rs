@@ -558,19 +558,11 @@ mod tests {
         let slices = [io::IoSlice::new(b"head"), io::IoSlice::new(&large)];
         let mut socket = Pin::new(&mut socket);
         let mut bytes = 0;
-        loop {
-            let written = match socket.as_mut().poll_write(&mut cx, &large) {
-                Poll::Ready(written) => written.unwrap(),
-                Poll::Pending => break,
-            };
-            bytes += written;
+        while let Poll::Ready(written) = socket.as_mut().poll_write(&mut cx, &large) {
+            bytes += written.unwrap();
         }
-        loop {
-            let written = match socket.as_mut().poll_write_vectored(&mut cx, &slices) {
-                Poll::Ready(written) => written.unwrap(),
-                Poll::Pending => break,
-            };
-            bytes += written;
+        while let Poll::Ready(written) = socket.as_mut().poll_write_vectored(&mut cx, &slices) {
+            bytes += written.unwrap();
         }
         assert!(bytes <= 2 << 20, "wrote {bytes} bytes in two turns");
     }
