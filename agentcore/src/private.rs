@@ -32,6 +32,7 @@ mod websocket;
 
 pub use ::core;
 pub use ::inventory;
+pub use agentcore_macros::{__stream, __try_stream};
 
 pub use core::any::TypeId;
 pub use core::future::Future;
