@@ -6,6 +6,7 @@
 //! Their documentation is in `docs/`. Its examples are compiled as tests of `agentcore`, which they need.
 
 mod args;
+mod cfgs;
 mod errors;
 mod expand;
 mod generator;
@@ -13,7 +14,9 @@ mod item;
 mod model;
 mod paths;
 mod role;
+mod signature;
 mod validate;
+mod yields;
 
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,21 @@ pub(crate) struct Role {
     pub(crate) target: &'static str,
     /// What to return rather than `!`.
     pub(crate) instead_of_never: &'static str,
+    /// What to do rather than `yield`.
+    pub(crate) instead_of_yield: &'static str,
     /// The smallest complete example of its use.
     pub(crate) shape: &'static str,
 }
+
+/// All of them.
+pub(crate) const ALL: [&Role; 6] = [
+    &ENTRYPOINT,
+    &ASYNC_TASK,
+    &PING,
+    &WEBSOCKET,
+    &ON_START,
+    &ON_SHUTDOWN,
+];
 
 pub(crate) const ENTRYPOINT: Role = Role {
     attribute: "entrypoint",
@@ -31,6 +43,15 @@ pub(crate) const ENTRYPOINT: Role = Role {
     noun: "an entrypoint",
     target: "a free `fn` or `async fn`",
     instead_of_never: "every invocation needs a reply",
+    instead_of_yield: "write the code in `agentcore::stream!`, and return that stream\n\n\
+    help: the expected shape is\n\n    \
+    #[agentcore::entrypoint]
+    async fn handler(event: Event) -> impl agentcore::Stream<Item = Reply> {
+        agentcore::stream! {
+            yield reply;
+        }
+    }\n\n\
+    where the code uses `?`: `agentcore::try_stream!`, and `Item = Result<Reply, agentcore::BoxError>`\n",
     shape: "    \
     #[agentcore::entrypoint]
     async fn handler(event: Event, context: RequestContext) -> Reply {
@@ -44,6 +65,7 @@ pub(crate) const ASYNC_TASK: Role = Role {
     noun: "a tracked task",
     target: "an `async fn`",
     instead_of_never: "return `()` or `Infallible`",
+    instead_of_yield: "it returns one value; send several through a channel, such as `tokio::sync::mpsc`",
     shape: "    \
     #[agentcore::async_task]
     async fn task(input: Input) -> Output {
@@ -57,6 +79,7 @@ pub(crate) const PING: Role = Role {
     noun: "a ping handler",
     target: "a free `fn` or `async fn`",
     instead_of_never: "return `agentcore::PingStatus`",
+    instead_of_yield: "it returns one `agentcore::PingStatus`",
     shape: "    \
     #[agentcore::ping]
     fn health() -> PingStatus {
@@ -70,6 +93,7 @@ pub(crate) const WEBSOCKET: Role = Role {
     noun: "a websocket handler",
     target: "a free `async fn`",
     instead_of_never: "the socket is closed when it has returned",
+    instead_of_yield: "it sends each message with `socket.send(message).await`",
     shape: "    \
     #[agentcore::websocket]
     async fn chat(socket: WebSocket, context: RequestContext) -> Result<(), BoxError> {
@@ -83,6 +107,7 @@ pub(crate) const ON_START: Role = Role {
     noun: "a start hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server starts when it has returned",
+    instead_of_yield: "it returns one value, or `()`",
     shape: "    \
     #[agentcore::on_start]
     async fn connect() -> Result<Database, BoxError> {
@@ -96,6 +121,7 @@ pub(crate) const ON_SHUTDOWN: Role = Role {
     noun: "a shutdown hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server stops when it has returned",
+    instead_of_yield: "it returns `()` or `Result<(), E>`",
     shape: "    \
     #[agentcore::on_shutdown]
     async fn flush() -> Result<(), BoxError> {
