@@ -31,7 +31,7 @@ async fn close() {
 }
 
 #[entrypoint]
-async fn handler(drink: String, counter: State<Counter>) -> Value {
+async fn handler(drink: String, State(counter): State<Counter>) -> Value {
     let asked = {
         let mut counts = counter.0.lock().expect("no panic under this lock");
         let count = counts.entry(drink.clone()).or_default();

@@ -28,6 +28,7 @@ fn ui() {
         "on_start",
         "on_shutdown",
         "websocket",
+        "stream",
     ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));
         cases.compile_fail(format!("ui/{attribute}/fail/*.rs"));

@@ -11,6 +11,7 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Ident, Lit, LitBool, LitStr, Path, Token};
 
 use crate::errors::Errors;
+use crate::role::{self, Role};
 
 /// What an attribute says, over and above being there.
 ///
@@ -183,7 +184,8 @@ impl Argument {
             return None;
         }
         let literal = self.string(errors)?;
-        match humantime::parse_duration(&literal.value()) {
+        let text = literal.value();
+        match humantime::parse_duration(&text) {
             Ok(limit) if limit.is_zero() => {
                 errors.push(
                     literal,
@@ -193,10 +195,7 @@ impl Argument {
             }
             Ok(limit) => Some(limit),
             Err(error) => {
-                errors.push(
-                    literal,
-                    format_args!("`{}` is not a duration: {error}", self.key.as_str()),
-                );
+                errors.push(literal, not_a_duration(self.key, &text, &error));
                 None
             }
         }
@@ -278,10 +277,49 @@ fn unknown(key: &str, keys: &[Key]) -> String {
             message.push_str(&names.join(", "));
         }
     }
-    if let Some(near) = nearest(key, keys) {
+    let owners = owners(key);
+    if !owners.is_empty() {
+        message.push_str(&format!(
+            "\n\nhelp: `{key}` is an argument of {}",
+            owners.join(", ")
+        ));
+    } else if let Some(near) = nearest(key, keys) {
         message.push_str(&format!("\n\nhelp: did you mean {}?", quoted(near)));
     }
     message
+}
+
+/// The attributes that take an argument of this name.
+fn owners(key: &str) -> Vec<String> {
+    let takes = |role: &&&Role| role.keys.iter().any(|known| known.as_str() == key);
+    role::ALL
+        .iter()
+        .filter(takes)
+        .map(|role| format!("`#[agentcore::{}]`", role.attribute))
+        .collect()
+}
+
+/// What is wrong with `text`, and how a duration is written.
+fn not_a_duration(key: Key, text: &str, error: &humantime::DurationError) -> String {
+    use humantime::DurationError::{NumberOverflow, UnknownUnit};
+
+    let name = key.as_str();
+    let text = text.trim();
+    let problem = match error {
+        UnknownUnit { unit, .. } if unit.is_empty() && text.parse::<u64>().is_ok() => {
+            return format!("`{name}` needs a unit; write `{name} = \"{text}s\"` for seconds");
+        }
+        UnknownUnit { unit, .. } if !unit.is_empty() => {
+            format!(": `{unit}` is not a unit of time")
+        }
+        NumberOverflow => ": the number is too large".to_owned(),
+        _ => String::new(),
+    };
+    format!(
+        "`{name}` is not a duration{problem}\n\n\
+         help: write a number and its unit (`ms`, `s`, `m`, `h` or `d`), for example `{name} = \"90s\"` or \
+         `{name} = \"1h 30m\"`"
+    )
 }
 
 fn quoted(key: Key) -> String {

@@ -3,15 +3,15 @@
 use std::fmt::Display;
 
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
-use syn::Error;
+use quote::{ToTokens, quote};
+use syn::{Attribute, Error};
 
 /// The mistakes found in one annotated item.
 pub(crate) struct Errors {
     found: Vec<Error>,
     /// The legal shape of the item, until a message has shown it.
     shape: Option<&'static str>,
-    left_to_rustc: bool,
+    reported_elsewhere: bool,
 }
 
 impl Errors {
@@ -20,7 +20,7 @@ impl Errors {
         Self {
             found: Vec::new(),
             shape: Some(shape),
-            left_to_rustc: false,
+            reported_elsewhere: false,
         }
     }
 
@@ -55,18 +55,26 @@ impl Errors {
 
     /// A mistake in plain Rust, which rustc reports wherever it finds it. An expansion would repeat it.
     pub(crate) fn leave_to_rustc(&mut self) {
-        self.left_to_rustc = true;
+        self.reported_elsewhere = true;
+    }
+
+    /// A mistake whose message is part of the item that is emitted.
+    pub(crate) fn reported_in_the_item(&mut self) {
+        self.reported_elsewhere = true;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.found.is_empty() && !self.left_to_rustc
+        self.found.is_empty() && !self.reported_elsewhere
     }
 
-    /// One `compile_error!` for each mistake, in the order in which they were found.
-    pub(crate) fn into_compile_errors(self) -> TokenStream {
+    /// One `compile_error!` for each mistake, in the order in which they were found, each under `cfgs`.
+    pub(crate) fn into_compile_errors(self, cfgs: &[Attribute]) -> TokenStream {
         self.found
             .into_iter()
-            .map(Error::into_compile_error)
+            .map(|error| {
+                let error = error.into_compile_error();
+                quote!(#(#cfgs)* #error)
+            })
             .collect()
     }
 

@@ -21,7 +21,7 @@ use crate::args::Args;
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::role::{self, Role};
-use crate::validate;
+use crate::{signature, validate};
 
 pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     let role = &role::ENTRYPOINT;
@@ -30,7 +30,7 @@ pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     let main = args.main.unwrap_or(true);
     let mut function = match parse(role, item, &mut errors) {
         Ok(function) => function,
-        Err(item) => return rejected(item, errors, main),
+        Err(item) => return rejected(item, errors, main, &[]),
     };
     if let Some(model) = validate::entrypoint(args, &function, &mut errors) {
         return entrypoint::expand(&model, &function);
@@ -40,7 +40,8 @@ pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     if main && function.sig.ident == "main" {
         function = function.renamed("__agentcore_main");
     }
-    rejected(function, errors, main)
+    let cfgs = function.cfgs();
+    rejected(function, errors, main, &cfgs)
 }
 
 pub(crate) fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -68,7 +69,7 @@ pub(crate) fn websocket_without_feature(item: TokenStream) -> TokenStream {
         Span::call_site(),
         "`#[agentcore::websocket]` needs the `ws` feature of `agentcore`",
     );
-    rejected(item, errors, false)
+    rejected(item, errors, false, &[])
 }
 
 pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -93,34 +94,47 @@ fn expand(
     let mut errors = Errors::new(role.shape);
     let args = Args::parse(args, role.keys, &mut errors);
     match parse(role, item, &mut errors) {
-        Ok(function) => {
-            emit(args, &function, &mut errors).unwrap_or_else(|| rejected(function, errors, false))
-        }
-        Err(item) => rejected(item, errors, false),
+        Ok(function) => emit(args, &function, &mut errors).unwrap_or_else(|| {
+            let cfgs = function.cfgs();
+            rejected(function, errors, false, &cfgs)
+        }),
+        Err(item) => rejected(item, errors, false, &[]),
     }
 }
 
-/// The annotated function, without the attributes that cannot stand beside `role`'s; or the item as it came.
+/// The annotated function, without the attributes that cannot stand beside `role`'s and without a `yield`; or the item as it
+/// came.
 fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<AnnotatedFn, TokenStream> {
-    match syn::parse2::<AnnotatedFn>(item.clone()) {
-        Ok(mut function) => {
-            validate::reject_conflicts(role, &mut function, errors);
-            Ok(function)
-        }
-        Err(error) => {
-            if begins_a_function.parse2(item.clone()).is_ok() {
-                errors.absorb(error);
-            } else {
-                errors.push_shape_at(
-                    Span::call_site(),
-                    format_args!(
-                        "`#[agentcore::{}]` can only be applied to {}",
-                        role.attribute, role.target
-                    ),
-                );
+    let mut function = match syn::parse2::<AnnotatedFn>(item.clone()) {
+        Ok(function) => function,
+        Err(error) => match signature::repaired(item.clone()).map(syn::parse2) {
+            Some(Ok(function)) => {
+                errors.leave_to_rustc();
+                function
             }
-            Err(item)
-        }
+            _ => {
+                not_a_function(role, &item, error, errors);
+                return Err(item);
+            }
+        },
+    };
+    validate::reject_conflicts(role, &mut function, errors);
+    validate::reject_yield(role, &mut function, errors);
+    Ok(function)
+}
+
+/// Reports what does not parse as a function.
+fn not_a_function(role: &Role, item: &TokenStream, error: syn::Error, errors: &mut Errors) {
+    if begins_a_function.parse2(item.clone()).is_ok() {
+        errors.absorb(error);
+    } else {
+        errors.push_shape_at(
+            Span::call_site(),
+            format_args!(
+                "`#[agentcore::{}]` can only be applied to {}",
+                role.attribute, role.target
+            ),
+        );
     }
 }
 
@@ -137,9 +151,9 @@ fn begins_a_function(input: ParseStream<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// The item and its errors. With `main`, also a `main`, so that nobody hears that it is missing.
-fn rejected(item: impl ToTokens, errors: Errors, main: bool) -> TokenStream {
-    let errors = errors.into_compile_errors();
-    let main = main.then(|| quote_spanned!(Span::mixed_site()=> fn main() {}));
+/// The item and its errors. With `main`, also a `main`, so that rustc does not report a missing one. `cfgs` are the item's.
+fn rejected(item: impl ToTokens, errors: Errors, main: bool, cfgs: &[Attribute]) -> TokenStream {
+    let errors = errors.into_compile_errors(cfgs);
+    let main = main.then(|| quote_spanned!(Span::mixed_site()=> #(#cfgs)* fn main() {}));
     quote!(#item #errors #main)
 }

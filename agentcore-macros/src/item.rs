@@ -1,13 +1,15 @@
 //! The function under the attribute.
 
-use proc_macro2::TokenStream;
-use quote::ToTokens;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Ident, Signature, Token, Visibility, braced, token};
+use syn::{Attribute, Error, Ident, Signature, Token, Visibility, braced, parse_quote, token};
 
-/// A function whose body nobody has looked into.
+use crate::{cfgs, yields};
+
+/// A function whose body is not parsed.
 ///
-/// Parsing the body would repeat every syntax error that rustc has already reported, and cost time.
+/// Parsing it would repeat every syntax error that rustc has already reported, and cost time.
 pub(crate) struct AnnotatedFn {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -29,6 +31,44 @@ impl AnnotatedFn {
     pub(crate) fn renamed(mut self, name: &str) -> Self {
         self.sig.ident = Ident::new(name, self.sig.ident.span());
         self
+    }
+
+    /// The function's conditions, for everything else that is emitted because of it.
+    pub(crate) fn cfgs(&self) -> Vec<Attribute> {
+        cfgs::of(&self.attrs)
+    }
+
+    /// Reports a `yield` in the body with `message`. Returns whether there is one.
+    ///
+    /// The message is the value of a variable, and to rustc its type is in error. Every result is made of it, so rustc says
+    /// nothing about values that do not fit. The body stays, in a block that is not used, and so does the signature: what they
+    /// name is still in use.
+    pub(crate) fn reject_yield(&mut self, message: &str) -> bool {
+        let Some(body) = &mut self.body else {
+            return false;
+        };
+        let error = Ident::new("__agentcore_error", Span::mixed_site());
+        let Some((place, statements)) = yields::as_returns(&body.statements, &error) else {
+            return false;
+        };
+        let message = Error::new(place, message).into_compile_error();
+        let block = if self.sig.asyncness.is_some() {
+            quote!(async move)
+        } else {
+            quote!(move ||)
+        };
+        body.statements = quote! {
+            let #error = #message;
+            let _ = #block {
+                if false {
+                    return #error;
+                }
+                #statements
+            };
+            #error
+        };
+        self.attrs.push(parse_quote!(#[allow(unreachable_code)]));
+        true
     }
 }
 

@@ -1,11 +1,12 @@
 //! The macros of `agentcore`; use them through that crate.
 //!
-//! `stream!` and `try_stream!` are in `generator`. Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
+//! `stream!` and `try_stream!` are in `generator`; `agentcore` has the macros of these names, which know its path. Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
 //! it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
 //!
 //! Their documentation is in `docs/`. Its examples are compiled as tests of `agentcore`, which they need.
 
 mod args;
+mod cfgs;
 mod errors;
 mod expand;
 mod generator;
@@ -13,7 +14,9 @@ mod item;
 mod model;
 mod paths;
 mod role;
+mod signature;
 mod validate;
+mod yields;
 
 #[cfg(test)]
 mod tests;
@@ -63,14 +66,16 @@ pub fn websocket_without_feature(_: TokenStream, item: TokenStream) -> TokenStre
     expand::websocket_without_feature(item.into()).into()
 }
 
-#[doc = include_str!("../docs/stream.md")]
+/// What `agentcore::stream!` expands to: `(path of agentcore) body`.
+#[doc(hidden)]
 #[proc_macro]
-pub fn stream(body: TokenStream) -> TokenStream {
-    generator::expand(generator::Kind::Stream, body.into()).into()
+pub fn __stream(input: TokenStream) -> TokenStream {
+    generator::expand(generator::Kind::Stream, input.into()).into()
 }
 
-#[doc = include_str!("../docs/try_stream.md")]
+/// What `agentcore::try_stream!` expands to: `(path of agentcore) body`.
+#[doc(hidden)]
 #[proc_macro]
-pub fn try_stream(body: TokenStream) -> TokenStream {
-    generator::expand(generator::Kind::TryStream, body.into()).into()
+pub fn __try_stream(input: TokenStream) -> TokenStream {
+    generator::expand(generator::Kind::TryStream, input.into()).into()
 }

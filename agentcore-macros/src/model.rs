@@ -14,6 +14,8 @@ use crate::paths::Private;
 /// What every annotated function has.
 pub(crate) struct Function<'a> {
     pub(crate) private: Private,
+    /// The conditions below the attribute, for all items that are emitted beside the function.
+    pub(crate) cfgs: Vec<Attribute>,
     pub(crate) ident: &'a Ident,
     pub(crate) is_async: bool,
     /// The name it is registered under.
@@ -90,8 +92,10 @@ pub(crate) struct AsyncTask<'a> {
     pub(crate) parameters: Vec<Parameter<'a>>,
     /// What the future resolves to; `()` is spelled out.
     pub(crate) output: Type,
-    /// The same, with `_` in place of every `impl Trait`.
+    /// That type with `_` in place of every `impl Trait`.
     pub(crate) erased_output: Type,
+    /// Blamed when the error cannot tell that the time was up.
+    pub(crate) error: Range,
     pub(crate) timeout: Option<Duration>,
 }
 

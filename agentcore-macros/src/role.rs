@@ -14,9 +14,21 @@ pub(crate) struct Role {
     pub(crate) target: &'static str,
     /// What to return rather than `!`.
     pub(crate) instead_of_never: &'static str,
+    /// What to do rather than `yield`.
+    pub(crate) instead_of_yield: &'static str,
     /// The smallest complete example of its use.
     pub(crate) shape: &'static str,
 }
+
+/// All of them.
+pub(crate) const ALL: [&Role; 6] = [
+    &ENTRYPOINT,
+    &ASYNC_TASK,
+    &PING,
+    &WEBSOCKET,
+    &ON_START,
+    &ON_SHUTDOWN,
+];
 
 pub(crate) const ENTRYPOINT: Role = Role {
     attribute: "entrypoint",
@@ -32,6 +44,15 @@ pub(crate) const ENTRYPOINT: Role = Role {
     noun: "an entrypoint",
     target: "a free `fn` or `async fn`",
     instead_of_never: "every invocation needs a reply",
+    instead_of_yield: "write the code in `agentcore::stream!`, and return that stream\n\n\
+    help: the expected shape is\n\n    \
+    #[agentcore::entrypoint]
+    async fn handler(event: Event) -> impl agentcore::Stream<Item = Reply> {
+        agentcore::stream! {
+            yield reply;
+        }
+    }\n\n\
+    where the code uses `?`: `agentcore::try_stream!`, and `Item = Result<Reply, agentcore::BoxError>`\n",
     shape: "    \
     #[agentcore::entrypoint]
     async fn handler(event: Event, context: RequestContext) -> Reply {
@@ -45,6 +66,7 @@ pub(crate) const ASYNC_TASK: Role = Role {
     noun: "a tracked task",
     target: "an `async fn`",
     instead_of_never: "return `()` or `Infallible`",
+    instead_of_yield: "it returns one value; send several through a channel, such as `tokio::sync::mpsc`",
     shape: "    \
     #[agentcore::async_task]
     async fn task(input: Input) -> Output {
@@ -58,6 +80,7 @@ pub(crate) const PING: Role = Role {
     noun: "a ping handler",
     target: "a free `fn` or `async fn`",
     instead_of_never: "return `agentcore::PingStatus`",
+    instead_of_yield: "it returns one `agentcore::PingStatus`",
     shape: "    \
     #[agentcore::ping]
     fn health() -> PingStatus {
@@ -71,6 +94,7 @@ pub(crate) const WEBSOCKET: Role = Role {
     noun: "a websocket handler",
     target: "a free `async fn`",
     instead_of_never: "the socket is closed when it has returned",
+    instead_of_yield: "it sends each message with `socket.send(message).await`",
     shape: "    \
     #[agentcore::websocket]
     async fn chat(socket: WebSocket, context: RequestContext) -> Result<(), BoxError> {
@@ -84,6 +108,7 @@ pub(crate) const ON_START: Role = Role {
     noun: "a start hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server starts when it has returned",
+    instead_of_yield: "it returns one value, or `()`",
     shape: "    \
     #[agentcore::on_start]
     async fn connect() -> Result<Database, BoxError> {
@@ -97,6 +122,7 @@ pub(crate) const ON_SHUTDOWN: Role = Role {
     noun: "a shutdown hook",
     target: "a free `fn` or `async fn`",
     instead_of_never: "the server stops when it has returned",
+    instead_of_yield: "it returns `()` or `Result<(), E>`",
     shape: "    \
     #[agentcore::on_shutdown]
     async fn flush() -> Result<(), BoxError> {

@@ -20,6 +20,14 @@ use crate::role::{self, Role};
 
 pub(crate) use attributes::reject_conflicts;
 
+/// Reports a `yield` that no macro of the body understands.
+pub(crate) fn reject_yield(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {
+    let message = format!("{} cannot `yield`: {}", role.noun, role.instead_of_yield);
+    if item.reject_yield(&message) {
+        errors.reported_in_the_item();
+    }
+}
+
 pub(crate) fn entrypoint<'a>(
     args: Args,
     item: &'a AnnotatedFn,
@@ -79,7 +87,8 @@ pub(crate) fn async_task<'a>(
     if sig.asyncness.is_none() {
         errors.push_shape(
             sig.fn_token,
-            "`#[agentcore::async_task]` tracks a future, so the function must be `async`",
+            "`#[agentcore::async_task]` tracks a future, so the function must be `async`; what computes goes into \
+             `tokio::task::spawn_blocking` inside it",
         );
     }
     signature::returns(role, sig, errors);
@@ -93,6 +102,7 @@ pub(crate) fn async_task<'a>(
     let body = item.body.as_ref()?;
     errors.is_empty().then(|| AsyncTask {
         timeout: args.timeout,
+        error: output(&sig.ident, &sig.output).error,
         name: args.name.unwrap_or_else(|| plain(&sig.ident)),
         private: Private::new(args.krate),
         item,
@@ -223,6 +233,7 @@ fn function(args: Args, item: &AnnotatedFn) -> Function<'_> {
     let sig = &item.sig;
     Function {
         private: Private::new(args.krate),
+        cfgs: item.cfgs(),
         ident: &sig.ident,
         is_async: sig.asyncness.is_some(),
         name: args.name.unwrap_or_else(|| plain(&sig.ident)),

@@ -126,7 +126,8 @@ impl fmt::Debug for Invocation {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from an invocation",
-    note = "implement `agentcore::FromInvocation` for it, or wrap a payload as `agentcore::Json<{Self}>`"
+    note = "implement `agentcore::FromInvocation` for it, or wrap a payload as `agentcore::Json<{Self}>`",
+    note = "if a start hook or `App::state` makes it, take `agentcore::State<{Self}>`"
 )]
 pub trait FromInvocation: Sized {
     /// The reply when the value cannot be had.

@@ -143,9 +143,7 @@ pub use agentcore_macros::websocket;
 #[doc(hidden)]
 pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
-pub use agentcore_macros::{
-    async_task, entrypoint, on_shutdown, on_start, ping, stream, try_stream,
-};
+pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
 pub use bytes::Bytes;
 pub use futures_core::Stream;
 pub use http::{HeaderMap, StatusCode};
@@ -195,10 +193,6 @@ mod pages {
     mod on_start {}
     #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
     mod ping {}
-    #[doc = include_str!("../../agentcore-macros/docs/stream.md")]
-    mod stream {}
-    #[doc = include_str!("../../agentcore-macros/docs/try_stream.md")]
-    mod try_stream {}
     #[cfg(feature = "ws")]
     #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
     mod websocket {}

@@ -32,6 +32,7 @@ mod websocket;
 
 pub use ::core;
 pub use ::inventory;
+pub use agentcore_macros::{__stream, __try_stream};
 
 pub use core::any::TypeId;
 pub use core::future::Future;
@@ -61,11 +62,11 @@ pub use crate::tasks::{track, tracked};
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 
-pub use bounds::{HookError, PingReply, ShutdownReply};
+pub use bounds::{FromTimedOut, HookError, PingReply, ShutdownReply};
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{
-    entrypoint_future_must_be_send, never, ping_future_must_be_send,
+    entrypoint_future_must_be_send, is_in_a_module, never, ping_future_must_be_send,
     shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
     sync_function_runs_on_another_thread, time_limited, timed_out,
 };
@@ -77,14 +78,16 @@ pub use websocket::{SocketError, SocketReply};
 /// methods into scope, and nothing that a user's type could be mistaken for.
 pub mod probes {
     pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
+    pub use super::bounds::{ErrorReply as _, JsonReply as _, Payload as _};
     pub use super::probe::{PlainProbe as _, ResultProbe as _};
     pub use super::reply::{
-        ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _,
-        StreamProbe as _, TryStreamProbe as _,
+        ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, OwnErrorProbe as _,
+        ResponseProbe as _, StreamProbe as _, TryStreamProbe as _,
     };
     pub use super::state::{StateProbe as _, UnitProbe as _};
     #[cfg(feature = "ws")]
     pub use super::websocket::{
-        HandshakeProbe as _, SocketCount as _, SocketProbe as _, StrangerProbe as _,
+        HandshakeArgument as _, HandshakeProbe as _, SocketCount as _, SocketProbe as _,
+        StrangerProbe as _,
     };
 }

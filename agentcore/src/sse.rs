@@ -187,7 +187,8 @@ fn on_one_line(text: &str) -> String {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a streamed reply",
     label = "not an item",
-    note = "stream `serde::Serialize` values, `agentcore::sse::Event`s, or `Result`s of these"
+    note = "an item is an `agentcore::sse::Event`, or put `#[derive(serde::Serialize)]` on every type of yours in it",
+    note = "a stream of `Result<T, BoxError>` goes into `agentcore::Response::try_stream`"
 )]
 pub trait StreamItem: sealed::Item {
     /// The bytes of its event, with the blank line; or why there are none.

@@ -10,7 +10,10 @@ use crate::response::Response;
 
 /// Shared state as a handler's argument: what an `#[on_start]` hook, or [`App::state`](crate::App::state), made once.
 ///
-/// A handler that asks for a type nobody provides stops the start with a message that names both.
+/// A handler that asks for a type that nothing provides stops the start with a message that names both.
+///
+/// It dereferences to the value. As a pattern, `State(model): State<Model>` gives the `Arc<Model>` itself, to keep or to send
+/// elsewhere, and so does the field: a field `.0` of the value is `state.0.0`.
 ///
 /// ```
 /// use agentcore::State;
@@ -27,7 +30,23 @@ use crate::response::Response;
 ///     format!("answered by {}", model.name)
 /// }
 /// ```
-pub struct State<S>(Arc<S>);
+///
+/// A test that calls the handler makes one:
+///
+/// ```
+/// use agentcore::State;
+/// use std::sync::Arc;
+///
+/// async fn handler(State(greeting): State<String>, name: String) -> String {
+///     format!("{greeting}, {name}")
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let reply = handler(State(Arc::new("hello".to_owned())), "Ada".to_owned()).await;
+/// assert_eq!(reply, "hello, Ada");
+/// # });
+/// ```
+pub struct State<S>(pub Arc<S>);
 
 impl<S> State<S> {
     /// The shared value, to keep or to send elsewhere.

@@ -161,3 +161,18 @@ fn start() -> ::core::result::Result<Response, ::agentcore::BoxError> {
 
 #[::agentcore::on_shutdown]
 async fn shutdown() {}
+
+fn stream() -> impl ::futures_core::Stream<Item = ::core::primitive::u64> {
+    ::agentcore::stream! {
+        let __agentcore_yielder = 1;
+        yield __agentcore_yielder;
+    }
+}
+
+fn try_stream()
+-> impl ::futures_core::Stream<Item = ::core::result::Result<Result, ::agentcore::BoxError>> {
+    ::agentcore::try_stream! {
+        let _ = stream();
+        yield Result;
+    }
+}

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::Type;
 
 use crate::model::{Argument, Range};
 use crate::paths::Private;
@@ -17,6 +18,15 @@ pub(super) fn values(arguments: &[Argument<'_>]) -> (Vec<Ident>, TokenStream) {
         .map(|(name, Argument { cfgs, .. })| quote!(#(#cfgs)* #name));
     let list = quote!(#(#passed),*);
     (names, list)
+}
+
+/// An expression that tells the type of an argument, and that rustc underlines as that type.
+pub(super) fn probe(private: &Private, ty: &Type) -> TokenStream {
+    let Range { start, end } = Range::of(ty);
+    let here = private.at(start);
+    let begin = quote_spanned!(start=> #here::Probe::<#ty);
+    let end = quote_spanned!(end=> >::NEW);
+    quote!(#begin #end)
 }
 
 /// The end of a compilation with `message`, all of it at `range`.

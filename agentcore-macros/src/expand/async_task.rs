@@ -29,6 +29,7 @@ use quote::{quote, quote_spanned};
 use syn::{FnArg, Pat, PatIdent, ReturnType, Signature, Type};
 
 use super::register::{duration, meta, submit};
+use crate::item::AnnotatedFn;
 use crate::model::{AsyncTask, Parameter, Range};
 
 pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
@@ -76,11 +77,23 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
     } = model;
     let mut sig = item.sig.clone();
     sig.asyncness = None;
-    let arrow = match &sig.output {
-        ReturnType::Default => <syn::Token![->]>::default(),
-        ReturnType::Type(arrow, _) => *arrow,
+    // At the return type, or behind the arguments where it would be: rustc offers to add bounds to an `impl Trait`, and
+    // would otherwise add them to the attribute.
+    let (arrow, Range { start, end }) = match &sig.output {
+        ReturnType::Default => {
+            let behind = sig.paren_token.span.close();
+            let range = Range {
+                start: behind,
+                end: behind,
+            };
+            (<syn::Token![->]>::default(), range)
+        }
+        ReturnType::Type(arrow, ty) => (*arrow, Range::of(ty)),
     };
-    let future = quote_spanned!(Span::mixed_site()=> impl #private::Future<Output = #output>);
+    let site = Span::mixed_site();
+    let begin = quote_spanned!(site.located_at(start)=> impl #private::Future<Output = #output);
+    let end = quote_spanned!(site.located_at(end)=> >);
+    let future = quote!(#begin #end);
     sig.output = ReturnType::Type(arrow, Box::new(Type::Verbatim(future)));
 
     let typed = sig.inputs.iter_mut().filter_map(|input| match input {
@@ -102,12 +115,7 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
 
 /// The `async` block that owns the arguments, with its time limit if it has one.
 fn future(model: &AsyncTask<'_>) -> TokenStream {
-    let AsyncTask {
-        private,
-        body,
-        erased_output,
-        ..
-    } = model;
+    let AsyncTask { private, body, .. } = model;
     // The hints that rustc adds to a type mismatch in the last expression then point into the body.
     let site = Span::mixed_site().located_at(body.brace.span.join());
 
@@ -133,10 +141,40 @@ fn future(model: &AsyncTask<'_>) -> TokenStream {
         None => future,
         Some(limit) => {
             let limit = duration(private, limit);
+            let late = late(model);
             quote_spanned! {Span::mixed_site()=>
-                #private::time_limited(#limit, #private::timed_out::<#erased_output>, #future)
+                #private::time_limited(#limit, #late, #future)
             }
         }
+    }
+}
+
+/// What makes the task's result when its time is up.
+///
+/// The conversion stands at the error's type, and whether the result has one, the whole type tells: rustc then underlines
+/// what has to be changed.
+fn late(model: &AsyncTask<'_>) -> TokenStream {
+    let AsyncTask {
+        private,
+        item,
+        erased_output,
+        error: Range { start, end },
+        ..
+    } = model;
+    let here = private.at(*start);
+    let trait_ = quote_spanned!(*start=> #here::FromTimedOut);
+    let convert = quote_spanned!(*end=> #trait_::from_timed_out);
+    let Range { start, end } = returned(item);
+    let here = private.at(start);
+    let callee = quote_spanned!(start=> #here::timed_out::<#erased_output, _>);
+    quote_spanned!(end=> #callee(#convert))
+}
+
+/// Where the type of the result stands, or would stand.
+fn returned(item: &AnnotatedFn) -> Range {
+    match &item.sig.output {
+        ReturnType::Default => Range::of(&item.sig.ident),
+        ReturnType::Type(_, ty) => Range::of(ty),
     }
 }
 
@@ -149,10 +187,7 @@ fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
         ..
     } = model;
     // rustc quotes this expression as the place where the type was fixed. That is the return type, or where it would be.
-    let Range { start, end } = match &item.sig.output {
-        ReturnType::Default => Range::of(&item.sig.ident),
-        ReturnType::Type(_, ty) => Range::of(ty),
-    };
+    let Range { start, end } = returned(item);
     let private = private.at(start);
     let callee = quote_spanned!(start=> #private::never::<#erased_output>);
     let value = quote_spanned!(end=> #callee());

@@ -3,11 +3,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::arguments::{compile_panic, values};
-use super::register::{duration, meta, package, submit};
+use super::arguments::{compile_panic, probe, values};
+use super::register::{duration, meta, package, scope, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
-use crate::model::{Argument, Entrypoint, Main, Range};
+use crate::model::{Argument, Entrypoint, Function, Main, Range};
 use crate::paths::Private;
 
 pub(super) fn expand(model: &Entrypoint<'_>, item: &AnnotatedFn) -> TokenStream {
@@ -39,11 +39,12 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         .iter()
         .zip(arguments)
         .map(|(name, Argument { cfgs, ty, .. })| {
+            let probe = probe(private, ty);
             quote_spanned! {site=>
                 #(#cfgs)*
                 let #name = match (&#private::Probe::<#ty>::NEW)
                     .__agentcore_argument()
-                    .__agentcore_extract::<#ty>(&mut #invocation)
+                    .__agentcore_extract(#probe, &mut #invocation)
                 {
                     #private::Ok(value) => value,
                     #private::Err(rejection) => return rejection,
@@ -61,12 +62,13 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         },
         |error| {
             quote_spanned! {site=>
-                (&#private::Probe::of(&#error)).__agentcore_failure().__agentcore_respond(#error)
+                (&&&#private::Probe::of(&#error)).__agentcore_failure().__agentcore_respond(#error)
             }
         },
     );
 
     let one_payload = one_payload(model);
+    let at_the_root = at_the_root(model);
     let meta = meta(private, &function.name, function.ident);
     let package = package(private);
     let timeout = model.timeout.map(|limit| {
@@ -87,8 +89,9 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         },
     );
 
+    let scope = scope(function, "ENTRYPOINT");
     quote_spanned! {site=>
-        const _: () = {
+        #scope {
             use #private::probes::*;
 
             enum __AgentcoreEntrypoint {}
@@ -111,6 +114,8 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
             }
 
             #one_payload
+
+            #at_the_root
 
             #registration
         };
@@ -144,7 +149,7 @@ fn one_payload(model: &Entrypoint<'_>) -> Option<TokenStream> {
         }
     });
     Some(quote_spanned! {site=>
-        const _: () = {
+        const __AGENTCORE_ONE_PAYLOAD: () = {
             let mut #payloads = 0;
             #(#counted)*
         };
@@ -156,26 +161,64 @@ fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
     let Argument { ty, text, .. } = argument;
     let message = format!(
         "only one argument may be the JSON payload; `{text}` is a second one\n\n\
-         help: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
+         help: combine them in a struct; take what a start hook made as `agentcore::State<{text}>`; or implement \
+         `agentcore::FromInvocation` for one of them"
     );
     compile_panic(private, Range::of(ty), &message)
 }
 
-/// `main`, all of it at the function's name: two entrypoints in one file, or one that is not at the crate's root, make
-/// rustc complain about `main`, and this is what it then underlines.
+/// `main`, all of it at the attribute, which is what writes it: when there are two functions named `main` in one file, or none
+/// at the crate's root, this is what rustc underlines.
 ///
-/// Without `#[allow(dead_code)]`, on purpose: a `main` that is never called belongs to an entrypoint that nobody starts.
+/// It has the context of the user's code, and no `#[allow(dead_code)]`: a `main` that is never called belongs to an
+/// entrypoint that nothing starts, and rustc says so.
 fn main(model: &Entrypoint<'_>) -> Option<TokenStream> {
-    let here = model.function.ident.span();
-    let private = model.function.private.at(here);
+    let Function {
+        private,
+        cfgs,
+        ident,
+        ..
+    } = &model.function;
+    let here = ident.span().located_at(Span::call_site());
     let main = match model.main {
         Main::None => return None,
         Main::WithFlags => quote_spanned!(here=> main),
         Main::WithoutFlags => quote_spanned!(here=> main_without_flags),
     };
+    let start = private.at(here);
     Some(quote_spanned! {here=>
-        fn main() -> #private::ExitCode {
-            #private::#main()
+        #(#cfgs)*
+        fn main() -> #start::ExitCode {
+            #start::#main()
         }
+    })
+}
+
+/// A compile-time check that `main` is where a program starts. rustc only says that there is none.
+fn at_the_root(model: &Entrypoint<'_>) -> Option<TokenStream> {
+    if model.main == Main::None {
+        return None;
+    }
+    let private = &model.function.private;
+    let here = Range {
+        start: Span::call_site(),
+        end: Span::call_site(),
+    };
+    let panic = compile_panic(
+        private,
+        here,
+        "`#[agentcore::entrypoint]` writes `main`, which has to be at the root of the program, and this is a module\n\n\
+         help: write `#[agentcore::entrypoint(main = false)]` here, and start the agent at the root:\n\n    \
+         fn main() -> std::process::ExitCode {\n        \
+         agentcore::run()\n    \
+         }\n",
+    );
+    Some(quote_spanned! {Span::mixed_site()=>
+        const __AGENTCORE_MAIN_IS_AT_THE_ROOT: () = if #private::is_in_a_module(
+            #private::core::module_path!(),
+            #private::core::option_env!("CARGO_BIN_NAME"),
+        ) {
+            #panic
+        };
     })
 }

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::register::{duration, meta, submit};
+use super::register::{duration, meta, scope, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
 use crate::model::{OnShutdown, OnStart, Range};
@@ -35,8 +35,9 @@ pub(super) fn on_start(model: &OnStart<'_>, item: &AnnotatedFn) -> TokenStream {
         private,
         &quote_spanned!(site=> #private::StartDef::new::<__AgentcoreOnStart>(#meta) #timeout),
     );
+    let scope = scope(function, "ON_START");
     let adapter = quote_spanned! {site=>
-        const _: () = {
+        #scope {
             use #private::probes::*;
 
             enum __AgentcoreOnStart {}
@@ -83,8 +84,9 @@ pub(super) fn on_shutdown(model: &OnShutdown<'_>, item: &AnnotatedFn) -> TokenSt
         private,
         &quote_spanned!(site=> #private::ShutdownDef::new::<__AgentcoreOnShutdown>(#meta)),
     );
+    let scope = scope(function, "ON_SHUTDOWN");
     let adapter = quote_spanned! {site=>
-        const _: () = {
+        #scope {
             use #private::probes::*;
 
             enum __AgentcoreOnShutdown {}

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::register::{meta, submit};
+use super::register::{meta, scope, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
 use crate::model::Ping;
@@ -23,8 +23,9 @@ pub(super) fn expand(model: &Ping<'_>, item: &AnnotatedFn) -> TokenStream {
         private,
         &quote_spanned!(site=> #private::PingDef::new::<__AgentcorePing>(#meta)),
     );
+    let scope = scope(function, "PING");
     let adapter = quote_spanned! {site=>
-        const _: () = {
+        #scope {
             use #private::probes::*;
 
             enum __AgentcorePing {}

@@ -3,9 +3,21 @@
 use std::time::Duration;
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
-use quote::quote_spanned;
+use quote::{format_ident, quote_spanned};
+use syn::ext::IdentExt as _;
 
+use crate::model::Function;
 use crate::paths::Private;
+
+/// The beginning of `const NAME: () = {..};`, the scope of all items that are emitted beside the function.
+///
+/// The constant has a name rather than `_`: in an `impl`, rustc would complain first of all about the missing name.
+pub(super) fn scope(function: &Function<'_>, role: &str) -> TokenStream {
+    let site = Span::mixed_site();
+    let Function { cfgs, ident, .. } = function;
+    let name = format_ident!("__AGENTCORE_{role}_{}", ident.unraw(), span = site);
+    quote_spanned!(site=> #(#cfgs)* #[allow(non_upper_case_globals)] const #name: () =)
+}
 
 /// Submits `descriptor`, an expression, to the registry.
 ///

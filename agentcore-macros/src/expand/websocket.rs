@@ -3,8 +3,8 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::arguments::{compile_panic, values};
-use super::register::{meta, package, submit};
+use super::arguments::{compile_panic, probe, values};
+use super::register::{meta, package, scope, submit};
 use super::reply::{called, outcome};
 use crate::item::AnnotatedFn;
 use crate::model::{Argument, Range, WebSocket};
@@ -33,11 +33,12 @@ pub(super) fn expand(model: &WebSocket<'_>, item: &AnnotatedFn) -> TokenStream {
         .iter()
         .zip(arguments)
         .map(|(name, Argument { cfgs, ty, .. })| {
+            let probe = probe(private, ty);
             quote_spanned! {site=>
                 #(#cfgs)*
                 let #name = match (&&&#private::Probe::<#ty>::NEW)
                     .__agentcore_socket_argument()
-                    .__agentcore_take::<#ty>(&mut #opening)
+                    .__agentcore_take(#probe, &mut #opening)
                 {
                     #private::Ok(value) => value,
                     #private::Err(rejection) => return #private::Err(rejection),
@@ -62,8 +63,9 @@ pub(super) fn expand(model: &WebSocket<'_>, item: &AnnotatedFn) -> TokenStream {
         private,
         &quote_spanned!(site=> #private::WebSocketDef::new::<__AgentcoreWebSocket>(#meta, #package)),
     );
+    let scope = scope(function, "WEBSOCKET");
     let adapter = quote_spanned! {site=>
-        const _: () = {
+        #scope {
             use #private::probes::*;
 
             enum __AgentcoreWebSocket {}
@@ -125,7 +127,7 @@ fn one_socket(model: &WebSocket<'_>) -> TokenStream {
         "a websocket handler takes the socket: `socket: agentcore::WebSocket`",
     );
     quote_spanned! {site=>
-        const _: () = {
+        const __AGENTCORE_ONE_SOCKET: () = {
             let mut #sockets = 0;
             #(#counted)*
             if #sockets == 0 {

@@ -143,11 +143,11 @@ fn on_shutdown() {
 fn bodies_are_not_parsed() {
     for attribute in ["entrypoint", "async_task", "websocket"] {
         let expansion = expand(&format!(
-            "#[{attribute}] async fn name(argument: Argument) {{ let = ; yield ** }}"
+            "#[{attribute}] async fn name(argument: Argument) {{ let = ; loop ** }}"
         ))
         .to_string();
         assert!(!expansion.contains("compile_error"), "{expansion}");
-        assert!(expansion.contains("let = ; yield **"), "{expansion}");
+        assert!(expansion.contains("let = ; loop **"), "{expansion}");
     }
 }
 

@@ -24,7 +24,10 @@ where
         ::agentcore::__private::track("the task"),
         ::agentcore::__private::time_limited(
             ::agentcore::__private::Duration::new(7200, 0),
-            ::agentcore::__private::timed_out::<Result<_, BoxError>>,
+            ::agentcore::__private::timed_out::<
+                Result<_, BoxError>,
+                _,
+            >(::agentcore::__private::FromTimedOut::from_timed_out),
             async move {
                 let _ = &self;
                 let mut name = name;

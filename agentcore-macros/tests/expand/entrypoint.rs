@@ -1,7 +1,8 @@
 async fn handler(event: Value) -> Value {
     event
 }
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_ENTRYPOINT_handler: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreEntrypoint {}
     impl ::agentcore::__private::Entrypoint for __AgentcoreEntrypoint {
@@ -22,7 +23,10 @@ const _: () = {
                     Value,
                 >::NEW)
                     .__agentcore_argument()
-                    .__agentcore_extract::<Value>(&mut __agentcore_invocation)
+                    .__agentcore_extract(
+                        ::agentcore::__private::Probe::<Value>::NEW,
+                        &mut __agentcore_invocation,
+                    )
                 {
                     ::agentcore::__private::Ok(value) => value,
                     ::agentcore::__private::Err(rejection) => return rejection,
@@ -46,7 +50,7 @@ const _: () = {
                     }
                     ::agentcore::__private::Err(error) => {
                         let __agentcore_error = (error,);
-                        (&::agentcore::__private::Probe::of(&__agentcore_error.0))
+                        (&&&::agentcore::__private::Probe::of(&__agentcore_error.0))
                             .__agentcore_failure()
                             .__agentcore_respond(__agentcore_error.0)
                     }
@@ -54,6 +58,15 @@ const _: () = {
             }
         }
     }
+    const __AGENTCORE_MAIN_IS_AT_THE_ROOT: () = if ::agentcore::__private::is_in_a_module(
+        ::agentcore::__private::core::module_path!(),
+        ::agentcore::__private::core::option_env!("CARGO_BIN_NAME"),
+    ) {
+        ::agentcore::__private::core::panic!(
+            "{}",
+            "`#[agentcore::entrypoint]` writes `main`, which has to be at the root of the program, and this is a module\n\nhelp: write `#[agentcore::entrypoint(main = false)]` here, and start the agent at the root:\n\n    fn main() -> std::process::ExitCode {\n        agentcore::run()\n    }\n"
+        )
+    };
     ::agentcore::__private::inventory::submit! {
         ::agentcore::__private::EntrypointDef::new:: < __AgentcoreEntrypoint >
         (::agentcore::__private::Meta::new("handler",

@@ -7,7 +7,8 @@ pub(crate) async fn handler(
 ) -> Result<Reply, Failure> {
     body(tenant, event)
 }
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_ENTRYPOINT_handler: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreEntrypoint {}
     impl ::agentcore::__private::Entrypoint for __AgentcoreEntrypoint {
@@ -35,7 +36,10 @@ const _: () = {
                     Tenant,
                 >::NEW)
                     .__agentcore_argument()
-                    .__agentcore_extract::<Tenant>(&mut __agentcore_invocation)
+                    .__agentcore_extract(
+                        ::agentcore::__private::Probe::<Tenant>::NEW,
+                        &mut __agentcore_invocation,
+                    )
                 {
                     ::agentcore::__private::Ok(value) => value,
                     ::agentcore::__private::Err(rejection) => return rejection,
@@ -45,7 +49,10 @@ const _: () = {
                     Event,
                 >::NEW)
                     .__agentcore_argument()
-                    .__agentcore_extract::<Event>(&mut __agentcore_invocation)
+                    .__agentcore_extract(
+                        ::agentcore::__private::Probe::<Event>::NEW,
+                        &mut __agentcore_invocation,
+                    )
                 {
                     ::agentcore::__private::Ok(value) => value,
                     ::agentcore::__private::Err(rejection) => return rejection,
@@ -54,7 +61,10 @@ const _: () = {
                     HeaderMap,
                 >::NEW)
                     .__agentcore_argument()
-                    .__agentcore_extract::<HeaderMap>(&mut __agentcore_invocation)
+                    .__agentcore_extract(
+                        ::agentcore::__private::Probe::<HeaderMap>::NEW,
+                        &mut __agentcore_invocation,
+                    )
                 {
                     ::agentcore::__private::Ok(value) => value,
                     ::agentcore::__private::Err(rejection) => return rejection,
@@ -83,7 +93,7 @@ const _: () = {
                     }
                     ::agentcore::__private::Err(error) => {
                         let __agentcore_error = (error,);
-                        (&::agentcore::__private::Probe::of(&__agentcore_error.0))
+                        (&&&::agentcore::__private::Probe::of(&__agentcore_error.0))
                             .__agentcore_failure()
                             .__agentcore_respond(__agentcore_error.0)
                     }
@@ -91,7 +101,7 @@ const _: () = {
             }
         }
     }
-    const _: () = {
+    const __AGENTCORE_ONE_PAYLOAD: () = {
         let mut __agentcore_payloads = 0;
         if ::agentcore::__private::Probe::<Tenant>::__AGENTCORE_IS_PAYLOAD {
             __agentcore_payloads += 1;
@@ -102,7 +112,7 @@ const _: () = {
             if __agentcore_payloads > 1 {
                 ::agentcore::__private::core::panic!(
                     "{}",
-                    "only one argument may be the JSON payload; `Event` is a second one\n\nhelp: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
+                    "only one argument may be the JSON payload; `Event` is a second one\n\nhelp: combine them in a struct; take what a start hook made as `agentcore::State<Event>`; or implement `agentcore::FromInvocation` for one of them"
                 )
             }
         }
@@ -111,7 +121,7 @@ const _: () = {
             if __agentcore_payloads > 1 {
                 ::agentcore::__private::core::panic!(
                     "{}",
-                    "only one argument may be the JSON payload; `HeaderMap` is a second one\n\nhelp: combine them in a struct, or make one an extractor with `agentcore::FromInvocation`"
+                    "only one argument may be the JSON payload; `HeaderMap` is a second one\n\nhelp: combine them in a struct; take what a start hook made as `agentcore::State<HeaderMap>`; or implement `agentcore::FromInvocation` for one of them"
                 )
             }
         }

@@ -1,5 +1,6 @@
 fn flush() {}
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_ON_SHUTDOWN_flush: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreOnShutdown {}
     impl ::agentcore::__private::ShutdownHook for __AgentcoreOnShutdown {

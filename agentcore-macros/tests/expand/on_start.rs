@@ -1,7 +1,8 @@
 async fn connect() -> Result<Database, Failure> {
     Database::connect().await
 }
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_ON_START_connect: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreOnStart {}
     impl ::agentcore::__private::StartHook for __AgentcoreOnStart {

@@ -1,7 +1,8 @@
 async fn health() -> PingStatus {
     PingStatus::Healthy
 }
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_PING_health: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcorePing {}
     impl ::agentcore::__private::PingHandler for __AgentcorePing {

@@ -5,7 +5,8 @@ async fn chat(
 ) -> Result<(), Failure> {
     body(context, socket)
 }
-const _: () = {
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_WEBSOCKET_chat: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreWebSocket {}
     impl ::agentcore::__private::WebSocketEndpoint for __AgentcoreWebSocket {
@@ -35,7 +36,10 @@ const _: () = {
                 RequestContext,
             >::NEW)
                 .__agentcore_socket_argument()
-                .__agentcore_take::<RequestContext>(&mut __agentcore_opening)
+                .__agentcore_take(
+                    ::agentcore::__private::Probe::<RequestContext>::NEW,
+                    &mut __agentcore_opening,
+                )
             {
                 ::agentcore::__private::Ok(value) => value,
                 ::agentcore::__private::Err(rejection) => {
@@ -47,7 +51,10 @@ const _: () = {
                 WebSocket,
             >::NEW)
                 .__agentcore_socket_argument()
-                .__agentcore_take::<WebSocket>(&mut __agentcore_opening)
+                .__agentcore_take(
+                    ::agentcore::__private::Probe::<WebSocket>::NEW,
+                    &mut __agentcore_opening,
+                )
             {
                 ::agentcore::__private::Ok(value) => value,
                 ::agentcore::__private::Err(rejection) => {
@@ -85,7 +92,7 @@ const _: () = {
             })
         }
     }
-    const _: () = {
+    const __AGENTCORE_ONE_SOCKET: () = {
         let mut __agentcore_sockets = 0;
         if ::agentcore::__private::Probe::<RequestContext>::__AGENTCORE_IS_SOCKET {
             __agentcore_sockets += 1;

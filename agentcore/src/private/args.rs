@@ -1,6 +1,5 @@
 //! What an argument of an entrypoint is: an extractor, or else the payload.
 
-use super::bounds::Payload;
 use super::probe::Probe;
 use crate::extract::{FromInvocation, Invocation, Requirements};
 use crate::response::{IntoResponse, Response};
@@ -31,7 +30,11 @@ impl ExtractorTag {
         T::requires(requirements);
     }
 
-    pub fn __agentcore_extract<T>(self, invocation: &mut Invocation) -> Result<T, Response>
+    pub fn __agentcore_extract<T>(
+        self,
+        _: Probe<T>,
+        invocation: &mut Invocation,
+    ) -> Result<T, Response>
     where
         T: FromInvocation,
     {
@@ -39,18 +42,12 @@ impl ExtractorTag {
     }
 }
 
+/// [`Payload`](super::bounds::Payload) has its `__agentcore_extract`.
 pub struct PayloadTag;
 
 impl PayloadTag {
     /// Nothing; and no bound, so that a type that is no payload is reported once.
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
-
-    pub fn __agentcore_extract<T>(self, invocation: &mut Invocation) -> Result<T, Response>
-    where
-        T: Payload,
-    {
-        T::decode(invocation)
-    }
 }
 
 /// `Probe::<T>::__AGENTCORE_IS_PAYLOAD`, in a constant: the inherent one where there is one, this one otherwise.

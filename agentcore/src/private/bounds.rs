@@ -3,13 +3,19 @@
 //! Each of these traits is implemented for everything that satisfies some other trait. rustc would name that one;
 //! `do_not_recommend` keeps it to ours, and `on_unimplemented` says what to do.
 //!
+//! Those for an entrypoint's payload, reply and error are traits *of a tag* (see `probe`), with the user's type as their
+//! parameter. rustc quotes the declaration of an unsatisfied bound; a trait's own method has none to quote.
+//!
 //! rustc may quote the line of a bound or an `impl`. Those lines are short, here and beside this file, so that people can
 //! read them and formatting leaves them alone: the UI tests compare them.
 
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
-use crate::error::BoxError;
+use super::args::PayloadTag;
+use super::probe::Probe;
+use super::reply::{ErrorTag, JsonTag};
+use crate::error::{BoxError, error_response};
 use crate::extract::{Invocation, decode_payload};
 use crate::ping::PingStatus;
 use crate::response::Response;
@@ -17,52 +23,68 @@ use crate::state::StateSlot;
 use crate::tasks::TimedOut;
 
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the payload of an entrypoint",
-    label = "not a payload, and not an extractor",
-    note = "derive `serde::Deserialize` for it, or take `serde_json::Value`"
+    message = "`{T}` cannot be the payload of an entrypoint",
+    label = "not `serde::Deserialize`, and not an extractor",
+    note = "put `#[derive(serde::Deserialize)]` on every type of yours in it, or take `serde_json::Value`",
+    note = "if a start hook makes it, take `agentcore::State<{T}>`"
 )]
-pub trait Payload: Sized {
-    fn decode(invocation: &Invocation) -> Result<Self, Response>;
+pub trait Payload<T> {
+    fn __agentcore_extract(self, _: Probe<T>, invocation: &mut Invocation) -> Result<T, Response>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: DeserializeOwned> Payload for T {
-    fn decode(invocation: &Invocation) -> Result<Self, Response> {
+impl<T: DeserializeOwned> Payload<T> for PayloadTag {
+    fn __agentcore_extract(self, _: Probe<T>, invocation: &mut Invocation) -> Result<T, Response> {
         decode_payload(invocation)
     }
 }
 
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be returned from an entrypoint",
-    label = "not a reply",
-    note = "return a `serde::Serialize` type, a `Stream` of such values, an `http::Response`, or a `Result` of these"
+    message = "`{T}` cannot be returned from an entrypoint",
+    label = "not `serde::Serialize`, and no other kind of reply",
+    note = "put `#[derive(serde::Serialize)]` on every type of yours in it",
+    note = "a reply may also be a `Stream`, an `http::Response`, any other `agentcore::IntoResponse`, or a `Result` of these"
 )]
-pub trait JsonReply {
-    fn into_json(self) -> Response;
+pub trait JsonReply<T> {
+    fn __agentcore_respond(self, value: T) -> Response;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize> JsonReply for T {
-    fn into_json(self) -> Response {
-        Response::returned(&self)
+impl<T: Serialize> JsonReply<T> for JsonTag {
+    fn __agentcore_respond(self, value: T) -> Response {
+        Response::returned(&value)
     }
 }
 
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the error type of an entrypoint",
-    label = "not an error",
-    note = "implement `std::error::Error` for it, or use `anyhow::Error` or `agentcore::BoxError`"
+    message = "`{E}` cannot be the error type of an entrypoint",
+    label = "does not convert into `agentcore::BoxError`",
+    note = "implement `std::error::Error` for it (or `agentcore::IntoResponse`, to choose the reply), or use `anyhow::Error` \
+            or `agentcore::BoxError`",
+    note = "a `Box<dyn Error>` has to be a `Box<dyn Error + Send + Sync>`, which is `agentcore::BoxError`"
 )]
-pub trait ErrorReply {
-    fn boxed(self) -> BoxError;
+pub trait ErrorReply<E> {
+    fn __agentcore_boxed(self, error: E) -> BoxError;
+    fn __agentcore_respond(self, error: E) -> Response;
 }
 
 #[diagnostic::do_not_recommend]
-impl<E: Into<BoxError>> ErrorReply for E {
-    fn boxed(self) -> BoxError {
-        self.into()
+impl<E: Into<BoxError>> ErrorReply<E> for ErrorTag {
+    fn __agentcore_boxed(self, error: E) -> BoxError {
+        error.into()
+    }
+
+    fn __agentcore_respond(self, error: E) -> Response {
+        error_response(&error.into())
     }
 }
+
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is what starting and stopping the server ends with, not the error of an entrypoint",
+    label = "no other error converts into it",
+    note = "return `Result<T, agentcore::BoxError>`: `?` turns every error into one, and `\"text\".into()` makes one"
+)]
+pub trait OwnError {}
 
 #[diagnostic::on_unimplemented(
     message = "a ping handler returns `PingStatus` (or a value that converts into it); found `{Self}`",
@@ -82,8 +104,9 @@ impl<T: Into<PingStatus>> PingReply for T {
 
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error type of a ping handler or a hook",
-    label = "not an error",
-    note = "implement `std::error::Error` for it, or use `anyhow::Error` or `agentcore::BoxError`"
+    label = "does not convert into `agentcore::BoxError`",
+    note = "implement `std::error::Error` for it, or use `anyhow::Error` or `agentcore::BoxError`",
+    note = "a `Box<dyn Error>` has to be a `Box<dyn Error + Send + Sync>`, which is `agentcore::BoxError`"
 )]
 pub trait HookError {
     fn __agentcore_boxed(self) -> BoxError;
@@ -129,13 +152,13 @@ impl ShutdownReply for () {
     label = "cannot tell that the time was up",
     note = "return a `Result` whose error is `From<agentcore::TimedOut>`, such as `agentcore::BoxError`"
 )]
-pub trait TimeLimited {
-    fn timed_out(late: TimedOut) -> Self;
+pub trait TimeLimited<E> {
+    fn failed(error: E) -> Self;
 }
 
-impl<T, E: FromTimedOut> TimeLimited for Result<T, E> {
-    fn timed_out(late: TimedOut) -> Self {
-        Err(E::from_timed_out(late))
+impl<T, E> TimeLimited<E> for Result<T, E> {
+    fn failed(error: E) -> Self {
+        Err(error)
     }
 }
 

@@ -58,20 +58,44 @@ where
 
 /// The body of a task with a `timeout`.
 ///
-/// `late` is [`timed_out`], which has the bound: rustc would report one on this function twice.
-pub async fn time_limited<R>(
+/// `late` is what [`timed_out`] returns, which has the bound: rustc would report one on this function twice.
+pub async fn time_limited<R, E>(
     limit: Duration,
-    late: fn(TimedOut) -> R,
+    late: Late<R, E>,
     task: impl Future<Output = R>,
 ) -> R {
     timeout(limit, task).await.unwrap_or_else(|error| {
         telemetry::note_here(Outcome::Timeout);
-        late(error)
+        (late.fail)((late.make)(error))
     })
 }
 
-pub fn timed_out<R: TimeLimited>(late: TimedOut) -> R {
-    R::timed_out(late)
+/// The result of a task whose time is up: the error that `make` makes.
+pub fn timed_out<R: TimeLimited<E>, E>(make: fn(TimedOut) -> E) -> Late<R, E> {
+    let fail = R::failed;
+    Late { make, fail }
+}
+
+/// The two steps to the result of a task whose time is up.
+pub struct Late<R, E> {
+    make: fn(TimedOut) -> E,
+    fail: fn(E) -> R,
+}
+
+/// Whether `path`, what `module_path!` says, is that of a module of the binary `bin`, where a `main` would start nothing.
+///
+/// Outside of binaries nothing follows from the path: documentation tests are modules of a larger program, and a `main` in
+/// a library does no harm.
+pub const fn is_in_a_module(path: &str, bin: Option<&str>) -> bool {
+    let path = path.as_bytes();
+    let mut at = 0;
+    while at < path.len() {
+        if path[at] == b':' {
+            return bin.is_some();
+        }
+        at += 1;
+    }
+    false
 }
 
 /// A value of any type, for a `return` that is never reached and only tells the compiler the type.

@@ -3,16 +3,15 @@
 //! Value: [`IntoResponse`], or else a `Stream` of `Result`s, or else another `Stream`, or else JSON. These are four choices,
 //! so they are told apart by the number of `&`s before the probe: the first choice has the most.
 //!
-//! Error: [`IntoResponse`], which chooses its own status, or else whatever converts into [`BoxError`].
+//! Error: [`IntoResponse`], which chooses its own status, or else what converts into [`BoxError`], but not the server's own.
 //!
 //! [`BoxError`]: crate::BoxError
 
 use futures_core::Stream;
 
-use super::bounds::{ErrorReply, JsonReply};
+use super::bounds::{ErrorReply, OwnError};
 use super::probe::Probe;
-
-use crate::error::error_response;
+use crate::error::Error;
 use crate::response::{IntoResponse, Response};
 use crate::sse::{self, SseBody, StreamItem};
 
@@ -59,16 +58,26 @@ pub trait FailureResponseProbe {
     }
 }
 
-impl<E: IntoResponse> FailureResponseProbe for Probe<E> {}
+impl<E: IntoResponse> FailureResponseProbe for &&Probe<E> {}
 
-/// Second choice for an error: it has a text.
+/// Second choice for an error: it is the server's own. That has a text like others, and yet is not what a handler returns:
+/// no `?` converts into it.
+pub trait OwnErrorProbe {
+    fn __agentcore_failure(&self) -> OwnErrorTag {
+        OwnErrorTag
+    }
+}
+
+impl OwnErrorProbe for &Probe<Error> {}
+
+/// Last choice for an error: it has a text.
 pub trait ErrorProbe {
     fn __agentcore_failure(&self) -> ErrorTag {
         ErrorTag
     }
 }
 
-impl<E> ErrorProbe for &Probe<E> {}
+impl<E> ErrorProbe for Probe<E> {}
 
 pub struct ResponseTag;
 
@@ -85,10 +94,13 @@ impl TryStreamTag {
     where
         S: Stream<Item = Result<T, E>> + Send + 'static,
         T: StreamItem,
-        E: ErrorReply,
+        ErrorTag: ErrorReply<E>,
     {
         Response::events(SseBody::new(stream, |item: Result<T, E>| {
-            sse::item_or_error(item.map_err(|error| (error.boxed(), sse::short_type_name::<E>())))
+            sse::item_or_error(item.map_err(|error| {
+                let error = ErrorTag.__agentcore_boxed(error);
+                (error, sse::short_type_name::<E>())
+            }))
         }))
     }
 }
@@ -104,18 +116,17 @@ impl StreamTag {
     }
 }
 
+/// [`JsonReply`](super::bounds::JsonReply) has its `__agentcore_respond`.
 pub struct JsonTag;
 
-impl JsonTag {
-    pub fn __agentcore_respond<T: JsonReply>(self, value: T) -> Response {
-        value.into_json()
-    }
-}
-
+/// [`ErrorReply`] has its `__agentcore_respond`.
 pub struct ErrorTag;
 
-impl ErrorTag {
-    pub fn __agentcore_respond<E: ErrorReply>(self, error: E) -> Response {
-        error_response(&error.boxed())
+pub struct OwnErrorTag;
+
+impl OwnErrorTag {
+    /// The bound is never satisfied. Its message says what to return instead.
+    pub fn __agentcore_respond<E: OwnError>(self, _: E) -> Response {
+        unreachable!("nothing implements `OwnError`")
     }
 }

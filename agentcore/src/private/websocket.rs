@@ -5,7 +5,7 @@
 
 use super::probe::Probe;
 use crate::error::BoxError;
-use crate::extract::{FromInvocation, Invocation, Requirements};
+use crate::extract::{FromInvocation, Requirements};
 use crate::response::{IntoResponse, Response};
 use crate::ws::{Opening, WebSocket};
 
@@ -41,11 +41,11 @@ pub struct SocketTag;
 impl SocketTag {
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
 
-    #[expect(
-        clippy::extra_unused_type_parameters,
-        reason = "expansions tell every tag"
-    )]
-    pub fn __agentcore_take<T>(self, opening: &mut Opening) -> Result<WebSocket, Response> {
+    pub fn __agentcore_take(
+        self,
+        _: Probe<WebSocket>,
+        opening: &mut Opening,
+    ) -> Result<WebSocket, Response> {
         opening.socket()
     }
 }
@@ -57,26 +57,20 @@ impl HandshakeTag {
         T::requires(requirements);
     }
 
-    pub fn __agentcore_take<T>(self, opening: &mut Opening) -> Result<T, Response>
+    pub fn __agentcore_take<T>(self, _: Probe<T>, opening: &mut Opening) -> Result<T, Response>
     where
-        T: HandshakeArgument,
+        T: FromInvocation,
     {
-        T::take(&mut opening.invocation)
+        T::from_invocation(&mut opening.invocation).map_err(IntoResponse::into_response)
     }
 }
 
+/// [`HandshakeArgument`] has its `__agentcore_take`.
 pub struct StrangerTag;
 
 impl StrangerTag {
     /// Nothing; and no bound, so that the type is reported once.
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
-
-    pub fn __agentcore_take<T>(self, opening: &mut Opening) -> Result<T, Response>
-    where
-        T: HandshakeArgument,
-    {
-        T::take(&mut opening.invocation)
-    }
 }
 
 /// `Probe::<T>::__AGENTCORE_IS_SOCKET`, in a constant: the inherent one for the socket, this one otherwise.
@@ -91,18 +85,19 @@ impl Probe<WebSocket> {
 }
 
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a websocket handler",
+    message = "`{T}` cannot be an argument of a websocket handler",
     label = "neither the socket nor an extractor",
-    note = "messages come through the `agentcore::WebSocket`; everything else implements `agentcore::FromInvocation`"
+    note = "messages come through the `agentcore::WebSocket`; everything else implements `agentcore::FromInvocation`",
+    note = "if a start hook makes it, take `agentcore::State<{T}>`"
 )]
-pub trait HandshakeArgument: Sized {
-    fn take(invocation: &mut Invocation) -> Result<Self, Response>;
+pub trait HandshakeArgument<T> {
+    fn __agentcore_take(self, _: Probe<T>, opening: &mut Opening) -> Result<T, Response>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: FromInvocation> HandshakeArgument for T {
-    fn take(invocation: &mut Invocation) -> Result<Self, Response> {
-        T::from_invocation(invocation).map_err(IntoResponse::into_response)
+impl<T: FromInvocation> HandshakeArgument<T> for StrangerTag {
+    fn __agentcore_take(self, _: Probe<T>, opening: &mut Opening) -> Result<T, Response> {
+        T::from_invocation(&mut opening.invocation).map_err(IntoResponse::into_response)
     }
 }
 
@@ -121,8 +116,9 @@ impl SocketReply for () {
 
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error type of a websocket handler",
-    label = "not an error",
-    note = "implement `std::error::Error` for it, or use `anyhow::Error` or `agentcore::BoxError`"
+    label = "does not convert into `agentcore::BoxError`",
+    note = "implement `std::error::Error` for it, or use `anyhow::Error` or `agentcore::BoxError`",
+    note = "a `Box<dyn Error>` has to be a `Box<dyn Error + Send + Sync>`, which is `agentcore::BoxError`"
 )]
 pub trait SocketError {
     fn __agentcore_boxed(self) -> BoxError;

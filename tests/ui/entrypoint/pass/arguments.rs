@@ -1,6 +1,8 @@
 //! Any order, any pattern, and `#[cfg]` on arguments.
 
-use agentcore::{Bytes, FromInvocation, HeaderMap, HttpError, Invocation, entrypoint};
+use std::sync::Arc;
+
+use agentcore::{Bytes, FromInvocation, HeaderMap, HttpError, Invocation, State, entrypoint};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -33,6 +35,12 @@ async fn payload_first(Event { .. }: Event, _body: Bytes, #[allow(unused)] heade
 #[entrypoint(main = false)]
 async fn payload_is_a_tuple((number, text): (u32, String)) -> String {
     format!("{number} {text}")
+}
+
+#[entrypoint(main = false)]
+async fn state_as_a_pattern(State(tenant): State<Tenant>, event: Event) -> String {
+    let tenant: Arc<Tenant> = tenant;
+    event._text + &tenant.0
 }
 
 #[entrypoint(main = false)]
