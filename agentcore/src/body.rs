@@ -13,7 +13,6 @@ mod pipe_tests;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -59,7 +58,7 @@ enum Foreign {
 }
 
 /// A body of server-sent events, whose frames are plain memory.
-pub(crate) trait Events: http_body::Body<Data = Bytes, Error = Infallible> + Send {
+pub(crate) trait Events: http_body::Body<Data = Bytes, Error = BoxError> + Send {
     /// Whether the last frame was a comment that keeps the connection, and no item.
     fn was_keep_alive(&self) -> bool;
 }
@@ -92,10 +91,7 @@ impl http_body::Body for Foreign {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Opaque(body) => Pin::new(body).poll_frame(cx),
-            Self::Events(events) => {
-                let polled = events.as_mut().poll_frame(cx);
-                polled.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
-            }
+            Self::Events(events) => events.as_mut().poll_frame(cx),
         }
     }
 

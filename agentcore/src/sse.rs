@@ -351,7 +351,8 @@ impl<S: Stream> SseBody<S> {
 
 impl<S: Stream> http_body::Body for SseBody<S> {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    /// There is none: errors are events. Of this type, a frame need not be converted on its way.
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
