@@ -22,7 +22,9 @@ const MOST_BYTES: usize = 1 << 20;
 /// How often a payload is decoded for one error, at most.
 const MOST_PASSES: usize = 32;
 /// How many values are decoded for one error, at most, in all passes together.
-const MOST_VALUES: usize = 1 << 20;
+const MOST_VALUES: usize = 1 << 19;
+/// A text of more values and keys is not searched.
+const MOST_NODES: usize = 1 << 16;
 /// In maps of more entries, these are assumed to be read in the order of the document.
 const MOST_ENTRIES: usize = 16;
 
@@ -45,7 +47,7 @@ pub(super) fn locate(
     if text.len() > MOST_BYTES {
         return None;
     }
-    let document = Document::read(text, MOST_VALUES / 4)?;
+    let document = Document::read(text, MOST_NODES)?;
     let start = document.at(path);
     if !document.is_container(start) {
         return None;
