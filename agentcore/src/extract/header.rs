@@ -91,15 +91,14 @@ impl<N, T: fmt::Display> fmt::Display for Header<N, T> {
 
 impl<N: NamedHeader, T: fmt::Debug> fmt::Debug for Header<N, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value: &dyn fmt::Debug = if is_secret(&N::NAME.to_ascii_lowercase()) {
-            &format_args!("Sensitive")
+        let mut tuple = f.debug_tuple("Header");
+        tuple.field(&N::NAME);
+        if is_secret(&N::NAME.to_ascii_lowercase()) {
+            tuple.field(&format_args!("Sensitive"));
         } else {
-            &self.value
-        };
-        f.debug_tuple("Header")
-            .field(&N::NAME)
-            .field(value)
-            .finish()
+            tuple.field(&self.value);
+        }
+        tuple.finish()
     }
 }
 
