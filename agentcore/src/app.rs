@@ -15,6 +15,7 @@ use tower_service::Service;
 use crate::agent::WebSocketEndpoint;
 use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
 use crate::body::Body;
+use crate::check;
 use crate::config::{Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
@@ -290,8 +291,9 @@ impl App {
     ///
     /// # Panics
     ///
-    /// When called from within a Tokio runtime, which cannot start another: use [`serve`](Self::serve) there.
+    /// When called from within a Tokio runtime, which cannot start another: await [`serve`](Self::serve) there.
     #[must_use = "the exit code tells whether everything was finished"]
+    #[track_caller]
     pub fn run(self) -> std::process::ExitCode {
         crate::rt::run_app(self)
     }
@@ -309,6 +311,7 @@ impl App {
     /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
     /// be bound.
     pub async fn bind(self) -> Result<Server, Error> {
+        check::warn_of_unknown_variables();
         let (agent, settings) = self.into_agent_in(&Environment::of_process())?;
         Server::bind(agent, settings)
     }
