@@ -1,8 +1,7 @@
 //! [`App`]: an agent put together by hand, or from what the macros registered.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::fmt;
-use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +12,19 @@ use tower_service::Service;
 
 #[cfg(feature = "ws")]
 use crate::agent::WebSocketEndpoint;
-use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
+use crate::agent::{self, Agent, Callback, Entrypoint, Parts};
 use crate::body::Body;
 use crate::check;
 use crate::config::{Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
+use crate::hook::{PingHandler, ShutdownHook, StartHook};
 use crate::invoke::{self, Options};
 use crate::layer::{Endpoint, Wrap};
 use crate::log::Log;
 use crate::package::Package;
-use crate::ping::PingReply;
 use crate::registry::Meta;
+use crate::sealed::Seal;
 use crate::server::Server;
 use crate::state::StateSlot;
 #[cfg(feature = "ws")]
@@ -131,20 +131,34 @@ impl App {
         self
     }
 
-    /// Sets the custom ping handler, as `#[ping]` does: its answer replaces the automatic status.
+    /// Sets the custom ping handler, as [`ping`](macro@crate::ping) does.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), and with the automatic
+    /// status as a [`PingStatus`](crate::PingStatus) if it is to have the last word. Without it, the agent is busy if either
+    /// says so.
+    ///
+    /// ```
+    /// use agentcore::{App, PingStatus};
+    ///
+    /// fn queue_is_full() -> bool {
+    ///     false
+    /// }
+    ///
+    /// let app = App::new().ping(|| {
+    ///     if queue_is_full() { PingStatus::HealthyBusy } else { PingStatus::Healthy }
+    /// });
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn ping<F, Fut>(mut self, handler: F) -> Self
+    pub fn ping<H, Args>(mut self, handler: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: PingReply> + Send + 'static,
+        H: PingHandler<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let reply = handler();
-            Box::pin(async move { reply.await.into_ping() })
-        };
+        let handler = Arc::new(handler);
         self.parts.pings.push(Callback {
             meta: here("ping"),
-            call: Arc::new(call),
+            requires: |requirements| H::requires(requirements, Seal),
+            call: Arc::new(move |call| Arc::clone(&handler).call(call, Seal)),
         });
         self
     }
@@ -164,50 +178,104 @@ impl App {
         self
     }
 
-    /// Adds a start hook whose result is shared state, as `#[on_start]` does. Hooks run in the order in which they were
-    /// added, before `/ping` answers 200.
+    /// Adds a start hook, as [`on_start`](macro@crate::on_start) does. What it makes is shared state.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State). What they return is a
+    /// [`StartReply`](crate::StartReply): `()`, `Result<S, E>`, or `State<S>` for a value that cannot fail.
+    ///
+    /// Hooks run one after the other, before `/ping` answers 200: in the order in which they were added, except that a hook
+    /// that takes a `State<S>` runs after the one that makes it.
+    ///
+    /// ```
+    /// use agentcore::{App, BoxError, State};
+    ///
+    /// struct Url(String);
+    /// struct Pool(String);
+    ///
+    /// async fn connect(url: State<Url>) -> Result<Pool, BoxError> {
+    ///     Ok(Pool(url.0.clone()))
+    /// }
+    ///
+    /// let app = App::new()
+    ///     .on_start(|| std::env::var("DATABASE_URL").map(Url))
+    ///     .on_start(connect);
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn on_start<F, Fut, S, E>(mut self, hook: F) -> Self
+    pub fn on_start<H, Args>(mut self, hook: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<S, E>> + Send + 'static,
-        S: Send + Sync + 'static,
-        E: Into<BoxError>,
+        H: StartHook<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let made = hook();
-            Box::pin(async move { made.await.map(StateSlot::new).map_err(Into::into) })
-        };
-        self.parts.start_hooks.push(StartHook {
-            callback: Callback {
-                meta: here("on_start"),
-                call: Arc::new(call),
-            },
-            timeout: None,
-            // Sharing a `()` is harmless, but two hooks that do would be reported as a conflict.
-            provides: || {
-                (TypeId::of::<S>() != TypeId::of::<()>())
-                    .then(|| (TypeId::of::<S>(), type_name::<S>()))
-            },
-        });
+        self.push_start_hook(here("on_start"), None, hook);
         self
     }
 
-    /// Adds a shutdown hook, as `#[on_shutdown]` does. Hooks run when the work in progress has ended, or its grace has.
+    /// As [`on_start`](Self::on_start), for a hook that fails the start when it takes longer than `limit`, as
+    /// `#[on_start(timeout = "..")]` does.
+    ///
+    /// ```
+    /// use agentcore::App;
+    /// use std::time::Duration;
+    ///
+    /// async fn warm_up() {}
+    ///
+    /// let app = App::new().on_start_within(Duration::from_secs(30), warm_up);
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn on_shutdown<F, Fut, E>(mut self, hook: F) -> Self
+    pub fn on_start_within<H, Args>(mut self, limit: Duration, hook: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<BoxError>,
+        H: StartHook<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let done = hook();
-            Box::pin(async move { done.await.map_err(Into::into) })
-        };
+        self.push_start_hook(here("on_start"), Some(limit), hook);
+        self
+    }
+
+    fn push_start_hook<H, Args>(&mut self, meta: Meta, timeout: Option<Duration>, hook: H)
+    where
+        H: StartHook<Args>,
+    {
+        let hook = Arc::new(hook);
+        self.parts.start_hooks.push(agent::StartHook {
+            callback: Callback {
+                meta,
+                requires: |requirements| H::requires(requirements, Seal),
+                call: Arc::new(move |call| Arc::clone(&hook).call(call, Seal)),
+            },
+            timeout,
+            provides: || H::provides(Seal),
+        });
+    }
+
+    /// Adds a shutdown hook, as [`on_shutdown`](macro@crate::on_shutdown) does. Hooks run, in the order in which they were
+    /// added, when the work in progress has ended, or its grace has.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), that return `()` or a
+    /// `Result` of that and any error.
+    ///
+    /// ```
+    /// use agentcore::{App, State};
+    ///
+    /// struct Pool;
+    ///
+    /// async fn close(pool: State<Pool>) -> std::io::Result<()> {
+    ///     let _ = pool;
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::new().state(Pool).on_shutdown(close);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_shutdown<H, Args>(mut self, hook: H) -> Self
+    where
+        H: ShutdownHook<Args>,
+    {
+        let hook = Arc::new(hook);
         self.parts.shutdown_hooks.push(Callback {
             meta: here("on_shutdown"),
-            call: Arc::new(call),
+            requires: |requirements| H::requires(requirements, Seal),
+            call: Arc::new(move |call| Arc::clone(&hook).call(call, Seal)),
         });
         self
     }

@@ -5,6 +5,9 @@ const _: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreOnStart {}
     impl ::agentcore::__private::StartHook for __AgentcoreOnStart {
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {}
         fn provides() -> ::agentcore::__private::Option<
             (::agentcore::__private::TypeId, &'static ::agentcore::__private::str),
         > {
@@ -14,13 +17,16 @@ const _: () = {
             let value = (&returned).__agentcore_outcome().__agentcore_value(returned);
             (&value).__agentcore_state().__agentcore_provides(value)
         }
-        fn call() -> impl ::agentcore::__private::Future<
+        fn call(
+            __agentcore_call: ::agentcore::__private::HookCall,
+        ) -> impl ::agentcore::__private::Future<
             Output = ::agentcore::__private::Result<
                 ::agentcore::__private::StateSlot,
                 ::agentcore::__private::BoxError,
             >,
         > + ::agentcore::__private::Send + 'static {
             async move {
+                ::agentcore::__private::drop(__agentcore_call);
                 let __agentcore_returned = (
                     ::agentcore::__private::start_hook_future_must_be_send(connect())
                         .await,

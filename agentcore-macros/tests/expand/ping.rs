@@ -5,13 +5,19 @@ const _: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcorePing {}
     impl ::agentcore::__private::PingHandler for __AgentcorePing {
-        fn call() -> impl ::agentcore::__private::Future<
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {}
+        fn call(
+            __agentcore_call: ::agentcore::__private::HookCall,
+        ) -> impl ::agentcore::__private::Future<
             Output = ::agentcore::__private::Result<
                 ::agentcore::__private::PingStatus,
                 ::agentcore::__private::BoxError,
             >,
         > + ::agentcore::__private::Send + 'static {
             async move {
+                ::agentcore::__private::drop(__agentcore_call);
                 let __agentcore_returned = (
                     ::agentcore::__private::ping_future_must_be_send(health()).await,
                 );
