@@ -32,8 +32,19 @@ use crate::ws::WebSocketHandler;
 
 /// An agent: its entrypoint, hooks, shared state and configuration.
 ///
-/// The macros are sugar over this. [`from_registry`](Self::from_registry) takes what they registered,
-/// [`new`](Self::new) starts empty; both can be added to.
+/// [`from_registry`](Self::from_registry) takes what the macros registered, [`new`](Self::new) starts empty; both can be added
+/// to. Everything that an attribute does, a method does too.
+///
+/// The functions may be the same, but for three types. A macro sees the types of a function and decides by them; a generic
+/// method accepts what one trait describes.
+///
+/// | annotated | by hand |
+/// | --- | --- |
+/// | a bare payload and a bare JSON reply: `async fn f(event: Event) -> Reply` | in [`Json`](crate::Json): `async fn f(Json(event): Json<Event>) -> Json<Reply>` |
+/// | the error of an entrypoint is any error, or [`IntoResponse`](crate::IntoResponse) | it is [`IntoResponse`](crate::IntoResponse), as [`BoxError`], which `?` makes of any error, and [`HttpError`](crate::HttpError) are |
+/// | a start hook that cannot fail returns a bare `S` | it returns [`State::new(value)`](crate::State::new) |
+///
+/// The right column compiles with the attributes too.
 ///
 /// ```no_run
 /// use agentcore::{App, Json};
@@ -83,7 +94,12 @@ impl App {
         }
     }
 
-    /// Sets the function that answers `POST /invocations`, as `#[entrypoint]` does. `name` is for messages.
+    /// Sets the function that answers `POST /invocations`, as [`entrypoint`](macro@crate::entrypoint) does. `name` is for
+    /// messages.
+    ///
+    /// A [`Handler`] is `async` or not, and takes and returns what an annotated function does, with two differences: payloads
+    /// and JSON replies are wrapped in [`Json`](crate::Json), and the error of a `Result` implements
+    /// [`IntoResponse`](crate::IntoResponse), as [`BoxError`] and [`HttpError`](crate::HttpError) do.
     #[track_caller]
     pub fn entrypoint<H, Args>(mut self, name: &'static str, handler: H) -> Self
     where
@@ -92,10 +108,12 @@ impl App {
         self.parts.entrypoints.push(Entrypoint {
             meta: here(name),
             options: Options::new(name),
-            requires: H::requires,
+            requires: |requirements| H::requires(requirements, Seal),
             start: Arc::new(move |workers, job, reply| {
                 let handler = handler.clone();
-                invoke::start(workers, job, reply, |invocation| handler.call(invocation));
+                invoke::start(workers, job, reply, |invocation| {
+                    handler.call(invocation, Seal)
+                });
             }),
         });
         self

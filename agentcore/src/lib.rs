@@ -65,7 +65,8 @@
 //!
 //! # Without macros
 //!
-//! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.
+//! Everything the macros do, [`App`] does without them: it takes handlers and hooks, and [`track`] begins a task. Three types
+//! of a function are written differently there; [`App`]'s page lists them.
 #![cfg_attr(
     feature = "ws",
     doc = "
