@@ -154,8 +154,8 @@ impl PingArgument for PingStatus {
 /// What a start hook that [`App::on_start`](crate::App::on_start) takes may return.
 ///
 /// - `()`: nothing to share.
-/// - `Result<S, E>`: the `S` is shared state, unless it is `()`; an error stops the start. `E` is anything that converts
-///   into [`BoxError`].
+/// - `Result<S, E>`: the `S` is shared state, bare and not as `State<S>`, unless it is `()`; an error stops the start. `E` is
+///   anything that converts into [`BoxError`].
 /// - [`State<S>`](State), made by [`State::new`]: the `S` is shared state.
 ///
 /// A bare `S`, which [`on_start`](macro@crate::on_start) takes too, is not among them: a generic function cannot tell it from

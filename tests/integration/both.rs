@@ -384,6 +384,30 @@ mod streaming {
             assert!(log.contains("2 waiting at db:5432"), "{log}");
         }
     }
+
+    /// Pings are answered while the states are dropped, and the handler would miss its own.
+    #[test]
+    fn a_ping_handler_is_not_asked_once_its_state_is_dropped() {
+        for binary in [
+            env!("CARGO_BIN_EXE_streaming_macros"),
+            env!("CARGO_BIN_EXE_streaming_app"),
+        ] {
+            let latch = Latch::new();
+            let port = latch.port().to_string();
+            let agent = Agent::start(binary, &[("DROP_AT", &port)]);
+            assert_eq!(agent.invoke(json!({ "action": "count" })).status, 200);
+            agent.until_idle();
+            agent.signal("TERM");
+            let held = latch.held();
+            for _ in 0..3 {
+                assert!(!agent.ping().busy);
+            }
+            drop(held);
+            let (status, log) = agent.wait();
+            assert!(status.success(), "{log}");
+            assert!(!log.contains("ping handler"), "{log}");
+        }
+    }
 }
 
 mod blocking {

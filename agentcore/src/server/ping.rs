@@ -1,6 +1,7 @@
 //! `GET /ping`: the status word as JSON, and the custom handler where there is one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Answers pings.
 pub(super) struct Pinger {
     custom: Option<Custom>,
+    /// Until the states are dropped that the handler may take.
+    asks: AtomicBool,
     stamp_while_busy: StampWhileBusy,
     /// The last answer.
     last: Mutex<Option<(PingStatus, u32, Bytes)>>,
@@ -45,6 +48,7 @@ impl Pinger {
     ) -> Self {
         Self {
             custom: custom.map(Custom::new),
+            asks: AtomicBool::new(true),
             stamp_while_busy,
             last: Mutex::new(None),
         }
@@ -72,7 +76,13 @@ impl Pinger {
 
     /// Whether the status depends on a custom handler, which can be asked now.
     pub(super) fn has_to_ask(&self, front: &Front) -> bool {
-        self.custom.is_some() && front.phase.get() != Phase::Starting
+        let is_there = self.custom.is_some() && self.asks.load(Ordering::Relaxed);
+        is_there && front.phase.get() != Phase::Starting
+    }
+
+    /// Asks the custom handler no more: its last answer stands to the end of the process.
+    pub(super) fn stop_asking(&self) {
+        self.asks.store(false, Ordering::Relaxed);
     }
 
     /// Asks the custom handler, if there is one that can be asked. Behind it, the tracker's status is what `/ping` answers.
