@@ -159,9 +159,9 @@ impl Config {
         /// Whether `GET /` is a page to look at the agent, and to talk to it: status, tasks, recent invocations, a form for
         /// requests. For the machine that one develops on.
         ///
-        /// It takes an [address](Self::host) of loopback, or there is no start. Whoever asks from elsewhere, or by another
-        /// name than `localhost` or an address of loopback, gets 403 for everything; so do requests that web pages from
-        /// elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
+        /// The agent listens on loopback then, in a container too; any other [address](Self::host) stops the start. A request
+        /// from elsewhere, or by another name than `localhost` or an address of loopback, gets 403; so do requests that web
+        /// pages from elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
         ///
         /// Needs the feature `dev-page`, which is on by default.
         #[cfg(feature = "dev-page")]

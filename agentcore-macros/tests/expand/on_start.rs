@@ -1,5 +1,5 @@
-async fn connect() -> Result<Database, Failure> {
-    Database::connect().await
+async fn connect(State(url): State<Url>) -> Result<Database, Failure> {
+    Database::connect(url).await
 }
 const _: () = {
     use ::agentcore::__private::probes::*;
@@ -7,7 +7,13 @@ const _: () = {
     impl ::agentcore::__private::StartHook for __AgentcoreOnStart {
         fn requires(
             __agentcore_requirements: &mut ::agentcore::__private::Requirements,
-        ) {}
+        ) {
+            <State<
+                Url,
+            > as ::agentcore::__private::HookArgument>::__agentcore_requires(
+                __agentcore_requirements,
+            );
+        }
         fn provides() -> ::agentcore::__private::Option<
             (::agentcore::__private::TypeId, &'static ::agentcore::__private::str),
         > {
@@ -26,9 +32,21 @@ const _: () = {
             >,
         > + ::agentcore::__private::Send + 'static {
             async move {
+                let __agentcore_arg0 = match <State<
+                    Url,
+                > as ::agentcore::__private::HookArgument>::__agentcore_take(
+                    &__agentcore_call,
+                ) {
+                    ::agentcore::__private::Ok(value) => value,
+                    ::agentcore::__private::Err(error) => {
+                        return ::agentcore::__private::Err(error);
+                    }
+                };
                 ::agentcore::__private::drop(__agentcore_call);
                 let __agentcore_returned = (
-                    ::agentcore::__private::start_hook_future_must_be_send(connect())
+                    ::agentcore::__private::start_hook_future_must_be_send(
+                            connect(__agentcore_arg0),
+                        )
                         .await,
                 );
                 match (&::agentcore::__private::Probe::of(&__agentcore_returned.0))

@@ -1,5 +1,5 @@
-async fn health() -> PingStatus {
-    PingStatus::Healthy
+async fn health(#[cfg(queue)] queue: State<Queue>, automatic: PingStatus) -> PingStatus {
+    automatic
 }
 const _: () = {
     use ::agentcore::__private::probes::*;
@@ -7,7 +7,17 @@ const _: () = {
     impl ::agentcore::__private::PingHandler for __AgentcorePing {
         fn requires(
             __agentcore_requirements: &mut ::agentcore::__private::Requirements,
-        ) {}
+        ) {
+            #[cfg(queue)]
+            <State<
+                Queue,
+            > as ::agentcore::__private::PingArgument>::__agentcore_requires(
+                __agentcore_requirements,
+            );
+            <PingStatus as ::agentcore::__private::PingArgument>::__agentcore_requires(
+                __agentcore_requirements,
+            );
+        }
         fn call(
             __agentcore_call: ::agentcore::__private::HookCall,
         ) -> impl ::agentcore::__private::Future<
@@ -17,9 +27,31 @@ const _: () = {
             >,
         > + ::agentcore::__private::Send + 'static {
             async move {
+                #[cfg(queue)]
+                let __agentcore_arg0 = match <State<
+                    Queue,
+                > as ::agentcore::__private::PingArgument>::__agentcore_take(
+                    &__agentcore_call,
+                ) {
+                    ::agentcore::__private::Ok(value) => value,
+                    ::agentcore::__private::Err(error) => {
+                        return ::agentcore::__private::Err(error);
+                    }
+                };
+                let __agentcore_arg1 = match <PingStatus as ::agentcore::__private::PingArgument>::__agentcore_take(
+                    &__agentcore_call,
+                ) {
+                    ::agentcore::__private::Ok(value) => value,
+                    ::agentcore::__private::Err(error) => {
+                        return ::agentcore::__private::Err(error);
+                    }
+                };
                 ::agentcore::__private::drop(__agentcore_call);
                 let __agentcore_returned = (
-                    ::agentcore::__private::ping_future_must_be_send(health()).await,
+                    ::agentcore::__private::ping_future_must_be_send(
+                            health(#[cfg(queue)] __agentcore_arg0, __agentcore_arg1),
+                        )
+                        .await,
                 );
                 match (&::agentcore::__private::Probe::of(&__agentcore_returned.0))
                     .__agentcore_outcome()
