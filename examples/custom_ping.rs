@@ -7,15 +7,24 @@
 //! curl localhost:8080/ping
 //! ```
 //!
-//! The second ping says `HealthyBusy`, with nothing running. A handler that fails, or takes longer than 250 ms, leaves
-//! the automatic status standing.
+//! The second ping says `HealthyBusy`, with nothing running. The handler only adds to the automatic status: while an invocation,
+//! a stream, a socket or a task runs, the agent is busy whatever the handler says. A handler that fails, or takes longer than
+//! 250 ms, leaves the automatic status standing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use agentcore::{PingStatus, async_task_info, entrypoint, ping};
+use agentcore::{PingStatus, State, entrypoint, on_start, ping};
 use serde::Deserialize;
 
-static QUEUE: AtomicU32 = AtomicU32::new(0);
+#[derive(Default)]
+struct Queue {
+    waiting: AtomicU32,
+}
+
+#[on_start]
+fn queue() -> Queue {
+    Queue::default()
+}
 
 #[derive(Deserialize)]
 struct Request {
@@ -23,10 +32,8 @@ struct Request {
 }
 
 #[ping]
-fn health() -> PingStatus {
-    let waiting = QUEUE.load(Ordering::Relaxed) > 0;
-    let running = async_task_info().active_count > 0;
-    if waiting || running {
+async fn health(queue: State<Queue>) -> PingStatus {
+    if queue.waiting.load(Ordering::Relaxed) > 0 {
         PingStatus::HealthyBusy
     } else {
         PingStatus::Healthy
@@ -34,8 +41,8 @@ fn health() -> PingStatus {
 }
 
 #[entrypoint]
-async fn handler(request: Request) -> u32 {
-    QUEUE.store(request.queue, Ordering::Relaxed);
+async fn handler(request: Request, queue: State<Queue>) -> u32 {
+    queue.waiting.store(request.queue, Ordering::Relaxed);
     request.queue
 }
 
@@ -45,7 +52,7 @@ mod tests {
     use serde_json::json;
 
     #[tokio::test]
-    async fn the_queue_decides() {
+    async fn the_queue_makes_it_busy() {
         let agent = TestClient::from_registry().await.unwrap();
         assert!(!agent.ping().await.status.is_busy());
         agent.invoke(json!({ "queue": 3 })).await;

@@ -72,7 +72,7 @@ pub(crate) enum Main {
     WithoutFlags,
 }
 
-/// What a handler takes: its payload, or something from the request.
+/// What a handler or a hook takes: its payload, something from the request, or shared state.
 pub(crate) struct Argument<'a> {
     /// `#[cfg(..)]` and its like, to repeat wherever the argument is spoken of.
     pub(crate) cfgs: Vec<&'a Attribute>,
@@ -117,6 +117,7 @@ pub(crate) struct Parameter<'a> {
 
 pub(crate) struct Ping<'a> {
     pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
 }
 
 pub(crate) struct WebSocket<'a> {
@@ -128,6 +129,7 @@ pub(crate) struct WebSocket<'a> {
 
 pub(crate) struct OnStart<'a> {
     pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
     /// The declared type; `()` is spelled out.
     pub(crate) output: Type,
     pub(crate) timeout: Option<Duration>,
@@ -135,4 +137,5 @@ pub(crate) struct OnStart<'a> {
 
 pub(crate) struct OnShutdown<'a> {
     pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
 }

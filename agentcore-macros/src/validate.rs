@@ -121,7 +121,7 @@ pub(crate) fn async_task<'a>(
 
 pub(crate) fn ping<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -> Option<Ping<'a>> {
     let role = &role::PING;
-    hook_shape(role, item, errors);
+    let arguments = hook_shape(role, item, errors);
     if let ReturnType::Default = item.sig.output {
         errors.push_shape_at(
             item.sig.ident.span(),
@@ -130,6 +130,7 @@ pub(crate) fn ping<'a>(args: Args, item: &'a AnnotatedFn, errors: &mut Errors) -
     }
     errors.is_empty().then(|| Ping {
         function: function(args, item),
+        arguments,
     })
 }
 
@@ -179,7 +180,7 @@ pub(crate) fn on_start<'a>(
     errors: &mut Errors,
 ) -> Option<OnStart<'a>> {
     let role = &role::ON_START;
-    hook_shape(role, item, errors);
+    let arguments = hook_shape(role, item, errors);
     if let ReturnType::Type(_, ty) = &item.sig.output {
         types::nameable(ty, errors);
     }
@@ -187,6 +188,7 @@ pub(crate) fn on_start<'a>(
         output: declared(&item.sig.output),
         timeout: args.timeout,
         function: function(args, item),
+        arguments,
     })
 }
 
@@ -196,9 +198,10 @@ pub(crate) fn on_shutdown<'a>(
     errors: &mut Errors,
 ) -> Option<OnShutdown<'a>> {
     let role = &role::ON_SHUTDOWN;
-    hook_shape(role, item, errors);
+    let arguments = hook_shape(role, item, errors);
     errors.is_empty().then(|| OnShutdown {
         function: function(args, item),
+        arguments,
     })
 }
 
@@ -221,12 +224,15 @@ fn arguments(sig: &Signature, mut check: impl FnMut(&Type)) -> Vec<Argument<'_>>
         .collect()
 }
 
-/// What functions without arguments have in common.
-fn hook_shape(role: &Role, item: &AnnotatedFn, errors: &mut Errors) {
+/// What hooks and ping handlers have in common; their arguments.
+fn hook_shape<'a>(role: &Role, item: &'a AnnotatedFn, errors: &mut Errors) -> Vec<Argument<'a>> {
     signature::callable(role, item, errors);
     signature::not_generic(role, &item.sig, errors);
-    signature::no_arguments(role, &item.sig, errors);
+    let arguments = arguments(&item.sig, |ty| {
+        types::owned(ty, "name the type, for example `State<Database>`", errors);
+    });
     signature::returns(role, &item.sig, errors);
+    arguments
 }
 
 fn function(args: Args, item: &AnnotatedFn) -> Function<'_> {

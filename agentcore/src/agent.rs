@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{BoxError, Error, Kind};
 use crate::extract::Requirements;
+use crate::hook::HookCall;
 use crate::invoke::{Job, Options, ReplyTo};
 use crate::layer::Wrap;
 use crate::package::Package;
@@ -28,7 +29,7 @@ pub(crate) struct Entrypoint {
     pub(crate) start: Start,
 }
 
-fn requirements(ask: fn(&mut Requirements)) -> Requirements {
+fn requirements(ask: impl FnOnce(&mut Requirements)) -> Requirements {
     let mut requirements = Requirements::default();
     ask(&mut requirements);
     requirements
@@ -45,12 +46,28 @@ pub(crate) struct WebSocketEndpoint {
     pub(crate) open: Arc<dyn Fn(Opening) -> Opened + Send + Sync>,
 }
 
-/// A function of the user's that takes nothing: a ping handler or a hook.
+/// A ping handler or a hook.
 #[derive(Clone)]
 pub(crate) struct Callback<T> {
     pub(crate) meta: Meta,
-    pub(crate) call: Arc<dyn Fn() -> BoxFuture<Result<T, BoxError>> + Send + Sync>,
+    pub(crate) requires: Requires,
+    /// Makes the arguments and calls the function; for the workers.
+    pub(crate) call: Arc<dyn Fn(HookCall) -> BoxFuture<Result<T, BoxError>> + Send + Sync>,
 }
+
+impl<T> Callback<T> {
+    fn requirements(&self) -> Requirements {
+        requirements(self.requires)
+    }
+
+    /// Whether it is asked with the automatic status.
+    pub(crate) fn takes_automatic_status(&self) -> bool {
+        self.requirements().needs_automatic_status()
+    }
+}
+
+/// Names what a function's arguments need from the app.
+pub(crate) type Requires = fn(&mut Requirements);
 
 /// A start hook, with what it makes.
 pub(crate) struct StartHook {
@@ -143,6 +160,7 @@ impl Parts {
         for def in in_order(|def: &PingDef| def.meta) {
             parts.pings.push(Callback {
                 meta: def.meta,
+                requires: def.requires,
                 call: Arc::new(def.call),
             });
         }
@@ -153,6 +171,7 @@ impl Parts {
             parts.start_hooks.push(StartHook {
                 callback: Callback {
                     meta: def.meta,
+                    requires: def.requires,
                     call: Arc::new(def.call),
                 },
                 timeout: def.timeout,
@@ -162,6 +181,7 @@ impl Parts {
         for def in in_order(|def: &ShutdownDef| def.meta) {
             parts.shutdown_hooks.push(Callback {
                 meta: def.meta,
+                requires: def.requires,
                 call: Arc::new(def.call),
             });
         }
@@ -170,7 +190,7 @@ impl Parts {
     }
 
     /// Checks that the parts make an agent; reports every way in which they do not.
-    pub(crate) fn check(self) -> Result<Agent, Error> {
+    pub(crate) fn check(mut self) -> Result<Agent, Error> {
         let mut problems = Vec::new();
         #[cfg(feature = "ws")]
         let has_sockets = !self.websockets.is_empty();
@@ -205,6 +225,8 @@ impl Parts {
             ));
         }
         self.check_states(&mut problems);
+        let start_hooks = std::mem::take(&mut self.start_hooks);
+        let start_hooks = in_order_of_need(start_hooks, &mut problems);
         if !problems.is_empty() {
             return Err(Error::several(Kind::Registration, problems));
         }
@@ -226,7 +248,7 @@ impl Parts {
             websocket: self.websockets.into_iter().next(),
             ping: self.pings.into_iter().next(),
             tasks: self.tasks,
-            start_hooks: self.start_hooks,
+            start_hooks,
             shutdown_hooks: self.shutdown_hooks,
             layers: self.layers,
             states,
@@ -252,14 +274,20 @@ impl Parts {
             }
             made.push((id, by));
         }
-        let entrypoints = self.entrypoints.iter();
-        let takers = entrypoints.map(|taker| ("entrypoint", taker.meta, taker.requires));
+        let takers = self.entrypoints.iter();
+        let takers = takers.map(|taker| ("entrypoint", taker.meta, taker.requires));
         #[cfg(feature = "ws")]
         let takers = takers.chain(
             self.websockets
                 .iter()
                 .map(|taker| ("websocket handler", taker.meta, taker.requires)),
         );
+        let pings = self.pings.iter();
+        let takers = takers.chain(pings.map(|taker| ("ping handler", taker.meta, taker.requires)));
+        let hooks = self.start_hooks.iter().map(|hook| &hook.callback);
+        let takers = takers.chain(hooks.map(|taker| ("start hook", taker.meta, taker.requires)));
+        let hooks = self.shutdown_hooks.iter();
+        let takers = takers.chain(hooks.map(|taker| ("shutdown hook", taker.meta, taker.requires)));
         for (role, meta, requires) in takers {
             for (id, name) in requirements(requires).states() {
                 if !made.iter().any(|(known, _)| known == id) {
@@ -270,6 +298,33 @@ impl Parts {
             }
         }
     }
+}
+
+/// Start hooks in the order in which they can run: each after those that make what it takes, and otherwise as they stand.
+fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<StartHook> {
+    let mut waiting: Vec<_> = hooks
+        .into_iter()
+        .map(|hook| (hook.callback.requirements(), (hook.provides)(), hook))
+        .collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        // What is made before the hooks, and what is not made at all, which has been reported, is not waited for.
+        let is_to_come = |id: &TypeId| {
+            let mut made = waiting.iter().filter_map(|(_, provides, _)| *provides);
+            made.any(|(made, _)| made == *id)
+        };
+        let can_run = |needs: &Requirements| !needs.states().iter().any(|(id, _)| is_to_come(id));
+        let Some(next) = waiting.iter().position(|(needs, ..)| can_run(needs)) else {
+            let metas = waiting.iter().map(|(.., hook)| hook.callback.meta);
+            problems.push(format!(
+                "start hooks wait for each other's state: {}; let one hook make what depends on each other",
+                list(metas)
+            ));
+            return Vec::new();
+        };
+        ordered.push(waiting.remove(next).2);
+    }
+    ordered
 }
 
 /// The crate of the entrypoint, or of the websocket handler where there is no entrypoint. Of several it does not matter:
@@ -301,4 +356,102 @@ fn list(places: impl Iterator<Item = Meta>) -> String {
         .map(|meta| meta.to_string())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{App, BoxError, Json, PingStatus, State};
+
+    struct One;
+    struct Two;
+    struct Three;
+
+    fn app() -> App {
+        App::new().entrypoint("handler", async || Json(()))
+    }
+
+    fn problems(app: App) -> Vec<String> {
+        match app.into_agent_for_tests() {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_start_hook_runs_behind_those_that_make_what_it_takes_and_otherwise_as_it_stands() {
+        let app = app()
+            .on_start(|_: State<Two>, _: State<One>| State::new(Three))
+            .on_start(|| Ok::<_, BoxError>("no need"))
+            .on_start(async |_: State<One>| State::new(Two))
+            .on_start(|_: State<u8>| State::new(One))
+            .state(1_u8);
+        let (agent, _) = app.into_agent_for_tests().expect("an agent");
+        let made: Vec<_> = agent
+            .start_hooks
+            .iter()
+            .map(|hook| (hook.provides)().expect("a state").0)
+            .collect();
+        let expected = [
+            TypeId::of::<&str>(),
+            TypeId::of::<One>(),
+            TypeId::of::<Two>(),
+            TypeId::of::<Three>(),
+        ];
+        assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn start_hooks_that_wait_for_each_other_are_no_agent() {
+        let circle = app()
+            .on_start(|_: State<Two>| State::new(One))
+            .on_start(|_: State<One>| State::new(Two));
+        let problems = problems(circle);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with("start hooks wait for each other's state: `on_start` ("),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_takes_what_it_makes_is_no_agent() {
+        let own = app().on_start(|_: State<One>| State::new(One));
+        assert_eq!(problems(own).len(), 1);
+    }
+
+    #[test]
+    fn a_state_that_a_hook_or_a_ping_handler_takes_and_nothing_makes_is_named() {
+        let app = app()
+            .on_start(|_: State<One>| ())
+            .on_shutdown(|_: State<Two>| ())
+            .ping(|status: PingStatus, _: State<Three>| status);
+        let problems = problems(app);
+        for (role, state) in [
+            ("ping handler `ping`", "Three"),
+            ("start hook `on_start`", "One"),
+            ("shutdown hook `on_shutdown`", "Two"),
+        ] {
+            let named = problems
+                .iter()
+                .any(|problem| problem.starts_with(role) && problem.contains(state));
+            assert!(named, "{role}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
+    fn a_ping_handler_has_the_last_word_if_it_takes_the_automatic_status() {
+        let last_word = |app: App| {
+            let (agent, _) = app.into_agent_for_tests().expect("an agent");
+            agent.ping.expect("a ping handler").takes_automatic_status()
+        };
+        assert!(!last_word(app().ping(|| PingStatus::Healthy)));
+        assert!(last_word(app().ping(|status: PingStatus| status)));
+        assert!(last_word(
+            app()
+                .state(One)
+                .ping(async |_: State<One>, status: PingStatus| status)
+        ));
+    }
 }

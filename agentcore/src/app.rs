@@ -1,8 +1,7 @@
 //! [`App`]: an agent put together by hand, or from what the macros registered.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::fmt;
-use std::future::Future;
 use std::net::TcpListener;
 use std::panic::Location;
 use std::sync::Arc;
@@ -14,18 +13,20 @@ use tower_service::Service;
 
 #[cfg(feature = "ws")]
 use crate::agent::WebSocketEndpoint;
-use crate::agent::{Agent, Callback, Entrypoint, Parts, StartHook};
+use crate::agent::{self, Agent, Callback, Entrypoint, Parts};
 use crate::body::Body;
+use crate::check;
 use crate::config::{Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
+use crate::hook::{PingHandler, ShutdownHook, StartHook};
 use crate::invoke::{self, Options};
 use crate::layer::{Endpoint, Wrap};
 use crate::listeners::{Addresses, Supplied};
 use crate::log::Log;
 use crate::package::Package;
-use crate::ping::PingReply;
 use crate::registry::Meta;
+use crate::sealed::Seal;
 use crate::server::Server;
 use crate::state::StateSlot;
 #[cfg(feature = "ws")]
@@ -33,8 +34,19 @@ use crate::ws::WebSocketHandler;
 
 /// An agent: its entrypoint, hooks, shared state and configuration.
 ///
-/// The macros are sugar over this. [`from_registry`](Self::from_registry) takes what they registered,
-/// [`new`](Self::new) starts empty; both can be added to.
+/// [`from_registry`](Self::from_registry) takes what the macros registered, [`new`](Self::new) starts empty; both can be added
+/// to. Everything that an attribute does, a method does too.
+///
+/// The functions may be the same, but for three types. A macro sees the types of a function and decides by them; a generic
+/// method accepts what one trait describes.
+///
+/// | annotated | by hand |
+/// | --- | --- |
+/// | a bare payload and a bare JSON reply: `async fn f(event: Event) -> Reply` | in [`Json`](crate::Json): `async fn f(Json(event): Json<Event>) -> Json<Reply>` |
+/// | the error of an entrypoint is any error, or [`IntoResponse`](crate::IntoResponse) | it is [`IntoResponse`](crate::IntoResponse), as [`BoxError`], which `?` makes of any error, and [`HttpError`](crate::HttpError) are |
+/// | a start hook that cannot fail returns a bare `S` | it returns [`State::new(value)`](crate::State::new) |
+///
+/// The right column compiles with the attributes too.
 ///
 /// ```no_run
 /// use agentcore::{App, Json};
@@ -88,7 +100,12 @@ impl App {
         }
     }
 
-    /// Sets the function that answers `POST /invocations`, as `#[entrypoint]` does. `name` is for messages.
+    /// Sets the function that answers `POST /invocations`, as [`entrypoint`](macro@crate::entrypoint) does. `name` is for
+    /// messages.
+    ///
+    /// A [`Handler`] is `async` or not, and takes and returns what an annotated function does, with two differences: payloads
+    /// and JSON replies are wrapped in [`Json`](crate::Json), and the error of a `Result` implements
+    /// [`IntoResponse`](crate::IntoResponse), as [`BoxError`] and [`HttpError`](crate::HttpError) do.
     #[track_caller]
     pub fn entrypoint<H, Args>(mut self, name: &'static str, handler: H) -> Self
     where
@@ -97,10 +114,12 @@ impl App {
         self.parts.entrypoints.push(Entrypoint {
             meta: here(name),
             options: Options::new(name),
-            requires: H::requires,
+            requires: |requirements| H::requires(requirements, Seal),
             start: Arc::new(move |workers, job, reply| {
                 let handler = handler.clone();
-                invoke::start(workers, job, reply, |invocation| handler.call(invocation));
+                invoke::start(workers, job, reply, |invocation| {
+                    handler.call(invocation, Seal)
+                });
             }),
         });
         self
@@ -176,20 +195,34 @@ impl App {
         self
     }
 
-    /// Sets the custom ping handler, as `#[ping]` does: its answer replaces the automatic status.
+    /// Sets the custom ping handler, as [`ping`](macro@crate::ping) does.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), and with the automatic
+    /// status as a [`PingStatus`](crate::PingStatus) if it is to have the last word. Without it, the agent is busy if either
+    /// says so.
+    ///
+    /// ```
+    /// use agentcore::{App, PingStatus};
+    ///
+    /// fn queue_is_full() -> bool {
+    ///     false
+    /// }
+    ///
+    /// let app = App::new().ping(|| {
+    ///     if queue_is_full() { PingStatus::HealthyBusy } else { PingStatus::Healthy }
+    /// });
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn ping<F, Fut>(mut self, handler: F) -> Self
+    pub fn ping<H, Args>(mut self, handler: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: PingReply> + Send + 'static,
+        H: PingHandler<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let reply = handler();
-            Box::pin(async move { reply.await.into_ping() })
-        };
+        let handler = Arc::new(handler);
         self.parts.pings.push(Callback {
             meta: here("ping"),
-            call: Arc::new(call),
+            requires: |requirements| H::requires(requirements, Seal),
+            call: Arc::new(move |call| Arc::clone(&handler).call(call, Seal)),
         });
         self
     }
@@ -209,50 +242,104 @@ impl App {
         self
     }
 
-    /// Adds a start hook whose result is shared state, as `#[on_start]` does. Hooks run in the order in which they were
-    /// added, before `/ping` answers 200.
+    /// Adds a start hook, as [`on_start`](macro@crate::on_start) does. What it makes is shared state.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State). What they return is a
+    /// [`StartReply`](crate::StartReply): `()`, `Result<S, E>`, or `State<S>` for a value that cannot fail.
+    ///
+    /// Hooks run one after the other, before `/ping` answers 200: in the order in which they were added, except that a hook
+    /// that takes a `State<S>` runs after the one that makes it.
+    ///
+    /// ```
+    /// use agentcore::{App, BoxError, State};
+    ///
+    /// struct Url(String);
+    /// struct Pool(String);
+    ///
+    /// async fn connect(url: State<Url>) -> Result<Pool, BoxError> {
+    ///     Ok(Pool(url.0.clone()))
+    /// }
+    ///
+    /// let app = App::new()
+    ///     .on_start(|| std::env::var("DATABASE_URL").map(Url))
+    ///     .on_start(connect);
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn on_start<F, Fut, S, E>(mut self, hook: F) -> Self
+    pub fn on_start<H, Args>(mut self, hook: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<S, E>> + Send + 'static,
-        S: Send + Sync + 'static,
-        E: Into<BoxError>,
+        H: StartHook<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let made = hook();
-            Box::pin(async move { made.await.map(StateSlot::new).map_err(Into::into) })
-        };
-        self.parts.start_hooks.push(StartHook {
-            callback: Callback {
-                meta: here("on_start"),
-                call: Arc::new(call),
-            },
-            timeout: None,
-            // Sharing a `()` is harmless, but two hooks that do would be reported as a conflict.
-            provides: || {
-                (TypeId::of::<S>() != TypeId::of::<()>())
-                    .then(|| (TypeId::of::<S>(), type_name::<S>()))
-            },
-        });
+        self.push_start_hook(here("on_start"), None, hook);
         self
     }
 
-    /// Adds a shutdown hook, as `#[on_shutdown]` does. Hooks run when the work in progress has ended, or its grace has.
+    /// As [`on_start`](Self::on_start), for a hook that fails the start when it takes longer than `limit`, as
+    /// `#[on_start(timeout = "..")]` does.
+    ///
+    /// ```
+    /// use agentcore::App;
+    /// use std::time::Duration;
+    ///
+    /// async fn warm_up() {}
+    ///
+    /// let app = App::new().on_start_within(Duration::from_secs(30), warm_up);
+    /// # let _ = app;
+    /// ```
     #[track_caller]
-    pub fn on_shutdown<F, Fut, E>(mut self, hook: F) -> Self
+    pub fn on_start_within<H, Args>(mut self, limit: Duration, hook: H) -> Self
     where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<BoxError>,
+        H: StartHook<Args>,
     {
-        let call = move || -> crate::registry::BoxFuture<_> {
-            let done = hook();
-            Box::pin(async move { done.await.map_err(Into::into) })
-        };
+        self.push_start_hook(here("on_start"), Some(limit), hook);
+        self
+    }
+
+    fn push_start_hook<H, Args>(&mut self, meta: Meta, timeout: Option<Duration>, hook: H)
+    where
+        H: StartHook<Args>,
+    {
+        let hook = Arc::new(hook);
+        self.parts.start_hooks.push(agent::StartHook {
+            callback: Callback {
+                meta,
+                requires: |requirements| H::requires(requirements, Seal),
+                call: Arc::new(move |call| Arc::clone(&hook).call(call, Seal)),
+            },
+            timeout,
+            provides: || H::provides(Seal),
+        });
+    }
+
+    /// Adds a shutdown hook, as [`on_shutdown`](macro@crate::on_shutdown) does. Hooks run, in the order in which they were
+    /// added, when the work in progress has ended, or its grace has.
+    ///
+    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), that return `()` or a
+    /// `Result` of that and any error.
+    ///
+    /// ```
+    /// use agentcore::{App, State};
+    ///
+    /// struct Pool;
+    ///
+    /// async fn close(pool: State<Pool>) -> std::io::Result<()> {
+    ///     let _ = pool;
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::new().state(Pool).on_shutdown(close);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_shutdown<H, Args>(mut self, hook: H) -> Self
+    where
+        H: ShutdownHook<Args>,
+    {
+        let hook = Arc::new(hook);
         self.parts.shutdown_hooks.push(Callback {
             meta: here("on_shutdown"),
-            call: Arc::new(call),
+            requires: |requirements| H::requires(requirements, Seal),
+            call: Arc::new(move |call| Arc::clone(&hook).call(call, Seal)),
         });
         self
     }
@@ -394,8 +481,9 @@ impl App {
     ///
     /// # Panics
     ///
-    /// When called from within a Tokio runtime, which cannot start another: use [`serve`](Self::serve) there.
+    /// When called from within a Tokio runtime, which cannot start another: await [`serve`](Self::serve) there.
     #[must_use = "the exit code tells whether everything was finished"]
+    #[track_caller]
     pub fn run(self) -> std::process::ExitCode {
         crate::rt::run_app(self)
     }
@@ -461,6 +549,7 @@ impl App {
     /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
     /// be bound.
     pub async fn bind(self) -> Result<Server, Error> {
+        check::warn_of_unknown_variables();
         let prepared = self.prepare_in(&Environment::of_process())?;
         Server::bind(prepared.agent, prepared.settings, prepared.supplied)
     }

@@ -160,9 +160,9 @@ impl Config {
         /// Whether `GET /` is a page to look at the agent, and to talk to it: status, tasks, recent invocations, a form for
         /// requests. For the machine that one develops on.
         ///
-        /// It takes an [address](Self::host) of loopback, or there is no start. Whoever asks from elsewhere, or by another
-        /// name than `localhost` or an address of loopback, gets 403 for everything; so do requests that web pages from
-        /// elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
+        /// The agent listens on loopback then, in a container too; any other [address](Self::host) stops the start. A request
+        /// from elsewhere, or by another name than `localhost` or an address of loopback, gets 403; so do requests that web
+        /// pages from elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
         ///
         /// Needs the feature `dev-page`, which is on by default.
         #[cfg(feature = "dev-page")]
@@ -194,8 +194,13 @@ impl Config {
     /// Fills in the environment and the defaults. What is wrong, `env` knows; the settings are of use only if nothing is.
     /// The addresses are those of `supplied` listeners, where there are any.
     pub(crate) fn read(&self, env: &mut Reader<'_>, supplied: Addresses) -> Settings {
-        let in_container = env.environment.in_container;
-        let host = env.computed(&table::HOST, self.host, || default_host(in_container));
+        // The dev page is for this machine only. So is the agent then, in a container too.
+        #[cfg(feature = "dev-page")]
+        let is_local = env.peek(&table::DEV, self.dev) == Some(true);
+        #[cfg(not(feature = "dev-page"))]
+        let is_local = false;
+        let everywhere = env.environment.in_container && !is_local;
+        let host = env.computed(&table::HOST, self.host, || default_host(everywhere));
         let port = env.value(&table::PORT, self.port);
         let admin_port = env.optional(&table::ADMIN_PORT, self.admin_port);
         let address = supplied.agent.unwrap_or(SocketAddr::new(host, port));
@@ -259,8 +264,8 @@ impl Config {
     }
 }
 
-fn default_host(in_container: bool) -> IpAddr {
-    if in_container {
+fn default_host(everywhere: bool) -> IpAddr {
+    if everywhere {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv4Addr::LOCALHOST.into()
@@ -272,10 +277,15 @@ fn default_host(in_container: bool) -> IpAddr {
 fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr) -> bool {
     let dev = env.value(&table::DEV, built);
     if dev && !host.to_canonical().is_loopback() {
+        // Left alone, it would be a loopback address.
+        let (name, origin) = match env.source(&table::HOST) {
+            Some(Source::Builder) => (table::HOST.name, "the program sets with `Config::host`"),
+            _ => (table::HOST.variable, "the environment sets"),
+        };
         env.problem(format!(
-            "{} is on, which is for this machine only, and {} is `{host}`; set that to 127.0.0.1",
+            "{} is on, which is for this machine only, and {name} is `{host}`, which {origin}; set it to 127.0.0.1, or leave \
+             it out",
             table::DEV.variable,
-            table::HOST.variable
         ));
     }
     dev
@@ -337,6 +347,40 @@ mod tests {
         assert_eq!(at_home.address.to_string(), "127.0.0.1:8080");
         let in_container = resolve(&Config::new(), &[], true).unwrap();
         assert_eq!(in_container.address.to_string(), "0.0.0.0:8080");
+    }
+
+    #[cfg(feature = "dev-page")]
+    #[test]
+    fn with_the_dev_page_it_is_loopback_in_a_container_too() {
+        for on in ["1", "true", " on "] {
+            let settings = resolve(&Config::new(), &[("AGENTCORE_DEV", on)], true).unwrap();
+            assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
+            assert!(settings.dev);
+        }
+        let settings = resolve(&Config::new().dev(true), &[], true).unwrap();
+        assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
+        let off = [("AGENTCORE_DEV", "1")];
+        let settings = resolve(&Config::new().dev(false), &off, true).unwrap();
+        assert_eq!(settings.address.to_string(), "0.0.0.0:8080");
+    }
+
+    #[cfg(feature = "dev-page")]
+    #[test]
+    fn a_host_that_the_dev_page_refuses_is_named_with_who_set_it() {
+        let everywhere = Config::new().dev(true).host(Ipv4Addr::UNSPECIFIED.into());
+        assert_eq!(
+            resolve(&everywhere, &[], false).unwrap_err().to_string(),
+            "AGENTCORE_DEV is on, which is for this machine only, and host is `0.0.0.0`, which the program sets with \
+             `Config::host`; set it to 127.0.0.1, or leave it out"
+        );
+        let variables = [("AGENTCORE_DEV", "1"), ("AGENTCORE_HOST", "0.0.0.0")];
+        assert_eq!(
+            resolve(&Config::new(), &variables, false)
+                .unwrap_err()
+                .to_string(),
+            "AGENTCORE_DEV is on, which is for this machine only, and AGENTCORE_HOST is `0.0.0.0`, which the environment \
+             sets; set it to 127.0.0.1, or leave it out"
+        );
     }
 
     #[test]

@@ -171,6 +171,7 @@ pub trait FromInvocation: Sized {
 pub struct Requirements {
     states: Vec<(TypeId, &'static str)>,
     disconnects: bool,
+    automatic_status: bool,
 }
 
 impl Requirements {
@@ -182,6 +183,15 @@ impl Requirements {
     /// To notice a client that goes away, as [`CancellationToken`](crate::CancellationToken) needs it.
     pub fn disconnects(&mut self) {
         self.disconnects = true;
+    }
+
+    /// To know the automatic status: a ping handler that takes it has the last word.
+    pub(crate) fn automatic_status(&mut self) {
+        self.automatic_status = true;
+    }
+
+    pub(crate) fn needs_automatic_status(&self) -> bool {
+        self.automatic_status
     }
 
     pub(crate) fn needs_disconnects(&self) -> bool {

@@ -1,15 +1,21 @@
-//! Entrypoints without macros: plain async functions and closures as [`Handler`]s.
+//! Entrypoints without macros: plain functions and closures as [`Handler`]s.
 
 use std::future::Future;
 
+use futures_core::Stream;
+
+use crate::context::blocking;
 use crate::error::{BoxError, error_response};
 use crate::extract::{FromInvocation, Invocation, Requirements};
 use crate::response::{IntoResponse, Response};
+use crate::sealed::{Awaited, Blocking, Seal};
+use crate::sse::{self, SseBody, StreamItem};
 
-/// An async function or closure that [`App::entrypoint`](crate::App::entrypoint) takes.
+/// A function or closure that [`App::entrypoint`](crate::App::entrypoint) takes.
 ///
-/// Implemented for functions of up to six arguments, each [`FromInvocation`] (the payload is [`Json<T>`](crate::Json)),
-/// that return something [`IntoResponse`], or a `Result` of that and any error. `Args` is inferred.
+/// Implemented for `async` and other functions of up to six arguments, each [`FromInvocation`] (the payload is
+/// [`Json<T>`](crate::Json)), that return a [`HandlerReply`]. One that is not `async` runs on the blocking pool. `Args` is
+/// inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, BoxError, Json};
@@ -19,73 +25,190 @@ use crate::response::{IntoResponse, Response};
 ///     Ok(Json(json!({ "doubled": number.checked_mul(2).ok_or("too large")? })))
 /// }
 ///
+/// fn hash(Json(text): Json<String>) -> Json<u32> {
+///     Json(text.bytes().fold(0, |hash, byte| hash.rotate_left(5) ^ u32::from(byte)))
+/// }
+///
 /// let app = App::new().entrypoint("double", double);
+/// let app = App::new().entrypoint("hash", hash);
 /// # let _ = app;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entrypoint",
-    note = "it takes an async function whose arguments implement `FromInvocation` (the payload as `Json<T>`) and \
-            whose result implements `IntoResponse`, or is a `Result` of such a value and an error"
+    note = "it takes a function whose arguments implement `FromInvocation` (the payload as `Json<T>`) and whose result is a \
+            `HandlerReply`: `Json<T>`, a `Response`, a `Stream`, or a `Result` of these whose error is `BoxError` or \
+            another `IntoResponse`"
 )]
 pub trait Handler<Args>: Clone + Send + Sync + 'static {
     /// What the arguments need from the app.
-    fn requires(requirements: &mut Requirements);
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
 
     /// Makes the arguments, calls the function and makes the reply.
-    fn call(self, invocation: Invocation) -> impl Future<Output = Response> + Send + 'static;
+    #[doc(hidden)]
+    fn call(
+        self,
+        invocation: Invocation,
+        seal: Seal,
+    ) -> impl Future<Output = Response> + Send + 'static;
 }
 
-/// What a [`Handler`] returns: something [`IntoResponse`], or a `Result` of that and any error.
+/// What a [`Handler`] returns. `Kind` is inferred; the trait is sealed.
+///
+/// | type | reply |
+/// | --- | --- |
+/// | anything [`IntoResponse`]: [`Json<T>`](crate::Json), [`Response`], `http::Response<B>` | as it says |
+/// | a `Stream` of [`StreamItem`]s | [server-sent events](crate::sse) |
+/// | a `Stream` of `Result<T, E>`, where `E` converts into [`BoxError`] | the same; an error is the last event |
+/// | a `Result` of one of these and an error that is [`IntoResponse`], such as [`BoxError`] and [`HttpError`](crate::HttpError) | for an error: its own reply |
+///
+/// The items of a stream are `Result`s or can be serialised. `Result<T, String>` is both, since serde serialises a `Result`,
+/// and the compiler asks for type annotations; make the error a [`BoxError`].
 ///
 /// ```
-/// use agentcore::{BoxError, HandlerReply, Json};
+/// use agentcore::{BoxError, HandlerReply, HttpError, Json, stream, try_stream};
+/// use futures_core::Stream;
 ///
-/// fn check<R: HandlerReply>(_: R) {}
+/// fn lines(path: &'static str) -> impl Stream<Item = Result<String, BoxError>> {
+///     try_stream! {
+///         for line in std::fs::read_to_string(path)?.lines() {
+///             yield line.to_owned();
+///         }
+///     }
+/// }
+///
+/// fn check<Kind, R: HandlerReply<Kind>>(_: R) {}
 /// check(Json(1));
-/// check(Ok::<_, BoxError>(Json("one")));
+/// check(Ok::<_, HttpError>(Json("one")));
+/// check(stream! { yield 1; });
+/// check(Ok::<_, HttpError>(lines("prompt.txt")));
 /// ```
-pub trait HandlerReply {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned from an entrypoint of an `App`",
+    label = "not a reply",
+    note = "return `agentcore::Json(value)`, an `agentcore::Response`, a `Stream`, or a `Result` of these whose error is \
+            `agentcore::BoxError` or another `IntoResponse`"
+)]
+pub trait HandlerReply<Kind> {
     /// Makes the reply.
-    fn into_reply(self) -> Response;
+    #[doc(hidden)]
+    fn into_reply(self, seal: Seal) -> Response;
 }
 
-impl<R: IntoResponse> HandlerReply for R {
-    fn into_reply(self) -> Response {
+/// What tells the kinds of replies apart.
+mod kind {
+    #[derive(Debug)]
+    pub enum Whole {}
+    #[derive(Debug)]
+    pub enum Items {}
+    #[derive(Debug)]
+    pub enum FallibleItems {}
+    #[derive(Debug)]
+    pub struct Fallible<Kind>(std::marker::PhantomData<Kind>);
+}
+
+impl<R: IntoResponse> HandlerReply<kind::Whole> for R {
+    fn into_reply(self, _: Seal) -> Response {
         self.into_response()
     }
 }
 
-impl<R: IntoResponse, E: Into<BoxError>> HandlerReply for Result<R, E> {
-    fn into_reply(self) -> Response {
+impl<S> HandlerReply<kind::Items> for S
+where
+    S: Stream<Item: StreamItem> + Send + 'static,
+{
+    fn into_reply(self, _: Seal) -> Response {
+        Response::stream(self)
+    }
+}
+
+impl<S, T, E> HandlerReply<kind::FallibleItems> for S
+where
+    S: Stream<Item = Result<T, E>> + Send + 'static,
+    T: StreamItem,
+    E: Into<BoxError>,
+{
+    fn into_reply(self, _: Seal) -> Response {
+        Response::events(SseBody::new(self, sse::fallible))
+    }
+}
+
+impl<R, E, Kind> HandlerReply<kind::Fallible<Kind>> for Result<R, E>
+where
+    R: HandlerReply<Kind>,
+    E: IntoResponse,
+{
+    fn into_reply(self, seal: Seal) -> Response {
         match self {
-            Ok(value) => value.into_response(),
-            Err(error) => error_response(&error.into()),
+            Ok(value) => value.into_reply(seal),
+            Err(error) => error.into_response(),
         }
+    }
+}
+
+/// The status of the [`HttpError`](crate::HttpError) that the error is or was caused by, or 500, and
+/// `{"error": "<its text>"}`.
+impl IntoResponse for BoxError {
+    fn into_response(self) -> Response {
+        error_response(&self)
     }
 }
 
 macro_rules! handlers {
     ($(($($argument:ident),*)),+) => {$(
-        impl<F, Fut, $($argument),*> Handler<($($argument,)*)> for F
+        impl<F, Fut, R, Kind, $($argument),*> Handler<(Awaited, Kind, $($argument,)*)> for F
         where
             F: Fn($($argument),*) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output: HandlerReply> + Send + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+            R: HandlerReply<Kind>,
             $($argument: FromInvocation + Send + 'static,)*
         {
-            fn requires(requirements: &mut Requirements) {
+            fn requires(requirements: &mut Requirements, _: Seal) {
                 let _ = &requirements;
                 $($argument::requires(requirements);)*
             }
 
             #[allow(non_snake_case, unused_mut, reason = "the type parameters double as variables; there may be none")]
-            fn call(self, mut invocation: Invocation) -> impl Future<Output = Response> + Send + 'static {
+            fn call(
+                self,
+                mut invocation: Invocation,
+                seal: Seal,
+            ) -> impl Future<Output = Response> + Send + 'static {
                 async move {
                     $(let $argument = match $argument::from_invocation(&mut invocation) {
                         Ok(argument) => argument,
                         Err(rejection) => return rejection.into_response(),
                     };)*
                     drop(invocation);
-                    self($($argument),*).await.into_reply()
+                    self($($argument),*).await.into_reply(seal)
+                }
+            }
+        }
+
+        impl<F, R, Kind, $($argument),*> Handler<(Blocking, Kind, $($argument,)*)> for F
+        where
+            F: Fn($($argument),*) -> R + Clone + Send + Sync + 'static,
+            R: HandlerReply<Kind> + Send + 'static,
+            $($argument: FromInvocation + Send + 'static,)*
+        {
+            fn requires(requirements: &mut Requirements, _: Seal) {
+                let _ = &requirements;
+                $($argument::requires(requirements);)*
+            }
+
+            #[allow(non_snake_case, unused_mut, reason = "the type parameters double as variables; there may be none")]
+            fn call(
+                self,
+                mut invocation: Invocation,
+                seal: Seal,
+            ) -> impl Future<Output = Response> + Send + 'static {
+                async move {
+                    $(let $argument = match $argument::from_invocation(&mut invocation) {
+                        Ok(argument) => argument,
+                        Err(rejection) => return rejection.into_response(),
+                    };)*
+                    drop(invocation);
+                    blocking(move || self($($argument),*)).await.into_reply(seal)
                 }
             }
         }

@@ -48,7 +48,8 @@
 //! Busy is held by guards: an invocation from the moment its head is read until its reply has been handed to the
 //! socket, a WebSocket until its handler has ended and it is closed, a task from the moment its function is *called*
 //! until its future has finished, failed, panicked, been aborted or dropped. There is nothing to reset by hand and no way
-//! to forget it.
+//! to forget it. A [`ping`](macro@ping) handler can add to it; only one that takes this status as an argument can answer
+//! `Healthy` beside work.
 //!
 //! `time_of_last_update` is the second in which the answered status last changed, whatever changed it. It never moves between
 //! changes: platforms read a stamp that moves on every ping as activity, and keep idle sessions for hours.
@@ -66,7 +67,8 @@
 //!
 //! # Without macros
 //!
-//! Everything the macros do can be written by hand: [`App`] takes handlers and hooks, [`track`] begins a task.
+//! Everything the macros do, [`App`] does without them: it takes handlers and hooks, and [`track`] begins a task. Three types
+//! of a function are written differently there; [`App`]'s page lists them.
 #![cfg_attr(
     feature = "ws",
     doc = "
@@ -102,6 +104,7 @@ mod generator;
 #[cfg(all(any(doc, doctest), feature = "ws"))]
 pub mod guide;
 mod handler;
+mod hook;
 mod instance;
 mod invoke;
 mod json;
@@ -115,6 +118,7 @@ mod platform;
 mod registry;
 mod response;
 mod rt;
+mod sealed;
 mod server;
 pub mod sse;
 mod stall;
@@ -160,6 +164,9 @@ pub use error::{BoxError, Error, HttpError, HttpErrorExt};
 pub use extract::Valid;
 pub use extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::{Handler, HandlerReply};
+pub use hook::{
+    HookArgument, PingArgument, PingHandler, ShutdownHook, ShutdownReply, StartHook, StartReply,
+};
 pub use layer::Endpoint;
 pub use ping::{PingReply, PingStatus};
 pub use response::{IntoResponse, Json, Response};

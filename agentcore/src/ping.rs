@@ -6,6 +6,7 @@ use serde_core::de::Error as _;
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::BoxError;
+use crate::sealed::Seal;
 
 /// What `GET /ping` reports.
 ///
@@ -72,34 +73,47 @@ impl<'de> Deserialize<'de> for PingStatus {
     }
 }
 
-/// What a custom ping handler may return: a [`PingStatus`], or a `Result` of one and any error.
+/// What a ping handler may return: a [`PingStatus`], a value that converts into one, or a `Result` of these and any error.
 ///
 /// After an error, a panic or an answer that takes longer than 250 ms, the automatic status is answered. If it is another one
-/// than the answer before, `time_of_last_update` moves, once, as with every change.
+/// than the answer before, `time_of_last_update` moves, once, as with every change. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{BoxError, PingReply, PingStatus};
 ///
-/// assert_eq!(PingStatus::Healthy.into_ping().unwrap(), PingStatus::Healthy);
-/// assert!(Err::<PingStatus, BoxError>("no answer".into()).into_ping().is_err());
+/// struct Queue(usize);
+///
+/// impl From<Queue> for PingStatus {
+///     fn from(queue: Queue) -> Self {
+///         if queue.0 > 0 { Self::HealthyBusy } else { Self::Healthy }
+///     }
+/// }
+///
+/// fn check<R: PingReply>(_: R) {}
+/// check(PingStatus::Healthy);
+/// check(Queue(3));
+/// check(Err::<Queue, BoxError>("no answer".into()));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a ping handler returns `PingStatus` (or a value that converts into it); found `{Self}`",
+    label = "not a status",
+    note = "it may also return a `Result` of that and any error"
+)]
 pub trait PingReply {
     /// The status, or why there is none.
-    ///
-    /// # Errors
-    ///
-    /// What the handler said went wrong.
-    fn into_ping(self) -> Result<PingStatus, BoxError>;
+    #[doc(hidden)]
+    fn into_status(self, seal: Seal) -> Result<PingStatus, BoxError>;
 }
 
-impl PingReply for PingStatus {
-    fn into_ping(self) -> Result<PingStatus, BoxError> {
-        Ok(self)
+#[diagnostic::do_not_recommend]
+impl<T: Into<PingStatus>> PingReply for T {
+    fn into_status(self, _: Seal) -> Result<PingStatus, BoxError> {
+        Ok(self.into())
     }
 }
 
-impl<E: Into<BoxError>> PingReply for Result<PingStatus, E> {
-    fn into_ping(self) -> Result<PingStatus, BoxError> {
-        self.map_err(Into::into)
+impl<T: Into<PingStatus>, E: Into<BoxError>> PingReply for Result<T, E> {
+    fn into_status(self, _: Seal) -> Result<PingStatus, BoxError> {
+        self.map(Into::into).map_err(Into::into)
     }
 }

@@ -47,6 +47,7 @@ pub use std::process::ExitCode;
 pub use crate::error::BoxError;
 pub use crate::extract::{Invocation, Requirements};
 pub use crate::generator::{Generator, Yielder, generator, try_generator};
+pub use crate::hook::{HookArgument, HookCall, PingArgument};
 pub use crate::package::Package;
 pub use crate::ping::PingStatus;
 pub use crate::registry::{
@@ -84,7 +85,7 @@ pub mod probes {
         ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, OwnErrorProbe as _,
         ResponseProbe as _, StreamProbe as _, TryStreamProbe as _,
     };
-    pub use super::state::{StateProbe as _, UnitProbe as _};
+    pub use super::state::{SharedProbe as _, StateProbe as _, UnitProbe as _};
     #[cfg(feature = "ws")]
     pub use super::websocket::{
         HandshakeArgument as _, HandshakeProbe as _, SocketCount as _, SocketProbe as _,

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::error::BoxError;
 use crate::extract::{Invocation, Requirements};
+use crate::hook::HookCall;
 use crate::invoke::{self, Job, Options, ReplyTo};
 use crate::package::Package;
 use crate::ping::PingStatus;
@@ -145,15 +146,19 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>
 
 /// The adapter that `#[ping]` generates.
 pub trait PingHandler: 'static {
-    /// Calls the function.
-    fn call() -> impl Future<Output = Result<PingStatus, BoxError>> + Send + 'static;
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<PingStatus, BoxError>> + Send + 'static;
 }
 
 /// A registered ping handler.
 #[derive(Clone, Debug)]
 pub struct PingDef {
     pub(crate) meta: Meta,
-    pub(crate) call: fn() -> BoxFuture<Result<PingStatus, BoxError>>,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<PingStatus, BoxError>>,
 }
 
 impl PingDef {
@@ -162,18 +167,22 @@ impl PingDef {
     pub const fn new<A: PingHandler>(meta: Meta) -> Self {
         Self {
             meta,
-            call: || Box::pin(A::call()),
+            requires: A::requires,
+            call: |call| Box::pin(A::call(call)),
         }
     }
 }
 
 /// The adapter that `#[on_start]` generates.
 pub trait StartHook: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
     /// The type of the state that it makes, if it makes any.
     fn provides() -> Option<(TypeId, &'static str)>;
 
-    /// Calls the function.
-    fn call() -> impl Future<Output = Result<StateSlot, BoxError>> + Send + 'static;
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<StateSlot, BoxError>> + Send + 'static;
 }
 
 /// A registered start hook.
@@ -181,8 +190,9 @@ pub trait StartHook: 'static {
 pub struct StartDef {
     pub(crate) meta: Meta,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) requires: fn(&mut Requirements),
     pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
-    pub(crate) call: fn() -> BoxFuture<Result<StateSlot, BoxError>>,
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<StateSlot, BoxError>>,
 }
 
 impl StartDef {
@@ -192,8 +202,9 @@ impl StartDef {
         Self {
             meta,
             timeout: None,
+            requires: A::requires,
             provides: A::provides,
-            call: || Box::pin(A::call()),
+            call: |call| Box::pin(A::call(call)),
         }
     }
 
@@ -207,15 +218,19 @@ impl StartDef {
 
 /// The adapter that `#[on_shutdown]` generates.
 pub trait ShutdownHook: 'static {
-    /// Calls the function.
-    fn call() -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
 }
 
 /// A registered shutdown hook.
 #[derive(Clone, Debug)]
 pub struct ShutdownDef {
     pub(crate) meta: Meta,
-    pub(crate) call: fn() -> BoxFuture<Result<(), BoxError>>,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<(), BoxError>>,
 }
 
 impl ShutdownDef {
@@ -224,7 +239,8 @@ impl ShutdownDef {
     pub const fn new<A: ShutdownHook>(meta: Meta) -> Self {
         Self {
             meta,
-            call: || Box::pin(A::call()),
+            requires: A::requires,
+            call: |call| Box::pin(A::call(call)),
         }
     }
 }

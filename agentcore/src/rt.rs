@@ -81,24 +81,28 @@ use crate::{agent::Agent, check};
 ///
 /// # Panics
 ///
-/// When called from within a Tokio runtime, which cannot start another: use [`App::serve`] there.
+/// When called from within a Tokio runtime, which cannot start another: await [`App::serve`] there.
 #[must_use = "the exit code tells whether everything was finished"]
+#[track_caller]
 pub fn run() -> ExitCode {
     run_app(App::from_registry())
 }
 
 /// The generated `main` of `#[entrypoint]`. Nothing of the program has run yet, so PID 1 can start it once more.
 #[must_use]
+#[track_caller]
 pub fn main() -> ExitCode {
     run_from(App::from_registry(), Start::OfProcess)
 }
 
 /// The generated `main` of `#[entrypoint(flags = false)]`.
 #[must_use]
+#[track_caller]
 pub fn main_without_flags() -> ExitCode {
     run_from(App::from_registry().flags(false), Start::OfProcess)
 }
 
+#[track_caller]
 pub(crate) fn run_app(app: App) -> ExitCode {
     run_from(app, Start::ByProgram)
 }
@@ -112,6 +116,7 @@ enum Start {
     ByProgram,
 }
 
+#[track_caller]
 fn run_from(app: App, start: Start) -> ExitCode {
     let began = Instant::now();
     let command = if app.has_flags() {
@@ -121,6 +126,7 @@ fn run_from(app: App, start: Start) -> ExitCode {
     };
     match command {
         Ok(Command::Serve) => {
+            refuse_within_runtime();
             let init = match start {
                 Start::OfProcess => platform::init(),
                 Start::ByProgram => Ok(None),
@@ -139,6 +145,16 @@ fn run_from(app: App, start: Start) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Tokio would panic later, and speak of a future to await where there is none.
+#[track_caller]
+fn refuse_within_runtime() {
+    assert!(
+        tokio::runtime::Handle::try_current().is_err(),
+        "`run` starts a Tokio runtime, and was called inside of one; in an `async fn main` write \
+         `agentcore::App::from_registry().serve().await` instead, or make `main` a plain `fn` without `#[tokio::main]`"
+    );
+}
+
 /// Serves. With `no_init`, as a PID 1 that has to be the agent itself because of this error.
 fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode {
     // Nothing of the user's runs on this thread, and the end of the process is its business.
@@ -150,6 +166,7 @@ fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode
     telemetry::start(&environment);
     log.install();
     telemetry::report();
+    check::warn_of_unknown_variables();
     if let Some(error) = no_init {
         tracing::warn!(
             "PID 1 cannot start the agent as another process ({error}), so it reaps no orphans: processes that handlers \

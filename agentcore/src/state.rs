@@ -49,10 +49,37 @@ use crate::response::Response;
 pub struct State<S>(pub Arc<S>);
 
 impl<S> State<S> {
+    /// A value to share: what a start hook of an [`App`](crate::App) that cannot fail returns.
+    ///
+    /// ```
+    /// use agentcore::{App, State};
+    ///
+    /// struct Model { name: &'static str }
+    ///
+    /// let app = App::new().on_start(async || State::new(Model { name: "small" }));
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    pub fn new(value: S) -> Self {
+        Self(Arc::new(value))
+    }
+
     /// The shared value, to keep or to send elsewhere.
     #[must_use]
     pub fn into_inner(self) -> Arc<S> {
         self.0
+    }
+}
+
+impl<S> From<Arc<S>> for State<S> {
+    fn from(shared: Arc<S>) -> Self {
+        Self(shared)
+    }
+}
+
+impl<S: Send + Sync + 'static> State<S> {
+    pub(crate) fn into_slot(self) -> StateSlot {
+        StateSlot::shared(self.0)
     }
 }
 
@@ -106,10 +133,14 @@ impl StateSlot {
     /// A value to share.
     #[must_use]
     pub fn new<S: Send + Sync + 'static>(value: S) -> Self {
+        Self::shared(Arc::new(value))
+    }
+
+    fn shared<S: Send + Sync + 'static>(value: Arc<S>) -> Self {
         Self(Some(Shared {
             id: TypeId::of::<S>(),
             type_name: type_name::<S>(),
-            value: Arc::new(value),
+            value,
         }))
     }
 }
@@ -155,7 +186,7 @@ impl States {
         taken
     }
 
-    fn find<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
+    pub(crate) fn find<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
         let states = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let state = states.iter().find(|state| state.id == TypeId::of::<S>())?;
         Arc::clone(&state.value).downcast().ok()

@@ -438,8 +438,9 @@ impl Deref for TrackerHandle {
 /// The status that `/ping` reports, as far as the caller is concerned: asked from inside an invocation it does not
 /// count that invocation itself.
 ///
-/// A custom ping handler is not called for this; its last answer stands in for it, except to the handler itself, which
-/// sees the automatic status.
+/// A custom ping handler is not called for this: where its last answer was another one than the automatic status, that answer
+/// stands until the handler is asked again, by `GET /ping`, `GET /metrics` or the dev page. The handler itself sees the
+/// automatic status.
 ///
 /// ```
 /// use agentcore::{PingStatus, current_ping_status, track};

@@ -24,12 +24,12 @@
 //! # Metrics
 //!
 //! `AGENTCORE_METRICS=true`, or [`Config::metrics`](crate::Config::metrics), has `GET /metrics` answer in Prometheus' text
-//! format. It is answered by the thread that answers pings, and waits for no handler. Off, which is the default, nothing is
+//! format. It is answered by the thread that answers pings. Off, which is the default, nothing is
 //! counted.
 //!
 //! | metric | |
 //! | --- | --- |
-//! | `agentcore_busy`, `agentcore_status_changed_timestamp_seconds` | what `/ping` says, without asking a custom handler |
+//! | `agentcore_busy`, `agentcore_status_changed_timestamp_seconds` | what `/ping` says; for the page, a custom ping handler is asked first; by OTLP, its last answer counts |
 //! | `agentcore_active_tasks{name}` | tasks that run; beyond the 100 most frequent names, `(others)` |
 //! | `agentcore_invocations_in_flight` | not answered whole |
 //! | `agentcore_invocations_total{outcome}` | over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (nobody waited any more), `cut_off` (by the shutdown) |

@@ -141,8 +141,12 @@ impl Work for Invocation {
 }
 
 #[::agentcore::ping]
-async fn ping() -> ::agentcore::PingStatus {
-    ::agentcore::PingStatus::Healthy
+async fn ping(
+    __agentcore_call: ::agentcore::PingStatus,
+    __agentcore_requirements: ::agentcore::State<Response>,
+) -> ::agentcore::PingStatus {
+    let _ = __agentcore_requirements;
+    __agentcore_call
 }
 
 #[::agentcore::websocket]
@@ -160,7 +164,9 @@ fn start() -> ::core::result::Result<Response, ::agentcore::BoxError> {
 }
 
 #[::agentcore::on_shutdown]
-async fn shutdown() {}
+async fn shutdown(__agentcore_call: ::agentcore::State<Response>) {
+    let _ = __agentcore_call;
+}
 
 fn stream() -> impl ::futures_core::Stream<Item = ::core::primitive::u64> {
     ::agentcore::stream! {

@@ -1,26 +1,33 @@
-//! One suite, held against the annotated agent and the one put together by hand.
+//! One suite, held against annotated agents and agents put together by hand.
+//!
+//! The two fixtures of a pair differ in how they declare their functions, and in nothing else.
 
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Client, unix_now};
 
 macro_rules! both {
-    ($($(#[$doc:meta])* fn $name:ident($agent:ident: Agent) $body:block)+) => {
+    (
+        $macros:literal, $app:literal;
+        $($(#[$doc:meta])* fn $name:ident($agent:ident: Agent) $body:block)+
+    ) => {
         $($(#[$doc])* fn $name($agent: Agent) $body)+
 
         mod annotated {
             use crate::support::Agent;
-            $(#[test] fn $name() { super::$name(Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[])) })+
+            $(#[test] fn $name() { super::$name(Agent::start(env!($macros), &[])) })+
         }
 
         mod by_hand {
             use crate::support::Agent;
-            $(#[test] fn $name() { super::$name(Agent::start(env!("CARGO_BIN_EXE_agent_app"), &[])) })+
+            $(#[test] fn $name() { super::$name(Agent::start(env!($app), &[])) })+
         }
     };
 }
 
 both! {
+    "CARGO_BIN_EXE_agent_macros", "CARGO_BIN_EXE_agent_app";
+
     fn an_idle_agent_is_healthy_and_its_stamp_stands_still(agent: Agent) {
         let first = agent.ping();
         assert!(!first.busy);
@@ -272,5 +279,196 @@ both! {
         threads.into_iter().for_each(|thread| thread.join().expect("all replies right"));
         assert_eq!(agent.tasks()["active_tasks"], 0);
         assert!(!agent.ping().busy);
+    }
+}
+
+mod streaming {
+    use super::*;
+    use crate::support::Latch;
+    use crate::support::websocket::Peer;
+
+    fn first_and(last: &Value) -> Vec<Value> {
+        vec![json!("first"), last.clone()]
+    }
+
+    both! {
+        "CARGO_BIN_EXE_streaming_macros", "CARGO_BIN_EXE_streaming_app";
+
+        fn a_stream_in_a_result_is_sent_as_events(agent: Agent) {
+            let reply = agent.invoke(json!({ "action": "count" }));
+            assert_eq!(reply.status, 200);
+            assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+            assert_eq!(reply.events(), first_and(&json!("last")));
+        }
+
+        fn a_streams_error_is_its_last_event(agent: Agent) {
+            let events = agent.invoke(json!({ "action": "fail" })).events();
+            assert_eq!(events[0], "first");
+            assert_eq!(events[1]["error"], "no more numbers");
+            assert_eq!(events[1]["error_type"], "Error");
+            assert_eq!(events.len(), 2);
+        }
+
+        fn an_error_that_knows_its_reply_sends_it(agent: Agent) {
+            let reply = agent.invoke(json!({ "action": "sing" }));
+            assert_eq!(reply.parts(), (404, json!({ "error": "there is no sing" })));
+            assert_eq!(reply.header("x-try"), Some("count"));
+        }
+
+        fn a_payload_of_the_wrong_shape_is_422(agent: Agent) {
+            assert_eq!(agent.invoke(json!({ "action": 7 })).status, 422);
+        }
+
+        fn a_start_hook_takes_what_a_later_one_makes(agent: Agent) {
+            let events = agent.invoke(json!({ "action": "url" })).events();
+            assert_eq!(events, ["first", "db:5432", "last"]);
+        }
+
+        fn a_ping_handler_adds_to_the_status(agent: Agent) {
+            assert!(!agent.ping().busy);
+            assert_eq!(agent.invoke(json!({ "action": "push" })).status, 200);
+            // The invocation ends some time behind its reply, and this does not.
+            let first = agent.ping();
+            first.until_its_second_is_over();
+            assert!(agent.ping().busy, "nothing runs, and the handler says so");
+        }
+
+        fn a_ping_handler_that_says_healthy_hides_no_stream(agent: Agent) {
+            let latch = Latch::new();
+            let request = json!({ "action": "wait", "port": latch.port() });
+            let mut client = agent.connect().send_post(request.to_string().as_bytes());
+            assert_eq!(client.head().0, 200);
+            let held = latch.held();
+            for _ in 0..3 {
+                assert!(agent.ping().busy);
+            }
+            drop(held);
+            agent.until_idle();
+        }
+
+        fn a_ping_handler_that_says_healthy_hides_no_socket(agent: Agent) {
+            let mut peer = Peer::open(&agent);
+            assert_eq!(peer.next_text(), "nobody at db:5432");
+            for _ in 0..3 {
+                assert!(agent.ping().busy);
+            }
+            drop(peer);
+            agent.until_idle();
+        }
+
+        fn a_ping_handler_that_says_healthy_hides_no_task(agent: Agent) {
+            let latch = Latch::new();
+            let request = json!({ "action": "task", "port": latch.port() });
+            assert_eq!(agent.invoke(request).events(), first_and(&json!("last")));
+            let held = latch.held();
+            for _ in 0..3 {
+                assert!(agent.ping().busy);
+            }
+            drop(held);
+            agent.until_idle();
+        }
+
+        fn a_socket_may_stand_between_the_other_arguments(agent: Agent) {
+            let session = "x-amzn-bedrock-agentcore-runtime-session-id: anna\r\n";
+            let mut peer = Peer::open_with(&agent, session);
+            assert_eq!(peer.next_text(), "anna at db:5432");
+            peer.echoes("hello");
+        }
+
+        fn a_shutdown_hook_takes_the_state(agent: Agent) {
+            agent.invoke(json!({ "action": "push" }));
+            agent.invoke(json!({ "action": "push" }));
+            agent.signal("TERM");
+            let (status, log) = agent.wait();
+            assert!(status.success(), "{log}");
+            assert!(log.contains("2 waiting at db:5432"), "{log}");
+        }
+    }
+
+    /// Pings are answered while the states are dropped, and the handler would miss its own.
+    #[test]
+    fn a_ping_handler_is_not_asked_once_its_state_is_dropped() {
+        for binary in [
+            env!("CARGO_BIN_EXE_streaming_macros"),
+            env!("CARGO_BIN_EXE_streaming_app"),
+        ] {
+            let latch = Latch::new();
+            let port = latch.port().to_string();
+            let agent = Agent::start(binary, &[("DROP_AT", &port)]);
+            assert_eq!(agent.invoke(json!({ "action": "count" })).status, 200);
+            agent.until_idle();
+            agent.signal("TERM");
+            let held = latch.held();
+            for _ in 0..3 {
+                assert!(!agent.ping().busy);
+            }
+            drop(held);
+            let (status, log) = agent.wait();
+            assert!(status.success(), "{log}");
+            assert!(!log.contains("ping handler"), "{log}");
+        }
+    }
+}
+
+mod blocking {
+    use super::*;
+    use crate::support::{Latch, failed_start};
+
+    both! {
+        "CARGO_BIN_EXE_blocking_macros", "CARGO_BIN_EXE_blocking_app";
+
+        fn a_function_that_blocks_answers(agent: Agent) {
+            assert_eq!(agent.invoke(json!({ "mode": "calm" })).parts(), (200, json!("calm")));
+            let refused = agent.invoke(json!("refuse"));
+            assert_eq!(refused.parts(), (422, json!({ "error": "not like this" })));
+            let panicked = agent.invoke(json!("panic"));
+            assert_eq!(panicked.parts(), (500, json!({ "error": "Internal server error" })));
+            assert_eq!(agent.invoke(json!("status")).json(), json!("Healthy"));
+            assert!(!agent.ping().busy);
+        }
+
+        fn a_ping_handler_with_the_automatic_status_has_the_last_word(agent: Agent) {
+            let latch = Latch::new();
+            let running = agent.invoke_later(json!({ "hold": { "port": latch.port() } }));
+            let held = latch.held();
+            assert!(agent.ping().busy, "it returns what it was given");
+            agent.invoke(json!({ "mode": "healthy" }));
+            assert!(!agent.ping().busy, "an invocation runs, and the handler says Healthy");
+            agent.invoke(json!({ "mode": "error" }));
+            assert!(agent.ping().busy, "after an error the automatic status stands");
+            agent.invoke(json!({ "mode": "automatic" }));
+            assert!(agent.ping().busy);
+            drop(held);
+            assert_eq!(running.join().expect("a reply").parts(), (200, json!("held")));
+            agent.until_idle();
+            agent.invoke(json!({ "mode": "busy" }));
+            assert!(agent.ping().busy, "nothing runs");
+        }
+
+        fn a_forced_status_stands_above_the_last_word(agent: Agent) {
+            agent.invoke(json!({ "mode": "busy" }));
+            assert!(agent.ping().busy);
+            agent.invoke(json!({ "force": "Healthy" }));
+            assert!(!agent.ping().busy);
+        }
+
+        fn a_shutdown_hook_that_fails_is_logged(agent: Agent) {
+            agent.signal("TERM");
+            let (status, log) = agent.wait();
+            assert!(status.success(), "{log}");
+            assert!(log.contains("failed: the disk is full"), "{log}");
+        }
+    }
+
+    #[test]
+    fn a_start_hook_that_takes_too_long_fails_the_start() {
+        for binary in [
+            env!("CARGO_BIN_EXE_blocking_macros"),
+            env!("CARGO_BIN_EXE_blocking_app"),
+        ] {
+            let (status, log) = failed_start(binary, &[("HANGING_START", "1")]);
+            assert_eq!(status.code(), Some(1));
+            assert!(log.contains("took longer than 100ms"), "{log}");
+        }
     }
 }

@@ -79,10 +79,25 @@ fn where_others_are_listened_to_there_is_no_start() {
             stderr,
             format!(
                 "error: cannot start: AGENTCORE_DEV is on, which is for this machine only, and AGENTCORE_HOST is \
-                 `{host}`; set that to 127.0.0.1\n"
+                 `{host}`, which the environment sets; set it to 127.0.0.1, or leave it out\n"
             )
         );
     }
+}
+
+/// In a container the default is every address, but not where the dev page is on.
+#[test]
+fn in_a_container_it_is_on_this_machine_only() {
+    let agent = Agent::start(
+        AGENT,
+        &[DEV, ("AGENTCORE_HOST", ""), ("DOCKER_CONTAINER", "1")],
+    );
+    assert!(
+        agent.ready_line().contains("http://127.0.0.1:"),
+        "{}",
+        agent.ready_line()
+    );
+    assert_eq!(ask(&agent, "GET", "/").status, 200);
 }
 
 #[test]

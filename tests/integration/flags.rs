@@ -182,7 +182,9 @@ fn a_check_says_what_the_agent_consists_of_and_where_its_settings_come_from() {
         assert!(found, "no {row:?} in {text}");
     }
     assert!(
-        text.contains("\nnote: AGENTCORE_PROT is set, and is no setting\n"),
+        text.contains(
+            "\nnote: AGENTCORE_PROT (did you mean AGENTCORE_PORT?) is set, and is no setting\n"
+        ),
         "{text}"
     );
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Agent, unix_now};
+use crate::support::{Agent, Client, unix_now};
 
 fn agent() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &[])
@@ -15,18 +15,90 @@ fn set(agent: &Agent, mode: &str) {
 }
 
 #[test]
-fn its_answer_replaces_the_automatic_status() {
+fn its_answer_is_added_to_the_automatic_status() {
     let agent = agent();
     assert!(!agent.ping().busy);
     set(&agent, "busy");
     assert!(agent.ping().busy);
     set(&agent, "healthy");
+    assert!(!agent.ping().busy);
     let task = agent.invoke(json!("task"));
     assert_eq!(task.status, 200);
     assert!(
-        !agent.ping().busy,
-        "a task runs, and the handler says Healthy"
+        agent.ping().busy,
+        "a task runs, though the handler says Healthy"
     );
+}
+
+/// Whoever shows the status asks the handler first, as `/ping` does.
+#[test]
+fn everything_that_shows_the_status_says_what_ping_says() {
+    let environment = [("AGENTCORE_DEV", "1"), ("AGENTCORE_METRICS", "true")];
+    let agent = Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &environment);
+    // The dev page answers nobody by another name.
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        agent.ask(request.as_bytes())
+    };
+    let tell = |word: &str| {
+        let body = json!(word).to_string();
+        let head = "POST /invocations HTTP/1.1\r\nhost: localhost";
+        let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let reply = agent.ask(request.as_bytes());
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()
+    };
+    let on_the_metrics = || {
+        let page = String::from_utf8(get("/metrics").body).expect("text");
+        let mut lines = page.lines();
+        let busy = lines.find_map(|line| line.strip_prefix("agentcore_busy "));
+        busy.expect("the metric") == "1"
+    };
+    let on_the_dev_page = || get("/_dev/state").json()["status"] == "HealthyBusy";
+    // It does not call the handler, which has been asked before.
+    let in_a_handler = || tell("status") == "HealthyBusy";
+    let by_ping = || get("/ping").json()["status"] == "HealthyBusy";
+    let shows: [(&str, &dyn Fn() -> bool); 4] = [
+        ("metrics", &on_the_metrics),
+        ("the dev page", &on_the_dev_page),
+        ("a handler", &in_a_handler),
+        ("ping", &by_ping),
+    ];
+    // Each of the first two is the first to ask in one of the rounds.
+    let all = |expected: bool, first: usize| {
+        let order = [first, 1 - first, 2, 3];
+        for (who, is_busy) in order.map(|index| shows[index]) {
+            assert_eq!(is_busy(), expected, "{who}");
+        }
+    };
+    for first in [0, 1] {
+        all(false, first);
+        tell("busy");
+        all(true, first);
+        tell("error");
+        all(false, first);
+        tell("healthy");
+        all(false, first);
+    }
+    tell("task");
+    all(true, 0);
+}
+
+/// The page of metrics waits for the handler no longer than `/ping` does.
+#[test]
+fn a_handler_that_hangs_does_not_keep_the_metrics() {
+    let environment = [("AGENTCORE_METRICS", "true"), ("AGENTCORE_ADMIN_PORT", "0")];
+    let agent = Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &environment);
+    set(&agent, "hang");
+    for _ in 0..3 {
+        let client = Client::connect(agent.admin_address());
+        let reply = client
+            .send(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+            .reply();
+        assert_eq!(reply.status, 200);
+        let page = String::from_utf8(reply.body).expect("text");
+        assert!(page.contains("\nagentcore_busy 0\n"), "{page}");
+    }
 }
 
 #[test]
@@ -44,12 +116,11 @@ fn it_may_fall_back_to_the_automatic_status() {
 fn its_failures_leave_the_automatic_status_and_where_that_is_no_change_the_stamp() {
     for mode in ["error", "panic"] {
         let agent = agent();
-        let before = agent.ping();
         set(&agent, mode);
-        let after = agent.ping();
-        assert!(!after.busy);
-        // The `set` was an invocation, which under a custom handler moves nothing either.
-        assert_eq!(after.stamp, before.stamp);
+        agent.until_idle();
+        let first = agent.ping();
+        first.until_its_second_is_over();
+        assert_eq!(agent.ping(), first);
         agent.line_with("/ping reports the automatic status");
         agent.invoke(json!("task"));
         assert!(agent.ping().busy, "automatic");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Agent, failed_start};
+use crate::support::{Agent, failed_start, run};
 
 #[test]
 fn the_start_line_names_the_agent_the_address_the_entrypoint_and_the_tasks() {
@@ -195,4 +195,43 @@ fn a_signal_during_the_start_is_a_clean_stop() {
     assert!(line.contains("the hook runs"), "{line}");
     crate::support::signal(&child, "TERM");
     assert_eq!(child.wait().expect("an exit status").code(), Some(0));
+}
+
+#[test]
+fn within_a_runtime_run_says_what_to_call_instead() {
+    let outcome = run(env!("CARGO_BIN_EXE_run_in_runtime"), &[], &[]);
+    assert_eq!(outcome.code, Some(101));
+    let said = &outcome.stderr;
+    assert!(
+        said.contains("tests/fixtures/run_in_runtime.rs:8:"),
+        "{said}"
+    );
+    assert!(
+        said.contains("App::from_registry().serve().await"),
+        "{said}"
+    );
+    assert!(!said.contains("Cannot start a runtime"), "{said}");
+    // What needs no runtime works there.
+    let outcome = run(env!("CARGO_BIN_EXE_run_in_runtime"), &["--check"], &[]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+#[test]
+fn variables_that_are_no_settings_are_one_warning() {
+    let environment = [
+        ("AGENTCORE_SHUTDOWN_GRASE", "a secret detail"),
+        ("AGENTCORE_MEMORY_ID", "a secret detail"),
+        ("AGENTCORE_RUNTIME_URL", "http://localhost"),
+        ("AGENTCORE_LOG_FORMAT", "pretty"),
+    ];
+    let (_, stderr) = failed_start(env!("CARGO_BIN_EXE_start_fails"), &environment);
+    let warnings: Vec<_> = stderr
+        .lines()
+        .filter(|line| line.contains(" WARN "))
+        .collect();
+    let expected = "AGENTCORE_MEMORY_ID, AGENTCORE_SHUTDOWN_GRASE (did you mean AGENTCORE_SHUTDOWN_GRACE?) are set, and are no \
+                    settings of agentcore";
+    assert_eq!(warnings.len(), 1, "{stderr}");
+    assert!(warnings[0].ends_with(expected), "{stderr}");
+    assert!(!stderr.contains("a secret detail"), "{stderr}");
 }

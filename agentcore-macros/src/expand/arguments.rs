@@ -29,6 +29,57 @@ pub(super) fn probe(private: &Private, ty: &Type) -> TokenStream {
     quote!(#begin #end)
 }
 
+/// What a hook or ping handler does with its arguments.
+pub(super) struct HookArguments {
+    /// Statements that name what they need from the app, for the body of `requires`.
+    pub(super) requires: TokenStream,
+    /// Statements that make them, for the beginning of the `async` block in `call`.
+    pub(super) take: TokenStream,
+    /// The list to call the function with.
+    pub(super) values: TokenStream,
+}
+
+/// `requirements` and `call` are the parameters of the adapter's methods; `bound` is the trait of the arguments.
+pub(super) fn of_hook(
+    private: &Private,
+    arguments: &[Argument<'_>],
+    requirements: &Ident,
+    call: &Ident,
+    bound: &str,
+) -> HookArguments {
+    let site = Span::mixed_site();
+    let (names, values) = values(arguments);
+    // At the type: rustc reports both uses of the bound there, and shows equal messages once.
+    let bounded = |ty: &Type| {
+        let Range { start, end } = Range::of(ty);
+        let here = private.at(start);
+        let bound = Ident::new(bound, end);
+        quote_spanned!(start=> <#ty as #here::#bound>)
+    };
+    let requires = arguments.iter().map(|Argument { cfgs, ty, .. }| {
+        let bounded = bounded(ty);
+        quote_spanned!(site=> #(#cfgs)* #bounded::__agentcore_requires(#requirements);)
+    });
+    let take = names
+        .iter()
+        .zip(arguments)
+        .map(|(name, Argument { cfgs, ty, .. })| {
+            let bounded = bounded(ty);
+            quote_spanned! {site=>
+                #(#cfgs)*
+                let #name = match #bounded::__agentcore_take(&#call) {
+                    #private::Ok(value) => value,
+                    #private::Err(error) => return #private::Err(error),
+                };
+            }
+        });
+    HookArguments {
+        requires: quote!(#(#requires)*),
+        take: quote_spanned!(site=> #(#take)* #private::drop(#call);),
+        values,
+    }
+}
+
 /// The end of a compilation with `message`, all of it at `range`.
 pub(super) fn compile_panic(private: &Private, range: Range, message: &str) -> TokenStream {
     let Range { start, end } = range;

@@ -479,8 +479,6 @@ fn hooks() {
     check(
         "#[on_start] fn connect(address: String) -> impl Pool {}",
         &expect![[r#"
-        address: String
-            a start hook takes no arguments
         impl Pool
             what a start hook returns is shared by its type, so it needs a concrete type
     "#]],
@@ -494,8 +492,6 @@ fn hooks() {
             a shutdown hook needs a body
         <T>
             a shutdown hook cannot be generic: the server needs one concrete function
-        all: bool
-            a shutdown hook takes no arguments
         !
             a shutdown hook cannot return `!`; the server stops when it has returned
     "#]],

@@ -100,8 +100,8 @@ fn async_task_with_everything() {
 fn ping() {
     check(
         "#[ping]
-        async fn health() -> PingStatus {
-            PingStatus::Healthy
+        async fn health(#[cfg(queue)] queue: State<Queue>, automatic: PingStatus) -> PingStatus {
+            automatic
         }",
         &expect_file!["../../tests/expand/ping.rs"],
     );
@@ -122,8 +122,8 @@ fn websocket() {
 fn on_start() {
     check(
         r#"#[on_start(timeout = "1500ms")]
-        async fn connect() -> Result<Database, Failure> {
-            Database::connect().await
+        async fn connect(State(url): State<Url>) -> Result<Database, Failure> {
+            Database::connect(url).await
         }"#,
         &expect_file!["../../tests/expand/on_start.rs"],
     );

@@ -47,17 +47,6 @@ pub(super) fn not_generic(role: &Role, sig: &Signature, errors: &mut Errors) {
     }
 }
 
-pub(super) fn no_arguments(role: &Role, sig: &Signature, errors: &mut Errors) {
-    // A receiver is a mistake of its own.
-    if sig.inputs.is_empty() || sig.receiver().is_some() {
-        return;
-    }
-    errors.push_shape(
-        &sig.inputs,
-        format_args!("{} takes no arguments", role.noun),
-    );
-}
-
 /// `!` cannot be written as the output of a future, and nothing could be done with a function that never returns.
 pub(super) fn returns(role: &Role, sig: &Signature, errors: &mut Errors) {
     let ReturnType::Type(_, ty) = &sig.output else {

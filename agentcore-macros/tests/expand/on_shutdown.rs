@@ -4,10 +4,16 @@ const __AGENTCORE_ON_SHUTDOWN_flush: () = {
     use ::agentcore::__private::probes::*;
     enum __AgentcoreOnShutdown {}
     impl ::agentcore::__private::ShutdownHook for __AgentcoreOnShutdown {
-        fn call() -> impl ::agentcore::__private::Future<
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {}
+        fn call(
+            __agentcore_call: ::agentcore::__private::HookCall,
+        ) -> impl ::agentcore::__private::Future<
             Output = ::agentcore::__private::Result<(), ::agentcore::__private::BoxError>,
         > + ::agentcore::__private::Send + 'static {
             async move {
+                ::agentcore::__private::drop(__agentcore_call);
                 let __agentcore_returned = (
                     ::agentcore::__private::sync_function_runs_on_another_thread(move || flush())
                         .await,

@@ -119,6 +119,23 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// What the program or else the environment says, for a default that depends on it. Says nothing of what is wrong.
+    #[cfg(feature = "dev-page")]
+    pub(super) fn peek<T: Value, D>(&self, setting: &Setting<T, D>, built: Option<T>) -> Option<T> {
+        built.or_else(|| {
+            let text = (self.environment.variable)(setting.variable)?;
+            T::parse(text.trim()).filter(setting.allowed)
+        })
+    }
+
+    /// Where the value of a setting comes from that has been read.
+    #[cfg(feature = "dev-page")]
+    pub(super) fn source(&self, setting: &dyn Entry) -> Option<Source> {
+        let mut found = self.found.iter();
+        let found = found.find(|found| found.setting.name() == setting.name())?;
+        Some(found.source)
+    }
+
     /// What the program or else the environment says.
     pub(crate) fn find<T: Value, D>(
         &mut self,

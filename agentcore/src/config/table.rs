@@ -155,7 +155,9 @@ pub(super) static HOST: Setting<IpAddr, Computed> = Setting {
     variable: "AGENTCORE_HOST",
     takes: "an IP address, such as 0.0.0.0, or localhost",
     allowed: any,
-    default: Computed("`0.0.0.0` in a container or as PID 1, else `127.0.0.1`"),
+    default: Computed(
+        "`0.0.0.0` in a container or as PID 1, unless the dev page is on; else `127.0.0.1`",
+    ),
     meaning: "the address to listen on",
 };
 

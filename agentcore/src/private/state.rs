@@ -4,7 +4,7 @@ use std::any::{TypeId, type_name};
 
 use super::bounds::SharedState;
 use super::probe::Probe;
-use crate::state::StateSlot;
+use crate::state::{State, StateSlot};
 
 /// First choice: `()`, which nobody would ask for.
 pub trait UnitProbe {
@@ -14,6 +14,15 @@ pub trait UnitProbe {
 }
 
 impl UnitProbe for Probe<()> {}
+
+/// The same choice, for another type: `State<S>`, which says itself that its `S` is shared.
+pub trait SharedProbe {
+    fn __agentcore_state(&self) -> SharedTag {
+        SharedTag
+    }
+}
+
+impl<S> SharedProbe for Probe<State<S>> {}
 
 /// Second choice: any other type.
 pub trait StateProbe {
@@ -33,6 +42,21 @@ impl UnitTag {
 
     pub fn __agentcore_slot(self, (): ()) -> StateSlot {
         StateSlot::none()
+    }
+}
+
+pub struct SharedTag;
+
+impl SharedTag {
+    pub fn __agentcore_provides<S: 'static>(
+        self,
+        _: Probe<State<S>>,
+    ) -> Option<(TypeId, &'static str)> {
+        Some((TypeId::of::<S>(), type_name::<S>()))
+    }
+
+    pub fn __agentcore_slot<S: Send + Sync + 'static>(self, value: State<S>) -> StateSlot {
+        value.into_slot()
     }
 }
 

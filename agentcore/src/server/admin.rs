@@ -1,7 +1,8 @@
 //! What operators ask, and no client: probes and metrics. On a port of its own, or beside everything else.
 //!
-//! Answered on the front's thread, from what it knows: nothing of the user's can delay it. Never logged above trace, and
-//! in no span: it is asked all day long.
+//! Answered on the front's thread, from what it knows. Only `/metrics` waits for code of the user's: where there is a custom
+//! ping handler, it is asked first, within its deadline, so that the page says what `/ping` says. Never logged above trace,
+//! and in no span: it is asked all day long.
 
 use std::sync::Arc;
 
@@ -26,12 +27,19 @@ pub(super) fn is_asked_for(settings: &Settings) -> bool {
     settings.probes || settings.metrics
 }
 
+const METRICS: &str = "/metrics";
+
+/// Whether the answer shows the status, and a custom ping handler has to be asked before.
+pub(super) fn shows_status(front: &Front, path: &str) -> bool {
+    path == METRICS && front.settings.metrics && front.pinger.has_to_ask(front)
+}
+
 /// The answer to a request of an operator's; `None` if the path is not one of theirs.
 pub(super) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
     let answer: fn(&Front) -> Response = match path {
         "/livez" if front.settings.probes => live,
         "/readyz" if front.settings.probes => ready,
-        "/metrics" if front.settings.metrics => Front::metrics,
+        METRICS if front.settings.metrics => Front::metrics,
         _ => return None,
     };
     Some(match *method {

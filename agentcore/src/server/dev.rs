@@ -7,9 +7,9 @@
 //!                 └─ recent    (looks on while an invocation is answered)
 //! ```
 //!
-//! Answered on the front's thread, from atomics and lists, and through no layer. Looking counts as no work and asks nobody:
-//! a page that is open changes neither the status nor its stamp. Where it is off, it costs one branch for a request, and one
-//! for a connection.
+//! Answered on the front's thread, from atomics and lists, and through no layer. Looking counts as no work: a page that is
+//! open does not make the agent busy. A custom ping handler is asked as by `/ping`, within its deadline, so that the page says
+//! what `/ping` says. Where the page is off, it costs one branch for a request, and one for a connection.
 
 mod guard;
 mod history;
@@ -102,6 +102,7 @@ impl Dev {
     /// What the page asks for every second.
     async fn state(&self, front: &Front) -> String {
         let tracker = &front.instance.tracker;
+        front.pinger.refresh(front).await;
         let running = tracker.running(MOST_TASKS).await;
         let (status, stamp) = front.pinger.shown(tracker.status());
         let more = running.more();
@@ -192,6 +193,7 @@ pub(super) async fn look_on(front: Arc<Front>) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while let Some(dev) = &front.dev {
         seconds.tick().await;
+        front.pinger.refresh(&front).await;
         let invocations = match front.settings.busy_while {
             BusyWhile::Activity => dev.recent.count(),
             BusyWhile::Tasks => 0,

@@ -444,6 +444,7 @@ impl Front {
     /// idle connections, and clients that do not read.
     async fn finish(&self, ended: &mut Ended, signals: &mut Option<Signals>) {
         let until = ended.until.max(Instant::now() + AT_ONCE);
+        self.pinger.stop_asking();
         let instance = Arc::clone(&self.instance);
         let mut drops = Drops::begin(&self.workers, "the agent's states", move || {
             let states = instance.states.take().into_iter();

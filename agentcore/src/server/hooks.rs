@@ -15,6 +15,7 @@ use crate::context::{Kind as ScopeKind, Scope};
 use crate::drops::DropOnWorkers;
 use crate::error::{BoxError, Error, Kind, with_causes};
 use crate::events;
+use crate::hook::HookCall;
 use crate::layer::Endpoint;
 use crate::panics;
 use crate::platform::Signals;
@@ -55,7 +56,8 @@ impl Front {
             let call = Arc::clone(&hook.callback.call);
             let instance = Arc::clone(&self.instance);
             let run = self.on_workers(hook.callback.meta, async move {
-                instance.states.insert(call().await?);
+                let arguments = HookCall::of_hook(Arc::clone(&instance));
+                instance.states.insert(call(arguments).await?);
                 Ok(())
             });
             let ended = match hook.timeout {
@@ -88,8 +90,9 @@ impl Front {
                 continue;
             }
             let call = Arc::clone(&hook.call);
+            let arguments = HookCall::of_hook(Arc::clone(&self.instance));
             let ended = tokio::select! {
-                ended = self.on_workers(hook.meta, async move { call().await }) => Some(ended),
+                ended = self.on_workers(hook.meta, async move { call(arguments).await }) => Some(ended),
                 () = sleep_until(until) => None,
                 name = next_signal(signals) => {
                     is_over = said_again(name);

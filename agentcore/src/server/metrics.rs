@@ -1,4 +1,4 @@
-//! `GET /metrics`, where it is switched on: answered on the front, without waiting for anybody.
+//! `GET /metrics`, where it is switched on: answered on the front.
 
 use http::{HeaderValue, header};
 

@@ -1,6 +1,7 @@
 //! `GET /ping`: the status word as JSON, and the custom handler where there is one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::config::StampWhileBusy;
 use crate::context::{Kind, Scope};
 use crate::error::with_causes;
 use crate::events;
+use crate::hook::HookCall;
 use crate::panics;
 use crate::ping::PingStatus;
 use crate::response::Response;
@@ -32,6 +34,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Answers pings.
 pub(super) struct Pinger {
     custom: Option<Custom>,
+    /// Until the states are dropped that the handler may take.
+    asks: AtomicBool,
     stamp_while_busy: StampWhileBusy,
     /// The last answer.
     last: Mutex<Option<(PingStatus, u32, Bytes)>>,
@@ -44,6 +48,7 @@ impl Pinger {
     ) -> Self {
         Self {
             custom: custom.map(Custom::new),
+            asks: AtomicBool::new(true),
             stamp_while_busy,
             last: Mutex::new(None),
         }
@@ -65,16 +70,38 @@ impl Pinger {
     /// The answer, after the custom handler has been asked.
     pub(super) async fn ask(&self, front: &Front) -> http::Response<ReplyBody> {
         front.notice_restore();
-        if let Some(custom) = &self.custom {
-            match custom.ask(front).await {
-                Ok(status) => front.instance.tracker.set_custom(status),
-                Err(problem) => {
-                    front.instance.tracker.clear_custom();
-                    custom.warn(&problem);
-                }
+        self.refresh(front).await;
+        self.show(front.instance.tracker.status())
+    }
+
+    /// Whether the status depends on a custom handler, which can be asked now.
+    pub(super) fn has_to_ask(&self, front: &Front) -> bool {
+        let is_there = self.custom.is_some() && self.asks.load(Ordering::Relaxed);
+        is_there && front.phase.get() != Phase::Starting
+    }
+
+    /// Asks the custom handler no more: its last answer stands to the end of the process.
+    pub(super) fn stop_asking(&self) {
+        self.asks.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks the custom handler, if there is one that can be asked. Behind it, the tracker's status is what `/ping` answers.
+    /// Takes no longer than the handler's deadline.
+    pub(super) async fn refresh(&self, front: &Front) {
+        let Some(custom) = self.custom.as_ref().filter(|_| self.has_to_ask(front)) else {
+            return;
+        };
+        let tracker = &front.instance.tracker;
+        match custom.ask(front).await {
+            Ok(answer) => match answer.instead_of_automatic() {
+                Some(status) => tracker.set_custom(status),
+                None => tracker.clear_custom(),
+            },
+            Err(problem) => {
+                tracker.clear_custom();
+                custom.warn(&problem);
             }
         }
-        self.show(front.instance.tracker.status())
     }
 
     /// Status and stamp, as an answer shows them.
@@ -107,12 +134,33 @@ impl Pinger {
 }
 
 /// How a run of the custom handler ended.
-type Verdict = Result<PingStatus, String>;
+type Verdict = Result<Reported, String>;
+
+/// What the custom handler returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reported {
+    status: PingStatus,
+    /// The automatic status that the handler took as an argument, if it took one.
+    taken: Option<PingStatus>,
+}
+
+impl Reported {
+    /// The status that stands in for the automatic one until the handler is asked again.
+    ///
+    /// `None` leaves the automatic status, which then changes at the event and not at the next ping. A handler that did not
+    /// take the automatic status can only add to it, so its `Healthy` changes nothing. A handler that took it changes nothing
+    /// by returning it.
+    fn instead_of_automatic(self) -> Option<PingStatus> {
+        let unchanged = self.taken.unwrap_or(PingStatus::Healthy);
+        (self.status != unchanged).then_some(self.status)
+    }
+}
 
 /// The user's ping handler. It runs on the workers, at most once at a time, and nobody waits for it beyond its
 /// deadline.
 struct Custom {
     handler: Callback<PingStatus>,
+    has_last_word: bool,
     /// The run in progress, and when it began.
     run: Mutex<Option<(Instant, watch::Receiver<Option<Verdict>>)>>,
     warned: Mutex<Option<Instant>>,
@@ -121,6 +169,7 @@ struct Custom {
 impl Custom {
     fn new(handler: Callback<PingStatus>) -> Self {
         Self {
+            has_last_word: handler.takes_automatic_status(),
             handler,
             run: Mutex::new(None),
             warned: Mutex::new(None),
@@ -159,10 +208,16 @@ impl Custom {
         let call = Arc::clone(&self.handler.call);
         let place = self.handler.meta;
         let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping, place.name());
+        let instance = Arc::clone(&front.instance);
+        let has_last_word = self.has_last_word;
         let run_handler = async move {
             let ask = async move {
-                let answer = call().await;
-                answer.map_err(|error| format!("failed: {}", with_causes(&*error)))
+                let automatic = instance.tracker.status().automatic();
+                let answer = call(HookCall::of_ping(instance, automatic)).await;
+                let taken = has_last_word.then_some(automatic);
+                answer
+                    .map(|status| Reported { status, taken })
+                    .map_err(|error| format!("failed: {}", with_causes(&*error)))
             };
             let verdict = match panics::catch(ask).await {
                 Ok(verdict) => verdict,
@@ -187,6 +242,27 @@ impl Custom {
                     "ping handler {handler} {problem}; /ping reports the automatic status (said at most once a minute)"
                 );
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PingStatus::{Healthy, HealthyBusy};
+
+    #[test]
+    fn only_a_handler_that_took_the_automatic_status_can_lower_it() {
+        for (taken, status, expected) in [
+            (None, Healthy, None),
+            (None, HealthyBusy, Some(HealthyBusy)),
+            (Some(Healthy), Healthy, None),
+            (Some(Healthy), HealthyBusy, Some(HealthyBusy)),
+            (Some(HealthyBusy), HealthyBusy, None),
+            (Some(HealthyBusy), Healthy, Some(Healthy)),
+        ] {
+            let reported = Reported { status, taken };
+            assert_eq!(reported.instead_of_automatic(), expected, "{reported:?}");
         }
     }
 }

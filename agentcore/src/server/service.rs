@@ -69,6 +69,13 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
         return Answer::now(exchange.refuse(request, reply));
     }
     if exchange.admission == Admission::Operators {
+        if admin::shows_status(&exchange.front, request.uri().path()) {
+            return Answer::later(async move {
+                exchange.front.pinger.refresh(&exchange.front).await;
+                let reply = admin::answer(&exchange.front, &request);
+                exchange.refuse(request, reply)
+            });
+        }
         let reply = admin::answer(&exchange.front, &request);
         return Answer::now(exchange.refuse(request, reply));
     }
@@ -83,6 +90,13 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
 pub(super) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = &exchange.front;
     if front.serves_operators {
+        if admin::shows_status(front, request.uri().path()) {
+            return Answer::later(async move {
+                exchange.front.pinger.refresh(&exchange.front).await;
+                let reply = admin::route(&exchange.front, request.method(), request.uri().path());
+                exchange.refuse(request, reply.unwrap_or_else(not_found))
+            });
+        }
         if let Some(reply) = admin::route(front, request.method(), request.uri().path()) {
             return Answer::now(exchange.refuse(request, reply));
         }

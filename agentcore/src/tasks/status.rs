@@ -26,7 +26,7 @@ pub(crate) struct StatusView {
     /// Activities that count as busy.
     pub(crate) count: u32,
     pub(crate) forced: Option<PingStatus>,
-    /// What the custom ping handler last said.
+    /// What the custom ping handler last said, where that is something else than the automatic status.
     pub(crate) custom: Option<PingStatus>,
     /// Unix seconds of the last change of the effective status.
     pub(crate) stamp: u32,
@@ -51,9 +51,12 @@ impl StatusView {
 
     /// Forced beats custom beats automatic.
     pub(crate) fn effective(self) -> PingStatus {
-        self.forced
-            .or(self.custom)
-            .unwrap_or(PingStatus::busy_if(self.count > 0))
+        self.forced.or(self.custom).unwrap_or(self.automatic())
+    }
+
+    /// The status as far as only the activities decide.
+    pub(crate) fn automatic(self) -> PingStatus {
+        PingStatus::busy_if(self.count > 0)
     }
 }
 

@@ -10,8 +10,8 @@ use crate::response::IntoResponse;
 
 /// An async function or closure that [`App::websocket`](crate::App::websocket) takes.
 ///
-/// Implemented for functions of a [`WebSocket`] and up to five further arguments, each [`FromInvocation`], that return
-/// `()` or a `Result` of that and any error. `Args` is inferred.
+/// Implemented for functions of a [`WebSocket`] and up to five further arguments, each [`FromInvocation`], in any order, that
+/// return `()` or a `Result` of that and any error. `Args` is inferred.
 ///
 /// ```
 /// use agentcore::{App, BoxError, RequestContext, WebSocket};
@@ -26,7 +26,7 @@ use crate::response::IntoResponse;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a websocket handler",
-    note = "it takes an async function whose first argument is a `WebSocket`, whose others implement \
+    note = "it takes an async function of which one argument is a `WebSocket`, whose others implement \
             `FromInvocation`, and which returns `()` or a `Result` of that and an error"
 )]
 pub trait WebSocketHandler<Args>: Clone + Send + Sync + 'static {
@@ -67,29 +67,56 @@ impl<E: Into<BoxError>> WebSocketReply for Result<(), E> {
     }
 }
 
+/// The arguments before and behind the socket.
 macro_rules! handlers {
-    ($(($($argument:ident),*)),+) => {$(
-        impl<F, Fut, $($argument),*> WebSocketHandler<($($argument,)*)> for F
+    ($(($($before:ident),*; $($behind:ident),*)),+ $(,)?) => {$(
+        impl<F, Fut, $($before,)* $($behind),*> WebSocketHandler<($($before,)* WebSocket, $($behind,)*)> for F
         where
-            F: Fn(WebSocket, $($argument),*) -> Fut + Clone + Send + Sync + 'static,
+            F: Fn($($before,)* WebSocket, $($behind),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future<Output: WebSocketReply> + Send + 'static,
-            $($argument: FromInvocation + Send + 'static,)*
+            $($before: FromInvocation + Send + 'static,)*
+            $($behind: FromInvocation + Send + 'static,)*
         {
             fn requires(requirements: &mut Requirements) {
                 let _ = &requirements;
-                $($argument::requires(requirements);)*
+                $($before::requires(requirements);)*
+                $($behind::requires(requirements);)*
             }
 
             #[allow(non_snake_case, reason = "the type parameters double as variables")]
             fn open(self, mut opening: Opening) -> Opened {
                 let socket = opening.socket()?;
-                $(let $argument = $argument::from_invocation(&mut opening.invocation)
+                $(let $before = $before::from_invocation(&mut opening.invocation)
+                    .map_err(IntoResponse::into_response)?;)*
+                $(let $behind = $behind::from_invocation(&mut opening.invocation)
                     .map_err(IntoResponse::into_response)?;)*
                 drop(opening);
-                Ok(Box::pin(async move { self(socket, $($argument),*).await.into_end() }))
+                Ok(Box::pin(async move { self($($before,)* socket, $($behind),*).await.into_end() }))
             }
         }
     )+};
 }
 
-handlers!((), (A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E));
+handlers!(
+    (;),
+    (; A),
+    (A;),
+    (; A, B),
+    (A; B),
+    (A, B;),
+    (; A, B, C),
+    (A; B, C),
+    (A, B; C),
+    (A, B, C;),
+    (; A, B, C, D),
+    (A; B, C, D),
+    (A, B; C, D),
+    (A, B, C; D),
+    (A, B, C, D;),
+    (; A, B, C, D, E),
+    (A; B, C, D, E),
+    (A, B; C, D, E),
+    (A, B, C; D, E),
+    (A, B, C, D; E),
+    (A, B, C, D, E;),
+);
