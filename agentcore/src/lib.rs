@@ -149,6 +149,7 @@ pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
 pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
 pub use bytes::Bytes;
+#[doc(inline)]
 pub use futures_core::Stream;
 pub use http::{HeaderMap, StatusCode};
 
