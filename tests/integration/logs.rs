@@ -152,7 +152,7 @@ fn what_is_said_from_outside_the_request() {
     send(&agent, IDS, &blocks).reply();
     send(&agent, IDS, &json!({ "action": "detach" })).reply();
     let _hangs = send(&agent, IDS, &json!({ "action": "hang" }));
-    let blocks = agent.line_with("blocks its thread");
+    let blocks = agent.line_with("has blocked its thread");
     has_ids(&serde_json::from_str(&blocks).expect("JSON"));
     for _ in 0..2 {
         agent.line_with("it hangs");

@@ -252,6 +252,19 @@ impl fmt::Display for Scope {
     }
 }
 
+impl Scope {
+    /// For a log line whose subject is the handler: its name, and for which request it runs.
+    pub(crate) fn handler_first(&self) -> String {
+        let (name, id) = (self.flight().name, self.request_id());
+        match self.flight().kind {
+            Kind::Invocation => format!("`{name}` (invocation {id})"),
+            #[cfg(feature = "ws")]
+            Kind::Socket => format!("`{name}` (socket {id})"),
+            Kind::Other | Kind::Ping | Kind::Hook => self.to_string(),
+        }
+    }
+}
+
 /// An invocation in flight: begun when its head has been read, over when its reply has been handed to the socket and
 /// nothing of its handler runs any more.
 #[derive(Debug)]
@@ -324,7 +337,11 @@ type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
 /// Below `scope`, and in whichever of its spans is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
-    let at = stall::At::request(scope.flight().ticket.get().copied());
+    let at = if scope.kind().is_request() {
+        stall::At::request(scope.flight().ticket.get().copied())
+    } else {
+        stall::At::hook(&scope.to_string())
+    };
     SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }
 
@@ -377,9 +394,17 @@ pub(crate) fn spawn_in_scope<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    match SCOPE.try_with(Arc::clone) {
-        Ok(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
-        Err(_) => tokio::spawn(Current::here().wrap(future)),
+    spawn_below(None, future)
+}
+
+/// Spawns a task below the caller's scope, or else below `otherwise`, if there is one. Needs a Tokio runtime.
+pub(crate) fn spawn_below<F>(otherwise: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    match current().or(otherwise) {
+        Some(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
+        None => tokio::spawn(Current::here().wrap(future)),
     }
 }
 
