@@ -107,12 +107,17 @@ impl Panic {
         };
         match PLACE.take() {
             Some(place) => place.into(),
-            None => Self {
-                message: message(&*payload),
-                location: None,
-                backtrace: None,
-                limit: None,
-            },
+            None => Self::without_a_place(&*payload),
+        }
+    }
+
+    /// For a panic that no hook of ours has seen.
+    fn without_a_place(payload: &(dyn Any + Send)) -> Self {
+        Self {
+            message: message(payload),
+            location: None,
+            backtrace: None,
+            limit: None,
         }
     }
 
@@ -225,6 +230,39 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
         }
     }
     done.map_err(Panic::caught)
+}
+
+/// `work`. A panic in it goes on. It is logged under the name that `what` makes, unless code further up on this thread logs it.
+pub(crate) fn named<T>(what: impl FnOnce() -> String, work: impl FnOnce() -> T) -> T {
+    if CATCHING.get() || !cfg!(panic = "unwind") {
+        return work();
+    }
+    CATCHING.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(false);
+    let place = PLACE.take();
+    match done {
+        Ok(value) => {
+            if let Some(place) = place {
+                Panic::from(place).log("code that caught it itself");
+            }
+            value
+        }
+        Err(payload) => {
+            let panic = match payload.downcast_ref::<Panic>() {
+                Some(passed_on) => passed_on.clone(),
+                None => match place {
+                    Some(place) => place.into(),
+                    None => Panic::without_a_place(&*payload),
+                },
+            };
+            // One of a limit has been reported where the limit was found exceeded.
+            if panic.limit.is_none() {
+                panic.log(&what());
+            }
+            panic::resume_unwind(payload)
+        }
+    }
 }
 
 /// Drops `value`, whose drop may be the user's code; `what` names it, for the log.

@@ -20,6 +20,8 @@ mod args;
 mod bounds;
 #[path = "private/checks.rs"]
 mod checks;
+#[path = "private/outcome.rs"]
+mod outcome;
 #[path = "private/probe.rs"]
 mod probe;
 #[path = "private/reply.rs"]
@@ -77,6 +79,7 @@ pub use websocket::{SocketError, SocketReply};
 /// methods into scope, and nothing that a user's type could be mistaken for.
 pub mod probes {
     pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
+    pub use super::outcome::{NoErrorProbe as _, SilentProbe as _, TextProbe as _};
     pub use super::probe::{PlainProbe as _, ResultProbe as _};
     pub use super::reply::{
         ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, ResponseProbe as _,

@@ -4,10 +4,13 @@
 //! activity is ended by the drop of a guard or, for tasks that are kept by hand, by their ticket; nothing else lowers
 //! the count.
 
+mod end;
 mod guard;
+mod id;
 mod in_progress;
 mod info;
 mod names;
+mod owner;
 mod status;
 mod table;
 mod timeout;
@@ -32,17 +35,22 @@ use tokio::task::AbortHandle;
 use crate::background::Results;
 use crate::context::{Scope, below};
 use crate::ping::PingStatus;
-use crate::telemetry::{self, Current, Outcome, Span};
+use crate::telemetry::{self, Current, Span};
 pub(crate) use table::Table;
 
-pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
+pub(crate) use end::{Failure, TaskEnd};
+pub use guard::{TaskGuard, add_async_task, complete_async_task, track};
+use id::Ids;
+pub use id::{ParseTaskIdError, TaskId};
 use in_progress::InProgress;
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
 use names::Names;
+pub(crate) use owner::Owner;
 pub(crate) use status::StatusView;
 pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
 pub use tracked::tracked;
+pub(crate) use tracked::{adopt, ended_late};
 use walk::Slices;
 pub(crate) use walk::{Oldest, walk};
 
@@ -68,6 +76,32 @@ struct Task {
     /// Below which it began.
     scope: Option<Arc<Scope>>,
     span: Span,
+    /// `None` until somebody asks for it.
+    id: Option<TaskId>,
+    /// Whether callers of every session may ask for it.
+    any_session: bool,
+    /// What is known of its end.
+    end: TaskEnd,
+}
+
+impl Task {
+    /// Whether a caller below `scope` may ask for it.
+    fn admits(&self, scope: Option<&Scope>) -> bool {
+        self.any_session || owner::is_shared(self.scope.as_deref(), scope)
+    }
+
+    /// Its name, and its id if anybody knows it.
+    fn called(&self) -> String {
+        called(&self.name, self.id)
+    }
+}
+
+/// What a log line calls a task.
+fn called(name: &str, id: Option<TaskId>) -> String {
+    match id {
+        Some(id) => format!("task `{name}` {id}"),
+        None => format!("task `{name}`"),
+    }
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -75,6 +109,8 @@ struct Task {
 pub(crate) struct BusyTracker {
     in_progress: InProgress,
     tasks: Table<Task>,
+    /// Taken within the lock of a task, and never the other way round.
+    ids: Ids,
     names: Names,
     /// Told whenever the last activity ends.
     idle: Notify,
@@ -89,6 +125,7 @@ impl BusyTracker {
         Self {
             in_progress: InProgress::new(unix_now()),
             tasks: Table::new(),
+            ids: Ids::default(),
             names: Names::new(),
             idle: Notify::new(),
             results: Results::default(),
@@ -146,7 +183,35 @@ impl BusyTracker {
             abort: None,
             scope: scope.cloned(),
             span,
+            id: None,
+            any_session: false,
+            end: TaskEnd::default(),
         })
+    }
+
+    /// The id of a task, which is drawn if nobody has asked for it before; `None` if the task is over.
+    pub(crate) fn id(&self, ticket: u64) -> Option<TaskId> {
+        match self.known_id(ticket)? {
+            Some(known) => Some(known),
+            // Drawn without the lock: the system is asked.
+            None => self.id_or(ticket, TaskId::draw()),
+        }
+    }
+
+    /// The id of a task, which is `fresh` if nobody has asked for it before; `None` if the task is over.
+    fn id_or(&self, ticket: u64, fresh: TaskId) -> Option<TaskId> {
+        self.tasks.with_value(ticket, |task| {
+            *task.id.get_or_insert_with(|| {
+                // Under the lock of the task: its end, which takes the id out again, comes later.
+                self.ids.insert(fresh, ticket);
+                fresh
+            })
+        })
+    }
+
+    /// The id of a task that runs, if anybody has asked for it.
+    fn known_id(&self, ticket: u64) -> Option<Option<TaskId>> {
+        self.tasks.with_value(ticket, |task| task.id)
     }
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
@@ -154,10 +219,21 @@ impl BusyTracker {
         let Some(task) = self.tasks.remove(ticket) else {
             return false;
         };
+        if let Some(id) = task.id {
+            self.ids.remove(id);
+        }
         self.names.end(task.place);
+        // Before the count falls: a stop that waits for the last task also waits for what is said of its end.
+        end::report(&task);
         self.end();
         drop(task);
         true
+    }
+
+    /// Ends the task that has this id; `false` if there is none.
+    pub(crate) fn complete(&self, id: TaskId) -> bool {
+        let ticket = self.ids.ticket(id);
+        ticket.is_some_and(|ticket| self.end_task(ticket))
     }
 
     /// Everything that runs: tasks and invocations, whether or not they count as busy.
@@ -166,21 +242,44 @@ impl BusyTracker {
     }
 
     /// Gives a task the means to be ended from outside.
-    pub(crate) fn make_abortable(&self, id: TaskId, abort: AbortHandle) {
+    pub(crate) fn make_abortable(&self, ticket: u64, abort: AbortHandle) {
         self.tasks
-            .with_value(id.ticket(), |task| task.abort = Some(abort));
+            .with_value(ticket, |task| task.abort = Some(abort));
     }
 
-    pub(crate) fn is_running(&self, id: TaskId) -> bool {
-        self.tasks.with_value(id.ticket(), |_| ()).is_some()
+    /// Lets callers of every session ask for a task.
+    pub(crate) fn allow_any_session(&self, ticket: u64) {
+        self.tasks
+            .with_value(ticket, |task| task.any_session = true);
+    }
+
+    pub(crate) fn is_running(&self, ticket: u64) -> bool {
+        self.tasks.with_value(ticket, |_| ()).is_some()
+    }
+
+    /// Whether the task with this id runs, and a caller below `scope` may know that.
+    pub(crate) fn is_running_for(&self, id: TaskId, scope: Option<&Scope>) -> bool {
+        let ticket = self.ids.ticket(id);
+        let admits = |ticket| self.tasks.with_value(ticket, |task| task.admits(scope));
+        ticket.and_then(admits).unwrap_or(false)
     }
 
     /// Ends a task that was spawned; `false` if it is over, or of another kind.
-    pub(crate) fn abort(&self, id: TaskId) -> bool {
-        let abort = self
-            .tasks
-            .with_value(id.ticket(), |task| task.abort.clone())
-            .flatten();
+    #[cfg(feature = "dev-page")]
+    pub(crate) fn abort(&self, ticket: u64) -> bool {
+        self.abort_if(ticket, |_| true)
+    }
+
+    /// Ends a task that was spawned, for a caller below `scope`; `false` if the caller may not, or the task is over, or of
+    /// another kind.
+    pub(crate) fn abort_for(&self, id: TaskId, scope: Option<&Scope>) -> bool {
+        let ticket = self.ids.ticket(id);
+        ticket.is_some_and(|ticket| self.abort_if(ticket, |task| task.admits(scope)))
+    }
+
+    fn abort_if(&self, ticket: u64, may: impl FnOnce(&Task) -> bool) -> bool {
+        let abort = |task: &mut Task| may(task).then(|| task.abort.clone());
+        let abort = self.tasks.with_value(ticket, abort).flatten().flatten();
         abort.inspect(AbortHandle::abort).is_some()
     }
 
@@ -197,19 +296,29 @@ impl BusyTracker {
             .flatten()
     }
 
-    /// What has become of a task.
-    fn note(&self, ticket: u64, outcome: Outcome) {
-        if telemetry::is_on() {
-            self.tasks.with_value(ticket, |task| {
-                let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
-                let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
-                let outcome = match outcome {
-                    Outcome::Cancelled if is_cut_off => Outcome::CutOff,
-                    other => other,
-                };
+    /// How a task ends, as soon as that is known. Of an error, its text is known before it is known whether anybody receives
+    /// it; a text that is known later is a worse one.
+    pub(crate) fn note_end(&self, ticket: u64, end: TaskEnd) {
+        self.tasks.with_value(ticket, |task| {
+            let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
+            let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
+            let end = match end {
+                TaskEnd::Cancelled if is_cut_off => TaskEnd::CutOff,
+                TaskEnd::Failed(later) => match &mut task.end {
+                    TaskEnd::Completed => TaskEnd::Failed(later),
+                    TaskEnd::Failed(known) => {
+                        known.is_received = later.is_received;
+                        return;
+                    }
+                    _ => return,
+                },
+                other => other,
+            };
+            if let Some(outcome) = end.outcome() {
                 task.span.note(outcome);
-            });
-        }
+            }
+            task.end = end;
+        });
     }
 
     /// Below which a task began.
@@ -226,11 +335,9 @@ impl BusyTracker {
         oldest: &mut Oldest<(String, Option<Arc<Scope>>)>,
         began: impl RangeBounds<Instant>,
     ) {
-        let read = |ticket: u64, task: &Task| {
+        let read = |_, task: &Task| {
             if began.contains(&task.started) {
-                oldest.see(task.started, || {
-                    (format!("task `{}` {ticket}", task.name), task.scope.clone())
-                });
+                oldest.see(task.started, || (task.called(), task.scope.clone()));
             }
         };
         walk(&self.tasks, read).await;
@@ -328,12 +435,11 @@ impl BusyTracker {
 
     /// Ends a task that has become too old. `None` if it is over: of two threads that notice its age, one ends it.
     fn take_old(&self, ticket: u64) -> Option<Old> {
-        let old = Old {
-            name: self.task_name(ticket)?,
-            ticket,
-            scope: self.scope(ticket),
-        };
-        self.note(ticket, Outcome::Timeout);
+        let old = self.tasks.with_value(ticket, |task| Old {
+            called: task.called(),
+            scope: task.scope.clone(),
+        })?;
+        self.note_end(ticket, TaskEnd::TimedOut);
         self.end_task(ticket).then_some(old)
     }
 
@@ -374,17 +480,16 @@ impl BusyTracker {
 
 /// A task that was ended for its age.
 struct Old {
-    name: Cow<'static, str>,
-    ticket: u64,
+    called: String,
     scope: Option<Arc<Scope>>,
 }
 
 impl Old {
     fn say(&self, limit: Duration) {
-        let Self { name, ticket, .. } = self;
+        let Self { called, .. } = self;
         below(self.scope.as_ref(), || {
             tracing::error!(
-                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
+                "{called} was cancelled: it ran for longer than {}, the maximum age of tasks",
                 humantime::format_duration(limit)
             );
         });
@@ -396,10 +501,19 @@ fn shortened(name: Cow<'static, str>) -> Cow<'static, str> {
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let end = (0..=LONGEST_NAME - CUT.len())
-        .rev()
-        .find(|end| name.is_char_boundary(*end));
-    Cow::Owned(format!("{}{CUT}", &name[..end.unwrap_or(0)]))
+    Cow::Owned(cut(name.into_owned(), LONGEST_NAME))
+}
+
+/// `text`, up to `most` bytes of it; the last of them tell that it was longer.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most - CUT.len())
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push_str(CUT);
+    }
+    text
 }
 
 /// Whole Unix seconds, as the platform wants them.

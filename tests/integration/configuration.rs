@@ -175,7 +175,7 @@ fn a_panic_in_a_spawned_task_is_logged_too() {
     agent.invoke(json!({ "action": "task_panic" }));
     let line = agent.line_with("the task panicked");
     assert!(
-        said(&line).contains("thread `agentcore-worker` panicked: the task panicked"),
+        said(&line).contains("task `panicking` panicked: the task panicked"),
         "{line}"
     );
 }

@@ -15,6 +15,7 @@ mod faults;
 mod flags;
 mod hostile;
 mod isolation;
+mod jobs;
 mod layers;
 mod limits;
 mod logs;
