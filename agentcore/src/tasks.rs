@@ -69,13 +69,20 @@ struct Task {
     /// Where the name is counted.
     place: names::Place,
     started: Instant,
+    /// Below which it began.
+    scope: Option<Arc<Scope>>,
+    span: Span,
+    /// `None` for most: a task is copied when it begins and when it ends.
+    rare: Option<Box<Rare>>,
+}
+
+/// What only some tasks have.
+#[derive(Default)]
+struct Rare {
     /// Shared, so that a list takes it along without copying it under a lock.
     metadata: Option<Arc<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
-    /// Below which it began.
-    scope: Option<Arc<Scope>>,
-    span: Span,
     /// `None` until somebody asks for it.
     id: Option<TaskId>,
     /// Whether callers of every session may ask for it.
@@ -85,22 +92,40 @@ struct Task {
 }
 
 impl Task {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn id(&self) -> Option<TaskId> {
+        self.rare.as_ref()?.id
+    }
+
+    fn abort(&self) -> Option<&AbortHandle> {
+        self.rare.as_ref()?.abort.as_ref()
+    }
+
+    fn metadata(&self) -> Option<&Arc<Value>> {
+        self.rare.as_ref()?.metadata.as_ref()
+    }
+
+    /// How it has ended, or will, as far as is known.
+    fn end(&self) -> &TaskEnd {
+        static COMPLETED: TaskEnd = TaskEnd::Completed;
+        self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
+    }
+
     /// Whether a caller below `scope` may ask for it.
     fn admits(&self, scope: Option<&Scope>) -> bool {
-        self.any_session || owner::is_shared(self.scope.as_deref(), scope)
+        let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
+        any_session || owner::is_shared(self.scope.as_deref(), scope)
     }
 
     /// Its name, and its id if anybody knows it.
     fn called(&self) -> String {
-        called(&self.name, self.id)
-    }
-}
-
-/// What a log line calls a task.
-fn called(name: &str, id: Option<TaskId>) -> String {
-    match id {
-        Some(id) => format!("task `{name}` {id}"),
-        None => format!("task `{name}`"),
+        match self.id() {
+            Some(id) => format!("task `{}` {id}", self.name),
+            None => format!("task `{}`", self.name),
+        }
     }
 }
 
@@ -179,13 +204,14 @@ impl BusyTracker {
             place: self.names.begin(&name),
             name,
             started: Instant::now(),
-            metadata: metadata.map(Arc::new),
-            abort: None,
             scope: scope.cloned(),
             span,
-            id: None,
-            any_session: false,
-            end: TaskEnd::default(),
+            rare: metadata.map(|metadata| {
+                Box::new(Rare {
+                    metadata: Some(Arc::new(metadata)),
+                    ..Rare::default()
+                })
+            }),
         })
     }
 
@@ -201,7 +227,7 @@ impl BusyTracker {
     /// The id of a task, which is `fresh` if nobody has asked for it before; `None` if the task is over.
     fn id_or(&self, ticket: u64, fresh: TaskId) -> Option<TaskId> {
         self.tasks.with_value(ticket, |task| {
-            *task.id.get_or_insert_with(|| {
+            *task.rare().id.get_or_insert_with(|| {
                 // Under the lock of the task: its end, which takes the id out again, comes later.
                 self.ids.insert(fresh, ticket);
                 fresh
@@ -211,7 +237,7 @@ impl BusyTracker {
 
     /// The id of a task that runs, if anybody has asked for it.
     fn known_id(&self, ticket: u64) -> Option<Option<TaskId>> {
-        self.tasks.with_value(ticket, |task| task.id)
+        self.tasks.with_value(ticket, |task| task.id())
     }
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
@@ -219,7 +245,7 @@ impl BusyTracker {
         let Some(task) = self.tasks.remove(ticket) else {
             return false;
         };
-        if let Some(id) = task.id {
+        if let Some(id) = task.id() {
             self.ids.remove(id);
         }
         self.names.end(task.place);
@@ -244,13 +270,13 @@ impl BusyTracker {
     /// Gives a task the means to be ended from outside.
     pub(crate) fn make_abortable(&self, ticket: u64, abort: AbortHandle) {
         self.tasks
-            .with_value(ticket, |task| task.abort = Some(abort));
+            .with_value(ticket, |task| task.rare().abort = Some(abort));
     }
 
     /// Lets callers of every session ask for a task.
     pub(crate) fn allow_any_session(&self, ticket: u64) {
         self.tasks
-            .with_value(ticket, |task| task.any_session = true);
+            .with_value(ticket, |task| task.rare().any_session = true);
     }
 
     pub(crate) fn is_running(&self, ticket: u64) -> bool {
@@ -278,7 +304,7 @@ impl BusyTracker {
     }
 
     fn abort_if(&self, ticket: u64, may: impl FnOnce(&Task) -> bool) -> bool {
-        let abort = |task: &mut Task| may(task).then(|| task.abort.clone());
+        let abort = |task: &mut Task| may(task).then(|| task.abort().cloned());
         let abort = self.tasks.with_value(ticket, abort).flatten().flatten();
         abort.inspect(AbortHandle::abort).is_some()
     }
@@ -302,9 +328,10 @@ impl BusyTracker {
         self.tasks.with_value(ticket, |task| {
             let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
             let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
+            let known = &mut task.rare().end;
             let end = match end {
                 TaskEnd::Cancelled if is_cut_off => TaskEnd::CutOff,
-                TaskEnd::Failed(later) => match &mut task.end {
+                TaskEnd::Failed(later) => match known {
                     TaskEnd::Completed => TaskEnd::Failed(later),
                     TaskEnd::Failed(known) => {
                         known.is_received = later.is_received;
@@ -314,10 +341,11 @@ impl BusyTracker {
                 },
                 other => other,
             };
-            if let Some(outcome) = end.outcome() {
+            let outcome = end.outcome();
+            *known = end;
+            if let Some(outcome) = outcome {
                 task.span.note(outcome);
             }
-            task.end = end;
         });
     }
 
@@ -349,8 +377,8 @@ impl BusyTracker {
         loop {
             let mut aborts = Vec::new();
             let read = |_, task: &Task| {
-                let abort = task.abort.clone();
-                aborts.extend(abort.filter(|_| began.contains(&task.started)));
+                let abort = task.abort().filter(|_| began.contains(&task.started));
+                aborts.extend(abort.cloned());
             };
             let goes_on = slices.next(read).await;
             // Not under the lock: this takes others, of the workers' runtime.
@@ -411,7 +439,7 @@ impl BusyTracker {
     pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
         let mut named = Vec::new();
         for &ticket in tickets {
-            let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
+            let abort = self.tasks.with_value(ticket, |task| task.abort().cloned());
             if named.len() < MOST_NAMED {
                 named.extend(self.take_old(ticket));
             } else {

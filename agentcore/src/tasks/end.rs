@@ -67,7 +67,7 @@ impl TaskEnd {
 /// still busy with it.
 pub(super) fn report(task: &Task) {
     // An error that nobody receives would be lost.
-    let TaskEnd::Failed(failure) = &task.end else {
+    let TaskEnd::Failed(failure) = task.end() else {
         return;
     };
     if failure.is_received {

@@ -68,10 +68,10 @@ impl BusyTracker {
         let now = Instant::now();
         let tasks = self.tasks.filter_map(|ticket, task| {
             Some((
-                (ticket, task.id),
+                (ticket, task.id()),
                 task.name.clone(),
                 task.started,
-                task.metadata.clone(),
+                task.metadata().cloned(),
             ))
         });
         // Ids that nobody has asked for so far. The system is asked for all of them at once, where no lock is held.
@@ -114,7 +114,7 @@ impl BusyTracker {
     pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {
         let mut oldest = Oldest::new(most);
         let read = |ticket, task: &Task| {
-            let make = || (ticket, task.name.clone(), task.abort.is_some());
+            let make = || (ticket, task.name.clone(), task.abort().is_some());
             oldest.see(task.started, make);
         };
         walk(&self.tasks, read).await;
