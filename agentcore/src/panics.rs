@@ -1,5 +1,7 @@
 //! Panics in user code: caught at the edge, logged once, with place and backtrace.
 
+mod backtrace;
+
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
@@ -171,11 +173,19 @@ pub(crate) fn install_hook() {
     }));
 }
 
-/// Where the caller stands, unless `RUST_BACKTRACE` is 0: the first one costs some ten megabytes of the standard library's,
-/// once.
+/// The program's own frames above the caller: all frames if `RUST_BACKTRACE` is `full`, none if it is 0. The first backtrace
+/// of a process takes some ten megabytes, in which the standard library keeps the symbols.
 fn backtrace() -> Option<String> {
-    let unwanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value == "0");
-    (!unwanted).then(|| Backtrace::force_capture().to_string())
+    let wanted = std::env::var_os("RUST_BACKTRACE").unwrap_or_default();
+    if wanted == "0" {
+        return None;
+    }
+    let whole = Backtrace::force_capture().to_string();
+    if wanted == "full" {
+        Some(whole)
+    } else {
+        backtrace::of_the_program(&whole)
+    }
 }
 
 /// `future`, with a panic turned into an error.
