@@ -18,12 +18,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use tracing::Instrument as _;
 
 use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
 use crate::registry::BoxFuture;
-use crate::telemetry::{self, Outcome};
+use crate::telemetry::{self, Failure, Outcome};
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
 ///
@@ -176,7 +177,6 @@ impl Body {
     ) -> Settled {
         let stream = telemetry::Stream::open();
         let current = stream.current();
-        let hold = (hold, stream);
         let produce = async move {
             let pump = panics::catch(async {
                 let mut next = match failed {
@@ -191,15 +191,16 @@ impl Body {
                             .await
                             .inspect_err(|_| context::note(Outcome::Cancelled))?,
                         Err(error) => {
-                            tracing::error!("a streamed reply failed: {}", with_causes(&*error));
+                            let error = with_causes(&*error);
+                            context::fail(Failure::error("a streamed reply", error));
                             context::note(Outcome::Error);
                             return Err(pipe::Left);
                         }
                     }
                     next = body.frame().await;
                 }
-                // Before the end is told: whoever has seen it finds everything over.
-                drop((body, hold));
+                // Its drop may panic.
+                drop(body);
                 Ok(())
             });
             let left = async {
@@ -213,16 +214,20 @@ impl Body {
                 ended = pump => ended,
                 left = left => Ok(Err(left)),
             };
-            match ended {
-                Ok(Ok(())) => writer.finish(),
-                Ok(Err(pipe::Left)) => {}
-                Err(panic) => {
-                    panic.log("a streamed reply");
-                    context::note(Outcome::Panic);
-                }
+            let is_whole = matches!(ended, Ok(Ok(())));
+            if let Err(panic) = ended {
+                context::fail(Failure::panic("a streamed reply", panic));
+                context::note(Outcome::Panic);
+            }
+            // Before the end is told: a client that has seen it finds everything over. The stream's end writes the line of
+            // the invocation, which the hold keeps in flight until then.
+            drop(stream);
+            drop(hold);
+            if is_whole {
+                writer.finish();
             }
         };
-        let produce: BoxFuture<()> = Box::pin(current.wrap(produce));
+        let produce: BoxFuture<()> = Box::pin(current.wrap(produce).in_current_span());
         context::spawn_in_scope(produce);
         Settled(State::Piped(reader))
     }

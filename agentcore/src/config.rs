@@ -16,7 +16,7 @@ use std::time::Duration;
 
 #[cfg(any(test, all(fuzzing, feature = "ws")))]
 use crate::error::Error;
-pub use choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+pub use choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
 pub(crate) use value::Value;
 
@@ -63,6 +63,7 @@ pub struct Config {
     metrics: Option<bool>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
+    log_invocations: Option<LogLevel>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -172,6 +173,9 @@ impl Config {
         busy_while: BusyWhile,
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
+        /// The level of the line that each invocation, and each socket, ends with; [`Info`](LogLevel::Info) by default. Errors and
+        /// panics are logged at any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-and-sockets).
+        log_invocations: LogLevel,
         /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
         log_format: LogFormat,
         /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
@@ -237,6 +241,7 @@ impl Config {
             metrics: env.value(&table::METRICS, self.metrics),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env, shutdown_grace),
+            log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
         }
     }
 
@@ -303,6 +308,7 @@ pub(crate) struct Settings {
     pub(crate) metrics: bool,
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
+    pub(crate) log_invocations: LogLevel,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One invocation on the workers: call the handler, bound it in time, catch its panic, log its failure.
+//! One invocation on the workers: call the handler, bound it in time, catch its panic, tell how it ended.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -10,16 +10,18 @@ use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::backlog::InBacklog;
 use crate::config::ErrorMode;
-use crate::context::{self, Activity};
+use crate::context::{self, Activity, Scope};
 use crate::debug;
 use crate::extract::Invocation;
 use crate::panics;
+use crate::registry::BoxFuture;
 use crate::response::{Outgoing, Response};
 use crate::tasks::timeout;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// What the entrypoint's attribute, or the `App`, asked for.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +73,31 @@ where
     Fut: Future<Output = Response> + Send + 'static,
 {
     let scope = Arc::clone(job.activity.scope());
+    if scope.is_below_layers() {
+        return start_below_layers(workers, scope, job, reply, call);
+    }
     let stop = job.options.cancel_on_disconnect;
-    let answering = Answering::new(run(job, call), reply, stop);
+    let answering = Answering::new(run(job, call), reply, stop, true);
     workers.spawn(context::within(scope, answering));
+}
+
+/// Starts `job` in the span that a layer has opened for the request. In a box, so that not every handler has a second kind of
+/// task. A function of its own, so that a job without layers is not copied once more on its way into its task.
+#[cold]
+fn start_below_layers<F, Fut>(
+    workers: &Handle,
+    scope: Arc<Scope>,
+    job: Job,
+    reply: ReplyTo,
+    call: F,
+) where
+    F: FnOnce(Invocation) -> Fut + Send + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    let stop = job.options.cancel_on_disconnect;
+    let answering = Answering::new(run(job, call), reply, stop, false);
+    let answering: BoxFuture<()> = Box::pin(context::within(scope, answering));
+    workers.spawn(answering.in_current_span());
 }
 
 pin_project! {
@@ -89,18 +113,21 @@ pin_project! {
         // Until the first poll.
         waiting: Option<InBacklog>,
         stop: bool,
+        // Whether the reply is what the client gets, and not what a layer gets.
+        is_last: bool,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
 impl<F> Answering<F> {
     /// Polled below the request's scope.
-    pub(crate) fn new(run: F, reply: ReplyTo, stop: bool) -> Self {
+    pub(crate) fn new(run: F, reply: ReplyTo, stop: bool, is_last: bool) -> Self {
         Self {
             run,
             reply: Some(reply.sender),
             waiting: reply.waiting,
             stop,
+            is_last,
             cut_off: None,
         }
     }
@@ -113,6 +140,10 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
         let this = self.project();
         drop(this.waiting.take());
         if let Poll::Ready(made) = this.run.poll(cx) {
+            if *this.is_last {
+                let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+                tell_end(&made, is_taken);
+            }
             // What is not taken any more is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {
                 let _ = reply.send(made);
@@ -132,6 +163,16 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
             None => Poll::Pending,
         }
     }
+}
+
+/// Has the invocation's line written, unless a stream is still to come. Before the reply leaves: what has left may be the last
+/// that a stop waits for.
+fn tell_end((outgoing, activity): &Made, is_taken: bool) {
+    let (scope, is_stream) = (activity.scope(), outgoing.body.as_bytes().is_none());
+    if !is_taken {
+        scope.observed().note_unsent();
+    }
+    scope.observed().answered(scope, is_stream);
 }
 
 #[expect(
@@ -175,29 +216,17 @@ where
                 }
             },
         };
+        let what = || format!("entrypoint `{}`", options.name);
         let response = response.unwrap_or_else(|panic| {
-            panic.log(&format!("entrypoint `{}`", options.name));
             context::note(panic.outcome());
-            panic.to_response()
+            let response = panic.to_response();
+            context::fail(Failure::panic(what(), panic));
+            response
         });
         let status = response.status();
         activity.scope().note(Outcome::of(status), Some(status));
         if let Some(failure) = response.failure() {
-            let status = response.status().as_u16();
-            if response.status().is_server_error() {
-                tracing::error!(
-                    status,
-                    errorMessage = failure,
-                    "entrypoint `{}` failed: {failure}",
-                    options.name
-                );
-            } else {
-                tracing::warn!(
-                    status,
-                    "entrypoint `{}` answered {status}: {failure}",
-                    options.name
-                );
-            }
+            context::fail(Failure::reply(what(), status, failure));
         }
         (job.errors.apply(response).into_outgoing(), job.activity)
     }

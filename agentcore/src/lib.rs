@@ -151,7 +151,9 @@ pub use background::{
     task_status,
 };
 pub use body::Body;
-pub use config::{BusyWhile, Config, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+pub use config::{
+    BusyWhile, Config, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy,
+};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError};
 pub use extract::{FromInvocation, Invocation, Requirements};

@@ -13,11 +13,10 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-use crate::events;
 use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::tasks::TimedOut;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 thread_local! {
     /// Whether a panic on this thread would be caught, and so logged, here.
@@ -84,6 +83,16 @@ impl Panic {
         &self.message
     }
 
+    /// The file, line and column of the panic.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// The program's frames, one or two lines for each.
+    pub(crate) fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         match self.limit {
             Some(_) => Outcome::Timeout,
@@ -128,24 +137,9 @@ impl Panic {
         panic::resume_unwind(Box::new(self))
     }
 
-    /// One log line for the panic; `what` names the code that panicked.
+    /// Writes a line of the panic alone; `what` names the code that panicked.
     pub(crate) fn log(&self, what: &str) {
-        let (panic, what) = (self.clone(), what.to_owned());
-        events::emit(move || panic.emit(&what));
-    }
-
-    fn emit(&self, what: &str) {
-        if self.limit.is_some() {
-            return tracing::error!("{what} was given up: {}", self.message);
-        }
-        tracing::error!(
-            errorType = "panic",
-            errorMessage = %self.message,
-            location = self.location.as_deref(),
-            stackTrace = self.backtrace.as_deref(),
-            "{what} panicked: {}",
-            self.message,
-        );
+        Failure::panic(what.to_owned(), self.clone()).log();
     }
 }
 

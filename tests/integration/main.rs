@@ -18,6 +18,7 @@ mod isolation;
 mod jobs;
 mod layers;
 mod limits;
+mod log_lines;
 mod logs;
 mod metrics;
 #[path = "../not_tested.rs"]

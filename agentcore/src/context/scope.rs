@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
+use tracing::Span;
 
 use super::cancellation::{Cancellation, CancellationToken};
 use super::request::{RequestHead, random_uuid};
@@ -24,7 +25,7 @@ use crate::panics;
 use crate::stall::{self, Watched};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::TrackerHandle;
-use crate::telemetry::{Current, Observed, Outcome, Traced};
+use crate::telemetry::{Current, Failure, Observed, Outcome, Traced};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -189,6 +190,16 @@ impl Scope {
 
     pub(crate) fn kind(&self) -> Kind {
         self.flight().kind
+    }
+
+    /// Of the handler.
+    pub(crate) fn name(&self) -> &'static str {
+        self.flight().name
+    }
+
+    /// Whether a layer has passed the request on: the reply to it is the layer's.
+    pub(crate) fn is_below_layers(&self) -> bool {
+        matches!(self.flight, Shared::Of(_))
     }
 
     pub(crate) fn observed(&self) -> &Observed {
@@ -418,9 +429,9 @@ where
     // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
     // its result is dropped.
     let hold = hold();
-    let current = Current::here();
+    let (current, span) = (Current::here(), Span::current());
     let work = move || {
-        let work = || current.within(work);
+        let work = || span.in_scope(|| current.within(work));
         let done = panics::guard(|| match scope {
             Some(scope) => SCOPE.sync_scope(scope, work),
             None => work(),
@@ -432,6 +443,14 @@ where
         Ok((Err(panic), _)) => panic.resume(),
         // The runtime is shutting down and will not come back here.
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Keeps `failure` for the line that says how the caller's request has ended. Outside of requests it is a line of its own.
+pub(crate) fn fail(failure: Failure) {
+    match current_request() {
+        Some(scope) => scope.observed().fail(failure),
+        None => failure.log(),
     }
 }
 

@@ -270,6 +270,7 @@ impl Front {
         let (wakes, deliveries) = WakeQueue::new();
         let mut instance = Instance::new(tracker, concurrency)
             .with_metrics(settings.metrics)
+            .with_lines(settings.log_invocations.level())
             .with_max_json_nodes(settings.max_json_nodes);
         instance.states = states;
         Self {
