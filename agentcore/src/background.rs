@@ -24,7 +24,7 @@ use crate::sync::Mutex;
 use crate::tasks::{
     Failure, Owner, TaskEnd, TaskGuard, TaskId, TimedOut, TrackerHandle, adopt, timeout, track,
 };
-use crate::telemetry::Current;
+use crate::telemetry::{self, Current};
 
 use failure::error_text;
 pub(crate) use results::Results;
@@ -171,6 +171,7 @@ where
         name,
         owner,
         tracker,
+        error_text: error_text::<F::Output>,
         outcome: Mutex::new(Outcome::default()),
     });
     let finish = Finish {
@@ -189,13 +190,12 @@ where
         let result = match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(panic)) => {
-                panic.log(&called());
-                Err(panic
-                    .limit()
-                    .map_or(TaskError::Panicked, TaskError::TimedOut))
+                let limit = panic.limit();
+                finish.note(telemetry::Failure::panic(called(), panic));
+                Err(limit.map_or(TaskError::Panicked, TaskError::TimedOut))
             }
             Err(late) => {
-                tracing::error!("{} {} {late}", called(), finish.shared.id);
+                finish.note(telemetry::Failure::stopped(called(), late.to_string()));
                 Err(TaskError::TimedOut(late))
             }
         };
@@ -327,8 +327,9 @@ impl<T> SpawnedTask<T> {
 
     fn keep(&self, keep: Keep<T>) -> TaskId {
         let ended = self.shared.outcome.lock().detach(keep);
-        if let Some(result) = ended {
-            keep(&self.shared, result);
+        // The line about the task's end has not told the error, since there was a handle.
+        if let Some(text) = ended.and_then(|result| keep(&self.shared, result)) {
+            self.shared.report_unread(text);
         }
         self.shared.id
     }
@@ -370,6 +371,13 @@ impl<T> Drop for TaskHandle<T> {
         let (result, waker) = (outcome.abandon(), outcome.waker.take());
         // Both are the user's, and dropped without the lock.
         drop(outcome);
+        let error_text = self.0.shared.error_text;
+        if let Some(text) = result
+            .as_ref()
+            .and_then(|result| error_text(result.as_ref().ok()?))
+        {
+            self.0.shared.report_unread(text);
+        }
         drop((result, waker));
     }
 }
@@ -510,6 +518,8 @@ struct Shared<T> {
     name: Cow<'static, str>,
     owner: Owner,
     tracker: TrackerHandle,
+    /// Reads the error in what the task has returned.
+    error_text: fn(&T) -> Option<String>,
     outcome: Mutex<Outcome<T>>,
 }
 
@@ -523,6 +533,12 @@ impl<T> Shared<T> {
             .results()
             .keep(self.id, self.owner.clone(), end);
         error
+    }
+
+    /// The task has left an error to its handle, and nobody has read it.
+    fn report_unread(&self, text: String) {
+        let what = format!("task `{}`", self.name);
+        telemetry::Failure::error(what, text).log();
     }
 }
 
@@ -599,6 +615,13 @@ struct Finish<T: 'static> {
 impl<T> Finish<T> {
     fn with(mut self, result: Result<T, TaskError>) {
         self.leave(result);
+    }
+
+    /// What the task's line has to tell.
+    fn note(&self, failure: telemetry::Failure) {
+        if let Some(guard) = &self.guard {
+            guard.note_failure(failure);
+        }
     }
 
     /// Ends the task. The drop of the guard ends spans, and the drop of a result is the user's code, so neither happens

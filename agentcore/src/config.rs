@@ -64,6 +64,7 @@ pub struct Config {
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
     log_invocations: Option<LogLevel>,
+    log_tasks: Option<LogLevel>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -174,8 +175,11 @@ impl Config {
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
         /// The level of the line that each invocation, and each socket, ends with; [`Info`](LogLevel::Info) by default. Errors and
-        /// panics are logged at any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-and-sockets).
+        /// panics are logged at any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
         log_invocations: LogLevel,
+        /// The level of the line that each task ends with; [`Info`](LogLevel::Info) by default. Errors and panics are logged at
+        /// any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
+        log_tasks: LogLevel,
         /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
         log_format: LogFormat,
         /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
@@ -242,6 +246,7 @@ impl Config {
             #[cfg(feature = "ws")]
             ws: self.ws.read(env, shutdown_grace),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
+            log_tasks: env.value(&table::LOG_TASKS, self.log_tasks),
         }
     }
 
@@ -309,6 +314,7 @@ pub(crate) struct Settings {
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
     pub(crate) log_invocations: LogLevel,
+    pub(crate) log_tasks: LogLevel,
 }
 
 #[cfg(test)]

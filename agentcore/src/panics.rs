@@ -236,8 +236,8 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     done.map_err(Panic::caught)
 }
 
-/// `work`. A panic in it goes on. It is logged under the name that `what` makes, unless code further up on this thread logs it.
-pub(crate) fn named<T>(what: impl FnOnce() -> String, work: impl FnOnce() -> T) -> T {
+/// `work`. A panic in it goes on. `tell` has it before, unless code further up on this thread catches the panic.
+pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     if CATCHING.get() || !cfg!(panic = "unwind") {
         return work();
     }
@@ -262,7 +262,7 @@ pub(crate) fn named<T>(what: impl FnOnce() -> String, work: impl FnOnce() -> T) 
             };
             // One of a limit has been reported where the limit was found exceeded.
             if panic.limit.is_none() {
-                panic.log(&what());
+                tell(panic);
             }
             panic::resume_unwind(payload)
         }

@@ -24,7 +24,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::{Deref, RangeBounds};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,9 +33,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::background::Results;
-use crate::context::{Scope, below};
+use crate::config::LogLevel;
+use crate::context::Scope;
 use crate::ping::PingStatus;
-use crate::telemetry::{self, Current, Span};
+use crate::telemetry::{self, Current, Outcome, Span};
 pub(crate) use table::Table;
 
 pub(crate) use end::{Failure, TaskEnd};
@@ -89,6 +90,8 @@ struct Rare {
     any_session: bool,
     /// What is known of its end.
     end: TaskEnd,
+    /// What the line about its end has to tell.
+    failure: Option<Box<telemetry::Failure>>,
 }
 
 impl Task {
@@ -112,6 +115,10 @@ impl Task {
     fn end(&self) -> &TaskEnd {
         static COMPLETED: TaskEnd = TaskEnd::Completed;
         self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
+    }
+
+    fn failure(&self) -> Option<&telemetry::Failure> {
+        self.rare.as_ref()?.failure.as_deref()
     }
 
     /// Whether a caller below `scope` may ask for it.
@@ -143,6 +150,8 @@ pub(crate) struct BusyTracker {
     results: Results,
     /// How old a task may become, in milliseconds; 0 for any age.
     max_age: AtomicU64,
+    /// The level of the line that a task ends with, as a number of [`LogLevel`].
+    line_level: AtomicU8,
 }
 
 impl BusyTracker {
@@ -155,6 +164,7 @@ impl BusyTracker {
             idle: Notify::new(),
             results: Results::default(),
             max_age: AtomicU64::new(0),
+            line_level: AtomicU8::new(LogLevel::Info as u8),
         }
     }
 
@@ -242,18 +252,29 @@ impl BusyTracker {
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
     pub(crate) fn end_task(&self, ticket: u64) -> bool {
-        let Some(task) = self.tasks.remove(ticket) else {
+        let Some(task) = self.forget(ticket) else {
             return false;
         };
+        // Before the count falls: a stop that waits for the last task also waits for what is said of its end.
+        self.report(&task);
+        self.end();
+        drop(task);
+        true
+    }
+
+    /// Takes a task out of everything but the count.
+    fn forget(&self, ticket: u64) -> Option<Task> {
+        let task = self.tasks.remove(ticket)?;
         if let Some(id) = task.id() {
             self.ids.remove(id);
         }
         self.names.end(task.place);
-        // Before the count falls: a stop that waits for the last task also waits for what is said of its end.
-        end::report(&task);
-        self.end();
-        drop(task);
-        true
+        Some(task)
+    }
+
+    fn report(&self, task: &Task) {
+        let level = LogLevel::of_number(self.line_level.load(Ordering::Relaxed));
+        end::report(task, level.level());
     }
 
     /// Ends the task that has this id; `false` if there is none.
@@ -343,10 +364,19 @@ impl BusyTracker {
             };
             let outcome = end.outcome();
             *known = end;
-            if let Some(outcome) = outcome {
-                task.span.note(outcome);
+            match outcome {
+                // Of an error that the task returns, its span says nothing.
+                Outcome::Success | Outcome::Error => {}
+                outcome => task.span.note(outcome),
             }
         });
+    }
+
+    /// What the line about the end of a task has to tell.
+    fn note_failure(&self, ticket: u64, failure: telemetry::Failure) {
+        let failure = Box::new(failure);
+        self.tasks
+            .with_value(ticket, |task| task.rare().failure = Some(failure));
     }
 
     /// Below which a task began.
@@ -422,6 +452,11 @@ impl BusyTracker {
         self.max_age.store(milliseconds, Ordering::Relaxed);
     }
 
+    /// Sets the level of the line that each task ends with.
+    pub(crate) fn set_line_level(&self, level: LogLevel) {
+        self.line_level.store(level as u8, Ordering::Relaxed);
+    }
+
     /// The tasks that are older than `age`. For the front; see [`walk`].
     pub(crate) async fn older_than(&self, age: Duration) -> Vec<u64> {
         let (now, mut old) = (Instant::now(), Vec::new());
@@ -441,13 +476,13 @@ impl BusyTracker {
         for &ticket in tickets {
             let abort = self.tasks.with_value(ticket, |task| task.abort().cloned());
             if named.len() < MOST_NAMED {
-                named.extend(self.take_old(ticket));
+                named.extend(self.take_old(ticket, limit));
             } else {
-                self.end_task(ticket);
+                drop(self.take_old(ticket, limit));
             }
             abort.flatten().inspect(AbortHandle::abort);
         }
-        named.iter().for_each(|old| old.say(limit));
+        named.iter().for_each(|old| self.report(old));
         if tickets.len() > MOST_NAMED {
             let more = tickets.len() - MOST_NAMED;
             tracing::error!("{more} more tasks were cancelled for their age");
@@ -456,19 +491,27 @@ impl BusyTracker {
 
     /// Ends a task that has become older than `limit`, and says so.
     fn end_by_age(&self, ticket: u64, limit: Duration) {
-        if let Some(old) = self.take_old(ticket) {
-            old.say(limit);
+        if let Some(old) = self.take_old(ticket, limit) {
+            self.report(&old);
         }
     }
 
-    /// Ends a task that has become too old. `None` if it is over: of two threads that notice its age, one ends it.
-    fn take_old(&self, ticket: u64) -> Option<Old> {
-        let old = self.tasks.with_value(ticket, |task| Old {
-            called: task.called(),
-            scope: task.scope.clone(),
-        })?;
+    /// Ends a task that has become older than `limit`, and leaves its line to the caller. `None` if it is over: of two threads
+    /// that notice its age, one ends it.
+    fn take_old(&self, ticket: u64, limit: Duration) -> Option<Task> {
+        let name = self.task_name(ticket)?;
+        let limit = humantime::format_duration(limit);
         self.note_end(ticket, TaskEnd::TimedOut);
-        self.end_task(ticket).then_some(old)
+        self.note_failure(
+            ticket,
+            telemetry::Failure::stopped(
+                format!("task `{name}`"),
+                format!("was cancelled: it ran for longer than {limit}, the maximum age of tasks"),
+            ),
+        );
+        let old = self.forget(ticket)?;
+        self.end();
+        Some(old)
     }
 
     pub(crate) fn results(&self) -> &Results {
@@ -503,24 +546,6 @@ impl BusyTracker {
     pub(crate) fn restored(&self) {
         self.in_progress.status.restamp(unix_now());
         self.tasks.begin_anew();
-    }
-}
-
-/// A task that was ended for its age.
-struct Old {
-    called: String,
-    scope: Option<Arc<Scope>>,
-}
-
-impl Old {
-    fn say(&self, limit: Duration) {
-        let Self { called, .. } = self;
-        below(self.scope.as_ref(), || {
-            tracing::error!(
-                "{called} was cancelled: it ran for longer than {}, the maximum age of tasks",
-                humantime::format_duration(limit)
-            );
-        });
     }
 }
 

@@ -35,7 +35,7 @@
 //! and this library are left out at both ends. With `RUST_BACKTRACE=full` it has all frames, with `RUST_BACKTRACE=0` there is
 //! none. A program without symbols has no frames to show.
 //!
-//! ## Lines of invocations and sockets
+//! ## Lines of invocations, sockets and tasks
 //!
 //! Each of them ends with one line, which says how:
 //!
@@ -45,11 +45,12 @@
 //!
 //! | key | |
 //! | --- | --- |
-//! | `kind` | `invocation` or `websocket` |
-//! | `name` | of the function |
+//! | `kind` | `invocation`, `websocket` or `task` |
+//! | `name` | of the function, or of the task |
 //! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; `cut_off` is in the lines of the stop instead |
 //! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
-//! | `durationMs` | milliseconds since the head of the request |
+//! | `durationMs` | milliseconds since the head of the request, or since the task began |
+//! | `taskId` | of a task |
 //!
 //! A line is written when the work is done: for an invocation when its reply has been made, or the last piece of a streamed
 //! reply, and not when the client has read it. The metrics wait for that. A client that left before is `cancelled`; without
@@ -57,8 +58,18 @@
 //!
 //! A failure is told once, in that line, with its text in `errorMessage`: `ERROR` for a panic, a timeout, an error and a status
 //! of 5xx, `WARN` for an error that is answered with another status. All other lines have the level of
-//! [`Config::log_invocations`](crate::Config::log_invocations) (`AGENTCORE_LOG_INVOCATIONS`), `INFO` by default. `off` leaves them
-//! out, and leaves failures in. `AGENTCORE_LOG` holds for all of these lines: with `warn`, those of `INFO` are not shown.
+//! [`Config::log_invocations`](crate::Config::log_invocations) (`AGENTCORE_LOG_INVOCATIONS`, which holds for sockets, too) and
+//! [`Config::log_tasks`](crate::Config::log_tasks) (`AGENTCORE_LOG_TASKS`), `INFO` by default. `off` leaves them out, and leaves
+//! failures in. `AGENTCORE_LOG` holds for all of these lines: with `warn`, those of `INFO` are not shown.
+//!
+//! The error of a task is told by the code that receives it: by awaiting the function, or its handle. The line of the task has
+//! the usual level then, and says `"outcome":"error"` without a text. It is an error line with the text where nobody receives
+//! the error: the handle was dropped or [detached](crate::TaskHandle::detach), or the future was given to `tokio::spawn`. A
+//! handle that is dropped later, with an error in it that nobody has read, writes a line for that.
+//!
+//! The library reads the text of any error that an [`async_task`](macro@crate::async_task) function returns. Of another future
+//! that is [`spawn`](crate::spawn)ed it knows the type alone, unless its handle is detached or its error is a
+//! [`BoxError`](crate::BoxError) or a `String`.
 //!
 //! What the stop cuts off is named in its own lines, and has no other.
 //!
@@ -163,7 +174,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Environment;
 use crate::config::LogFormat;
-pub(crate) use ended::Failure;
+pub(crate) use ended::{Ended, Failure, Work};
 pub(crate) use metrics::{Metrics, Now, Refused};
 pub(crate) use observed::{Observed, Stream};
 pub(crate) use otel::{

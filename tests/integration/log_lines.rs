@@ -1,4 +1,4 @@
-//! An invocation and a socket end with one line each, which says how.
+//! An invocation, a socket and a task end with one line each, which says how.
 
 use serde_json::{Value, json};
 
@@ -395,4 +395,157 @@ fn a_backtrace_shows_the_programs_own_functions() {
         "{whole:#?}"
     );
     assert!(frames("0").is_empty());
+}
+
+/// The lines of tasks, which are all of one function here.
+fn tasks(lines: &[Value]) -> Vec<&Value> {
+    lines.iter().filter(|line| line["kind"] == "task").collect()
+}
+
+/// What is said of a panic, an error or a warning; the agent's own stop is not.
+fn troubles(lines: &[Value]) -> usize {
+    lines.iter().filter(|line| line["level"] != "INFO").count()
+}
+
+fn jobs(environment: &[(&str, &str)]) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_jobs"), environment)
+}
+
+#[test]
+fn a_task_ends_with_one_line_which_says_how() {
+    for (how, has_id) in [
+        ("spawn", true),
+        ("builder", true),
+        ("wrap", true),
+        ("tokio", false),
+        ("tokio_wrap", false),
+    ] {
+        let agent = jobs(&[]);
+        for text in ["a b", "panic"] {
+            let start = json!({ "action": "start", "how": how, "text": text });
+            assert_eq!(agent.invoke(start).status, 200);
+        }
+        agent.until_idle();
+        let lines = lines(agent);
+        let mut tasks = tasks(&lines);
+        // They may run at the same time.
+        tasks.sort_by_key(|line| line["level"] == "ERROR");
+        let [ended, panicked] = tasks[..] else {
+            panic!("{how}: {tasks:#?}");
+        };
+        assert_eq!(
+            says(ended),
+            ("INFO", "task `summarise` ended", "success", None),
+            "{how}"
+        );
+        assert_eq!(
+            says(panicked),
+            ("ERROR", "task `summarise` panicked", "panic", None),
+            "{how}"
+        );
+        assert_eq!(troubles(&lines), 1, "{how}: {lines:#?}");
+        for line in [ended, panicked] {
+            assert_eq!(line["name"], "summarise");
+            assert_eq!(line["taskId"].is_string(), has_id, "{how}: {line}");
+            assert!(line["requestId"].is_string(), "{how}: {line}");
+            assert!(line["durationMs"].is_f64(), "{how}: {line}");
+        }
+        assert_eq!(panicked["errorMessage"], "on purpose");
+        assert!(
+            panicked["stackTrace"][0]
+                .as_str()
+                .is_some_and(|frame| frame.contains("jobs::"))
+        );
+    }
+}
+
+#[test]
+fn a_task_that_is_cancelled_or_late_has_its_line() {
+    let agent = jobs(&[]);
+    let start = json!({ "action": "start", "how": "spawn", "text": "hang" });
+    let id = agent.invoke(start).json()["id"].clone();
+    agent.invoke(json!({ "action": "cancel", "id": id }));
+    agent.until_idle();
+    agent.invoke(json!({ "action": "results" }));
+    agent.until_idle();
+    let lines = lines(agent);
+    let tasks = tasks(&lines);
+    let of = |name: &str| tasks.iter().find(|line| line["name"] == name).copied();
+    let cancelled = of("summarise").expect("a line");
+    assert_eq!(
+        says(cancelled),
+        ("INFO", "task `summarise` was cancelled", "cancelled", None)
+    );
+    assert_eq!(cancelled["taskId"], id);
+    let late = of("late").expect("a line");
+    assert_eq!(
+        (&late["level"], &late["outcome"]),
+        (&json!("ERROR"), &json!("timeout"))
+    );
+    assert_eq!(late["errorMessage"], "timed out after 10ms");
+}
+
+/// An error is told once: by the task, if nobody else has it.
+#[test]
+fn the_line_of_a_task_has_the_error_that_nobody_receives() {
+    for (how, level) in [
+        ("spawn", "ERROR"),
+        ("tokio", "ERROR"),
+        ("block", "ERROR"),
+        ("await", "INFO"),
+        ("join", "INFO"),
+    ] {
+        let agent = jobs(&[]);
+        agent.invoke(json!({ "action": "fail", "how": how }));
+        agent.until_idle();
+        let lines = lines(agent);
+        let text = lines
+            .iter()
+            .filter(|line| line["errorMessage"] == "lost")
+            .count();
+        assert_eq!(text, usize::from(level == "ERROR"), "{how}: {lines:#?}");
+        assert_eq!(troubles(&lines), text, "{how}: {lines:#?}");
+        let tasks = tasks(&lines);
+        assert_eq!(tasks.len(), 1, "{how}: {tasks:#?}");
+        assert_eq!(tasks[0]["outcome"], "error", "{how}");
+    }
+}
+
+#[test]
+fn lines_of_tasks_that_are_off_leave_failures() {
+    let agent = jobs(&[("AGENTCORE_LOG_TASKS", "off")]);
+    agent.invoke(json!({ "action": "start", "how": "spawn", "text": "a b" }));
+    agent.invoke(json!({ "action": "fail", "how": "spawn" }));
+    agent.until_idle();
+    let lines = lines(agent);
+    assert_eq!(troubles(&lines), 1, "{lines:#?}");
+    let tasks = tasks(&lines);
+    assert!(
+        tasks.iter().all(|line| line["level"] == "ERROR"),
+        "{tasks:#?}"
+    );
+    // The invocations' are not.
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line["kind"] == "invocation")
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_task_that_is_kept_by_hand_has_its_line() {
+    let agent = Agent::start(env!("CARGO_BIN_EXE_agent_macros"), &[]);
+    let id = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
+    let complete = json!({ "action": "complete", "id": id });
+    assert_eq!(agent.invoke(complete).json(), json!({ "completed": true }));
+    let lines = lines(agent);
+    let tasks = tasks(&lines);
+    assert_eq!(tasks.len(), 1, "{tasks:#?}");
+    assert_eq!(
+        says(tasks[0]),
+        ("INFO", "task `by hand` ended", "success", None)
+    );
+    assert_eq!(tasks[0]["taskId"], id);
 }

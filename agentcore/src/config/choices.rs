@@ -117,6 +117,21 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The level of this number, which is its place among all.
+    pub(crate) fn of_number(number: u8) -> Self {
+        let known = Self::ALL.get(usize::from(number));
+        known.copied().unwrap_or(Self::Off)
+    }
+
     pub(crate) fn level(self) -> Option<tracing::Level> {
         match self {
             Self::Off => None,

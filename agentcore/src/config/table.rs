@@ -147,6 +147,7 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     #[cfg(feature = "ws")]
     &WS_ORIGINS,
     &LOG_INVOCATIONS,
+    &LOG_TASKS,
     &LOG,
     &LOG_FORMAT,
 ];
@@ -435,6 +436,15 @@ pub(super) static LOG_INVOCATIONS: Setting<LogLevel> = Setting {
     allowed: any,
     default: LogLevel::Info,
     meaning: "the level of the line that each invocation and each socket ends with; failures are logged in any case",
+};
+
+pub(super) static LOG_TASKS: Setting<LogLevel> = Setting {
+    name: "log_tasks",
+    variable: "AGENTCORE_LOG_TASKS",
+    takes: LEVEL,
+    allowed: any,
+    default: LogLevel::Info,
+    meaning: "the level of the line that each task ends with; failures are logged in any case",
 };
 
 /// The one variable that stands in for another: `RUST_LOG`, where this one is not set.

@@ -3,9 +3,12 @@
 //! Every task ends in [`BusyTracker::end_task`](super::BusyTracker::end_task), which calls [`report`] once for each. What was
 //! found out before stands in the task's [`TaskEnd`].
 
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+
 use super::Task;
 use crate::events;
-use crate::telemetry::Outcome;
+use crate::telemetry::{self, Ended, Outcome, Work};
 
 /// Of an error's text so many bytes are kept.
 const LONGEST_ERROR: usize = 8 << 10;
@@ -18,7 +21,7 @@ pub(crate) enum TaskEnd {
     Completed,
     /// It returned an error.
     Failed(Failure),
-    /// It panicked. The panic has been logged.
+    /// It panicked.
     Panicked,
     /// It took longer than its limit.
     TimedOut,
@@ -50,31 +53,56 @@ impl Failure {
 }
 
 impl TaskEnd {
-    /// What the span of the task says of it, if it says anything.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    /// As metrics, spans and lines call it.
+    pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Failed(failure) if failure.is_late => Some(Outcome::Timeout),
-            Self::Completed | Self::Failed(_) => None,
-            Self::Panicked => Some(Outcome::Panic),
-            Self::TimedOut => Some(Outcome::Timeout),
-            Self::Cancelled => Some(Outcome::Cancelled),
-            Self::CutOff => Some(Outcome::CutOff),
+            Self::Completed => Outcome::Success,
+            Self::Failed(failure) if failure.is_late => Outcome::Timeout,
+            Self::Failed(_) => Outcome::Error,
+            Self::Panicked => Outcome::Panic,
+            Self::TimedOut => Outcome::Timeout,
+            Self::Cancelled => Outcome::Cancelled,
+            Self::CutOff => Outcome::CutOff,
         }
     }
 }
 
-/// Called once for each task, when it has ended, on the thread that ended it. The task is in no list any more; the agent is
-/// still busy with it.
-pub(super) fn report(task: &Task) {
-    // An error that nobody receives would be lost.
-    let TaskEnd::Failed(failure) = task.end() else {
-        return;
+/// Writes the line that says how a task has ended; called once for each, on the thread that ended it. The task is in no list
+/// any more. `usual` is the level of a line without a failure. Where there is neither, this is all that the line costs.
+pub(super) fn report(task: &Task, usual: Option<Level>) {
+    let usual = usual.filter(|level| *level <= LevelFilter::current());
+    let failure = match (task.failure(), task.end()) {
+        (Some(failure), _) => Some(failure.clone()),
+        // An error that nobody receives would be lost.
+        (
+            None,
+            TaskEnd::Failed(Failure {
+                text,
+                is_received: false,
+                ..
+            }),
+        ) => {
+            let what = format!("task `{}`", task.name);
+            Some(telemetry::Failure::error(what, text.clone()))
+        }
+        _ => None,
     };
-    if failure.is_received {
+    if failure.is_none() && (usual.is_none() || *task.end() == TaskEnd::CutOff) {
+        // The stop has named what it has cut off.
         return;
     }
-    let (called, text) = (task.called(), failure.text.clone());
+    let (name, outcome) = (task.name.clone(), task.end().outcome());
+    let (id, took) = (task.id(), task.started.elapsed());
     events::emit_below(task.scope.clone(), move || {
-        tracing::error!(errorMessage = text, "{called} failed: {text}");
+        Ended {
+            work: Work::Task,
+            name: &name,
+            task_id: id.map(|id| id.to_string()),
+            outcome,
+            status: None,
+            took,
+            failure: failure.as_ref(),
+        }
+        .log(usual.unwrap_or(Level::INFO));
     });
 }

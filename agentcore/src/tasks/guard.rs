@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::{TaskEnd, TaskId, TrackerHandle, tracked};
 use crate::context::Scope;
-use crate::telemetry::Current;
+use crate::panics::Panic;
+use crate::telemetry::{Current, Failure};
 
 /// A running task; it is over when this is dropped.
 ///
@@ -108,6 +109,17 @@ impl TaskGuard {
         self.tracker.note_end(self.ticket, end);
     }
 
+    /// What the line that says how the task has ended has to tell.
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        self.tracker.note_failure(self.ticket, failure);
+    }
+
+    /// The task has panicked, and no code of the library's is around it that would say so.
+    pub(super) fn note_panic(&self, panic: Panic) {
+        let what = format!("task `{}`", self.name().unwrap_or_default());
+        self.note_failure(Failure::panic(what, panic));
+    }
+
     /// The task's name, while it runs.
     pub(crate) fn name(&self) -> Option<Cow<'static, str>> {
         self.tracker.task_name(self.ticket)
@@ -197,5 +209,7 @@ pub fn add_async_task(
 /// assert!(agentcore::complete_async_task(id));
 /// ```
 pub fn complete_async_task(id: TaskId) -> bool {
-    crate::context::with_scope(|tracker, _| tracker.complete(id))
+    let tracker = crate::context::with_scope(|tracker, _| tracker.clone());
+    // Outside: the line about the end of the task is written below the scope that the task began in.
+    tracker.complete(id)
 }

@@ -195,8 +195,7 @@ impl<F: Future> Future for Tracked<F> {
                 Some(current) => current.within(poll),
                 None => poll(),
             };
-            let what = || format!("task `{}`", guard.name().unwrap_or_default());
-            let polled = panics::named(what, poll);
+            let polled = panics::told(|panic| guard.note_panic(panic), poll);
             match &polled {
                 Poll::Ready(output) => {
                     if let Some(failure) = failure(output, *this.error_text, is_awaited) {

@@ -40,6 +40,8 @@ enum Cause {
     Error(String),
     /// An error whose reply has a status that is no server error.
     Refusal(StatusCode, String),
+    /// What has ended it, as the rest of a sentence.
+    Stopped(String),
     Panic(Panic),
 }
 
@@ -65,6 +67,14 @@ impl Failure {
         }
     }
 
+    /// `what` was ended by a limit; `how` is the rest of the sentence.
+    pub(crate) fn stopped(what: impl Into<Cow<'static, str>>, how: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Stopped(how.into()),
+        }
+    }
+
     pub(crate) fn panic(what: impl Into<Cow<'static, str>>, panic: Panic) -> Self {
         Self {
             what: what.into(),
@@ -74,7 +84,7 @@ impl Failure {
 
     fn level(&self) -> Level {
         match self.cause {
-            Cause::Error(_) | Cause::Panic(_) => Level::ERROR,
+            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Level::ERROR,
             Cause::Refusal(..) => Level::WARN,
         }
     }
@@ -84,6 +94,7 @@ impl Failure {
         match &self.cause {
             Cause::Error(text) => format!("{what} failed: {text}"),
             Cause::Refusal(status, text) => format!("{what} answered {status}: {text}"),
+            Cause::Stopped(how) => format!("{what} {how}"),
             Cause::Panic(panic) if panic.limit().is_some() => {
                 format!("{what} was given up: {}", panic.message())
             }
@@ -98,7 +109,7 @@ impl Failure {
                 message: Some(text),
                 ..Details::default()
             },
-            Cause::Refusal(..) => Details::default(),
+            Cause::Refusal(..) | Cause::Stopped(_) => Details::default(),
             Cause::Panic(panic) if panic.limit().is_some() => Details::default(),
             Cause::Panic(panic) => Details {
                 of_type: Some("panic"),
@@ -145,6 +156,7 @@ pub(crate) enum Work {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
+    Task,
 }
 
 impl Work {
@@ -164,6 +176,7 @@ impl Work {
             Self::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket",
+            Self::Task => "task",
         }
     }
 
@@ -173,25 +186,28 @@ impl Work {
             Self::Invocation => "entrypoint",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket handler",
+            Self::Task => "task",
         }
     }
 }
 
 /// How work has ended.
-pub(super) struct Ended<'a> {
-    pub(super) work: Work,
-    /// Of the function.
-    pub(super) name: &'a str,
-    pub(super) outcome: Outcome,
+pub(crate) struct Ended<'a> {
+    pub(crate) work: Work,
+    /// Of the function, or of the task.
+    pub(crate) name: &'a str,
+    /// Of a task, if the program knows it.
+    pub(crate) task_id: Option<String>,
+    pub(crate) outcome: Outcome,
     /// Of the reply.
-    pub(super) status: Option<u16>,
-    pub(super) took: Duration,
-    pub(super) failure: Option<&'a Failure>,
+    pub(crate) status: Option<u16>,
+    pub(crate) took: Duration,
+    pub(crate) failure: Option<&'a Failure>,
 }
 
 impl Ended<'_> {
     /// Writes the line. `usual` is the level for work that has not failed.
-    pub(super) fn log(&self, usual: Level) {
+    pub(crate) fn log(&self, usual: Level) {
         let Details {
             of_type,
             message,
@@ -202,6 +218,7 @@ impl Ended<'_> {
             self.level(usual),
             kind = self.work.kind(),
             name = self.name,
+            taskId = self.task_id.as_deref(),
             outcome = self.outcome.name(),
             status = self.status,
             durationMs = milliseconds(self.took),
@@ -217,6 +234,8 @@ impl Ended<'_> {
     fn level(&self, usual: Level) -> Level {
         match (self.failure, self.outcome) {
             (Some(failure), _) => failure.level(),
+            // An error without a failure has been received by other code of the program, which reports it.
+            (None, _) if self.work == Work::Task => usual,
             (None, Outcome::Error | Outcome::Panic | Outcome::Timeout) => Level::ERROR,
             (None, _) => usual,
         }
@@ -228,6 +247,9 @@ impl Ended<'_> {
         }
         let (function, name) = (self.work.function(), self.name);
         match (self.outcome, self.status) {
+            (Outcome::Cancelled, None) if self.work == Work::Task => {
+                format!("{function} `{name}` was cancelled")
+            }
             (Outcome::Cancelled, None) => {
                 format!("{function} `{name}` was cancelled: the client has left")
             }
@@ -254,6 +276,7 @@ mod tests {
         Ended {
             work: Work::Invocation,
             name: "handler",
+            task_id: None,
             outcome,
             status,
             took: Duration::from_micros(12_345),
@@ -280,6 +303,28 @@ mod tests {
             let ended = ended(Outcome::Success, Some(200), Some(failure));
             assert_eq!(ended.level(Level::DEBUG), level);
         }
+    }
+
+    #[test]
+    fn a_task_whose_error_others_have_is_as_usual() {
+        for (outcome, message) in [
+            (Outcome::Success, "task `handler` ended"),
+            (Outcome::Error, "task `handler` ended: error"),
+            (Outcome::Panic, "task `handler` ended: panic"),
+            (Outcome::Timeout, "task `handler` ended: timeout"),
+            (Outcome::Cancelled, "task `handler` was cancelled"),
+        ] {
+            let ended = Ended {
+                work: Work::Task,
+                ..ended(outcome, None, None)
+            };
+            assert_eq!(
+                (ended.level(Level::DEBUG), &*ended.message()),
+                (Level::DEBUG, message)
+            );
+        }
+        let late = Failure::stopped("task `handler`", "timed out after 1s");
+        assert_eq!(late.message(), "task `handler` timed out after 1s");
     }
 
     #[test]

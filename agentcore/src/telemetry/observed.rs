@@ -146,6 +146,7 @@ impl Observed {
                 (Some(work), failure) => Ended {
                     work,
                     name: scope.name(),
+                    task_id: None,
                     outcome,
                     status,
                     took,
