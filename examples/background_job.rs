@@ -111,7 +111,7 @@ mod tests {
             json!({ "cancelled": false })
         );
 
-        let stranger = json!("12345678901");
+        let stranger = json!("0123456789abcdef0123456789abcdef");
         assert_eq!(
             ask(&agent, "poll", &stranger).await,
             json!({ "status": "unknown" })

@@ -1,11 +1,13 @@
 //! Background work: tasks that outlive the reply of the invocation that started them.
 
+mod failure;
 mod results;
 
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,41 +16,56 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use crate::context::{spawn_in_scope, with_scope};
+use crate::context::{spawn_below, with_scope};
+use crate::error::BoxError;
 use crate::panics;
 use crate::stall::{self, At};
-use crate::sync::{Mutex, MutexGuard};
-use crate::tasks::{TaskGuard, TaskId, TimedOut, TrackerHandle, timeout, track};
+use crate::sync::Mutex;
+use crate::tasks::{
+    Failure, Owner, TaskEnd, TaskGuard, TaskId, TimedOut, TrackerHandle, adopt, timeout, track,
+};
 use crate::telemetry::{self, Current};
 
+use failure::error_text;
 pub(crate) use results::Results;
+use results::{End, ToText, result_text, value_text};
 pub use results::{TaskResult, TaskStatus};
 
 /// Starts `future` in the background: the agent is busy from this call until it has ended.
 ///
-/// It outlives the invocation, keeps its [`RequestContext`](crate::RequestContext) and tracing span, and a panic in it is
-/// logged and reported to whoever awaits the handle. Dropping the handle leaves it running.
-/// [`TaskBuilder`] gives it a name or a time limit.
+/// It outlives the invocation, keeps its [`RequestContext`](crate::RequestContext) and tracing span. A panic in it is
+/// logged and reported to the code that awaits the handle. Dropping the handle leaves it running; an error that it returns then
+/// is logged. [`TaskBuilder`] gives it a name or a time limit.
+///
+/// The future of an [`async_task`](macro@crate::async_task) function is a task already. Spawned, it is still one, under the name
+/// of its function. An `async` block that awaits such futures is a task of its own, beside theirs.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let task = agentcore::spawn(async { 6 * 7 });
+/// #[agentcore::async_task]
+/// async fn summarise(text: String) -> usize {
+///     text.len()
+/// }
+///
+/// let task = agentcore::spawn(summarise("a long text".to_owned()));
+/// assert_eq!(task.name(), "summarise");
 /// assert_eq!(agentcore::async_task_info().active_count, 1);
-/// assert_eq!(task.await.unwrap(), 42);
+/// assert_eq!(task.await.unwrap(), 11);
 /// assert_eq!(agentcore::async_task_info().active_count, 0);
 /// # });
 /// ```
 ///
 /// # Panics
 ///
-/// Outside a Tokio runtime.
+/// Outside a Tokio runtime, and if the operating system has no random numbers, which the id is made of.
 #[track_caller]
 pub fn spawn<F>(future: F) -> TaskHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     let place = Location::caller();
-    TaskBuilder::new(format!("{}:{}", place.file(), place.line())).spawn(future)
+    let name = || format!("{}:{}", place.file(), place.line()).into();
+    start(future, name, None, false)
 }
 
 /// What a background task is called, and how long it may take.
@@ -69,14 +86,19 @@ where
 pub struct TaskBuilder {
     name: Cow<'static, str>,
     timeout: Option<Duration>,
+    any_session: bool,
 }
 
 impl TaskBuilder {
     /// A task of this name, without a time limit.
+    ///
+    /// The name is for a future that has none. The future of an [`async_task`](macro@crate::async_task) function, or of
+    /// [`TaskGuard::wrap`](crate::TaskGuard::wrap), is a task already, and keeps the name that it has.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
             timeout: None,
+            any_session: false,
         }
     }
 
@@ -86,68 +108,104 @@ impl TaskBuilder {
         self
     }
 
+    /// Lets callers of every session ask for the task by its id, with [`task_status`] and [`cancel_task`]. By default it
+    /// belongs to the session that started it.
+    ///
+    /// The id is then all that a caller needs. It cannot be guessed, so give it only to callers that may have the result.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use agentcore::TaskBuilder;
+    ///
+    /// let shared = TaskBuilder::new("nightly report").any_session().spawn(async { 12 });
+    /// let id = shared.detach();
+    /// # assert_eq!(agentcore::task_status(id), agentcore::TaskStatus::Running);
+    /// # });
+    /// ```
+    pub fn any_session(mut self) -> Self {
+        self.any_session = true;
+        self
+    }
+
     /// Starts `future`; see [`spawn`](crate::spawn).
     ///
     /// # Panics
     ///
-    /// Outside a Tokio runtime.
+    /// Outside a Tokio runtime, and if the operating system has no random numbers.
     pub fn spawn<F>(self, future: F) -> TaskHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let Self {
-            name,
-            timeout: limit,
-        } = self;
-        let guard = track(name.clone());
-        let id = guard.id();
-        let current = guard.current().unwrap_or_else(Current::here);
-        let outcome = Arc::new(Mutex::new(Outcome::default()));
-        let tracker = guard.tracker().clone();
-        let limit = limit.into_iter().chain(tracker.max_age()).min();
-        let finish = Finish {
-            outcome: Arc::clone(&outcome),
-            id,
-            tracker: tracker.clone(),
-            guard: Some(guard),
+        let name = || self.name;
+        start(future, name, self.timeout, self.any_session)
+    }
+}
+
+/// Starts a task that is called `name` unless it has a name already.
+fn start<F>(
+    future: F,
+    name: impl FnOnce() -> Cow<'static, str>,
+    limit: Option<Duration>,
+    any_session: bool,
+) -> TaskHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let (future, adopted) = adopt(future);
+    // A task that was begun elsewhere may be spawned where no request is.
+    let scope = adopted.as_ref().and_then(TaskGuard::scope);
+    let guard = adopted.unwrap_or_else(|| track(name()));
+    let name = guard.name().unwrap_or_default();
+    let ticket = guard.ticket();
+    let current = guard.current().unwrap_or_else(Current::here);
+    let tracker = guard.tracker().clone();
+    let owner = if any_session {
+        tracker.allow_any_session(ticket);
+        Owner::Anyone
+    } else {
+        Owner::of(guard.scope().as_deref())
+    };
+    let limit = limit.into_iter().chain(tracker.max_age()).min();
+    let shared = Arc::new(Shared {
+        id: guard.id(),
+        name,
+        owner,
+        tracker,
+        error_text: error_text::<F::Output>,
+        outcome: Mutex::new(Outcome::default()),
+    });
+    let finish = Finish {
+        shared: Arc::clone(&shared),
+        guard: Some(guard),
+    };
+    let task = async move {
+        let mut caught = pin!(panics::catch(future));
+        let ended = match limit {
+            None => Ok(caught.as_mut().await),
+            Some(limit) => timeout(limit, caught.as_mut()).await,
         };
-        let task = {
-            let name = name.clone();
-            async move {
-                let mut caught = pin!(panics::catch(future));
-                let ended = match limit {
-                    None => Ok(caught.as_mut().await),
-                    Some(limit) => timeout(limit, caught.as_mut()).await,
-                };
-                // What it still holds is a part of it.
-                caught.give_up(&format!("task `{name}`"));
-                finish.with(match ended {
-                    Ok(Ok(value)) => Ok(value),
-                    Ok(Err(panic)) => {
-                        panic.log(&format!("task `{name}`"));
-                        Err(panic
-                            .limit()
-                            .map_or(TaskError::Panicked, TaskError::TimedOut))
-                    }
-                    Err(late) => {
-                        tracing::error!("task `{name}` {id} {late}");
-                        Err(TaskError::TimedOut(late))
-                    }
-                });
+        let called = || format!("task `{}`", finish.shared.name);
+        // What it still holds is a part of it.
+        caught.give_up(&called());
+        let result = match ended {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(panic)) => {
+                let limit = panic.limit();
+                finish.note(telemetry::Failure::panic(called(), panic));
+                Err(limit.map_or(TaskError::Panicked, TaskError::TimedOut))
+            }
+            Err(late) => {
+                finish.note(telemetry::Failure::stopped(called(), late.to_string()));
+                Err(TaskError::TimedOut(late))
             }
         };
-        let task = current.wrap(task);
-        let task = stall::watch(At::task(id.ticket()), task);
-        let abort = spawn_in_scope(task.in_current_span()).abort_handle();
-        tracker.make_abortable(id, abort.clone());
-        TaskHandle {
-            id,
-            name,
-            abort,
-            outcome,
-            tracker,
-        }
-    }
+        finish.with(result);
+    };
+    let task = current.wrap(task);
+    let task = stall::watch(At::task(ticket), task);
+    let abort = spawn_below(scope, task.in_current_span()).abort_handle();
+    shared.tracker.make_abortable(ticket, abort.clone());
+    TaskHandle(SpawnedTask { shared, abort })
 }
 
 /// A task in the background. Await it for its result; drop it to leave it running; [`detach`](Self::detach) it to ask for
@@ -165,31 +223,91 @@ impl TaskBuilder {
 /// # Cancel safety
 ///
 /// Awaiting `&mut handle` may be given up and taken up again.
-pub struct TaskHandle<T> {
-    id: TaskId,
-    name: Cow<'static, str>,
-    abort: tokio::task::AbortHandle,
-    outcome: Arc<Mutex<Outcome<T>>>,
-    tracker: TrackerHandle,
+pub struct TaskHandle<T>(SpawnedTask<T>);
+
+impl<T, E> TaskHandle<Result<T, E>> {
+    /// Lets go of the task, and keeps its result for [`task_status`] to find, in a later invocation perhaps.
+    ///
+    /// A task may return a `Result`, as here, or any value that is `serde::Serialize`. The result belongs to the session that
+    /// started the task: callers of another session, or of none, find it
+    /// [`Unknown`](TaskStatus::Unknown), unless the task was started with [`TaskBuilder::any_session`].
+    ///
+    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text
+    /// and names of sessions. A result whose text alone is longer is not kept: its status is
+    /// [`Unknown`](TaskStatus::Unknown). One that is nested more than 127 levels deep is [`Failed`](TaskStatus::Failed) when it
+    /// is asked for, since such JSON is not read.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use agentcore::{BoxError, TaskStatus, spawn, task_status};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Summary { words: u32 }
+    ///
+    /// let value = spawn(async { Summary { words: 3 } }).detach();
+    /// let error = spawn(async { Err::<Summary, BoxError>("no words".into()) }).detach();
+    /// # while task_status(error) == TaskStatus::Running { tokio::task::yield_now().await; }
+    /// // Later:
+    /// let words = serde_json::json!({ "words": 3 });
+    /// assert_eq!(task_status(value), TaskStatus::Completed(words));
+    /// assert_eq!(task_status(error), TaskStatus::Failed("no words".to_owned()));
+    /// # });
+    /// ```
+    pub fn detach(self) -> TaskId
+    where
+        T: TaskResult,
+        E: Into<BoxError>,
+    {
+        self.0
+            .keep(|shared, result| shared.keep(result, result_text))
+    }
 }
 
-impl<T> TaskHandle<T> {
+impl<T> Deref for TaskHandle<T> {
+    type Target = SpawnedTask<T>;
+
+    fn deref(&self) -> &SpawnedTask<T> {
+        &self.0
+    }
+}
+
+/// The task that a [`TaskHandle`] is for, which derefs to it.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use agentcore::{SpawnedTask, TaskBuilder};
+///
+/// fn describe<T>(task: &SpawnedTask<T>) -> String {
+///     format!("{} {}", task.name(), task.id())
+/// }
+///
+/// let task = TaskBuilder::new("count").spawn(async { 12 });
+/// assert!(describe(&task).starts_with("count "));
+/// # });
+/// ```
+pub struct SpawnedTask<T> {
+    shared: Arc<Shared<T>>,
+    abort: tokio::task::AbortHandle,
+}
+
+impl<T> SpawnedTask<T> {
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.id
+        self.shared.id
     }
 
-    /// Its name: the place of the call, unless [`TaskBuilder`] gave another.
+    /// Its name: that of its function if it is an [`async_task`](macro@crate::async_task), else the one that
+    /// [`TaskBuilder::new`] was given, else the place of the call.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.shared.name
     }
 
     /// Whether it has ended, in whatever way.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        matches!(lock(&self.outcome).stage, Stage::Ended(_))
+        matches!(self.shared.outcome.lock().stage, Stage::Ended(_))
     }
 
     /// Ends the task at its next await; nothing happens if it has ended.
@@ -197,21 +315,23 @@ impl<T> TaskHandle<T> {
         self.abort.abort();
     }
 
-    /// Lets go of the task, and keeps its result for [`task_status`] to find, in a later invocation perhaps.
+    /// As [`TaskHandle::detach`], for a task that returns a value and no `Result`: any that is `serde::Serialize`.
     ///
-    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text.
-    /// A result whose text alone is longer is not kept: its status is [`Unknown`](TaskStatus::Unknown). One that is nested
-    /// more than 127 levels deep is [`Failed`](TaskStatus::Failed) when it is asked for, since such JSON is not read.
-    pub fn detach(self) -> TaskId
+    /// The handle has no more use then. Awaiting it panics when the task has ended.
+    pub fn detach(&self) -> TaskId
     where
         T: TaskResult,
     {
-        let keep: Keep<T> = |result, id, tracker| tracker.results().keep(id, result);
-        let ended = lock(&self.outcome).detach(keep);
-        if let Some(result) = ended {
-            keep(result, self.id, &self.tracker);
+        self.keep(|shared, result| shared.keep(result, value_text))
+    }
+
+    fn keep(&self, keep: Keep<T>) -> TaskId {
+        let ended = self.shared.outcome.lock().detach(keep);
+        // The line about the task's end has not told the error, since there was a handle.
+        if let Some(text) = ended.and_then(|result| keep(&self.shared, result)) {
+            self.shared.report_unread(text);
         }
-        self.id
+        self.shared.id
     }
 }
 
@@ -220,11 +340,11 @@ impl<T> Future for TaskHandle<T> {
 
     /// # Panics
     ///
-    /// When polled after it has completed.
+    /// When polled after it has completed, or after the task has been detached and has ended.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Wakers are the caller's: they are cloned before the lock is taken, and dropped after it is released.
         let waker = cx.waker().clone();
-        let mut outcome = lock(&self.outcome);
+        let mut outcome = self.0.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
             Stage::Ended(result) => {
                 drop(outcome);
@@ -232,7 +352,7 @@ impl<T> Future for TaskHandle<T> {
             }
             Stage::Taken => {
                 drop(outcome);
-                panic!("a `TaskHandle` was polled after it had completed");
+                panic!("a `TaskHandle` was polled after it had completed, or was detached");
             }
             not_yet => {
                 outcome.stage = not_yet;
@@ -247,10 +367,17 @@ impl<T> Future for TaskHandle<T> {
 
 impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
-        let mut outcome = lock(&self.outcome);
+        let mut outcome = self.0.shared.outcome.lock();
         let (result, waker) = (outcome.abandon(), outcome.waker.take());
         // Both are the user's, and dropped without the lock.
         drop(outcome);
+        let error_text = self.0.shared.error_text;
+        if let Some(text) = result
+            .as_ref()
+            .and_then(|result| error_text(result.as_ref().ok()?))
+        {
+            self.0.shared.report_unread(text);
+        }
         drop((result, waker));
     }
 }
@@ -258,8 +385,18 @@ impl<T> Drop for TaskHandle<T> {
 impl<T> fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskHandle")
-            .field("id", &self.id)
-            .field("name", &self.name)
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("output", &type_name::<T>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for SpawnedTask<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnedTask")
+            .field("id", &self.id())
+            .field("name", &self.name())
             .field("output", &type_name::<T>())
             .finish_non_exhaustive()
     }
@@ -319,6 +456,11 @@ impl std::error::Error for TaskError {}
 
 /// How a task that was [detached](TaskHandle::detach) is doing, or how it ended.
 ///
+/// The caller's session is compared. A task and its result belong to the session of the request that started it
+/// ([`RequestContext::session_id`](crate::RequestContext::session_id)); one that no request started, or a request without a
+/// session, belongs to callers without one. To all other callers the task is [`Unknown`](TaskStatus::Unknown), as is an id that
+/// was never given. [`TaskBuilder::any_session`] lifts that for a task.
+///
 /// Any running task can be asked about by its id; of those that were not detached nothing is known once they have ended.
 ///
 /// ```
@@ -336,17 +478,19 @@ impl std::error::Error for TaskError {}
 /// ```
 #[must_use]
 pub fn task_status(id: TaskId) -> TaskStatus {
-    with_scope(|tracker, _| {
+    with_scope(|tracker, scope| {
+        let scope = scope.map(|scope| &**scope);
         // In this order: a result is there before its task leaves the list, so one of the two looks finds it.
-        if tracker.is_running(id) {
+        if tracker.is_running_for(id, scope) {
             TaskStatus::Running
         } else {
-            tracker.results().find(id)
+            tracker.results().find(id, scope)
         }
     })
 }
 
-/// Ends a background task at its next await; `false` if it has ended, or was not [`spawn`]ed.
+/// Ends a background task at its next await; `false` if it has ended, was not [`spawn`]ed, or belongs to another session, as
+/// for [`task_status`].
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -362,13 +506,43 @@ pub fn task_status(id: TaskId) -> TaskStatus {
 /// # });
 /// ```
 pub fn cancel_task(id: TaskId) -> bool {
-    with_scope(|tracker, _| tracker.abort(id))
+    with_scope(|tracker, scope| tracker.abort_for(id, scope.map(|scope| &**scope)))
 }
 
-/// Stores a result that nobody awaits.
-type Keep<T> = fn(Result<T, TaskError>, TaskId, &TrackerHandle);
+/// Stores a result that nobody awaits. Returns the text of the error that it is.
+type Keep<T> = fn(&Shared<T>, Result<T, TaskError>) -> Option<String>;
 
 /// What a task and its handle share.
+struct Shared<T> {
+    id: TaskId,
+    name: Cow<'static, str>,
+    owner: Owner,
+    tracker: TrackerHandle,
+    /// Reads the error in what the task has returned.
+    error_text: fn(&T) -> Option<String>,
+    outcome: Mutex<Outcome<T>>,
+}
+
+impl<T> Shared<T> {
+    /// Stores the result, whose text `to_text` makes.
+    fn keep(&self, result: Result<T, TaskError>, to_text: ToText<T>) -> Option<String> {
+        let is_returned = result.is_ok();
+        let end = End::of(result, to_text)?;
+        let error = end.error().filter(|_| is_returned).map(str::to_owned);
+        self.tracker
+            .results()
+            .keep(self.id, self.owner.clone(), end);
+        error
+    }
+
+    /// The task has left an error to its handle, and nobody has read it.
+    fn report_unread(&self, text: String) {
+        let what = format!("task `{}`", self.name);
+        telemetry::Failure::error(what, text).log();
+    }
+}
+
+/// What has become of a task.
 struct Outcome<T> {
     stage: Stage<T>,
     /// The one that awaits the handle.
@@ -431,15 +605,9 @@ impl<T> Outcome<T> {
     }
 }
 
-fn lock<T>(outcome: &Mutex<Outcome<T>>) -> MutexGuard<'_, Outcome<T>> {
-    outcome.lock()
-}
-
-/// The task's end of [`Outcome`]; a task that is dropped was cancelled.
-struct Finish<T> {
-    outcome: Arc<Mutex<Outcome<T>>>,
-    id: TaskId,
-    tracker: TrackerHandle,
+/// The task's end of [`Shared`]; a task that is dropped was cancelled.
+struct Finish<T: 'static> {
+    shared: Arc<Shared<T>>,
     /// `None` once it has ended.
     guard: Option<TaskGuard>,
 }
@@ -449,30 +617,54 @@ impl<T> Finish<T> {
         self.leave(result);
     }
 
+    /// What the task's line has to tell.
+    fn note(&self, failure: telemetry::Failure) {
+        if let Some(guard) = &self.guard {
+            guard.note_failure(failure);
+        }
+    }
+
     /// Ends the task. The drop of the guard ends spans, and the drop of a result is the user's code, so neither happens
     /// under the lock.
     fn leave(&mut self, result: Result<T, TaskError>) {
         let Some(guard) = self.guard.take() else {
             return;
         };
-        if let Err(error) = &result {
-            guard.note(match error {
-                TaskError::Cancelled => telemetry::Outcome::Cancelled,
-                TaskError::Panicked => telemetry::Outcome::Panic,
-                TaskError::TimedOut(_) => telemetry::Outcome::Timeout,
-            });
-        }
-        let mut outcome = lock(&self.outcome);
+        let error = match &result {
+            Ok(value) => error_text(value),
+            Err(error) => {
+                guard.note_end(match error {
+                    TaskError::Cancelled => TaskEnd::Cancelled,
+                    TaskError::Panicked => TaskEnd::Panicked,
+                    TaskError::TimedOut(_) => TaskEnd::TimedOut,
+                });
+                None
+            }
+        };
+        let failed = |text, is_received| {
+            guard.note_end(TaskEnd::Failed(Failure::new(text, is_received)));
+        };
+        let mut outcome = self.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
             // The result is there before the task leaves the list, so that its status is never unknown in between.
             Stage::Detached(keep) => {
+                let waker = outcome.waker.take();
                 drop(outcome);
-                keep(result, self.id, &self.tracker);
+                if let Some(text) = keep(&self.shared, result) {
+                    failed(text, false);
+                }
                 drop(guard);
+                // Code that awaits a handle after it has detached the task waits for nothing.
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
             }
             // Nothing shows the result: its drop is the last that the task does.
             Stage::Abandoned => {
                 drop(outcome);
+                if let Some(text) = error {
+                    failed(text, false);
+                }
                 panics::drop_caught(result, "the result of a task");
                 drop(guard);
             }
@@ -480,6 +672,9 @@ impl<T> Finish<T> {
             _ => {
                 outcome.stage = Stage::Ending(result);
                 drop(outcome);
+                if let Some(text) = error {
+                    failed(text, true);
+                }
                 drop(guard);
                 self.show();
             }
@@ -488,7 +683,7 @@ impl<T> Finish<T> {
 
     /// Shows the result to the handle, unless that has been let go of meanwhile.
     fn show(&self) {
-        let mut outcome = lock(&self.outcome);
+        let mut outcome = self.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
             Stage::Ending(result) => outcome.stage = Stage::Ended(result),
             other => outcome.stage = other,

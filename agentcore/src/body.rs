@@ -20,13 +20,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use tracing::Instrument as _;
 
 use crate::context;
 use crate::error::{BoxError, with_causes};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::sse;
-use crate::telemetry::{self, Outcome};
+use crate::telemetry::{self, Failure, Outcome};
 use limits::Progress;
 pub(crate) use limits::{Late, Limits};
 
@@ -219,7 +220,6 @@ impl Body {
     ) -> Settled {
         let stream = telemetry::Stream::open();
         let current = stream.current();
-        let hold = (hold, stream);
         let is_events = matches!(body, Foreign::Events(_));
         let produce = async move {
             let progress = Progress::default();
@@ -246,18 +246,16 @@ impl Body {
                                 }
                             }
                             Err(error) => {
-                                tracing::error!(
-                                    "a streamed reply failed: {}",
-                                    with_causes(&*error)
-                                );
+                                let error = with_causes(&*error);
+                                context::fail(Failure::error("a streamed reply", error));
                                 context::note(Outcome::Error);
                                 return Err(pipe::Left);
                             }
                         }
                         next = body.frame().await;
                     }
-                    // Before the end is told: whoever has seen it finds everything over.
-                    drop((body, hold));
+                    // Its drop may panic.
+                    drop(body);
                     Ok(())
                 }));
                 let left = async {
@@ -271,7 +269,7 @@ impl Body {
                         Ok(Ok(())) => Ended::Whole,
                         Ok(Err(pipe::Left)) => Ended::Broken,
                         Err(panic) => {
-                            panic.log("a streamed reply");
+                            context::fail(Failure::panic("a streamed reply", panic));
                             context::note(Outcome::Panic);
                             Ended::Broken
                         }
@@ -284,6 +282,10 @@ impl Body {
                     }
                 }
             };
+            // Before the end is told: a client that has seen it finds everything over. The stream's end writes the line of the
+            // invocation, which the hold keeps in flight until then.
+            drop(stream);
+            drop(hold);
             match ended {
                 Ended::Whole => writer.finish(),
                 Ended::Broken => {}
@@ -300,7 +302,7 @@ impl Body {
                 }
             }
         };
-        let produce: BoxFuture<()> = Box::pin(current.wrap(produce));
+        let produce: BoxFuture<()> = Box::pin(current.wrap(produce).in_current_span());
         context::spawn_in_scope(produce);
         Settled(State::Piped(reader))
     }

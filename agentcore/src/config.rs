@@ -17,7 +17,7 @@ use std::time::Duration;
 #[cfg(any(test, all(fuzzing, feature = "ws")))]
 use crate::error::Error;
 use crate::listeners::Addresses;
-pub use choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+pub use choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
 pub(crate) use value::Value;
 
@@ -64,6 +64,8 @@ pub struct Config {
     metrics: Option<bool>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
+    log_invocations: Option<LogLevel>,
+    log_tasks: Option<LogLevel>,
     log: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -173,6 +175,12 @@ impl Config {
         busy_while: BusyWhile,
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
+        /// The level of the line that each invocation, and each socket, ends with; [`Info`](LogLevel::Info) by default. Errors and
+        /// panics are logged at any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
+        log_invocations: LogLevel,
+        /// The level of the line that each task ends with; [`Info`](LogLevel::Info) by default. Errors and panics are logged at
+        /// any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
+        log_tasks: LogLevel,
         /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
         log_format: LogFormat,
         /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
@@ -247,6 +255,8 @@ impl Config {
             metrics: env.value(&table::METRICS, self.metrics),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env, shutdown_grace),
+            log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
+            log_tasks: env.value(&table::LOG_TASKS, self.log_tasks),
         }
     }
 
@@ -318,6 +328,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: bool,
     #[cfg(feature = "ws")]
     pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
+    pub(crate) log_invocations: LogLevel,
+    pub(crate) log_tasks: LogLevel,
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(crate) use headers::session_id;
 pub(crate) use request::secret_uuid;
 pub use request::{AccessToken, RequestContext, TraceContext};
 pub(crate) use scope::{
-    Activity, Arrival, Kind, Scope, below, blocking, current, hold, is_within, note,
-    spawn_in_scope, until_cut_off, with_scope, within,
+    Activity, Arrival, Kind, Scope, below, blocking, current, fail, hold, is_within, note,
+    spawn_below, spawn_in_scope, until_cut_off, with_scope, within,
 };
 #[cfg(feature = "otel")]
 pub(crate) use trace::RemoteSpan;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tracing::Level;
 
 use crate::concurrency::Concurrency;
 use crate::context::Scope;
@@ -29,6 +30,8 @@ pub(crate) struct Instance {
     pub(crate) max_json_nodes: usize,
     /// Where they are switched on.
     pub(crate) metrics: Option<Box<Metrics>>,
+    /// Of the line that says how an invocation or a socket has ended; `None` for none, unless it has failed.
+    pub(crate) line_level: Option<Level>,
     cut_off: AtomicBool,
     /// Cancelled right behind it, for the code that waits for it.
     cut: CancellationToken,
@@ -45,6 +48,7 @@ impl Instance {
             stop_told: CancellationToken::new(),
             max_json_nodes: usize::MAX,
             metrics: None,
+            line_level: None,
             cut_off: AtomicBool::new(false),
             cut: CancellationToken::new(),
         }
@@ -53,6 +57,12 @@ impl Instance {
     /// Counts what happens, if that is wanted.
     pub(crate) fn with_metrics(mut self, wanted: bool) -> Self {
         self.metrics = wanted.then(|| Box::new(Metrics::new()));
+        self
+    }
+
+    /// The instance, with lines of this level at the end of invocations and sockets.
+    pub(crate) fn with_lines(mut self, level: Option<Level>) -> Self {
+        self.line_level = level;
         self
     }
 

@@ -1,4 +1,4 @@
-//! One invocation on the workers: call the handler, bound it in time, catch its panic, log its failure.
+//! One invocation on the workers: call the handler, bound it in time, catch its panic, tell how it ended.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -10,17 +10,19 @@ use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::backlog::InBacklog;
 use crate::body::Limits;
 use crate::config::ErrorMode;
-use crate::context::{self, Activity};
+use crate::context::{self, Activity, Scope};
 use crate::debug;
 use crate::extract::Invocation;
 use crate::panics;
+use crate::registry::BoxFuture;
 use crate::response::{Outgoing, Response};
 use crate::tasks::timeout;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// What the entrypoint's attribute, or the `App`, asked for.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +102,31 @@ where
     Fut: Future<Output = Response> + Send + 'static,
 {
     let scope = Arc::clone(job.activity.scope());
+    if scope.is_below_layers() {
+        return start_below_layers(workers, scope, job, reply, call);
+    }
     let unwanted = job.unwanted;
-    let answering = Answering::new(run(job, call), reply, unwanted);
+    let answering = Answering::new(run(job, call), reply, unwanted, true);
     workers.spawn(context::within(scope, answering));
+}
+
+/// Starts `job` in the span that a layer has opened for the request. In a box, so that not every handler has a second kind of
+/// task. A function of its own, so that a job without layers is not copied once more on its way into its task.
+#[cold]
+fn start_below_layers<F, Fut>(
+    workers: &Handle,
+    scope: Arc<Scope>,
+    job: Job,
+    reply: ReplyTo,
+    call: F,
+) where
+    F: FnOnce(Invocation) -> Fut + Send + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    let unwanted = job.unwanted;
+    let answering = Answering::new(run(job, call), reply, unwanted, false);
+    let answering: BoxFuture<()> = Box::pin(context::within(scope, answering));
+    workers.spawn(answering.in_current_span());
 }
 
 pin_project! {
@@ -117,18 +141,21 @@ pin_project! {
         // Until the first poll.
         waiting: Option<InBacklog>,
         unwanted: Unwanted,
+        // Whether the reply is what the client gets, and not what a layer gets.
+        is_last: bool,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
 impl<F> Answering<F> {
     /// Polled below the request's scope.
-    pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted) -> Self {
+    pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted, is_last: bool) -> Self {
         Self {
             run,
             reply: Some(reply.sender),
             waiting: reply.waiting,
             unwanted,
+            is_last,
             cut_off: None,
         }
     }
@@ -141,6 +168,10 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
         let this = self.project();
         drop(this.waiting.take());
         if let Poll::Ready(made) = this.run.poll(cx) {
+            if *this.is_last {
+                let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+                tell_end(&made, is_taken);
+            }
             // What is not taken any more is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {
                 let _ = reply.send(made);
@@ -186,6 +217,16 @@ fn report_dropped_by_layer(or_client: bool) {
     }
 }
 
+/// Has the invocation's line written, unless a stream is still to come. Before the reply leaves: what has left may be the last
+/// that a stop waits for.
+fn tell_end((outgoing, activity): &Made, is_taken: bool) {
+    let (scope, is_stream) = (activity.scope(), outgoing.body.as_bytes().is_none());
+    if !is_taken {
+        scope.observed().note_unsent();
+    }
+    scope.observed().answered(scope, is_stream);
+}
+
 #[expect(
     clippy::manual_async_fn,
     reason = "what an async function takes is twice in its future"
@@ -228,29 +269,17 @@ where
                 }
             },
         };
+        let what = || format!("entrypoint `{}`", options.name);
         let response = response.unwrap_or_else(|panic| {
-            panic.log(&format!("entrypoint `{}`", options.name));
             context::note(panic.outcome());
-            panic.to_response()
+            let response = panic.to_response();
+            context::fail(Failure::panic(what(), panic));
+            response
         });
         let status = response.status();
         activity.scope().note(Outcome::of(status), Some(status));
         if let Some(failure) = response.failure() {
-            let status = response.status().as_u16();
-            if response.status().is_server_error() {
-                tracing::error!(
-                    status,
-                    errorMessage = failure,
-                    "entrypoint `{}` failed: {failure}",
-                    options.name
-                );
-            } else {
-                tracing::warn!(
-                    status,
-                    "entrypoint `{}` answered {status}: {failure}",
-                    options.name
-                );
-            }
+            context::fail(Failure::reply(what(), status, failure));
         }
         (job.errors.apply(response).into_outgoing(), job.activity)
     }

@@ -26,7 +26,7 @@ use crate::invoke::{Answering, Job, ReplyTo, Unwanted, internal_error};
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::{Outgoing, Response};
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
 ///
@@ -178,15 +178,17 @@ impl Endpoint {
                 response.settled(Limits::default()).await
             };
             let response = panics::catch(reply).await.unwrap_or_else(|panic| {
-                panic.log("a layer");
                 context::note(panic.outcome());
-                panic.to_response()
+                let response = panic.to_response();
+                context::fail(Failure::panic("a layer", panic));
+                response
             });
             let status = response.status();
             scope.note(Outcome::of(status), Some(status));
             (response.into_outgoing(), activity)
         };
-        workers.spawn(context::within(scope, Answering::new(run, reply, unwanted)));
+        let answering = Answering::new(run, reply, unwanted, true);
+        workers.spawn(context::within(scope, answering));
     }
 }
 

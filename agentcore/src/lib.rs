@@ -155,10 +155,13 @@ pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
 pub use background::{
-    TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn, task_status,
+    SpawnedTask, TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn,
+    task_status,
 };
 pub use body::Body;
-pub use config::{BusyWhile, Config, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+pub use config::{
+    BusyWhile, Config, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy,
+};
 pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
 pub use error::{BoxError, Error, HttpError, HttpErrorExt};
 #[cfg(feature = "garde")]
@@ -175,8 +178,9 @@ pub use rt::run;
 pub use server::Server;
 pub use state::State;
 pub use tasks::{
-    AsyncTaskInfo, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task, async_task_info,
-    clear_forced_ping_status, complete_async_task, current_ping_status, force_ping_status, track,
+    AsyncTaskInfo, ParseTaskIdError, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task,
+    async_task_info, clear_forced_ping_status, complete_async_task, current_ping_status,
+    force_ping_status, track,
 };
 pub use telemetry::outbound::outbound_headers;
 #[cfg(feature = "ws")]

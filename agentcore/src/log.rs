@@ -2,13 +2,14 @@
 
 mod ids;
 mod line;
+mod spans;
 mod writer;
 
 use std::io::IsTerminal as _;
 
 use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Setting, table};
 use line::Line;
 pub(crate) use line::one_line;
+use spans::{Records, Registry};
 #[cfg(feature = "otel")]
 pub(crate) use writer::without_waiting;
 pub(crate) use writer::{flush, last_line, line, never_wait};
@@ -108,7 +110,9 @@ impl Log {
             let _ = tracing::subscriber::set_global_default(subscriber);
             return;
         }
-        let subscriber = Bare.with(self.filter.0).with(self.format.layer());
+        let subscriber = Registry::new()
+            .with(self.filter.0)
+            .with(self.format.layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
     }
 }
@@ -130,7 +134,10 @@ impl LogFormat {
     /// Writes every event as a line.
     pub(crate) fn layer<S: Subscriber>(self) -> impl Layer<S> + Send + Sync + use<S> {
         writer::look(self);
-        Lines(self)
+        Lines {
+            format: self,
+            spans: Records::new(),
+        }
     }
 
     /// A line of its own, whatever the filter says: the start, and why there was none.
@@ -139,36 +146,37 @@ impl LogFormat {
     }
 }
 
-struct Lines(LogFormat);
-
-impl<S: Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        line(Line::of(event).render(self.0));
-    }
+/// Writes events as lines, with the spans around them.
+struct Lines {
+    format: LogFormat,
+    spans: Records,
 }
 
-/// A subscriber that is nothing but its layers. (tracing-subscriber's registry would keep the data of every span for them,
-/// and there is nobody here who asks for it.)
-struct Bare;
-
-impl Subscriber for Bare {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+        self.spans.begin(attributes, id);
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        self.spans.record(id, values);
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let around = self.spans.around(event);
+        line(Line::of(event, around).render(self.format));
+    }
 
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn on_enter(&self, id: &Id, _: Context<'_, S>) {
+        self.spans.enter(id);
+    }
 
-    fn event(&self, _: &Event<'_>) {}
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        self.spans.exit(id);
+    }
 
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        self.spans.close(&id);
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Panics in user code: caught at the edge, logged once, with place and backtrace.
 
+mod backtrace;
+
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
@@ -11,11 +13,10 @@ use std::task::{Context, Poll};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-use crate::events;
 use crate::invoke::internal_error;
 use crate::response::Response;
 use crate::tasks::TimedOut;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 thread_local! {
     /// Whether a panic on this thread would be caught, and so logged, here.
@@ -82,6 +83,16 @@ impl Panic {
         &self.message
     }
 
+    /// The file, line and column of the panic.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// The program's frames, one or two lines for each.
+    pub(crate) fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         match self.limit {
             Some(_) => Outcome::Timeout,
@@ -107,12 +118,17 @@ impl Panic {
         };
         match PLACE.take() {
             Some(place) => place.into(),
-            None => Self {
-                message: message(&*payload),
-                location: None,
-                backtrace: None,
-                limit: None,
-            },
+            None => Self::without_a_place(&*payload),
+        }
+    }
+
+    /// For a panic that no hook of ours has seen.
+    fn without_a_place(payload: &(dyn Any + Send)) -> Self {
+        Self {
+            message: message(payload),
+            location: None,
+            backtrace: None,
+            limit: None,
         }
     }
 
@@ -121,24 +137,9 @@ impl Panic {
         panic::resume_unwind(Box::new(self))
     }
 
-    /// One log line for the panic; `what` names the code that panicked.
+    /// Writes a line of the panic alone; `what` names the code that panicked.
     pub(crate) fn log(&self, what: &str) {
-        let (panic, what) = (self.clone(), what.to_owned());
-        events::emit(move || panic.emit(&what));
-    }
-
-    fn emit(&self, what: &str) {
-        if self.limit.is_some() {
-            return tracing::error!("{what} was given up: {}", self.message);
-        }
-        tracing::error!(
-            errorType = "panic",
-            errorMessage = %self.message,
-            location = self.location.as_deref(),
-            stackTrace = self.backtrace.as_deref(),
-            "{what} panicked: {}",
-            self.message,
-        );
+        Failure::panic(what.to_owned(), self.clone()).log();
     }
 }
 
@@ -166,11 +167,19 @@ pub(crate) fn install_hook() {
     }));
 }
 
-/// Where the caller stands, unless `RUST_BACKTRACE` is 0: the first one costs some ten megabytes of the standard library's,
-/// once.
+/// The program's own frames above the caller: all frames if `RUST_BACKTRACE` is `full`, none if it is 0. The first backtrace
+/// of a process takes some ten megabytes, in which the standard library keeps the symbols.
 fn backtrace() -> Option<String> {
-    let unwanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value == "0");
-    (!unwanted).then(|| Backtrace::force_capture().to_string())
+    let wanted = std::env::var_os("RUST_BACKTRACE").unwrap_or_default();
+    if wanted == "0" {
+        return None;
+    }
+    let whole = Backtrace::force_capture().to_string();
+    if wanted == "full" {
+        Some(whole)
+    } else {
+        backtrace::of_the_program(&whole)
+    }
 }
 
 /// `future`, with a panic turned into an error.
@@ -225,6 +234,39 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
         }
     }
     done.map_err(Panic::caught)
+}
+
+/// `work`. A panic in it goes on. `tell` has it before, unless code further up on this thread catches the panic.
+pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
+    if CATCHING.get() || !cfg!(panic = "unwind") {
+        return work();
+    }
+    CATCHING.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(false);
+    let place = PLACE.take();
+    match done {
+        Ok(value) => {
+            if let Some(place) = place {
+                Panic::from(place).log("code that caught it itself");
+            }
+            value
+        }
+        Err(payload) => {
+            let panic = match payload.downcast_ref::<Panic>() {
+                Some(passed_on) => passed_on.clone(),
+                None => match place {
+                    Some(place) => place.into(),
+                    None => Panic::without_a_place(&*payload),
+                },
+            };
+            // One of a limit has been reported where the limit was found exceeded.
+            if panic.limit.is_none() {
+                tell(panic);
+            }
+            panic::resume_unwind(payload)
+        }
+    }
 }
 
 /// Drops `value`, whose drop may be the user's code; `what` names it, for the log.

@@ -20,6 +20,8 @@ mod args;
 mod bounds;
 #[path = "private/checks.rs"]
 mod checks;
+#[path = "private/outcome.rs"]
+mod outcome;
 #[path = "private/probe.rs"]
 mod probe;
 #[path = "private/reply.rs"]
@@ -80,6 +82,7 @@ pub use websocket::{SocketError, SocketReply};
 pub mod probes {
     pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
     pub use super::bounds::{ErrorReply as _, JsonReply as _, Payload as _};
+    pub use super::outcome::{NoErrorProbe as _, SilentProbe as _, TextProbe as _};
     pub use super::probe::{PlainProbe as _, ResultProbe as _};
     pub use super::reply::{
         ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, OwnErrorProbe as _,

@@ -42,7 +42,7 @@ use crate::error::{BoxError, HttpError, with_causes};
 use crate::json;
 use crate::panics;
 use crate::tasks::TimedOut;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// How long a producer may be silent before a comment is sent in its stead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -254,7 +254,10 @@ pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     match item.encode() {
         Ok(bytes) => Step::Send(bytes.into()),
         Err(problem) => {
-            tracing::error!("an item of the stream cannot be serialised: {problem}");
+            context::fail(Failure::error(
+                "serialising an item of the stream",
+                &*problem,
+            ));
             context::note(Outcome::Error);
             Step::End(error_event(&problem, "SerializationError"))
         }
@@ -277,8 +280,7 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
             } else {
                 name
             };
-            let failure = with_causes(&*error);
-            tracing::error!(errorMessage = failure, "the stream failed: {failure}");
+            context::fail(Failure::error("the stream", with_causes(&*error)));
             context::note(Outcome::Error);
             Step::End(error_event(&error.to_string(), name))
         }
@@ -310,7 +312,7 @@ fn panicked() -> Bytes {
 /// Drops what is over. That is the user's code as well; the error is the event that tells of a panic in it.
 fn end<S>(mut stream: Pin<&mut Option<S>>) -> Result<(), Bytes> {
     panics::guard(|| stream.set(None)).map_err(|panic| {
-        panic.log("the stream, when it was dropped,");
+        context::fail(Failure::panic("the stream, when it was dropped,", panic));
         panicked()
     })
 }
@@ -383,7 +385,7 @@ impl<S: Stream> http_body::Body for SseBody<S> {
                 Bytes::from_static(b": keep-alive\n\n")
             }
             Err(panic) => {
-                panic.log("the stream");
+                context::fail(Failure::panic("the stream", panic));
                 let _ = end(this.stream);
                 panicked()
             }

@@ -1,8 +1,8 @@
 //! What each thread is at, so that code which blocks its thread can be named.
 //!
-//! Whoever polls code of the user's notes on its thread's own slot what it polls, and takes the note away when the poll
-//! is over. Somebody on another thread who finds the same poll on the slot for a second has found a blocked thread (see
-//! `server::stalls`). A note is three plain stores, since only the thread itself writes it.
+//! Each thread has a slot. Code that polls the user's code notes on the slot of its thread what it polls, and takes the note
+//! away when the poll is over. The front looks at all slots: a poll that stays on one for a second blocks its thread (see
+//! `server::stalls`). A note is four plain stores, since only the thread itself writes it.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,27 +15,52 @@ use pin_project_lite::pin_project;
 
 use crate::sync::Mutex;
 
-/// What is being polled: the tickets of a request in flight and of a running task; 0 where there is none.
+/// What is being polled: the tickets of a request in flight and of a running task, and the number of a hook or of the ping
+/// handler; 0 where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) request: u64,
     pub(crate) task: u64,
+    pub(crate) hook: u64,
 }
 
 impl At {
     pub(crate) fn request(ticket: Option<u64>) -> Self {
         Self {
             request: ticket.unwrap_or_default(),
-            task: 0,
+            ..Self::default()
         }
     }
 
     pub(crate) fn task(ticket: u64) -> Self {
         Self {
-            request: 0,
             task: ticket,
+            ..Self::default()
         }
     }
+
+    /// A hook, or the ping handler, that a log line calls `name`.
+    pub(crate) fn hook(name: &str) -> Self {
+        let mut hooks = HOOKS.lock();
+        let known = hooks.iter().position(|known| known == name);
+        let place = known.unwrap_or_else(|| {
+            hooks.push(name.to_owned());
+            hooks.len() - 1
+        });
+        Self {
+            hook: place as u64 + 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// The names of hooks and ping handlers that have run. A program has few of them, and they are not made up as it runs.
+static HOOKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The name that [`At::hook`] was given.
+pub(crate) fn hook_name(number: u64) -> Option<String> {
+    let place = usize::try_from(number.checked_sub(1)?).ok()?;
+    HOOKS.lock().get(place).cloned()
 }
 
 /// One thread's note.
@@ -45,6 +70,7 @@ pub(crate) struct Slot {
     polls: AtomicU64,
     request: AtomicU64,
     task: AtomicU64,
+    hook: AtomicU64,
 }
 
 impl Slot {
@@ -63,12 +89,14 @@ impl Slot {
         At {
             request: self.request.load(Ordering::Relaxed),
             task: self.task.load(Ordering::Relaxed),
+            hook: self.hook.load(Ordering::Relaxed),
         }
     }
 
     fn note(&self, at: At) {
         self.request.store(at.request, Ordering::Relaxed);
         self.task.store(at.task, Ordering::Relaxed);
+        self.hook.store(at.hook, Ordering::Relaxed);
     }
 
     /// Only the slot's own thread does this: what was read is what is there.
@@ -113,12 +141,16 @@ impl Noted {
     fn new(at: At) -> Option<Self> {
         let note = |thread: &Thread| {
             let before = thread.slot.at();
-            // A task within a request is both; a request within anything is only itself.
-            let request = match at.request {
-                0 => before.request,
-                request => request,
+            // A task within a request or a hook is both; a request within anything is only itself.
+            let noted = match at {
+                At {
+                    request: 0,
+                    hook: 0,
+                    task,
+                } => At { task, ..before },
+                at => at,
             };
-            thread.slot.note(At { request, ..at });
+            thread.slot.note(noted);
             if thread.depth.replace(thread.depth.get() + 1) == 0 {
                 thread.slot.begin_or_end_poll();
             }
@@ -187,6 +219,7 @@ mod tests {
             let both = At {
                 request: 7,
                 task: 9,
+                hook: 0,
             };
             assert_eq!(noted(task, seen), Some(both));
             assert_eq!(seen(), Some(request));
@@ -194,6 +227,16 @@ mod tests {
             assert_eq!(THREAD.with(|thread| thread.slot.poll_in_progress()), number);
         });
         assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn a_hook_keeps_its_number_and_its_name() {
+        let hook = At::hook("hook `load`");
+        assert_eq!(At::hook("hook `load`"), hook);
+        assert_ne!(At::hook("hook `other`"), hook);
+        assert_eq!(hook_name(hook.hook).as_deref(), Some("hook `load`"));
+        assert_eq!(hook_name(0), None);
+        assert_eq!(noted(hook, seen), Some(hook));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::context;
 use crate::extract::{FromInvocation, Invocation, Requirements};
 use crate::response::Response;
 
@@ -78,6 +79,38 @@ impl<S> From<Arc<S>> for State<S> {
 }
 
 impl<S: Send + Sync + 'static> State<S> {
+    /// The state of this type, anywhere in the agent's work; `None` if there is none, or the caller is no part of an agent's
+    /// work.
+    ///
+    /// It is there below a request: in handlers, in [`async_task`](macro@crate::async_task) functions, in what
+    /// [`spawn`](crate::spawn) started, in streams, sockets and layers; in hooks that run after the one that made it; and in the
+    /// ping handler. In what `tokio::spawn` or a thread of the program's own runs, there is none, unless it is an async task: take
+    /// a `State` along there, which is cheap to clone. Once the shutdown drops the states, there is none any more.
+    ///
+    /// Unlike an argument, it is not checked at the start that a hook makes it.
+    ///
+    /// ```
+    /// use agentcore::{State, async_task, on_start};
+    ///
+    /// struct Model { name: &'static str }
+    ///
+    /// #[on_start]
+    /// async fn load() -> Model {
+    ///     Model { name: "small" }
+    /// }
+    ///
+    /// #[async_task]
+    /// async fn summarise(text: String) -> String {
+    ///     let model = State::<Model>::current().expect("made at the start");
+    ///     format!("{} words, says {}", text.split(' ').count(), model.name)
+    /// }
+    /// # assert!(State::<Model>::current().is_none());
+    /// ```
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        context::with_scope(|_, scope| scope?.instance().states.find()).map(Self)
+    }
+
     pub(crate) fn into_slot(self) -> StateSlot {
         StateSlot::shared(self.0)
     }

@@ -4,10 +4,13 @@
 //! activity is ended by the drop of a guard or, for tasks that are kept by hand, by their ticket; nothing else lowers
 //! the count.
 
+mod end;
 mod guard;
+mod id;
 mod in_progress;
 mod info;
 mod names;
+mod owner;
 mod status;
 mod table;
 mod timeout;
@@ -21,7 +24,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::{Deref, RangeBounds};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,19 +33,25 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::background::Results;
-use crate::context::{Scope, below};
+use crate::config::LogLevel;
+use crate::context::Scope;
 use crate::ping::PingStatus;
 use crate::telemetry::{self, Current, Outcome, Span};
 pub(crate) use table::Table;
 
-pub use guard::{TaskGuard, TaskId, add_async_task, complete_async_task, track};
+pub(crate) use end::{Failure, TaskEnd};
+pub use guard::{TaskGuard, add_async_task, complete_async_task, track};
+use id::Ids;
+pub use id::{ParseTaskIdError, TaskId};
 use in_progress::InProgress;
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
 use names::Names;
+pub(crate) use owner::Owner;
 pub(crate) use status::StatusView;
 pub use timeout::TimedOut;
 pub(crate) use timeout::timeout;
 pub use tracked::tracked;
+pub(crate) use tracked::{adopt, ended_late};
 use walk::Slices;
 pub(crate) use walk::{Oldest, walk};
 
@@ -61,13 +70,70 @@ struct Task {
     /// Where the name is counted.
     place: names::Place,
     started: Instant,
+    /// Below which it began.
+    scope: Option<Arc<Scope>>,
+    span: Span,
+    /// `None` for most: a task is copied when it begins and when it ends.
+    rare: Option<Box<Rare>>,
+}
+
+/// What only some tasks have.
+#[derive(Default)]
+struct Rare {
     /// Shared, so that a list takes it along without copying it under a lock.
     metadata: Option<Arc<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
-    /// Below which it began.
-    scope: Option<Arc<Scope>>,
-    span: Span,
+    /// `None` until somebody asks for it.
+    id: Option<TaskId>,
+    /// Whether callers of every session may ask for it.
+    any_session: bool,
+    /// What is known of its end.
+    end: TaskEnd,
+    /// What the line about its end has to tell.
+    failure: Option<Box<telemetry::Failure>>,
+}
+
+impl Task {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn id(&self) -> Option<TaskId> {
+        self.rare.as_ref()?.id
+    }
+
+    fn abort(&self) -> Option<&AbortHandle> {
+        self.rare.as_ref()?.abort.as_ref()
+    }
+
+    fn metadata(&self) -> Option<&Arc<Value>> {
+        self.rare.as_ref()?.metadata.as_ref()
+    }
+
+    /// How it has ended, or will, as far as is known.
+    fn end(&self) -> &TaskEnd {
+        static COMPLETED: TaskEnd = TaskEnd::Completed;
+        self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
+    }
+
+    fn failure(&self) -> Option<&telemetry::Failure> {
+        self.rare.as_ref()?.failure.as_deref()
+    }
+
+    /// Whether a caller below `scope` may ask for it.
+    fn admits(&self, scope: Option<&Scope>) -> bool {
+        let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
+        any_session || owner::is_shared(self.scope.as_deref(), scope)
+    }
+
+    /// Its name, and its id if anybody knows it.
+    fn called(&self) -> String {
+        match self.id() {
+            Some(id) => format!("task `{}` {id}", self.name),
+            None => format!("task `{}`", self.name),
+        }
+    }
 }
 
 /// Counts what runs and lists the tasks among it.
@@ -75,6 +141,8 @@ struct Task {
 pub(crate) struct BusyTracker {
     in_progress: InProgress,
     tasks: Table<Task>,
+    /// Taken within the lock of a task, and never the other way round.
+    ids: Ids,
     names: Names,
     /// Told whenever the last activity ends.
     idle: Notify,
@@ -82,6 +150,8 @@ pub(crate) struct BusyTracker {
     results: Results,
     /// How old a task may become, in milliseconds; 0 for any age.
     max_age: AtomicU64,
+    /// The level of the line that a task ends with, as a number of [`LogLevel`].
+    line_level: AtomicU8,
 }
 
 impl BusyTracker {
@@ -89,10 +159,12 @@ impl BusyTracker {
         Self {
             in_progress: InProgress::new(unix_now()),
             tasks: Table::new(),
+            ids: Ids::default(),
             names: Names::new(),
             idle: Notify::new(),
             results: Results::default(),
             max_age: AtomicU64::new(0),
+            line_level: AtomicU8::new(LogLevel::Info as u8),
         }
     }
 
@@ -142,22 +214,73 @@ impl BusyTracker {
             place: self.names.begin(&name),
             name,
             started: Instant::now(),
-            metadata: metadata.map(Arc::new),
-            abort: None,
             scope: scope.cloned(),
             span,
+            rare: metadata.map(|metadata| {
+                Box::new(Rare {
+                    metadata: Some(Arc::new(metadata)),
+                    ..Rare::default()
+                })
+            }),
         })
+    }
+
+    /// The id of a task, which is drawn if nobody has asked for it before; `None` if the task is over.
+    pub(crate) fn id(&self, ticket: u64) -> Option<TaskId> {
+        match self.known_id(ticket)? {
+            Some(known) => Some(known),
+            // Drawn without the lock: the system is asked.
+            None => self.id_or(ticket, TaskId::draw()),
+        }
+    }
+
+    /// The id of a task, which is `fresh` if nobody has asked for it before; `None` if the task is over.
+    fn id_or(&self, ticket: u64, fresh: TaskId) -> Option<TaskId> {
+        self.tasks.with_value(ticket, |task| {
+            *task.rare().id.get_or_insert_with(|| {
+                // Under the lock of the task: its end, which takes the id out again, comes later.
+                self.ids.insert(fresh, ticket);
+                fresh
+            })
+        })
+    }
+
+    /// The id of a task that runs, if anybody has asked for it.
+    fn known_id(&self, ticket: u64) -> Option<Option<TaskId>> {
+        self.tasks.with_value(ticket, |task| task.id())
     }
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
     pub(crate) fn end_task(&self, ticket: u64) -> bool {
-        let Some(task) = self.tasks.remove(ticket) else {
+        let Some(task) = self.forget(ticket) else {
             return false;
         };
-        self.names.end(task.place);
+        // Before the count falls: a stop that waits for the last task also waits for what is said of its end.
+        self.report(&task);
         self.end();
         drop(task);
         true
+    }
+
+    /// Takes a task out of everything but the count.
+    fn forget(&self, ticket: u64) -> Option<Task> {
+        let task = self.tasks.remove(ticket)?;
+        if let Some(id) = task.id() {
+            self.ids.remove(id);
+        }
+        self.names.end(task.place);
+        Some(task)
+    }
+
+    fn report(&self, task: &Task) {
+        let level = LogLevel::of_number(self.line_level.load(Ordering::Relaxed));
+        end::report(task, level.level());
+    }
+
+    /// Ends the task that has this id; `false` if there is none.
+    pub(crate) fn complete(&self, id: TaskId) -> bool {
+        let ticket = self.ids.ticket(id);
+        ticket.is_some_and(|ticket| self.end_task(ticket))
     }
 
     /// Everything that runs: tasks and invocations, whether or not they count as busy.
@@ -166,21 +289,44 @@ impl BusyTracker {
     }
 
     /// Gives a task the means to be ended from outside.
-    pub(crate) fn make_abortable(&self, id: TaskId, abort: AbortHandle) {
+    pub(crate) fn make_abortable(&self, ticket: u64, abort: AbortHandle) {
         self.tasks
-            .with_value(id.ticket(), |task| task.abort = Some(abort));
+            .with_value(ticket, |task| task.rare().abort = Some(abort));
     }
 
-    pub(crate) fn is_running(&self, id: TaskId) -> bool {
-        self.tasks.with_value(id.ticket(), |_| ()).is_some()
+    /// Lets callers of every session ask for a task.
+    pub(crate) fn allow_any_session(&self, ticket: u64) {
+        self.tasks
+            .with_value(ticket, |task| task.rare().any_session = true);
+    }
+
+    pub(crate) fn is_running(&self, ticket: u64) -> bool {
+        self.tasks.with_value(ticket, |_| ()).is_some()
+    }
+
+    /// Whether the task with this id runs, and a caller below `scope` may know that.
+    pub(crate) fn is_running_for(&self, id: TaskId, scope: Option<&Scope>) -> bool {
+        let ticket = self.ids.ticket(id);
+        let admits = |ticket| self.tasks.with_value(ticket, |task| task.admits(scope));
+        ticket.and_then(admits).unwrap_or(false)
     }
 
     /// Ends a task that was spawned; `false` if it is over, or of another kind.
-    pub(crate) fn abort(&self, id: TaskId) -> bool {
-        let abort = self
-            .tasks
-            .with_value(id.ticket(), |task| task.abort.clone())
-            .flatten();
+    #[cfg(feature = "dev-page")]
+    pub(crate) fn abort(&self, ticket: u64) -> bool {
+        self.abort_if(ticket, |_| true)
+    }
+
+    /// Ends a task that was spawned, for a caller below `scope`; `false` if the caller may not, or the task is over, or of
+    /// another kind.
+    pub(crate) fn abort_for(&self, id: TaskId, scope: Option<&Scope>) -> bool {
+        let ticket = self.ids.ticket(id);
+        ticket.is_some_and(|ticket| self.abort_if(ticket, |task| task.admits(scope)))
+    }
+
+    fn abort_if(&self, ticket: u64, may: impl FnOnce(&Task) -> bool) -> bool {
+        let abort = |task: &mut Task| may(task).then(|| task.abort().cloned());
+        let abort = self.tasks.with_value(ticket, abort).flatten().flatten();
         abort.inspect(AbortHandle::abort).is_some()
     }
 
@@ -197,19 +343,40 @@ impl BusyTracker {
             .flatten()
     }
 
-    /// What has become of a task.
-    fn note(&self, ticket: u64, outcome: Outcome) {
-        if telemetry::is_on() {
-            self.tasks.with_value(ticket, |task| {
-                let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
-                let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
-                let outcome = match outcome {
-                    Outcome::Cancelled if is_cut_off => Outcome::CutOff,
-                    other => other,
-                };
-                task.span.note(outcome);
-            });
-        }
+    /// How a task ends, as soon as that is known. Of an error, its text is known before it is known whether anybody receives
+    /// it; a text that is known later is a worse one.
+    pub(crate) fn note_end(&self, ticket: u64, end: TaskEnd) {
+        self.tasks.with_value(ticket, |task| {
+            let is_cut_off = |scope: &Arc<Scope>| scope.instance().is_cut_off();
+            let is_cut_off = task.scope.as_ref().is_some_and(is_cut_off);
+            let known = &mut task.rare().end;
+            let end = match end {
+                TaskEnd::Cancelled if is_cut_off => TaskEnd::CutOff,
+                TaskEnd::Failed(later) => match known {
+                    TaskEnd::Completed => TaskEnd::Failed(later),
+                    TaskEnd::Failed(known) => {
+                        known.is_received = later.is_received;
+                        return;
+                    }
+                    _ => return,
+                },
+                other => other,
+            };
+            let outcome = end.outcome();
+            *known = end;
+            match outcome {
+                // Of an error that the task returns, its span says nothing.
+                Outcome::Success | Outcome::Error => {}
+                outcome => task.span.note(outcome),
+            }
+        });
+    }
+
+    /// What the line about the end of a task has to tell.
+    fn note_failure(&self, ticket: u64, failure: telemetry::Failure) {
+        let failure = Box::new(failure);
+        self.tasks
+            .with_value(ticket, |task| task.rare().failure = Some(failure));
     }
 
     /// Below which a task began.
@@ -226,11 +393,9 @@ impl BusyTracker {
         oldest: &mut Oldest<(String, Option<Arc<Scope>>)>,
         began: impl RangeBounds<Instant>,
     ) {
-        let read = |ticket: u64, task: &Task| {
+        let read = |_, task: &Task| {
             if began.contains(&task.started) {
-                oldest.see(task.started, || {
-                    (format!("task `{}` {ticket}", task.name), task.scope.clone())
-                });
+                oldest.see(task.started, || (task.called(), task.scope.clone()));
             }
         };
         walk(&self.tasks, read).await;
@@ -242,8 +407,8 @@ impl BusyTracker {
         loop {
             let mut aborts = Vec::new();
             let read = |_, task: &Task| {
-                let abort = task.abort.clone();
-                aborts.extend(abort.filter(|_| began.contains(&task.started)));
+                let abort = task.abort().filter(|_| began.contains(&task.started));
+                aborts.extend(abort.cloned());
             };
             let goes_on = slices.next(read).await;
             // Not under the lock: this takes others, of the workers' runtime.
@@ -287,6 +452,11 @@ impl BusyTracker {
         self.max_age.store(milliseconds, Ordering::Relaxed);
     }
 
+    /// Sets the level of the line that each task ends with.
+    pub(crate) fn set_line_level(&self, level: LogLevel) {
+        self.line_level.store(level as u8, Ordering::Relaxed);
+    }
+
     /// The tasks that are older than `age`. For the front; see [`walk`].
     pub(crate) async fn older_than(&self, age: Duration) -> Vec<u64> {
         let (now, mut old) = (Instant::now(), Vec::new());
@@ -304,15 +474,15 @@ impl BusyTracker {
     pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
         let mut named = Vec::new();
         for &ticket in tickets {
-            let abort = self.tasks.with_value(ticket, |task| task.abort.clone());
+            let abort = self.tasks.with_value(ticket, |task| task.abort().cloned());
             if named.len() < MOST_NAMED {
-                named.extend(self.take_old(ticket));
+                named.extend(self.take_old(ticket, limit));
             } else {
-                self.end_task(ticket);
+                drop(self.take_old(ticket, limit));
             }
             abort.flatten().inspect(AbortHandle::abort);
         }
-        named.iter().for_each(|old| old.say(limit));
+        named.iter().for_each(|old| self.report(old));
         if tickets.len() > MOST_NAMED {
             let more = tickets.len() - MOST_NAMED;
             tracing::error!("{more} more tasks were cancelled for their age");
@@ -321,20 +491,27 @@ impl BusyTracker {
 
     /// Ends a task that has become older than `limit`, and says so.
     fn end_by_age(&self, ticket: u64, limit: Duration) {
-        if let Some(old) = self.take_old(ticket) {
-            old.say(limit);
+        if let Some(old) = self.take_old(ticket, limit) {
+            self.report(&old);
         }
     }
 
-    /// Ends a task that has become too old. `None` if it is over: of two threads that notice its age, one ends it.
-    fn take_old(&self, ticket: u64) -> Option<Old> {
-        let old = Old {
-            name: self.task_name(ticket)?,
+    /// Ends a task that has become older than `limit`, and leaves its line to the caller. `None` if it is over: of two threads
+    /// that notice its age, one ends it.
+    fn take_old(&self, ticket: u64, limit: Duration) -> Option<Task> {
+        let name = self.task_name(ticket)?;
+        let limit = humantime::format_duration(limit);
+        self.note_end(ticket, TaskEnd::TimedOut);
+        self.note_failure(
             ticket,
-            scope: self.scope(ticket),
-        };
-        self.note(ticket, Outcome::Timeout);
-        self.end_task(ticket).then_some(old)
+            telemetry::Failure::stopped(
+                format!("task `{name}`"),
+                format!("was cancelled: it ran for longer than {limit}, the maximum age of tasks"),
+            ),
+        );
+        let old = self.forget(ticket)?;
+        self.end();
+        Some(old)
     }
 
     pub(crate) fn results(&self) -> &Results {
@@ -372,34 +549,24 @@ impl BusyTracker {
     }
 }
 
-/// A task that was ended for its age.
-struct Old {
-    name: Cow<'static, str>,
-    ticket: u64,
-    scope: Option<Arc<Scope>>,
-}
-
-impl Old {
-    fn say(&self, limit: Duration) {
-        let Self { name, ticket, .. } = self;
-        below(self.scope.as_ref(), || {
-            tracing::error!(
-                "task `{name}` {ticket} was cancelled: it ran for longer than {}, the maximum age of tasks",
-                humantime::format_duration(limit)
-            );
-        });
-    }
-}
-
 /// `name`, with as much of it as is kept.
 fn shortened(name: Cow<'static, str>) -> Cow<'static, str> {
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let end = (0..=LONGEST_NAME - CUT.len())
-        .rev()
-        .find(|end| name.is_char_boundary(*end));
-    Cow::Owned(format!("{}{CUT}", &name[..end.unwrap_or(0)]))
+    Cow::Owned(cut(name.into_owned(), LONGEST_NAME))
+}
+
+/// `text`, up to `most` bytes of it; the last of them tell that it was longer.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most - CUT.len())
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push_str(CUT);
+    }
+    text
 }
 
 /// Whole Unix seconds, as the platform wants them.

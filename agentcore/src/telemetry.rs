@@ -2,10 +2,24 @@
 //!
 //! # Logs
 //!
-//! [`run`](crate::run) sets up a log on stderr: pretty on a terminal, else one flat JSON object a line with the keys of
-//! Python's SDK. Every line that is written below a request says of which one, whoever writes it: a handler, a task, what
-//! [`spawn`](crate::spawn) started, a stream's producer, a socket's handler, the blocking pool of an entrypoint that is not
-//! async, and the library itself. (`tokio::spawn` takes the request along only for an [`async_task`](macro@crate::async_task).)
+//! [`run`](crate::run) sets up a log on stderr: pretty on a terminal, else one JSON object a line with the keys of Python's
+//! SDK. `AGENTCORE_LOG` says what is logged, `AGENTCORE_LOG_FORMAT` how it looks. Pings are never logged.
+//!
+//! To log from an agent, add `tracing = "0.1"` to its dependencies and call the macros of that crate:
+//!
+//! ```
+//! # let (city, degrees) = ("Paris", 21);
+//! tracing::info!(city, degrees, "asked for the weather");
+//! tracing::debug!("not shown, unless AGENTCORE_LOG is debug");
+//! ```
+//!
+//! ```text
+//! {"timestamp":"2026-11-28T09:12:44.120Z","level":"INFO","message":"asked for the weather","logger":"my_agent","requestId":"9f0c1a4e-…","sessionId":"s-1","city":"Paris","degrees":21}
+//! ```
+//!
+//! Every line that is written below a request names the request: in a handler, a task, what [`spawn`](crate::spawn) started, a
+//! stream's producer, a socket's handler, the blocking pool of an entrypoint that is not async, and in the library itself.
+//! (`tokio::spawn` takes the request along only for an [`async_task`](macro@crate::async_task).)
 //!
 //! | key | |
 //! | --- | --- |
@@ -14,9 +28,67 @@
 //! | `traceId` | of its trace: from `traceparent`, or else `X-Amzn-Trace-Id` |
 //! | `spanId` | of the span that it is written in, where the agent [traces](#traces) itself |
 //! | `errorType`, `errorMessage`, `location`, `stackTrace` | of an error, or a panic |
+//! | `spans` | the `tracing` spans around it: a list of objects, the outermost first, each with its `name` and its fields |
 //! | any other | the event's own fields: `tracing::info!(city = "Paris", "asked")` |
 //!
-//! What is logged, `AGENTCORE_LOG` says, and how it looks, `AGENTCORE_LOG_FORMAT`. Pings are never logged.
+//! `stackTrace` is a list of lines. It has the program's own frames, and those between them: the standard library, Tokio, hyper
+//! and this library are left out at both ends. With `RUST_BACKTRACE=full` it has all frames, with `RUST_BACKTRACE=0` there is
+//! none. A program without symbols has no frames to show.
+//!
+//! ## Lines of invocations, sockets and tasks
+//!
+//! Each of them ends with one line, which says how:
+//!
+//! ```text
+//! {"timestamp":"…","level":"INFO","message":"entrypoint `handler` answered 200","logger":"agentcore","requestId":"9f0c1a4e-…","sessionId":"s-1","kind":"invocation","name":"handler","outcome":"success","status":200,"durationMs":12.345}
+//! ```
+//!
+//! | key | |
+//! | --- | --- |
+//! | `kind` | `invocation`, `websocket` or `task` |
+//! | `name` | of the function, or of the task |
+//! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; `cut_off` is in the lines of the stop instead |
+//! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
+//! | `durationMs` | milliseconds since the head of the request, or since the task began |
+//! | `taskId` | of a task |
+//!
+//! A line is written when the work is done: for an invocation when its reply has been made, or the last piece of a streamed
+//! reply, and not when the client has read it. The metrics wait for that. A client that left before is `cancelled`; without
+//! a status if the handler was stopped, with one if it went on to the end.
+//!
+//! A failure is told once, in that line, with its text in `errorMessage`: `ERROR` for a panic, a timeout, an error and a status
+//! of 5xx, `WARN` for an error that is answered with another status. All other lines have the level of
+//! [`Config::log_invocations`](crate::Config::log_invocations) (`AGENTCORE_LOG_INVOCATIONS`, which holds for sockets, too) and
+//! [`Config::log_tasks`](crate::Config::log_tasks) (`AGENTCORE_LOG_TASKS`), `INFO` by default. `off` leaves them out, and leaves
+//! failures in. `AGENTCORE_LOG` holds for all of these lines: with `warn`, those of `INFO` are not shown.
+//!
+//! The error of a task is told by the code that receives it: by awaiting the function, or its handle. The line of the task has
+//! the usual level then, and says `"outcome":"error"` without a text. It is an error line with the text where nobody receives
+//! the error: the handle was dropped or [detached](crate::TaskHandle::detach), or the future was given to `tokio::spawn`. A
+//! handle that is dropped later, with an error in it that nobody has read, writes a line for that.
+//!
+//! The library reads the text of any error that an [`async_task`](macro@crate::async_task) function returns. Of another future
+//! that is [`spawn`](crate::spawn)ed it knows the type alone, unless its handle is detached or its error is a
+//! [`BoxError`](crate::BoxError) or a `String`.
+//!
+//! What the stop cuts off is named in its own lines, and has no other.
+//!
+//! ## Spans
+//!
+//! The fields of the `tracing` spans around an event are on its line, also the ones that
+//! [`Span::record`](tracing::Span::record) adds later. So a middleware that opens a span for each request, such as
+//! `tower_http::trace::TraceLayer`, has its method and URI on each line below it. Spans have levels, too: those of `TraceLayer`
+//! are `DEBUG` unless it is told otherwise, and need `AGENTCORE_LOG=info,tower_http=debug`.
+//!
+//! ```text
+//! {"timestamp":"…","level":"INFO","message":"asked","logger":"my_agent","requestId":"9f0c1a4e-…","spans":[{"name":"request","method":"POST","uri":"/invocations","version":"HTTP/1.1"}]}
+//! ```
+//!
+//! A pretty line has them before its message: `request{method=POST uri=/invocations version=HTTP/1.1}: my_agent: asked`. A line
+//! shows the 16 innermost spans, and up to 4096 bytes of text of each. The library opens no spans of its own, and puts no header
+//! of a request into any. What a program puts into a span is on every line within it, so no secret belongs there.
+//!
+//! ## A subscriber of the program's own
 //!
 //! A program that sets a `tracing` subscriber of its own has these lines as a [layer](log_layer), or asks
 //! [`RequestContext::current`](crate::RequestContext::current) for the ids: it answers wherever an event is recorded.
@@ -83,6 +155,7 @@
 //! Spans are sent from a thread of their own, and the last of them, within 3 s, when the server has stopped. A collector that
 //! is slow, broken or not there costs spans, and a warning a minute; no request waits for it.
 
+mod ended;
 mod metrics;
 mod observed;
 #[cfg(feature = "otel")]
@@ -101,6 +174,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Environment;
 use crate::config::LogFormat;
+pub(crate) use ended::{Ended, Failure, Work};
 pub(crate) use metrics::{Metrics, Now, Refused};
 pub(crate) use observed::{Observed, Stream};
 pub(crate) use otel::{

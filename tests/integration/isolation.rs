@@ -79,16 +79,18 @@ fn blocked_workers_are_reported_with_the_handlers_that_block_them() {
             std::thread::spawn(move || client.reply())
         })
         .collect();
-    let one = agent.line_with("blocks its thread");
+    let one = agent.line_with("has blocked its thread for 1 s");
+    let cure = "; move blocking work to `tokio::task::spawn_blocking`, or make the entrypoint a plain `fn`";
     assert!(
-        one.contains("invocation first of `handler`")
-            || one.contains("invocation second of `handler`"),
+        ["first", "second"].iter().any(|id| one.contains(&format!(
+            "`handler` (invocation {id}) has blocked its thread for 1 s{cure}"
+        ))),
         "{one}"
     );
     let all = agent.line_with("all workers (2) are blocked");
     for name in [
-        "invocation first of `handler`",
-        "invocation second of `handler`",
+        "`handler` (invocation first) for ",
+        "`handler` (invocation second) for ",
     ] {
         assert!(all.contains(name), "{all}");
     }

@@ -16,10 +16,12 @@ mod faults;
 mod flags;
 mod hostile;
 mod isolation;
+mod jobs;
 mod layers;
 mod limits;
 #[cfg(target_os = "linux")]
 mod listeners;
+mod log_lines;
 mod logs;
 mod metrics;
 #[path = "../not_tested.rs"]

@@ -240,7 +240,7 @@ fn first_pid_1_below(process: &str) -> String {
 
 /// A restored process sees its wall clock jump and its monotonic clock go on. libfaketime does the same to a process.
 #[test]
-fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
+fn a_restored_agent_begins_its_idle_time_anew() {
     let Some(library) = libfaketime() else {
         not_tested("libfaketime is not installed");
         return;
@@ -255,23 +255,10 @@ fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
                 ("FAKETIME_TIMESTAMP_FILE", &offset.to_string_lossy()),
                 ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
                 ("FAKETIME_NO_CACHE", "1"),
-                // Every thread has its own numbers; here one thread is enough.
-                ("AGENTCORE_WORKER_THREADS", "1"),
             ],
         );
-        let add = || -> u64 {
-            let id = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
-            let completed = agent.invoke(json!({ "action": "complete", "id": id }));
-            assert_eq!(completed.json(), json!({ "completed": true }));
-            id.as_str().and_then(|id| id.parse().ok()).expect("an id")
-        };
-        // Generations are the upper bits of an id, and count from a number that is drawn at first use.
-        let generation = |id: u64| id >> 28;
-        let (one, two) = (add(), add());
-        assert!(
-            generation(one).abs_diff(generation(two)) < 100,
-            "{one} {two}"
-        );
+        // A task that was begun before the snapshot is there after it.
+        let id = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
         let before = agent.ping().stamp;
         assert!(unix_now() - before < 60);
 
@@ -281,11 +268,8 @@ fn a_restored_agent_begins_its_idle_time_and_its_ids_anew() {
             assert!((7200..7260).contains(&(stamp - before)), "{before} {stamp}");
             assert_eq!(agent.ping().stamp, stamp, "said once");
         }
-        let three = add();
-        assert!(
-            generation(three).abs_diff(generation(two)) > 100,
-            "{two} {three}"
-        );
+        let completed = agent.invoke(json!({ "action": "complete", "id": id }));
+        assert_eq!(completed.json(), json!({ "completed": true }));
         agent.line_with("restored from a snapshot");
         fs::remove_file(&offset).expect("the file");
     }

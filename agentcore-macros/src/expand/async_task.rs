@@ -7,12 +7,14 @@
 //! ```text
 //! fn job(a: A, __agentcore_arg1: B) -> impl Future<Output = T> {
 //!     const _: () = { /* registration */ };
-//!     tracked(track("job"), async move {
+//!     let guard = track("job");
+//!     let future = async move {
 //!         let mut a = a;
 //!         let __agentcore_arg1 = __agentcore_arg1;
 //!         let (b, _) = __agentcore_arg1;
 //!         { if false { return never::<T>(); }; body }
-//!     })
+//!     };
+//!     tracked(guard, future).with_error_text(/* found out from `T` */)
 //! }
 //! ```
 //!
@@ -62,7 +64,15 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
             const _: () = {
                 #registration
             };
-            #private::tracked(#private::track(#name), #future)
+            let __agentcore_guard = #private::track(#name);
+            let __agentcore_future = #future;
+            // In a block of its own: the user's body must not see these methods.
+            let __agentcore_error_text = {
+                use #private::probes::*;
+                (&&&#private::Probe::of_output(&__agentcore_future)).__agentcore_error_text()
+            };
+            #private::tracked(__agentcore_guard, __agentcore_future)
+                .with_error_text(__agentcore_error_text)
         }
     }
 }

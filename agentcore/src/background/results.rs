@@ -12,11 +12,13 @@ use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::TaskError;
+use super::failure::is_result;
+use crate::context::Scope;
 use crate::error::BoxError;
 use crate::panics;
 use crate::response::Json;
 use crate::sync::{Mutex, MutexGuard};
-use crate::tasks::TaskId;
+use crate::tasks::{Owner, TaskId};
 
 /// How many results are kept.
 const MOST: usize = 1024;
@@ -54,7 +56,8 @@ pub enum TaskStatus {
     Cancelled,
     /// It took longer than its limit.
     TimedOut,
-    /// There is no such task; or there was, and its result was not kept or no longer is.
+    /// There is no such task for the caller: there never was; or its result was not kept, or no longer is; or it belongs to
+    /// another session.
     Unknown,
 }
 
@@ -79,29 +82,75 @@ impl Serialize for TaskStatus {
     }
 }
 
-/// What a task may end with so that its result can be kept: JSON values, or a `Result` of a serialisable value and any
-/// error. [`Json`] makes one of everything else.
+/// A value that is kept when its task has been detached: anything that is `serde::Serialize`, and [`Json`].
+///
+/// For a task that returns a `Result`, this is its value; the error is any that converts into [`BoxError`]. Such a task ends as
+/// [`TaskStatus::Completed`] with the value, or as [`TaskStatus::Failed`] with the error's text.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use agentcore::{BoxError, Json, spawn};
+/// use agentcore::{BoxError, spawn};
 ///
 /// #[derive(serde::Serialize)]
 /// struct Report { pages: u32 }
 ///
+/// spawn(async { Report { pages: 12 } }).detach();
 /// spawn(async { Ok::<_, BoxError>(Report { pages: 12 }) }).detach();
-/// spawn(async { Json(Report { pages: 12 }) }).detach();
-/// spawn(async { "plain values, too".to_owned() }).detach();
+/// spawn(async { "a text, a number, a list or nothing" }).detach();
 /// # });
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "the result of this task cannot be kept: `{Self}`",
-    note = "end with a `Result<T, E>` of a `serde::Serialize` value and an error, or wrap the value in `agentcore::Json`"
+    message = "the result of this task cannot be kept: `{Self}` is not `serde::Serialize`",
+    label = "cannot be kept",
+    note = "derive `serde::Serialize` for every type in it, return a `Result` of such a value and an error, or drop the handle instead of detaching it"
 )]
-pub trait TaskResult {
-    /// The value as JSON text, or the error's text.
-    #[doc(hidden)]
-    fn into_json(self) -> Finished;
+pub trait TaskResult: sealed::ToText {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> TaskResult for T {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> TaskResult for Json<T> {}
+
+mod sealed {
+    /// What becomes the text of a result.
+    pub trait ToText {
+        /// The value as JSON text; of a `Result`, its value's or its error's text.
+        #[doc(hidden)]
+        fn to_text(&self) -> super::Finished;
+    }
+}
+
+impl<T: Serialize> sealed::ToText for T {
+    fn to_text(&self) -> Finished {
+        to_json(self)
+    }
+}
+
+impl<T: Serialize> sealed::ToText for Json<T> {
+    fn to_text(&self) -> Finished {
+        to_json(&self.0)
+    }
+}
+
+/// Makes the text of a task's value.
+pub(super) type ToText<T> = fn(T) -> Finished;
+
+/// Of a value.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is dropped here, where a panic of its drop is caught"
+)]
+pub(super) fn value_text<T: TaskResult>(value: T) -> Finished {
+    value.to_text()
+}
+
+/// Of a `Result`.
+pub(super) fn result_text<T: TaskResult, E: Into<BoxError>>(result: Result<T, E>) -> Finished {
+    match result {
+        Ok(value) => value.to_text(),
+        Err(error) => Err(NotKept::Failed(error.into().to_string())),
+    }
 }
 
 /// What a task leaves to be kept.
@@ -134,65 +183,36 @@ impl io::Write for Text {
     }
 }
 
-fn to_json<T: serde_core::Serialize>(value: &T) -> Finished {
+fn to_json<T: Serialize>(value: &T) -> Finished {
     let mut text = Text::default();
     match serde_json::to_writer(&mut text, value) {
-        Ok(()) => String::from_utf8(text.0).map_err(|error| NotKept::Failed(error.to_string())),
+        Ok(()) => {
+            let text = String::from_utf8(text.0);
+            let text = text.map_err(|error| NotKept::Failed(error.to_string()))?;
+            if is_result::<T>() {
+                opened(&text)
+            } else {
+                Ok(text)
+            }
+        }
         Err(error) if error.is_io() => Err(NotKept::TooLong),
         Err(error) => Err(NotKept::Failed(error.to_string())),
     }
 }
 
-impl<T: serde_core::Serialize, E: Into<BoxError>> TaskResult for Result<T, E> {
-    fn into_json(self) -> Finished {
-        match self {
-            Ok(value) => to_json(&value),
-            Err(error) => Err(NotKept::Failed(error.into().to_string())),
-        }
+/// What is in the JSON text of a `Result`, which serde writes as `{"Ok":..}` or `{"Err":..}`. Generic code may serialise one
+/// without knowing that it does.
+fn opened(text: &str) -> Finished {
+    let inner = |start: &str| text.strip_prefix(start)?.strip_suffix('}');
+    if let Some(value) = inner(r#"{"Ok":"#) {
+        return Ok(value.to_owned());
     }
+    let error = inner(r#"{"Err":"#).unwrap_or(text);
+    // The text of a string, and the JSON of anything else.
+    Err(NotKept::Failed(
+        serde_json::from_str(error).unwrap_or_else(|_| error.to_owned()),
+    ))
 }
-
-impl<T: serde_core::Serialize> TaskResult for Json<T> {
-    fn into_json(self) -> Finished {
-        to_json(&self.0)
-    }
-}
-
-impl<T: serde_core::Serialize> TaskResult for Option<T> {
-    fn into_json(self) -> Finished {
-        to_json(&self)
-    }
-}
-
-impl<T: serde_core::Serialize> TaskResult for Vec<T> {
-    fn into_json(self) -> Finished {
-        to_json(&self)
-    }
-}
-
-macro_rules! plain_results {
-    ($($type:ty),+) => {$(
-        impl TaskResult for $type {
-            fn into_json(self) -> Finished {
-                to_json(&self)
-            }
-        }
-    )+};
-}
-
-plain_results!(
-    (),
-    bool,
-    String,
-    &'static str,
-    Value,
-    i32,
-    i64,
-    u32,
-    u64,
-    usize,
-    f64
-);
 
 /// An error's text, cut where it would push out other results.
 fn shortened(mut text: String) -> String {
@@ -220,10 +240,10 @@ pub(super) enum End {
 
 impl End {
     /// How a task with this result ended; `None` if its text is too long to be kept.
-    pub(super) fn of<T: TaskResult>(result: Result<T, TaskError>) -> Option<Self> {
+    pub(super) fn of<T>(result: Result<T, TaskError>, to_text: ToText<T>) -> Option<Self> {
         let end = match result {
             // Serialising, and dropping the value behind it, runs the user's code, which may panic.
-            Ok(value) => match panics::guard(|| value.into_json()) {
+            Ok(value) => match panics::guard(|| to_text(value)) {
                 Ok(Ok(text)) => Self::Completed(text.into()),
                 Ok(Err(NotKept::Failed(error))) => Self::Failed(shortened(error).into()),
                 Ok(Err(NotKept::TooLong)) => return None,
@@ -237,6 +257,14 @@ impl End {
             Err(error @ TaskError::Panicked) => Self::Failed(error.to_string().into()),
         };
         Some(end)
+    }
+
+    /// The text of the error that the task returned.
+    pub(super) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failed(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// What it takes of the room for all results.
@@ -274,8 +302,15 @@ impl From<End> for TaskStatus {
 
 struct Kept {
     id: TaskId,
+    owner: Owner,
     at: Instant,
     end: End,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.end.bytes() + self.owner.bytes()
+    }
 }
 
 /// The results, the oldest first. What they hold is text, so that dropping one runs nothing of the user's.
@@ -283,36 +318,40 @@ struct Kept {
 pub(crate) struct Results(Mutex<VecDeque<Kept>>);
 
 impl Results {
-    pub(super) fn keep<T: TaskResult>(&self, id: TaskId, result: Result<T, TaskError>) {
-        if let Some(end) = End::of(result) {
-            self.keep_at(id, end, Instant::now());
-        }
+    pub(super) fn keep(&self, id: TaskId, owner: Owner, end: End) {
+        self.keep_at(id, owner, end, Instant::now());
     }
 
-    fn keep_at(&self, id: TaskId, end: End, at: Instant) {
+    fn keep_at(&self, id: TaskId, owner: Owner, end: End, at: Instant) {
         let mut kept = self.lock();
-        kept.push_back(Kept { id, at, end });
-        let mut total: usize = kept.iter().map(|kept| kept.end.bytes()).sum();
+        kept.push_back(Kept { id, owner, at, end });
+        let mut total: usize = kept.iter().map(Kept::bytes).sum();
         while let Some(oldest) = kept.front() {
             let is_old = at.saturating_duration_since(oldest.at) > LONGEST;
             if !is_old && kept.len() <= MOST && total <= MOST_BYTES {
                 break;
             }
-            total -= oldest.end.bytes();
+            total -= oldest.bytes();
             kept.pop_front();
         }
     }
 
-    pub(super) fn find(&self, id: TaskId) -> TaskStatus {
-        self.find_at(id, Instant::now())
+    /// The result of this id that a caller below `scope` may have. To others it is unknown.
+    pub(super) fn find(&self, id: TaskId, scope: Option<&Scope>) -> TaskStatus {
+        self.find_at(id, scope, Instant::now())
     }
 
-    fn find_at(&self, id: TaskId, now: Instant) -> TaskStatus {
+    fn find_at(&self, id: TaskId, scope: Option<&Scope>, now: Instant) -> TaskStatus {
         let end = {
             let kept = self.lock();
-            let found = kept.iter().rev().find(|kept| kept.id == id);
+            // All are compared, each in the same time.
+            let found = kept
+                .iter()
+                .filter(|kept| kept.id.is(id))
+                .reduce(|_, later| later);
             found
                 .filter(|kept| now.saturating_duration_since(kept.at) <= LONGEST)
+                .filter(|kept| kept.owner.admits(scope))
                 .map(|kept| kept.end.share())
         };
         // Parsed without the lock: a large text takes milliseconds.
@@ -336,26 +375,33 @@ impl std::fmt::Debug for Results {
 mod tests {
     use super::*;
 
-    fn id(number: u64) -> TaskId {
-        number.to_string().parse().unwrap()
+    fn id(number: usize) -> TaskId {
+        format!("{number:032x}").parse().unwrap()
     }
 
-    fn keep(results: &Results, number: u64, value: impl Into<Value>) {
-        results.keep(id(number), Ok(value.into()));
+    fn keep_as(results: &Results, number: usize, owner: Owner, end: End) {
+        results.keep(id(number), owner, end);
+    }
+
+    fn keep(results: &Results, number: usize, value: impl Into<Value>) {
+        if let Some(end) = End::of(Ok(value.into()), value_text) {
+            keep_as(results, number, Owner::Session(None), end);
+        }
+    }
+
+    fn find(results: &Results, number: usize) -> TaskStatus {
+        results.find(id(number), None)
     }
 
     #[test]
     fn the_oldest_go_first_when_there_are_too_many() {
         let results = Results::default();
-        for number in 0..=MOST as u64 {
+        for number in 0..=MOST {
             keep(&results, number, number);
         }
-        assert_eq!(results.find(id(0)), TaskStatus::Unknown);
-        assert_eq!(results.find(id(1)), TaskStatus::Completed(1.into()));
-        assert_eq!(
-            results.find(id(MOST as u64)),
-            TaskStatus::Completed(MOST.into())
-        );
+        assert_eq!(find(&results, 0), TaskStatus::Unknown);
+        assert_eq!(find(&results, 1), TaskStatus::Completed(1.into()));
+        assert_eq!(find(&results, MOST), TaskStatus::Completed(MOST.into()));
     }
 
     #[test]
@@ -364,11 +410,33 @@ mod tests {
         let large = || "x".repeat(MOST_BYTES / 2);
         keep(&results, 1, large());
         keep(&results, 2, large());
-        assert_eq!(results.find(id(1)), TaskStatus::Unknown);
-        assert_ne!(results.find(id(2)), TaskStatus::Unknown);
+        assert_eq!(find(&results, 1), TaskStatus::Unknown);
+        assert_ne!(find(&results, 2), TaskStatus::Unknown);
         keep(&results, 3, "x".repeat(MOST_BYTES + 1));
-        assert_eq!(results.find(id(3)), TaskStatus::Unknown);
-        assert_ne!(results.find(id(2)), TaskStatus::Unknown);
+        assert_eq!(find(&results, 3), TaskStatus::Unknown);
+        assert_ne!(find(&results, 2), TaskStatus::Unknown);
+    }
+
+    #[test]
+    fn the_names_of_sessions_take_room_as_well() {
+        let results = Results::default();
+        let session = || Owner::Session(Some("x".repeat(MOST_BYTES / 2).into()));
+        keep_as(&results, 1, Owner::Anyone, End::Cancelled);
+        for number in 2..5 {
+            keep_as(&results, number, session(), End::Cancelled);
+        }
+        assert_eq!(find(&results, 1), TaskStatus::Unknown);
+        assert_eq!(results.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_result_of_a_session_is_unknown_to_callers_without_one() {
+        let results = Results::default();
+        let alice = || Owner::Session(Some("alice".into()));
+        keep_as(&results, 1, alice(), End::Cancelled);
+        keep_as(&results, 2, Owner::Anyone, End::Cancelled);
+        assert_eq!(find(&results, 1), TaskStatus::Unknown);
+        assert_eq!(find(&results, 2), TaskStatus::Cancelled);
     }
 
     #[test]
@@ -376,9 +444,10 @@ mod tests {
         let results = Results::default();
         keep(&results, 1, "kept");
         let error: Result<u8, String> = Err("é".repeat(MOST_BYTES));
-        results.keep(id(2), Ok(error));
-        assert_eq!(results.find(id(1)), TaskStatus::Completed("kept".into()));
-        let TaskStatus::Failed(text) = results.find(id(2)) else {
+        let end = End::of(Ok(error), result_text).unwrap();
+        keep_as(&results, 2, Owner::Anyone, end);
+        assert_eq!(find(&results, 1), TaskStatus::Completed("kept".into()));
+        let TaskStatus::Failed(text) = find(&results, 2) else {
             panic!("an error");
         };
         assert!(text.len() < LONGEST_ERROR + 100 && text.contains("[cut: "));
@@ -387,12 +456,10 @@ mod tests {
     #[test]
     fn an_old_result_is_forgotten() {
         let (results, now) = (Results::default(), Instant::now());
-        results.keep_at(id(1), End::Cancelled, now);
-        assert_eq!(results.find_at(id(1), now + LONGEST), TaskStatus::Cancelled);
-        assert_eq!(
-            results.find_at(id(1), now + LONGEST + Duration::from_secs(1)),
-            TaskStatus::Unknown
-        );
+        results.keep_at(id(1), Owner::Anyone, End::Cancelled, now);
+        let after = |more| results.find_at(id(1), None, now + LONGEST + Duration::from_secs(more));
+        assert_eq!(after(0), TaskStatus::Cancelled);
+        assert_eq!(after(1), TaskStatus::Unknown);
     }
 
     #[test]
@@ -401,12 +468,14 @@ mod tests {
         let value = serde_json::json!({ "a": [1, -2.5, "\u{1}\"", null, true] });
         keep(&results, 1, value.clone());
         let error = TaskError::Panicked;
-        results.keep::<Value>(id(2), Err(error.clone()));
-        results.keep(id(3), Ok(Err::<(), BoxError>("it is broken".into())));
-        assert_eq!(results.find(id(1)), TaskStatus::Completed(value));
-        assert_eq!(results.find(id(2)), TaskStatus::Failed(error.to_string()));
+        let end = End::of::<Value>(Err(error.clone()), value_text).unwrap();
+        keep_as(&results, 2, Owner::Anyone, end);
+        let end = End::of(Ok(Err::<(), BoxError>("it is broken".into())), result_text).unwrap();
+        keep_as(&results, 3, Owner::Anyone, end);
+        assert_eq!(find(&results, 1), TaskStatus::Completed(value));
+        assert_eq!(find(&results, 2), TaskStatus::Failed(error.to_string()));
         assert_eq!(
-            results.find(id(3)),
+            find(&results, 3),
             TaskStatus::Failed("it is broken".to_owned())
         );
     }
@@ -416,9 +485,37 @@ mod tests {
         let results = Results::default();
         let deep = (0..200).fold(Value::Null, |inner, _| vec![inner].into());
         keep(&results, 1, deep);
-        let TaskStatus::Failed(error) = results.find(id(1)) else {
+        let TaskStatus::Failed(error) = find(&results, 1) else {
             panic!("it has been read back");
         };
         assert!(error.contains("recursion limit exceeded"), "{error}");
+    }
+
+    #[derive(serde::Serialize)]
+    struct Broken {
+        code: u8,
+    }
+
+    /// As generic code sees it, which knows no more than that the value is `Serialize`.
+    fn text_of<T: Serialize>(value: T) -> Finished {
+        value_text(value)
+    }
+
+    #[test]
+    fn a_result_is_never_written_as_an_enum() {
+        let text = |finished: Finished| match finished {
+            Ok(text) => text,
+            Err(NotKept::Failed(error)) => format!("error: {error}"),
+            Err(NotKept::TooLong) => panic!("it is short"),
+        };
+        let broken = || Broken { code: 7 };
+        type Of<E> = Result<u8, E>;
+        assert_eq!(text(text_of(Of::<String>::Ok(5))), "5");
+        assert_eq!(text(text_of(Of::Err("a \"b\""))), "error: a \"b\"");
+        assert_eq!(text(text_of(Of::Err(broken()))), r#"error: {"code":7}"#);
+        assert_eq!(text(value_text(Json(Of::<String>::Ok(5)))), "5");
+        // What only looks like one is as it is.
+        let alike = serde_json::json!({ "Ok": 5 });
+        assert_eq!(text(text_of(alike)), r#"{"Ok":5}"#);
     }
 }

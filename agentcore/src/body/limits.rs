@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context;
 use crate::tasks::TimedOut;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// How long a streamed reply may take.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,10 +89,9 @@ impl Limits {
 }
 
 impl Late {
-    /// Says in the log and to telemetry what has happened, and tells what the handler has left behind.
+    /// Has the invocation's line and telemetry say what has happened, and tells what the handler has left behind.
     pub(super) fn report(&self) {
-        let failure = self.to_string();
-        tracing::error!(errorMessage = failure, "the stream failed: {failure}");
+        context::fail(Failure::error("the stream", self.to_string()));
         context::note(Outcome::Timeout);
         if let Some(scope) = context::current() {
             scope.cancel();

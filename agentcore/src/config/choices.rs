@@ -93,8 +93,60 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// How important a line of the log is, for lines that the library writes itself.
+///
+/// ```
+/// let config = agentcore::Config::new().log_invocations(agentcore::LogLevel::Debug);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// There is no line.
+    Off,
+    /// An error.
+    Error,
+    /// A warning.
+    Warn,
+    /// Shown by default.
+    Info,
+    /// Shown where [`Config::log`](crate::Config::log) asks for it.
+    Debug,
+    /// Shown where it asks for everything.
+    Trace,
+}
+
+impl LogLevel {
+    const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The level of this number, which is its place among all.
+    pub(crate) fn of_number(number: u8) -> Self {
+        let known = Self::ALL.get(usize::from(number));
+        known.copied().unwrap_or(Self::Off)
+    }
+
+    pub(crate) fn level(self) -> Option<tracing::Level> {
+        match self {
+            Self::Off => None,
+            Self::Error => Some(tracing::Level::ERROR),
+            Self::Warn => Some(tracing::Level::WARN),
+            Self::Info => Some(tracing::Level::INFO),
+            Self::Debug => Some(tracing::Level::DEBUG),
+            Self::Trace => Some(tracing::Level::TRACE),
+        }
+    }
+}
+
 words!(ErrorMode: "http" => Http, "in-band" => InBand);
 words!(SessionPolicy: "concurrent" => Concurrent, "reject" => Reject, "queue" => Queue);
 words!(BusyWhile: "activity" => Activity, "tasks" => Tasks);
 words!(StampWhileBusy: "freeze" => Freeze, "refresh" => Refresh);
 words!(LogFormat: "json" => Json, "pretty" => Pretty);
+words!(LogLevel: "off" => Off, "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace);

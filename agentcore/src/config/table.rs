@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::choices::{BusyWhile, ErrorMode, LogFormat, SessionPolicy, StampWhileBusy};
+use super::choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 use super::environment::as_text;
 use super::value::Value;
 use crate::log::Filter;
@@ -146,6 +146,8 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &WS_FRAMES_PER_SECOND,
     #[cfg(feature = "ws")]
     &WS_ORIGINS,
+    &LOG_INVOCATIONS,
+    &LOG_TASKS,
     &LOG,
     &LOG_FORMAT,
 ];
@@ -425,6 +427,26 @@ pub(super) static WS_ORIGINS: Setting<Origins> = Setting {
     allowed: any,
     default: Origins::Any,
     meaning: "the web pages that may open sockets",
+};
+
+const LEVEL: &str = "off, error, warn, info, debug or trace";
+
+pub(super) static LOG_INVOCATIONS: Setting<LogLevel> = Setting {
+    name: "log_invocations",
+    variable: "AGENTCORE_LOG_INVOCATIONS",
+    takes: LEVEL,
+    allowed: any,
+    default: LogLevel::Info,
+    meaning: "the level of the line that each invocation and each socket ends with; failures are logged in any case",
+};
+
+pub(super) static LOG_TASKS: Setting<LogLevel> = Setting {
+    name: "log_tasks",
+    variable: "AGENTCORE_LOG_TASKS",
+    takes: LEVEL,
+    allowed: any,
+    default: LogLevel::Info,
+    meaning: "the level of the line that each task ends with; failures are logged in any case",
 };
 
 /// The one variable that stands in for another: `RUST_LOG`, where this one is not set.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::task::futures::TaskLocalFuture;
+use tracing::Span;
 
 use super::cancellation::{Cancellation, CancellationToken};
 use super::request::{RequestHead, random_uuid};
@@ -24,7 +25,7 @@ use crate::panics;
 use crate::stall::{self, Watched};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tasks::TrackerHandle;
-use crate::telemetry::{Current, Observed, Outcome, Traced};
+use crate::telemetry::{Current, Failure, Observed, Outcome, Traced};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -196,6 +197,11 @@ impl Scope {
         self.flight().kind
     }
 
+    /// Whether a layer has passed the request on: the reply to it is the layer's.
+    pub(crate) fn is_below_layers(&self) -> bool {
+        matches!(self.flight, Shared::Of(_))
+    }
+
     pub(crate) fn observed(&self) -> &Observed {
         &self.flight().observed
     }
@@ -259,6 +265,19 @@ impl fmt::Display for Scope {
             Kind::Hook => return write!(f, "hook `{name}`"),
         };
         write!(f, "{kind} {} of `{name}`", self.request_id())
+    }
+}
+
+impl Scope {
+    /// For a log line whose subject is the handler: its name, and for which request it runs.
+    pub(crate) fn handler_first(&self) -> String {
+        let (name, id) = (self.flight().name, self.request_id());
+        match self.flight().kind {
+            Kind::Invocation => format!("`{name}` (invocation {id})"),
+            #[cfg(feature = "ws")]
+            Kind::Socket => format!("`{name}` (socket {id})"),
+            Kind::Other | Kind::Ping | Kind::Hook => self.to_string(),
+        }
     }
 }
 
@@ -334,7 +353,11 @@ type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
 /// Below `scope`, and in whichever of its spans is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
-    let at = stall::At::request(scope.flight().ticket.get().copied());
+    let at = if scope.kind().is_request() {
+        stall::At::request(scope.flight().ticket.get().copied())
+    } else {
+        stall::At::hook(&scope.to_string())
+    };
     SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }
 
@@ -387,9 +410,17 @@ pub(crate) fn spawn_in_scope<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    match SCOPE.try_with(Arc::clone) {
-        Ok(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
-        Err(_) => tokio::spawn(Current::here().wrap(future)),
+    spawn_below(None, future)
+}
+
+/// Spawns a task below the caller's scope, or else below `otherwise`, if there is one. Needs a Tokio runtime.
+pub(crate) fn spawn_below<F>(otherwise: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    match current().or(otherwise) {
+        Some(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
+        None => tokio::spawn(Current::here().wrap(future)),
     }
 }
 
@@ -403,9 +434,9 @@ where
     // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
     // its result is dropped.
     let hold = hold();
-    let current = Current::here();
+    let (current, span) = (Current::here(), Span::current());
     let work = move || {
-        let work = || current.within(work);
+        let work = || span.in_scope(|| current.within(work));
         let done = panics::guard(|| match scope {
             Some(scope) => SCOPE.sync_scope(scope, work),
             None => work(),
@@ -417,6 +448,14 @@ where
         Ok((Err(panic), _)) => panic.resume(),
         // The runtime is shutting down and will not come back here.
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Keeps `failure` for the line that says how the caller's request has ended. Outside of requests it is a line of its own.
+pub(crate) fn fail(failure: Failure) {
+    match current_request() {
+        Some(scope) => scope.observed().fail(failure),
+        None => failure.log(),
     }
 }
 

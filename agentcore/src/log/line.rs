@@ -13,10 +13,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use super::ids::Ids;
+use super::spans::Around;
 use crate::config::LogFormat;
 
 /// The keys that every line may have. An event's own field of the same name stands beside it under another.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "timestamp",
     "level",
     "message",
@@ -25,6 +26,7 @@ const RESERVED: [&str; 8] = [
     "sessionId",
     "traceId",
     "spanId",
+    "spans",
 ];
 
 /// How many bytes of one text a line has. A deep stack fits.
@@ -41,11 +43,13 @@ pub(super) struct Line<'a> {
     target: &'a str,
     ids: Ids,
     fields: Fields,
+    /// The outermost first.
+    spans: Vec<Around>,
 }
 
 impl<'a> Line<'a> {
-    /// What `event` says here and now.
-    pub(super) fn of(event: &'a Event<'_>) -> Self {
+    /// What `event` says here and now, within `spans`.
+    pub(super) fn of(event: &'a Event<'_>, spans: Vec<Around>) -> Self {
         let mut fields = Fields::default();
         event.record(&mut fields);
         Self {
@@ -53,6 +57,7 @@ impl<'a> Line<'a> {
             target: event.metadata().target(),
             ids: Ids::here(),
             fields,
+            spans,
         }
     }
 
@@ -65,6 +70,7 @@ impl<'a> Line<'a> {
             target: "agentcore",
             ids: Ids::default(),
             fields,
+            spans: Vec::new(),
         }
     }
 
@@ -108,33 +114,61 @@ impl Serialize for Line<'_> {
                 Said::Text(text) if name == "stackTrace" => {
                     map.serialize_entry(name, &text.shown().lines().collect::<Vec<_>>())?;
                 }
-                Said::Text(text) => map.serialize_entry(name, &text.shown())?,
-                Said::Plain(value) => map.serialize_entry(name, value)?,
+                said => map.serialize_entry(name, said)?,
+            }
+        }
+        if !self.spans.is_empty() {
+            map.serialize_entry("spans", &self.spans)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Around {
+    /// The name of the span, and its fields beside it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        for (name, said) in &self.fields {
+            match *name {
+                "name" => map.serialize_entry("field.name", said)?,
+                name => map.serialize_entry(name, said)?,
             }
         }
         map.end()
     }
 }
 
+impl fmt::Display for Around {
+    /// `request{method=GET uri=/}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (place, (name, said)) in self.fields.iter().enumerate() {
+            let before = if place == 0 { "{" } else { " " };
+            write!(f, "{before}{name}={said}")?;
+        }
+        if !self.fields.is_empty() {
+            f.write_str("}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.fields.message.shown();
-        write!(
-            f,
-            "{} {:>5} {}: {}",
-            now(),
-            self.level,
-            self.target,
-            one_line(&message)
-        )?;
+        write!(f, "{} {:>5} ", now(), self.level)?;
+        for span in &self.spans {
+            write!(f, "{span}: ")?;
+        }
+        write!(f, "{}: {}", self.target, one_line(&message))?;
         let says_error = self.fields.message_without_error().is_some();
         let mut stack = None;
         for (name, value) in &self.fields.others {
             match value {
                 Said::Text(text) if name == "stackTrace" => stack = Some(text.shown()),
                 Said::Text(_) if name == "errorMessage" && says_error => {}
-                Said::Text(text) => write!(f, " {name}={}", one_word(&text.shown()))?,
-                Said::Plain(value) => write!(f, " {name}={value}")?,
+                said => write!(f, " {name}={said}")?,
             }
         }
         for (name, value) in self.ids.iter() {
@@ -174,8 +208,8 @@ fn one_word(text: &str) -> Cow<'_, str> {
 }
 
 /// A text, of which a line has no more than the beginning.
-#[derive(Debug, Default)]
-struct Text {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Text {
     kept: String,
     /// How many bytes it would have.
     whole: usize,
@@ -184,7 +218,7 @@ struct Text {
 
 impl Text {
     /// Keeps up to `most` bytes. What is not kept is counted and nowhere made.
-    fn new(text: impl fmt::Display, most: usize) -> Self {
+    pub(super) fn new(text: impl fmt::Display, most: usize) -> Self {
         let mut new = Self {
             kept: String::new(),
             whole: 0,
@@ -193,6 +227,17 @@ impl Text {
         // An implementation may fail half-way. What it has written stands.
         let _ = write!(new, "{text}");
         new
+    }
+
+    /// No more than the first `most` bytes of it.
+    fn cut(mut self, most: usize) -> Self {
+        let mut end = most.min(self.kept.len());
+        while !self.kept.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.kept.truncate(end);
+        self.most = most;
+        self
     }
 
     /// With a mark where it was cut.
@@ -222,10 +267,48 @@ impl fmt::Write for Text {
 }
 
 /// What a field says.
-enum Said {
+#[derive(Clone, Debug)]
+pub(super) enum Said {
     Text(Text),
     /// A number or a truth value.
     Plain(Value),
+}
+
+impl Said {
+    /// How many bytes of text it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.kept.len(),
+            Self::Plain(_) => 0,
+        }
+    }
+
+    /// With no more than `most` bytes of text.
+    pub(super) fn within(self, most: usize) -> Self {
+        match self {
+            Self::Text(text) if text.kept.len() > most => Self::Text(text.cut(most)),
+            within => within,
+        }
+    }
+}
+
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(&text.shown()),
+            Self::Plain(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl fmt::Display for Said {
+    /// As the value of a field in a pretty line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&one_word(&text.shown())),
+            Self::Plain(value) => value.fmt(f),
+        }
+    }
 }
 
 /// The fields of one event.
@@ -317,6 +400,8 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
 
     fn line(fields: Vec<(&'static str, Value)>) -> Line<'static> {
@@ -340,6 +425,7 @@ mod tests {
                 others: others.collect(),
                 room: LONGEST_TEXTS,
             },
+            spans: Vec::new(),
         }
     }
 
@@ -456,22 +542,14 @@ mod tests {
     fn an_events_own_field_does_not_hide_ours() {
         let (sender, lines) = std::sync::mpsc::channel();
         struct Catch(std::sync::mpsc::Sender<String>);
-        impl tracing::Subscriber for Catch {
-            fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-                true
+        impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Catch {
+            fn on_event(&self, event: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+                let line = Line::of(event, Vec::new());
+                let _ = self.0.send(line.render(LogFormat::Json));
             }
-            fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-                tracing::span::Id::from_u64(1)
-            }
-            fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-            fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-            fn event(&self, event: &Event<'_>) {
-                let _ = self.0.send(Line::of(event).render(LogFormat::Json));
-            }
-            fn enter(&self, _: &tracing::span::Id) {}
-            fn exit(&self, _: &tracing::span::Id) {}
         }
-        tracing::subscriber::with_default(Catch(sender), || {
+        let subscriber = super::super::spans::Registry::new().with(Catch(sender));
+        tracing::subscriber::with_default(subscriber, || {
             tracing::info!(level = 3, requestId = "forged", other = true, "hello");
         });
         let text = lines.recv().unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::bounds::TimeLimited;
 use crate::context::blocking;
-use crate::tasks::{TimedOut, timeout};
+use crate::tasks::{TimedOut, ended_late, timeout};
 use crate::telemetry::{self, Outcome};
 
 pub fn entrypoint_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
@@ -66,7 +66,9 @@ pub async fn time_limited<R, E>(
 ) -> R {
     timeout(limit, task).await.unwrap_or_else(|error| {
         telemetry::note_here(Outcome::Timeout);
-        (late.fail)((late.make)(error))
+        let failed = (late.fail)((late.make)(error));
+        ended_late();
+        failed
     })
 }
 

@@ -38,7 +38,7 @@ use crate::context::secret_uuid;
 use crate::fields::fields;
 use crate::package;
 use crate::response::Response;
-use crate::tasks::{TaskId, unix_now};
+use crate::tasks::unix_now;
 
 const PAGE: &str = include_str!("dev/page.html");
 
@@ -92,7 +92,7 @@ impl Dev {
             None => page(secret_uuid()),
             Some("agent") => json_now(self.agent.clone()),
             Some(other) => match other.strip_prefix("tasks/").map(str::parse) {
-                Some(Ok(id)) if method == Method::DELETE => cancel(front, id),
+                Some(Ok(ticket)) if method == Method::DELETE => cancel(front, ticket),
                 Some(Ok(_)) => method_not_allowed("DELETE"),
                 _ => not_found(),
             },
@@ -107,9 +107,9 @@ impl Dev {
         let (status, stamp) = front.pinger.shown(tracker.status());
         let more = running.more();
         let tasks = running.into_vec().into_iter();
-        let tasks = tasks.map(|(began, (id, name, cancellable))| {
+        let tasks = tasks.map(|(began, (ticket, name, cancellable))| {
             json!({
-                "id": id.to_string(),
+                "id": ticket.to_string(),
                 "name": name.as_ref(),
                 "seconds": began.elapsed().as_secs_f64(),
                 "cancellable": cancellable,
@@ -204,8 +204,8 @@ pub(super) async fn look_on(front: Arc<Front>) {
 }
 
 /// Ends a task that was spawned.
-fn cancel(front: &Front, id: TaskId) -> Response {
-    if front.instance.tracker.abort(id) {
+fn cancel(front: &Front, ticket: u64) -> Response {
+    if front.instance.tracker.abort(ticket) {
         return json_now(r#"{"cancelled":true}"#);
     }
     Response::error("no such task, or none that can be cancelled")

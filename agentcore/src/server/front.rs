@@ -266,10 +266,12 @@ impl Front {
         let layers = std::mem::take(&mut agent.layers);
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
+        tracker.set_line_level(settings.log_tasks);
         let (handover, collected) = Handover::new();
         let (wakes, deliveries) = WakeQueue::new();
         let mut instance = Instance::new(tracker, concurrency)
             .with_metrics(settings.metrics)
+            .with_lines(settings.log_invocations.level())
             .with_max_json_nodes(settings.max_json_nodes);
         instance.states = states;
         Self {

@@ -2,7 +2,7 @@
 //!
 //! The front asks the workers for a sign of life, a task that does nothing. If it has not run after a second in which no
 //! poll has begun or ended either, every worker is blocked, and nothing of the agent's advances but `/ping`. Which code it
-//! is that blocks, the threads' own notes tell; see [`stall`].
+//! is that blocks, the slots of the threads tell; see [`stall`].
 //!
 //! Code within `tokio::task::block_in_place` looks blocked too, though it has handed its worker's tasks over.
 
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::front::Front;
-use crate::context::Scope;
+use crate::context::{Kind, Scope};
 use crate::events;
 use crate::stall::{self, Slot};
 
@@ -138,10 +138,7 @@ impl Watch {
             self.last_warning = Some(now);
             let scope = self.front.scope(poll);
             events::emit_below(scope, move || {
-                tracing::warn!(
-                    "{what} blocks its thread: what waits or computes for long belongs on \
-                     `tokio::task::spawn_blocking` or into an entrypoint that is not async (said at most once a minute)"
-                );
+                tracing::warn!("{} (logged at most once a minute)", what.warning());
             });
         }
     }
@@ -183,6 +180,7 @@ impl Watch {
             .filter(|poll| now - poll.since >= LONGEST_POLL / 2);
         let mut what: Vec<_> = blocking
             .filter_map(|poll| self.front.describe(poll, now))
+            .map(|blocking| format!("{} for {}", blocking.what, blocking.long()))
             .collect();
         if what.is_empty() {
             what.push("code that no handler or task has called".to_owned());
@@ -211,24 +209,57 @@ impl Front {
     }
 
     /// The code behind a poll, and for how long it has been at it; `None` if it is over.
-    fn describe(&self, poll: &Observed, now: Instant) -> Option<String> {
+    fn describe(&self, poll: &Observed, now: Instant) -> Option<Blocking> {
         let at = poll.slot.at();
         if poll.slot.poll_in_progress() != Some(poll.number) {
             return None;
         }
-        let request = self
-            .instance
-            .requests
-            .with_value(at.request, |scope| scope.to_string());
+        let request = self.instance.requests.with_value(at.request, |scope| {
+            (scope.handler_first(), scope.kind() == Kind::Invocation)
+        });
         let task = self.instance.tracker.task_name(at.task);
-        let what = match (task, request) {
-            (Some(task), Some(request)) => format!("task `{task}` in {request}"),
-            (Some(task), None) => format!("task `{task}`"),
-            (None, Some(request)) => request,
-            (None, None) => "code of a hook or a task that is over".to_owned(),
+        let hook = stall::hook_name(at.hook);
+        let (what, may_be_sync) = match (task, request, hook) {
+            (Some(task), Some((request, _)), _) => (format!("task `{task}` in {request}"), None),
+            (Some(task), None, Some(hook)) => (format!("task `{task}` in {hook}"), None),
+            (Some(task), None, None) => (format!("task `{task}`"), None),
+            (None, Some((request, true)), _) => (request, Some("entrypoint")),
+            (None, Some((request, false)), _) => (request, None),
+            (None, None, Some(hook)) => (hook, Some("function")),
+            (None, None, None) => ("code of a task that is over".to_owned(), None),
         };
-        let long = humantime::format_duration(whole_milliseconds(now - poll.since));
-        Some(format!("{what}, {long} at one poll"))
+        Some(Blocking {
+            what,
+            may_be_sync,
+            duration: now - poll.since,
+        })
+    }
+}
+
+/// Code that blocks its thread.
+struct Blocking {
+    what: String,
+    /// What a log line calls it, if it may also be a plain `fn`, which runs where blocking is harmless.
+    may_be_sync: Option<&'static str>,
+    duration: Duration,
+}
+
+impl Blocking {
+    fn long(&self) -> impl std::fmt::Display {
+        humantime::format_duration(whole_milliseconds(self.duration))
+    }
+
+    fn warning(&self) -> String {
+        let Self { what, .. } = self;
+        // A poll is found on the first look after a second. A number with milliseconds would look more exact than it is.
+        let seconds = self.duration.as_secs();
+        let or = self
+            .may_be_sync
+            .map(|what| format!(", or make the {what} a plain `fn`"));
+        let or = or.unwrap_or_default();
+        format!(
+            "{what} has blocked its thread for {seconds} s; move blocking work to `tokio::task::spawn_blocking`{or}"
+        )
     }
 }
 

@@ -1,71 +1,16 @@
 //! Beginning and ending tasks: by guard, or by hand.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_core::de::Error as _;
-use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::TrackerHandle;
+use super::{TaskEnd, TaskId, TrackerHandle, tracked};
 use crate::context::Scope;
-use crate::telemetry::{Current, Outcome};
-
-/// Names one running task; a task that is over never shares its id with a later one.
-///
-/// A string in JSON, since JavaScript loses integers above 2⁵³.
-///
-/// ```
-/// let id = agentcore::add_async_task("import", None);
-/// let text = serde_json::to_string(&id).unwrap();
-/// assert_eq!(serde_json::from_str::<agentcore::TaskId>(&text).unwrap(), id);
-/// assert_eq!(id.to_string().parse::<agentcore::TaskId>().unwrap(), id);
-/// # agentcore::complete_async_task(id);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskId(u64);
-
-impl TaskId {
-    pub(super) fn new(ticket: u64) -> Self {
-        Self(ticket)
-    }
-
-    pub(crate) fn ticket(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for TaskId {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        text.parse().map(Self)
-    }
-}
-
-impl Serialize for TaskId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TaskId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| D::Error::custom(format_args!("`{text}` is not a task id")))
-    }
-}
+use crate::panics::Panic;
+use crate::telemetry::{Current, Failure};
 
 /// A running task; it is over when this is dropped.
 ///
@@ -81,20 +26,73 @@ impl<'de> Deserialize<'de> for TaskId {
 #[must_use = "the task is over as soon as its guard is dropped; bind it to a name, not to `_`"]
 pub struct TaskGuard {
     tracker: TrackerHandle,
-    id: TaskId,
+    ticket: u64,
+    /// Drawn when it is asked for. Here as well as in the table: the task may have been ended by its id.
+    id: OnceLock<TaskId>,
 }
 
 impl TaskGuard {
     /// For a task that has begun.
-    #[cfg(test)]
-    pub(super) fn of(tracker: TrackerHandle, id: TaskId) -> Self {
-        Self { tracker, id }
+    pub(super) fn of(tracker: TrackerHandle, ticket: u64) -> Self {
+        Self {
+            tracker,
+            ticket,
+            id: OnceLock::new(),
+        }
     }
 
-    /// The task's id.
+    /// The task's id. It is drawn on the first call, which asks the operating system for random numbers and takes some hundred
+    /// nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no random numbers.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.id
+        *self.id.get_or_init(|| {
+            let drawn = self.tracker.id(self.ticket);
+            drawn.unwrap_or_else(TaskId::draw)
+        })
+    }
+
+    /// Makes `future` the whole of the task: the guard goes into it, and the task is over when the future has completed,
+    /// panicked or been dropped.
+    ///
+    /// This is what `#[async_task]` does for a function. A guard that an `async` block merely holds counts just as well. With
+    /// `wrap`, moreover:
+    ///
+    /// - What the future still holds is dropped before the task is over, also if the future is dropped before its first poll.
+    /// - Under `tokio::spawn`, too, the future runs below the request that the task began in:
+    ///   [`RequestContext::current`](crate::RequestContext::current), [`State::current`](crate::State::current) and log lines
+    ///   know it.
+    /// - A warning about a blocked thread, and a panic, are logged with the task's name.
+    /// - [`Config::task_max_age`](crate::Config::task_max_age) ends the future, and not only the task.
+    /// - [`spawn`](crate::spawn) takes it as the task that it already is, instead of beginning a second one.
+    ///
+    /// ```
+    /// use agentcore::{PingStatus, current_ping_status, track};
+    ///
+    /// fn index(document: String) -> impl Future<Output = usize> {
+    ///     track("index").wrap(async move { document.len() })
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let task = index("a long one".to_owned());
+    /// assert_eq!(current_ping_status(), PingStatus::HealthyBusy); // before the first poll
+    /// assert_eq!(task.await, 10);
+    /// assert_eq!(current_ping_status(), PingStatus::Healthy);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// The future panics when it is polled after it has completed, and when the task is older than tasks may become.
+    pub fn wrap<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        tracked(self, future)
+    }
+
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
     }
 
     pub(crate) fn tracker(&self) -> &TrackerHandle {
@@ -103,33 +101,52 @@ impl TaskGuard {
 
     /// What is current for the task.
     pub(crate) fn current(&self) -> Option<Current> {
-        self.tracker.current(self.id.0)
+        self.tracker.current(self.ticket)
     }
 
-    /// What has become of the task.
-    pub(crate) fn note(&self, outcome: Outcome) {
-        self.tracker.note(self.id.0, outcome);
+    /// How the task ends, as soon as that is known.
+    pub(crate) fn note_end(&self, end: TaskEnd) {
+        self.tracker.note_end(self.ticket, end);
+    }
+
+    /// What the line that says how the task has ended has to tell.
+    pub(crate) fn note_failure(&self, failure: Failure) {
+        self.tracker.note_failure(self.ticket, failure);
+    }
+
+    /// The task has panicked, and no code of the library's is around it that would say so.
+    pub(super) fn note_panic(&self, panic: Panic) {
+        let what = format!("task `{}`", self.name().unwrap_or_default());
+        self.note_failure(Failure::panic(what, panic));
+    }
+
+    /// The task's name, while it runs.
+    pub(crate) fn name(&self) -> Option<Cow<'static, str>> {
+        self.tracker.task_name(self.ticket)
     }
 
     /// Below which the task began.
-    pub(super) fn scope(&self) -> Option<Arc<Scope>> {
-        self.tracker.scope(self.id.0)
+    pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
+        self.tracker.scope(self.ticket)
     }
 
     pub(super) fn started(&self) -> Option<Instant> {
-        self.tracker.started(self.id.0)
+        self.tracker.started(self.ticket)
     }
 
     /// Ends the task, which has become older than `limit`.
     pub(super) fn end_by_age(self, limit: Duration) {
-        self.tracker.end_by_age(self.id.0, limit);
+        self.tracker.end_by_age(self.ticket, limit);
     }
 }
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        // `false` when somebody has ended the task by its id already: then there is nothing left to end.
-        self.tracker.end_task(self.id.0);
+        if std::thread::panicking() {
+            self.note_end(TaskEnd::Panicked);
+        }
+        // `false` if the task has been ended by its id already: then there is nothing left to end.
+        self.tracker.end_task(self.ticket);
     }
 }
 
@@ -146,9 +163,9 @@ impl Drop for TaskGuard {
 /// assert_eq!(async_task_info().active_count, 0);
 /// ```
 pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
-    crate::context::with_scope(|tracker, scope| TaskGuard {
-        id: TaskId(tracker.begin_task(name.into(), None, scope)),
-        tracker: tracker.clone(),
+    crate::context::with_scope(|tracker, scope| {
+        let ticket = tracker.begin_task(name.into(), None, scope);
+        TaskGuard::of(tracker.clone(), ticket)
     })
 }
 
@@ -164,22 +181,35 @@ pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
 /// assert!(agentcore::complete_async_task(id));
 /// assert!(!agentcore::complete_async_task(id), "it is over already");
 /// ```
+///
+/// # Panics
+///
+/// If the operating system has no random numbers.
 #[must_use = "without its id the task can never be completed"]
 pub fn add_async_task(
     name: impl Into<Cow<'static, str>>,
     metadata: impl Into<Option<Value>>,
 ) -> TaskId {
     crate::context::with_scope(|tracker, scope| {
-        TaskId(tracker.begin_task(name.into(), metadata.into(), scope))
+        // Drawn first: without an id nobody could end the task.
+        let id = TaskId::draw();
+        let ticket = tracker.begin_task(name.into(), metadata.into(), scope);
+        // Nobody can have ended it, or asked for its id, but a list: then that one's id is the task's.
+        tracker.id_or(ticket, id).unwrap_or(id)
     })
 }
 
 /// Ends a task; `false` if there is no such task, or no longer.
+///
+/// The caller's session does not matter: work may report its end from anywhere. Nobody can guess an id, but
+/// a program should hand out the ids of tasks that others may not end to nobody else.
 ///
 /// ```
 /// let id = agentcore::add_async_task("poll", None);
 /// assert!(agentcore::complete_async_task(id));
 /// ```
 pub fn complete_async_task(id: TaskId) -> bool {
-    crate::context::with_scope(|tracker, _| tracker.end_task(id.0))
+    let tracker = crate::context::with_scope(|tracker, _| tracker.clone());
+    // Outside: the line about the end of the task is written below the scope that the task began in.
+    tracker.complete(id)
 }

@@ -68,17 +68,28 @@ impl BusyTracker {
         let now = Instant::now();
         let tasks = self.tasks.filter_map(|ticket, task| {
             Some((
-                ticket,
+                (ticket, task.id()),
                 task.name.clone(),
                 task.started,
-                task.metadata.clone(),
+                task.metadata().cloned(),
             ))
         });
-        // Metadata may be large. It is copied here, where no lock is held.
+        // Ids that nobody has asked for so far. The system is asked for all of them at once, where no lock is held.
+        let missing = tasks.iter().filter(|((_, id), ..)| id.is_none()).count();
+        let mut fresh = TaskId::draw_many(missing).into_iter();
+        let mut id = |ticket, known: Option<TaskId>| {
+            let draw = || {
+                let fresh = fresh.next().unwrap_or_else(TaskId::draw);
+                // It is nobody's if the task has ended meanwhile.
+                self.id_or(ticket, fresh).unwrap_or(fresh)
+            };
+            known.unwrap_or_else(draw)
+        };
+        // Metadata may be large. It is copied here, where no lock is held either.
         let jobs = tasks
             .into_iter()
-            .map(|(ticket, name, started, metadata)| RunningJob {
-                id: TaskId::new(ticket),
+            .map(|((ticket, known), name, started, metadata)| RunningJob {
+                id: id(ticket, known),
                 name,
                 duration: now.saturating_duration_since(started),
                 metadata: metadata.as_deref().cloned(),
@@ -92,9 +103,10 @@ impl BusyTracker {
     }
 }
 
-/// A task for the dev page: its id, its name, and whether it could be cancelled.
+/// A task for the dev page: its ticket, its name, and whether it could be cancelled. The page shows tasks whose id nobody has
+/// asked for, and drawing one is not for the front.
 #[cfg(feature = "dev-page")]
-pub(crate) type Running = (TaskId, Cow<'static, str>, bool);
+pub(crate) type Running = (u64, Cow<'static, str>, bool);
 
 #[cfg(feature = "dev-page")]
 impl BusyTracker {
@@ -102,7 +114,7 @@ impl BusyTracker {
     pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {
         let mut oldest = Oldest::new(most);
         let read = |ticket, task: &Task| {
-            let make = || (TaskId::new(ticket), task.name.clone(), task.abort.is_some());
+            let make = || (ticket, task.name.clone(), task.abort().is_some());
             oldest.see(task.started, make);
         };
         walk(&self.tasks, read).await;
@@ -113,9 +125,16 @@ impl BusyTracker {
 /// The tasks that run now: annotated functions, [`track`](crate::track) guards and
 /// [`add_async_task`](crate::add_async_task)s. Invocations are not among them.
 ///
+/// The list has the tasks of all sessions, with their ids. The ids are not in its JSON; a program that hands them out in
+/// another way lets their holders end those tasks with [`complete_async_task`](crate::complete_async_task).
+///
 /// ```
 /// assert_eq!(agentcore::async_task_info().active_count, 0);
 /// ```
+///
+/// # Panics
+///
+/// If the operating system has no random numbers, which ids are made of.
 #[must_use]
 pub fn async_task_info() -> AsyncTaskInfo {
     crate::context::with_scope(|tracker, _| tracker.info())

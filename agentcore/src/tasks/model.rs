@@ -117,6 +117,7 @@ proptest! {
         prop_assert_eq!(tracker.in_progress(), 0);
         prop_assert_eq!(tracker.status().effective(), PingStatus::Healthy);
         prop_assert_eq!(tracker.info().active_count, 0);
+        prop_assert_eq!(tracker.ids.len(), 0);
         // Tickets of all threads, each of a task that is over: none ends anything, and no two are the same.
         let mut tickets = over.clone();
         tickets.sort_unstable();
@@ -133,7 +134,16 @@ fn one_thread(tracker: &BusyTracker, events: Vec<Event>) -> Vec<u64> {
     let (mut living, mut over) = (Vec::new(), Vec::new());
     for event in events {
         match event {
-            Event::Begin => living.push(tracker.begin_task("task".into(), None, None)),
+            Event::Begin => {
+                let ticket = tracker.begin_task("task".into(), None, None);
+                // Some tasks have an id, from here or from a list of another thread.
+                if living.len() % 2 == 0 {
+                    let id = tracker.id(ticket).expect("it runs");
+                    assert_eq!(tracker.id(ticket), Some(id));
+                    assert!(tracker.is_running_for(id, None));
+                }
+                living.push(ticket);
+            }
             Event::End(which) if !living.is_empty() => {
                 let ticket = living.swap_remove(which % living.len());
                 assert!(tracker.end_task(ticket), "a living task was over");

@@ -1,13 +1,18 @@
 //! One request in flight, as telemetry sees it: the only thing that the way of a request has to know of it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
+use super::ended::{Ended, Failure, Work};
 use super::metrics::Metrics;
 use super::otel::{Current, Span};
 use super::outcome::{Findings, Outcome};
 use crate::context::{self, Kind, Scope};
+use crate::events;
 use crate::instance::Instance;
 
 /// Begun with the request, and ended with it.
@@ -15,6 +20,38 @@ use crate::instance::Instance;
 pub(crate) struct Observed {
     findings: Findings,
     span: Span,
+    /// What made it fail first.
+    failure: OnceLock<Box<Failure>>,
+    line: LineState,
+}
+
+/// When the line is due that says how the request has ended, in one word.
+///
+/// The line is due when the reply has been made: a plain one with the return of the handler, a streamed one with the end of
+/// the last task that makes a part of it. Both are on the workers, so that the front writes no line for a request that they
+/// have answered. A request that they have not answered has its line when it ends.
+///
+/// Whoever sets `SAID` writes the line, and a failure that comes later is a line of its own.
+#[derive(Debug, Default)]
+struct LineState(AtomicU32);
+
+/// The line has been written.
+const SAID: u32 = 1 << 31;
+/// There is a failure.
+const FAILED: u32 = 1 << 30;
+/// The workers have handed over a streamed reply.
+const ANSWERED: u32 = 1 << 29;
+/// How many tasks make a streamed reply, in the bits below.
+const STREAMS: u32 = ANSWERED - 1;
+
+impl LineState {
+    fn set(&self, bit: u32) -> u32 {
+        self.0.fetch_or(bit, Ordering::AcqRel)
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.0.load(Ordering::Acquire) & bit != 0
+    }
 }
 
 impl Observed {
@@ -28,8 +65,8 @@ impl Observed {
             metrics.begin(kind);
         }
         Self {
-            findings: Findings::default(),
             span: Span::request(kind, handler, headers),
+            ..Self::default()
         }
     }
 
@@ -50,8 +87,80 @@ impl Observed {
         }
     }
 
-    /// Nothing of the request, which is `scope`'s, runs any more.
-    pub(crate) fn end(&self, scope: &Scope) {
+    /// Keeps `failure` for the request's line. A second one is a line of its own, and so is one that comes too late.
+    pub(crate) fn fail(&self, failure: Failure) {
+        if let Err(second) = self.failure.set(Box::new(failure)) {
+            return second.log();
+        }
+        if self.line.set(FAILED) & SAID != 0 {
+            self.failure
+                .get()
+                .cloned()
+                .into_iter()
+                .for_each(|late| late.log());
+        }
+    }
+
+    /// The workers have made the reply of the request, which is `scope`'s.
+    pub(crate) fn answered(&self, scope: &Arc<Scope>, is_stream: bool) {
+        if !is_stream || self.line.set(ANSWERED) & STREAMS == 0 {
+            self.say(scope);
+        }
+    }
+
+    fn stream_begins(&self) {
+        self.line.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn stream_ended(&self, scope: &Arc<Scope>) {
+        let before = self.line.0.fetch_sub(1, Ordering::AcqRel);
+        if before & STREAMS == 1 && before & ANSWERED != 0 {
+            self.say(scope);
+        }
+    }
+
+    /// Writes the line that says how the request, which is `scope`'s, has ended; once. Where lines are off and nothing has
+    /// failed, this is all that they cost.
+    fn say(&self, scope: &Arc<Scope>) {
+        if self.line.has(SAID) {
+            return;
+        }
+        let usual = scope.instance().line_level;
+        let usual = usual.filter(|level| *level <= LevelFilter::current());
+        if usual.is_none() && !self.line.has(FAILED) {
+            return;
+        }
+        if self.line.set(SAID) & SAID != 0 {
+            return;
+        }
+        let (outcome, status) = self.ending(scope);
+        // The stop has named what it has cut off.
+        if outcome == Outcome::CutOff && !self.line.has(FAILED) {
+            return;
+        }
+        let took = scope.age();
+        let scope = Arc::clone(scope);
+        events::emit_below(Some(Arc::clone(&scope)), move || {
+            let failure = scope.observed().failure.get();
+            match (Work::of(scope.kind()), failure) {
+                (Some(work), failure) => Ended {
+                    work,
+                    name: scope.name(),
+                    task_id: None,
+                    outcome,
+                    status,
+                    took,
+                    failure: failure.map(|failure| &**failure),
+                }
+                .log(usual.unwrap_or(Level::INFO)),
+                (None, Some(failure)) => failure.clone().log(),
+                (None, None) => {}
+            }
+        });
+    }
+
+    /// How the request, which is `scope`'s, has ended, as far as is known.
+    fn ending(&self, scope: &Scope) -> (Outcome, Option<u16>) {
         let (outcome, status) = self.findings.get();
         let outcome = if scope.instance().is_cut_off() {
             Outcome::CutOff
@@ -59,6 +168,13 @@ impl Observed {
             // What has come to no end has been dropped.
             outcome.unwrap_or(Outcome::Cancelled)
         };
+        (outcome, status)
+    }
+
+    /// Nothing of the request, which is `scope`'s, runs any more.
+    pub(crate) fn end(&self, scope: &Arc<Scope>) {
+        self.say(scope);
+        let (outcome, status) = self.ending(scope);
         if let Some(metrics) = &scope.instance().metrics {
             metrics.end(scope.kind(), outcome, scope.age());
         }
@@ -82,13 +198,13 @@ pub(crate) struct Stream {
 impl Stream {
     /// The caller's.
     pub(crate) fn open() -> Self {
-        let counting =
-            |scope: &&Arc<Scope>| scope.instance().metrics.is_some() || super::otel::is_on();
-        let scope = context::with_scope(|_, scope| scope.filter(counting).cloned());
         let stream = Self {
-            scope,
+            scope: context::current(),
             span: Span::stream(),
         };
+        if let Some(scope) = &stream.scope {
+            scope.observed().stream_begins();
+        }
         if let Some(metrics) = stream.metrics() {
             metrics.streams.begin();
         }
@@ -111,10 +227,12 @@ impl Drop for Stream {
             metrics.streams.end();
         }
         let Some(scope) = &self.scope else { return };
+        let observed = scope.observed();
         if scope.instance().is_cut_off() {
             self.span.note(Outcome::CutOff);
-        } else if let Some(outcome) = scope.observed().outcome() {
+        } else if let Some(outcome) = observed.outcome() {
             self.span.note(outcome);
         }
+        observed.stream_ended(scope);
     }
 }

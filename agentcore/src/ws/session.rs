@@ -24,7 +24,7 @@ use crate::invoke::internal_error;
 use crate::panics;
 use crate::registry::BoxFuture;
 use crate::response::{Outgoing, Response};
-use crate::telemetry::Outcome;
+use crate::telemetry::{Failure, Outcome};
 
 /// How a socket is served; see [`Config`](crate::Config).
 #[derive(Clone, Debug)]
@@ -117,9 +117,14 @@ impl Session {
                 )),
             }
         });
-        let handler = opened.await.unwrap_or_else(|panic| {
-            panic.log(&format!("websocket handler `{name}`"));
+        let opened = opened.await.unwrap_or_else(|panic| {
+            context::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
+            context::note(Outcome::Panic);
             Err(Box::new(internal_error().into_outgoing()))
+        });
+        let handler = opened.inspect_err(|rejection| {
+            let status = rejection.parts.status;
+            activity.scope().note(Outcome::of(status), Some(status));
         })?;
         Ok(Self {
             name,
@@ -313,16 +318,16 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
             if left {
                 tracing::debug!("websocket handler `{name}` ended: {failure}");
             } else {
-                tracing::error!(
-                    errorMessage = failure,
-                    "websocket handler `{name}` failed: {failure}"
-                );
+                context::fail(Failure::error(
+                    format!("websocket handler `{name}`"),
+                    failure,
+                ));
             }
             Ended::Badly
         }
         Err(panic) => {
-            panic.log(&format!("websocket handler `{name}`"));
             context::note(panic.outcome());
+            context::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
             Ended::Badly
         }
     }

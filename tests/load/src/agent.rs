@@ -19,6 +19,31 @@ const START: Duration = Duration::from_secs(30);
 /// Lines of its log that are kept for the case that it fails.
 const KEPT_LINES: usize = 20;
 
+/// What an agent under measurement logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lines {
+    /// Errors: the servers that it is compared with write no line for a request.
+    #[default]
+    Off,
+    /// A line for each invocation and each task, as by default.
+    On,
+}
+
+impl Lines {
+    /// The settings for it.
+    pub(crate) fn environment(self) -> [(&'static str, &'static str); 3] {
+        let (log, lines) = match self {
+            Self::Off => ("error", "off"),
+            Self::On => ("info", "info"),
+        };
+        [
+            ("AGENTCORE_LOG", log),
+            ("AGENTCORE_LOG_INVOCATIONS", lines),
+            ("AGENTCORE_LOG_TASKS", lines),
+        ]
+    }
+}
+
 /// How an agent is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -54,7 +79,7 @@ impl Launch {
             .env_clear()
             .env("AGENTCORE_HOST", "127.0.0.1")
             .env("AGENTCORE_PORT", port.to_string())
-            .env("AGENTCORE_LOG", "error")
+            .envs(Lines::Off.environment())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -22,6 +22,7 @@ use rows::{ROWS, Row};
 use server::Program;
 use table::Table;
 
+use crate::agent::Lines;
 use crate::files;
 
 /// Connections of the row with the most of them.
@@ -38,6 +39,8 @@ pub struct Compare {
     pub patience: Duration,
     /// Builds the hand-written servers with the system's allocator, while the agent keeps mimalloc.
     pub system_allocator: bool,
+    /// What the agent logs. The other servers log nothing.
+    pub lines: Lines,
 }
 
 impl Compare {
@@ -70,6 +73,9 @@ impl Compare {
             "mimalloc"
         };
         println!("{}", Machine::look(&cores, allocators)?);
+        if self.lines == Lines::On {
+            println!("The agent writes a line for each invocation and each task to /dev/null.");
+        }
         let mut table = Table::default();
         let mut others = Others {
             shares: Vec::new(),
@@ -117,7 +123,7 @@ impl Compare {
             .ok_or_else(|| Error::other("this program lies in no folder"))?;
         let peer = |name: &str| Program::Peer(find(folder, name));
         Ok(Programs {
-            agent: Program::Agent(find(&folder.join("examples"), "bench_agent")),
+            agent: Program::Agent(find(&folder.join("examples"), "bench_agent"), self.lines),
             axum: peer("peer-axum"),
             hyper: peer("peer-hyper"),
             websockets: peer("peer-websockets"),

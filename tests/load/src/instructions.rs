@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::agent::Lines;
 use crate::report::Report;
 
 const CONNECTIONS: usize = 64;
@@ -29,6 +30,8 @@ const INVOCATION: &str = "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-t
 pub struct Instructions {
     /// An agent that answers `{}`; best one built with `--release`.
     pub program: PathBuf,
+    /// What it logs meanwhile.
+    pub lines: Lines,
 }
 
 impl Instructions {
@@ -39,16 +42,19 @@ impl Instructions {
     /// There is no valgrind, or the agent does not start or answer.
     pub fn run(&self) -> Result<Report> {
         let mut report = Report::new("instructions");
-        let ping = count(&self.program, PING)?;
+        let ping = count(&self.program, PING, self.lines)?;
         report.at_most("for a ping", ping, 13_000);
-        let invocation = count(&self.program, INVOCATION)?;
-        report.at_most("for an invocation", invocation, 36_000);
+        let invocation = count(&self.program, INVOCATION, self.lines)?;
+        match self.lines {
+            Lines::Off => report.at_most("for an invocation", invocation, 36_000),
+            Lines::On => report.figure("for an invocation, with its line", invocation),
+        }
         Ok(report)
     }
 }
 
 /// Instructions for each of many requests that are the same.
-fn count(program: &Path, request: &str) -> Result<u64> {
+fn count(program: &Path, request: &str, lines: Lines) -> Result<u64> {
     let output = std::env::temp_dir().join(format!("callgrind.{}.out", std::process::id()));
     let mut option = std::ffi::OsString::from("--callgrind-out-file=");
     option.push(&output);
@@ -59,7 +65,7 @@ fn count(program: &Path, request: &str) -> Result<u64> {
         .arg(program)
         .env("AGENTCORE_HOST", "127.0.0.1")
         .env("AGENTCORE_PORT", "0")
-        .env("AGENTCORE_LOG", "error")
+        .envs(lines.environment())
         .env("AGENTCORE_LOG_FORMAT", "json")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -24,3 +24,5 @@ mod random;
 pub mod report;
 pub mod soak;
 mod websocket;
+
+pub use agent::Lines;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use agentcore_load::Lines;
 use agentcore_load::compare::Compare;
 use agentcore_load::hostile::Hostile;
 use agentcore_load::in_flight::InFlight;
@@ -20,8 +21,9 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
     hostile     [--seconds 60] [--seed N] [--only slow-heads|slow-bodies|idle|half-closed|resets|pipelines|chunks|large-bodies]
     kill        [--times 200] [--seed N]
     all         [--seed N]                      each of them, short
-    instructions --program PATH                 what a ping and an invocation cost; needs valgrind
-    compare     [--rounds 5] [--only ROW] [--patience 60] [--peers-allocator mimalloc|system]
+    instructions --program PATH [--lines off|on]
+                                                what a ping and an invocation cost; needs valgrind
+    compare     [--rounds 5] [--only ROW] [--patience 60] [--peers-allocator mimalloc|system] [--lines off|on]
                                                 the agent beside a hand-written axum server and a bare one, as ratios
 
 Exits with 0 if every limit was kept, and with 1 otherwise.";
@@ -75,6 +77,7 @@ fn compare(options: &Options) -> ExitCode {
         only: options.only.clone(),
         patience: Duration::from_secs(options.patience.unwrap_or(60)),
         system_allocator: options.system_allocator,
+        lines: options.lines,
     };
     match compare.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,6 +101,7 @@ struct Options {
     rounds: Option<u64>,
     patience: Option<u64>,
     system_allocator: bool,
+    lines: Lines,
 }
 
 impl Options {
@@ -115,6 +119,7 @@ impl Options {
             rounds: None,
             patience: None,
             system_allocator: false,
+            lines: Lines::Off,
         };
         let allowed: &[&str] = match command.as_str() {
             "soak" => &["--seconds", "--clients", "--seed"],
@@ -122,8 +127,14 @@ impl Options {
             "hostile" => &["--seconds", "--seed", "--only"],
             "kill" => &["--times", "--seed"],
             "all" => &["--seed"],
-            "instructions" => &["--program"],
-            "compare" => &["--rounds", "--only", "--patience", "--peers-allocator"],
+            "instructions" => &["--program", "--lines"],
+            "compare" => &[
+                "--rounds",
+                "--only",
+                "--patience",
+                "--peers-allocator",
+                "--lines",
+            ],
             _ => return Err(format!("there is no command {command:?}")),
         };
         for pair in rest.chunks(2) {
@@ -141,6 +152,14 @@ impl Options {
                     "mimalloc" => false,
                     "system" => true,
                     _ => return Err(format!("{name} takes mimalloc or system")),
+                };
+                continue;
+            }
+            if name == "--lines" {
+                options.lines = match value.as_str() {
+                    "off" => Lines::Off,
+                    "on" => Lines::On,
+                    _ => return Err(format!("{name} takes off or on")),
                 };
                 continue;
             }
@@ -172,7 +191,8 @@ impl Options {
 
 async fn run(options: &Options) -> Result<Vec<Report>> {
     if let Some(program) = options.program.clone() {
-        return Ok(vec![Instructions { program }.run()?]);
+        let lines = options.lines;
+        return Ok(vec![Instructions { program, lines }.run()?]);
     }
     let program = target()?;
     let short = options.command == "all";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::Cores;
 use super::rows::IN_FLIGHT;
-use crate::agent::{PEAK, RESIDENT, memory_of};
+use crate::agent::{Lines, PEAK, RESIDENT, memory_of};
 use crate::client::get;
 use crate::report::Memory;
 
@@ -21,8 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_micros(100);
 /// Which settings a server takes.
 #[derive(Clone, Debug)]
 pub(super) enum Program {
-    /// An agent of this library.
-    Agent(PathBuf),
+    /// An agent of this library, and what it logs.
+    Agent(PathBuf, Lines),
     /// A server of `tests/load/peers`.
     Peer(PathBuf),
 }
@@ -30,13 +30,13 @@ pub(super) enum Program {
 impl Program {
     fn command(&self, port: u16, workers: usize) -> Command {
         let mut command = match self {
-            Self::Agent(path) => {
+            Self::Agent(path, lines) => {
                 let mut command = Command::new(path);
                 command
                     .env_clear()
                     .env("AGENTCORE_HOST", "127.0.0.1")
                     .env("AGENTCORE_PORT", port.to_string())
-                    .env("AGENTCORE_LOG", "error")
+                    .envs(lines.environment())
                     .env("AGENTCORE_WORKER_THREADS", workers.to_string())
                     // The other servers have no such limits.
                     .env("AGENTCORE_MAX_CONNECTIONS", (IN_FLIGHT + 100).to_string())

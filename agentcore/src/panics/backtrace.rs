@@ -1,0 +1,223 @@
+//! The part of a backtrace that shows the program's own code.
+//!
+//! A backtrace of a handler has about a hundred frames. Some twenty belong to the panic itself, and most of the others to the
+//! runtime that polls the handler. [`of_the_program`] keeps what lies between the two.
+
+use std::fmt::Write as _;
+
+/// The frame below which the standard library runs a thread's code.
+const BEGIN: &str = "::__rust_begin_short_backtrace";
+
+/// The frame above which the standard library deals with a panic.
+const END: &str = "::__rust_end_short_backtrace";
+
+/// How the names of types begin that the library's macros put into the program.
+const GENERATED: &str = "::_::__Agentcore";
+
+/// What a frame without a symbol is called.
+const UNKNOWN: &str = "<unknown>";
+
+/// Crates that stand between the process and the program's code.
+const LIBRARIES: [&str; 10] = [
+    "__rustc",
+    "agentcore",
+    "alloc",
+    "core",
+    "hyper",
+    "hyper_util",
+    "std",
+    "tokio",
+    "tower_service",
+    "tracing",
+];
+
+/// One function of a backtrace.
+struct Frame<'a> {
+    name: &'a str,
+    /// The file, line and column, where they are known.
+    place: Option<&'a str>,
+}
+
+impl Frame<'_> {
+    /// Whether the frame belongs to the panic, the runtime, or the language's start of a thread. A name without a path is C's.
+    fn is_of_a_library(&self) -> bool {
+        let of_a_library = crate_of(self.name).is_none_or(|name| LIBRARIES.contains(&name));
+        of_a_library || self.name.contains(GENERATED)
+    }
+
+    /// Whether the frame is the named function of the standard library. Types may stand behind the name.
+    fn is(&self, function: &str) -> bool {
+        self.name.contains(function)
+    }
+}
+
+/// The frames of the program within the text of a whole backtrace, numbered from 0; `None` if no frame has a name.
+///
+/// Frames of the standard library, Tokio, hyper and this library are left out before the first and after the last frame of
+/// the program. Between them they stay. A panic that has no frame of the program keeps the frames of its thread.
+pub(super) fn of_the_program(whole: &str) -> Option<String> {
+    let frames = parse(whole);
+    // A panic during another panic has each of the marks twice. The first ones are its own.
+    let begin = frames
+        .iter()
+        .position(|frame| frame.is(END))
+        .map_or(0, |end| end + 1);
+    let thread = &frames[begin..];
+    let end = thread.iter().position(|frame| frame.is(BEGIN));
+    let thread = &thread[..end.unwrap_or(thread.len())];
+    let of_the_program = |frame: &Frame<'_>| !frame.is_of_a_library();
+    let first = thread.iter().position(of_the_program);
+    let last = thread.iter().rposition(of_the_program);
+    let kept = match (first, last) {
+        (Some(first), Some(last)) => &thread[first..=last],
+        _ => thread,
+    };
+    let is_known = |frame: &Frame<'_>| frame.name != UNKNOWN;
+    kept.iter().any(is_known).then(|| render(kept))
+}
+
+/// The frames in the text of a `std::backtrace::Backtrace`. Each is a line with a number and a name, or with a name alone for a
+/// function that was inlined, and may have a second line with its place.
+fn parse(whole: &str) -> Vec<Frame<'_>> {
+    let mut frames: Vec<Frame<'_>> = Vec::new();
+    for line in whole.lines().map(str::trim) {
+        if let (Some(place), Some(frame)) = (line.strip_prefix("at "), frames.last_mut()) {
+            frame.place = Some(place);
+            continue;
+        }
+        let digits = line.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let name = match digits.strip_prefix(": ") {
+            Some(name) if digits.len() < line.len() => name,
+            _ => line,
+        };
+        if !name.is_empty() {
+            frames.push(Frame { name, place: None });
+        }
+    }
+    frames
+}
+
+fn render(frames: &[Frame<'_>]) -> String {
+    let mut text = String::new();
+    for (number, Frame { name, place }) in frames.iter().enumerate() {
+        let _ = writeln!(text, "{number:>4}: {name}");
+        if let Some(place) = place {
+            let _ = writeln!(text, "             at {place}");
+        }
+    }
+    text
+}
+
+/// The crate that a symbol belongs to: `my_agent` of `my_agent::main`, of `<my_agent::Tool as core::ops::Drop>::drop`, and of
+/// `<T as my_agent::Named>::name`. `None` if the symbol has no path.
+fn crate_of(symbol: &str) -> Option<&str> {
+    let mut rest = symbol;
+    loop {
+        rest = without_prefixes(rest);
+        let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let end = rest.find(|letter| !is_name(letter))?;
+        let (name, behind) = rest.split_at(end);
+        if behind.starts_with("::") && !name.is_empty() {
+            return Some(name);
+        }
+        // A type parameter or a type of the language: the trait tells whose code it is.
+        rest = rest.split_once(" as ")?.1;
+    }
+}
+
+/// A type without what may stand before its path.
+fn without_prefixes(mut path: &str) -> &str {
+    const PREFIXES: [&str; 9] = ["<", "&", "*", "(", "[", "mut ", "const ", "dyn ", "impl "];
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix)) {
+        path = rest;
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frames of a panic in the handler of an agent, as Rust 1.95 writes them. Frames of Tokio in the middle are left out.
+    const SAMPLE: &str = include_str!("backtrace/sample.txt");
+
+    fn names(text: &str) -> Vec<&str> {
+        parse(text).iter().map(|frame| frame.name).collect()
+    }
+
+    #[test]
+    fn only_the_frames_of_the_program_are_left() {
+        let text = of_the_program(SAMPLE).expect("frames");
+        let expected = "   0: my_agent::parse\n             at ./src/main.rs:15:18\n   \
+                        1: my_agent::handler::{{closure}}\n             at ./src/main.rs:24:36\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn frames_between_those_of_the_program_stay() {
+        let text = "0: core::panicking::panic\n1: my_agent::inner\n2: core::iter::map\n3: my_agent::outer\n4: tokio::run";
+        let text = of_the_program(text).expect("frames");
+        let expected = ["my_agent::inner", "core::iter::map", "my_agent::outer"];
+        assert_eq!(names(&text), expected);
+    }
+
+    #[test]
+    fn a_panic_without_a_frame_of_the_program_keeps_those_of_its_thread() {
+        let text = "0: std::panicking::begin\n1: std::sys::backtrace::__rust_end_short_backtrace\n\
+                    2: core::panicking::panic\n3: agentcore::front\n\
+                    4: std::sys::backtrace::__rust_begin_short_backtrace\n5: std::thread::start";
+        let text = of_the_program(text).expect("frames");
+        assert_eq!(names(&text), ["core::panicking::panic", "agentcore::front"]);
+    }
+
+    #[test]
+    fn a_second_panic_during_the_first_begins_where_it_happened() {
+        let text = "0: std::a::__rust_end_short_backtrace::<std::b::{closure#0}, !>\n1: <my_agent::Guard as core::ops::drop::Drop>::drop\n\
+                    2: std::a::__rust_end_short_backtrace\n3: my_agent::work\n\
+                    4: std::a::__rust_begin_short_backtrace";
+        let text = of_the_program(text).expect("frames");
+        assert_eq!(names(&text).len(), 3, "{text}");
+        assert!(text.starts_with("   0: <my_agent::Guard as "));
+    }
+
+    #[test]
+    fn a_program_without_symbols_has_no_frames() {
+        assert_eq!(of_the_program("   0: <unknown>\n   1: <unknown>\n"), None);
+        assert_eq!(of_the_program(""), None);
+        assert_eq!(
+            of_the_program("disabled backtrace"),
+            Some("   0: disabled backtrace\n".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_symbol_tells_its_crate() {
+        for (symbol, name) in [
+            ("my_agent::main", Some("my_agent")),
+            ("my_agent::main::{{closure}}", Some("my_agent")),
+            (
+                "<my_agent::Tool as core::ops::drop::Drop>::drop",
+                Some("my_agent"),
+            ),
+            (
+                "<&mut my_agent::Tool as core::fmt::Debug>::fmt",
+                Some("my_agent"),
+            ),
+            (
+                "<dyn my_agent::Tool as my_agent::Call>::call",
+                Some("my_agent"),
+            ),
+            ("<T as my_agent::Named>::name", Some("my_agent")),
+            ("<F as core::future::future::Future>::poll", Some("core")),
+            ("<[u8] as alloc::slice::Join>::join", Some("alloc")),
+            ("<(A, B) as my_agent::Named>::name", Some("my_agent")),
+            ("tokio::runtime::task::raw::poll", Some("tokio")),
+            ("start_thread", None),
+            ("<unknown>", None),
+            ("<", None),
+            ("", None),
+        ] {
+            assert_eq!(crate_of(symbol), name, "{symbol}");
+        }
+    }
+}

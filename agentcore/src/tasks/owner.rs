@@ -1,0 +1,85 @@
+//! To which session a task and its result belong.
+
+use crate::context::{self, Scope};
+
+/// Who may ask for a task, and for its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Callers in this session; callers without one, for `None`.
+    Session(Option<Box<str>>),
+    /// Everybody who has the task's id.
+    Anyone,
+}
+
+impl Owner {
+    /// The session that `scope` belongs to.
+    pub(crate) fn of(scope: Option<&Scope>) -> Self {
+        Self::Session(session(scope).map(Into::into))
+    }
+
+    pub(crate) fn admits(&self, caller: Option<&Scope>) -> bool {
+        match self {
+            Self::Session(own) => is_same(own.as_deref(), session(caller)),
+            Self::Anyone => true,
+        }
+    }
+
+    /// What it takes of the room for all results. A client chooses how long the name of its session is.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Session(Some(session)) => session.len(),
+            Self::Session(None) | Self::Anyone => 0,
+        }
+    }
+}
+
+fn session(scope: Option<&Scope>) -> Option<&str> {
+    context::session_id(scope?.headers())
+}
+
+/// Whether both callers are in one session, or both in none.
+pub(super) fn is_shared(one: Option<&Scope>, other: Option<&Scope>) -> bool {
+    is_same(session(one), session(other))
+}
+
+/// It takes equally long for all texts of one length.
+fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => {
+            let pairs = one.bytes().zip(other.bytes());
+            let difference = pairs.fold(0, |found, (one, other)| found | (one ^ other));
+            one.len() == other.len() && std::hint::black_box(difference) == 0
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_equal_sessions_are_the_same() {
+        for (one, other, expected) in [
+            (None, None, true),
+            (Some("a"), None, false),
+            (None, Some("a"), false),
+            (Some("alice"), Some("alice"), true),
+            (Some("alice"), Some("alicf"), false),
+            (Some("alice"), Some("blice"), false),
+            (Some("alice"), Some("alic"), false),
+            (Some("alic"), Some("alice"), false),
+        ] {
+            assert_eq!(is_same(one, other), expected, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_result_without_a_session_is_for_callers_without_one() {
+        assert!(Owner::of(None).admits(None));
+        assert!(!Owner::Session(Some("alice".into())).admits(None));
+        assert!(Owner::Anyone.admits(None));
+        assert_eq!(Owner::Session(Some("alice".into())).bytes(), 5);
+    }
+}
