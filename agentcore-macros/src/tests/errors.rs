@@ -294,10 +294,7 @@ fn items_of_other_kinds_are_named_by_what_would_fit() {
 #[test]
 fn an_odd_signature_is_reported_once() {
     let source = "#[on_start] pub async fn connect(address String) {}";
-    check(
-        source,
-        &expect![""],
-    );
+    check(source, &expect![""]);
     assert!(!emits(source, "inventory"));
     let errors = compile_errors(expand(
         "#[on_start] pub async fn connect(address: String) -> {}",

@@ -1,5 +1,6 @@
 //! What a test is told when it fails: at which line, and what the reply was.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
@@ -16,6 +17,12 @@ thread_local! {
     static LAST: RefCell<(bool, Option<(u32, String)>)> = const { RefCell::new((false, None)) };
 }
 
+/// `PanicHookInfo::payload_as_str` is newer than the oldest compiler.
+fn text_of(payload: &dyn Any) -> Option<String> {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref().cloned())
+}
+
 /// The line at which `call` panics, and its text.
 fn panic_of<T>(call: impl FnOnce() -> T) -> (u32, String) {
     static HOOK: Once = Once::new();
@@ -25,7 +32,7 @@ fn panic_of<T>(call: impl FnOnce() -> T) -> (u32, String) {
             if let (true, Some(place), Some(text)) = (
                 LAST.with_borrow(|last| last.0),
                 info.location(),
-                info.payload_as_str(),
+                text_of(info.payload()),
             ) {
                 // One of another file is at no line of this one.
                 let line = if place.file() == file!() {
@@ -33,7 +40,7 @@ fn panic_of<T>(call: impl FnOnce() -> T) -> (u32, String) {
                 } else {
                     0
                 };
-                LAST.set((true, Some((line, text.to_owned()))));
+                LAST.set((true, Some((line, text))));
                 return;
             }
             others(info);
