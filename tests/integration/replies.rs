@@ -187,7 +187,7 @@ fn a_result_in_place_of_an_item_is_the_error_event() {
             "{what}: {text}"
         );
         let line = agent.line_with(
-            "an item of the stream cannot be serialised: a `Result` is not sent as it is",
+            "the stream failed: a `Result` is not sent as it is",
         );
         assert_eq!(
             line.contains("fixtures/replies.rs:"),

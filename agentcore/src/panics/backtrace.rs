@@ -12,7 +12,7 @@ const BEGIN: &str = "::__rust_begin_short_backtrace";
 const END: &str = "::__rust_end_short_backtrace";
 
 /// How the names of types begin that the library's macros put into the program.
-const GENERATED: &str = "::_::__Agentcore";
+const GENERATED: &str = "::__Agentcore";
 
 /// What a frame without a symbol is called.
 const UNKNOWN: &str = "<unknown>";
