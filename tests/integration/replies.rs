@@ -186,9 +186,7 @@ fn a_result_in_place_of_an_item_is_the_error_event() {
             text.contains(r#""error_type":"SerializationError""#),
             "{what}: {text}"
         );
-        let line = agent.line_with(
-            "the stream failed: a `Result` is not sent as it is",
-        );
+        let line = agent.line_with("the stream failed: a `Result` is not sent as it is");
         assert_eq!(
             line.contains("fixtures/replies.rs:"),
             names_the_line,
