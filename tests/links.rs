@@ -153,6 +153,46 @@ fn relative_links_lead_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// Links of the guide lead to files, for a reader of the repository. In rustdoc they lead to items: `guide.rs` has a definition of
+/// its own for each label, before the page's, and the first one counts.
+#[test]
+fn each_link_of_the_guide_has_a_place_in_rustdoc() {
+    let definitions = std::fs::read_to_string(root().join("agentcore/src/guide.rs")).unwrap();
+    let mut checked = 0;
+    for (page, text) in pages() {
+        if !page.starts_with("agentcore/docs/guide") && page != Path::new("agentcore/docs/guide.md")
+        {
+            continue;
+        }
+        let name = page.file_stem().unwrap().to_str().unwrap();
+        let place = if name == "guide" {
+            definitions.split("#![doc").next()
+        } else {
+            let (_, module) = definitions
+                .split_once(&format!("pub mod {name} {{"))
+                .unwrap_or_else(|| panic!("guide.rs has no {name}"));
+            module.split("#![doc").next()
+        };
+        let labels = text.lines().filter_map(|line| line.strip_prefix('['));
+        for (label, _) in labels.filter_map(|line| line.split_once("]: ")) {
+            checked += 1;
+            assert!(
+                place.unwrap().contains(&format!("//! [{label}]: ")),
+                "guide.rs does not define [{label}] for {name}"
+            );
+        }
+        assert!(
+            !text.contains("](crate::") && !text.contains("](super::"),
+            "{name} has a link that leads nowhere outside of rustdoc"
+        );
+        assert!(
+            !text.contains("\n```\nuse ") && !text.lines().any(|line| line.starts_with("# fn ")),
+            "{name} has code that a repository host does not show as it is meant"
+        );
+    }
+    assert!(checked > 50, "only {checked} labels found");
+}
+
 /// The test above can fail.
 #[test]
 fn a_broken_link_is_found() {
@@ -168,7 +208,7 @@ fn a_broken_link_is_found() {
     for (link, is_broken) in [
         ("https://example.com/no", false),
         ("../README.md", false),
-        ("../README.md#errors", false),
+        ("../README.md#from-python", false),
         ("../README.md#no-such-heading", true),
         ("../examples", false),
         ("../no.md", true),

@@ -1,41 +1,177 @@
+//! [super::background]: self::background
+//! [super::concepts]: self::concepts
+//! [super::configuration]: self::configuration
+//! [super::errors]: self::errors
+//! [super::faq]: self::faq
+//! [super::from_python]: self::from_python
+//! [super::limits]: self::limits
+//! [super::logging]: self::logging
+//! [super::quick_start]: self::quick_start
+//! [super::state]: self::state
+//! [super::streaming]: self::streaming
+//! [super::testing]: self::testing
+//! [super::websockets]: self::websockets
 #![doc = include_str!("../docs/guide.md")]
 //!
 //! Only documentation: in a build this module is not there.
 
 pub mod quick_start {
+    //! [super::concepts]: super::concepts
+    //! [super::from_python]: super::from_python
     #![doc = include_str!("../docs/guide/quick_start.md")]
 }
 pub mod concepts {
+    //! [crate::Config::session_policy]: crate::Config::session_policy
+    //! [crate::PingStatus]: crate::PingStatus
+    //! [crate::add_async_task]: crate::add_async_task
+    //! [crate::current_ping_status]: crate::current_ping_status
+    //! [crate::force_ping_status]: crate::force_ping_status
+    //! [crate::spawn]: crate::spawn
+    //! [crate::track]: crate::track
+    //! [macro@crate::async_task]: macro@crate::async_task
+    //! [macro@crate::entrypoint]: macro@crate::entrypoint
+    //! [macro@crate::ping]: macro@crate::ping
+    //! [macro@crate::websocket]: macro@crate::websocket
+    //! [super::faq]: super::faq
     #![doc = include_str!("../docs/guide/concepts.md")]
 }
 pub mod errors {
+    //! [crate::BoxError]: crate::BoxError
+    //! [crate::HttpError]: crate::HttpError
+    //! [crate::HttpError::with_body]: crate::HttpError::with_body
+    //! [crate::HttpError::with_source]: crate::HttpError::with_source
+    //! [crate::HttpErrorExt]: crate::HttpErrorExt
+    //! [crate::IntoResponse]: crate::IntoResponse
+    //! [super::streaming]: super::streaming
     #![doc = include_str!("../docs/guide/errors.md")]
 }
 pub mod streaming {
+    //! [crate::App::idle_timeout]: crate::App::idle_timeout
+    //! [crate::App::timeout]: crate::App::timeout
+    //! [crate::Response::json]: crate::Response::json
+    //! [crate::Response::stream]: crate::Response::stream
+    //! [crate::Response::try_stream]: crate::Response::try_stream
+    //! [crate::sse::Event]: crate::sse::Event
+    //! [crate::stream]: crate::stream
+    //! [crate::try_stream]: crate::try_stream
     #![doc = include_str!("../docs/guide/streaming.md")]
 }
 pub mod websockets {
+    //! [crate::Config::ws_origins]: crate::Config::ws_origins
+    //! [crate::run]: crate::run
+    //! [macro@crate::websocket]: macro@crate::websocket
     #![doc = include_str!("../docs/guide/websockets.md")]
 }
 pub mod background {
+    //! [crate::Config::task_max_age]: crate::Config::task_max_age
+    //! [crate::RequestContext::current]: crate::RequestContext::current
+    //! [crate::State::current]: crate::State::current
+    //! [crate::TaskBuilder]: crate::TaskBuilder
+    //! [crate::TaskBuilder::any_session]: crate::TaskBuilder::any_session
+    //! [crate::TaskGuard::wrap]: crate::TaskGuard::wrap
+    //! [crate::SpawnedTask::abort]: crate::SpawnedTask::abort
+    //! [crate::TaskHandle::detach]: crate::TaskHandle::detach
+    //! [crate::add_async_task]: crate::add_async_task
+    //! [crate::cancel_task]: crate::cancel_task
+    //! [crate::spawn]: crate::spawn
+    //! [crate::task_status]: crate::task_status
+    //! [crate::track]: crate::track
+    //! [macro@crate::async_task]: macro@crate::async_task
     #![doc = include_str!("../docs/guide/background.md")]
 }
 pub mod state {
+    //! [crate::App::on_shutdown]: crate::App::on_shutdown
+    //! [crate::App::on_start]: crate::App::on_start
+    //! [crate::App::state]: crate::App::state
+    //! [crate::Config::shutdown_grace]: crate::Config::shutdown_grace
+    //! [crate::State::current]: crate::State::current
+    //! [crate::spawn]: crate::spawn
     #![doc = include_str!("../docs/guide/state.md")]
 }
 pub mod configuration {
+    //! [crate::App::admin_listener]: crate::App::admin_listener
+    //! [crate::App::bind]: crate::App::bind
+    //! [crate::App::flags]: crate::App::flags
+    //! [crate::App::layer]: crate::App::layer
+    //! [crate::App::listener]: crate::App::listener
+    //! [crate::App::run]: crate::App::run
+    //! [crate::App::serve]: crate::App::serve
+    //! [crate::Config]: crate::Config
+    //! [crate::Config::admin_port]: crate::Config::admin_port
+    //! [crate::run()]: crate::run()
+    //! [super::logging]: super::logging
     #![doc = include_str!("../docs/guide/configuration.md")]
 }
+pub mod logging {
+    //! [crate::outbound_headers]: crate::outbound_headers
+    //! [crate::telemetry]: crate::telemetry
+    //! [crate::telemetry::log_layer]: crate::telemetry::log_layer
+    #![doc = include_str!("../docs/guide/logging.md")]
+}
 pub mod limits {
+    //! [crate::Config::max_body_bytes]: crate::Config::max_body_bytes
+    //! [crate::Config::max_connections]: crate::Config::max_connections
+    //! [crate::Config::max_header_bytes]: crate::Config::max_header_bytes
+    //! [crate::Config::max_invocations]: crate::Config::max_invocations
+    //! [crate::Config::max_json_nodes]: crate::Config::max_json_nodes
+    //! [crate::Config::session_policy]: crate::Config::session_policy
+    //! [crate::Config::write_timeout]: crate::Config::write_timeout
+    //! [crate::Config::ws_max_message_bytes]: crate::Config::ws_max_message_bytes
+    //! [crate::Config::ws_read_ahead_bytes]: crate::Config::ws_read_ahead_bytes
+    //! [crate::Config::ws_read_ahead_total_bytes]: crate::Config::ws_read_ahead_total_bytes
+    //! [macro@crate::entrypoint]: macro@crate::entrypoint
     #![doc = include_str!("../docs/guide/limits.md")]
 }
 pub mod testing {
+    //! [crate::App::config]: crate::App::config
+    //! [crate::testing::TestClient]: crate::testing::TestClient
+    //! [crate::testing::TestClient::from_registry]: crate::testing::TestClient::from_registry
+    //! [crate::testing::TestClient::get]: crate::testing::TestClient::get
+    //! [crate::testing::TestClient::idle]: crate::testing::TestClient::idle
+    //! [crate::testing::TestClient::invoke]: crate::testing::TestClient::invoke
+    //! [crate::testing::TestClient::invoke_as]: crate::testing::TestClient::invoke_as
+    //! [crate::testing::TestClient::ping]: crate::testing::TestClient::ping
+    //! [crate::testing::TestClient::post]: crate::testing::TestClient::post
+    //! [crate::testing::TestClient::request]: crate::testing::TestClient::request
+    //! [crate::testing::TestClient::shutdown]: crate::testing::TestClient::shutdown
+    //! [crate::testing::TestClient::stream]: crate::testing::TestClient::stream
+    //! [crate::testing::TestClient::tasks]: crate::testing::TestClient::tasks
+    //! [crate::testing::TestClient::websocket]: crate::testing::TestClient::websocket
+    //! [crate::testing::TestRequest::send]: crate::testing::TestRequest::send
+    //! [crate::testing::TestRequest::stream]: crate::testing::TestRequest::stream
+    //! [crate::testing::TestRequest::websocket]: crate::testing::TestRequest::websocket
     #![doc = include_str!("../docs/guide/testing.md")]
 }
 pub mod from_python {
+    //! [crate::AccessToken]: crate::AccessToken
+    //! [crate::Message]: crate::Message
+    //! [crate::RequestContext::baggage]: crate::RequestContext::baggage
+    //! [crate::State]: crate::State
+    //! [crate::WebSocket::recv]: crate::WebSocket::recv
+    //! [crate::spawn]: crate::spawn
+    //! [super::errors]: super::errors
+    //! [super::state]: super::state
+    //! [super::streaming]: super::streaming
     #![doc = include_str!("../docs/guide/from_python.md")]
 }
 pub mod faq {
+    //! [crate::App::entrypoint]: crate::App::entrypoint
+    //! [crate::App::layer]: crate::App::layer
+    //! [crate::CancellationToken]: crate::CancellationToken
+    //! [crate::Config::session_policy]: crate::Config::session_policy
+    //! [crate::Config::task_max_age]: crate::Config::task_max_age
+    //! [crate::Header]: crate::Header
+    //! [crate::HttpError]: crate::HttpError
+    //! [crate::RequestContext::header]: crate::RequestContext::header
+    //! [crate::RequestContext::headers]: crate::RequestContext::headers
+    //! [crate::RequestContext::user_id]: crate::RequestContext::user_id
+    //! [crate::Response]: crate::Response
+    //! [crate::Server::with_graceful_shutdown]: crate::Server::with_graceful_shutdown
+    //! [crate::State]: crate::State
+    //! [crate::async_task_info]: crate::async_task_info
+    //! [crate::telemetry]: crate::telemetry
+    //! [super::background]: super::background
+    //! [super::errors]: super::errors
     #![doc = include_str!("../docs/guide/faq.md")]
 }
 
