@@ -256,7 +256,7 @@ impl App {
     /// struct Url(String);
     /// struct Pool(String);
     ///
-    /// async fn connect(url: State<Url>) -> Result<Pool, BoxError> {
+    /// async fn connect(State(url): State<Url>) -> Result<Pool, BoxError> {
     ///     Ok(Pool(url.0.clone()))
     /// }
     ///

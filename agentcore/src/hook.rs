@@ -56,11 +56,11 @@ impl argument::Sealed for PingStatus {}
 /// struct Url(String);
 /// struct Pool(String);
 ///
-/// async fn connect(url: State<Url>) -> Result<Pool, BoxError> {
+/// async fn connect(State(url): State<Url>) -> Result<Pool, BoxError> {
 ///     Ok(Pool(url.0.clone()))
 /// }
 ///
-/// async fn close(pool: State<Pool>) {
+/// async fn close(State(pool): State<Pool>) {
 ///     println!("closing {}", pool.0);
 /// }
 ///
@@ -107,7 +107,7 @@ impl<S: Send + Sync + 'static> HookArgument for State<S> {
 ///
 /// struct Queue(std::sync::Mutex<Vec<String>>);
 ///
-/// fn health(automatic: PingStatus, queue: State<Queue>) -> PingStatus {
+/// fn health(automatic: PingStatus, State(queue): State<Queue>) -> PingStatus {
 ///     let waiting = queue.0.lock().map_or(0, |queue| queue.len());
 ///     if waiting > 0 { PingStatus::HealthyBusy } else { automatic }
 /// }
