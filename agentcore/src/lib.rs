@@ -101,7 +101,7 @@ mod fields;
 mod gather;
 mod generator;
 // With sockets: the guide links to them.
-#[cfg(all(any(doc, doctest), feature = "ws"))]
+#[cfg(all(any(doc, doctest, test), feature = "ws"))]
 pub mod guide;
 mod handler;
 mod hook;
