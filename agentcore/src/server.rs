@@ -352,7 +352,7 @@ fn listen(
     listen().map_err(|error: std::io::Error| {
         let problem = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!(
-                "cannot listen on {address}: another process does; stop it, or set {variable} to another port"
+                "cannot listen on {address}: another process uses the port; stop it, or set {variable} to another port"
             ),
             _ => format!("cannot listen on {address}: {error}"),
         };

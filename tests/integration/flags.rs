@@ -118,7 +118,7 @@ fn a_check_binds_nothing_and_runs_no_hook() {
     let environment = [("AGENTCORE_HOST", "127.0.0.1"), ("AGENTCORE_PORT", &port)];
     let (status, stderr) = failed_start(CONFIGURED, &environment);
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.contains("another process does"), "{stderr}");
+    assert!(stderr.contains("another process uses the port"), "{stderr}");
 
     let outcome = run(CONFIGURED, &["--check"], &environment);
     assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));

@@ -171,7 +171,7 @@ fn a_taken_admin_port_stops_the_start() {
     assert_eq!(
         stderr,
         format!(
-            "error: cannot start: cannot listen on 127.0.0.1:{port}: another process does; stop it, or set \
+            "error: cannot start: cannot listen on 127.0.0.1:{port}: another process uses the port; stop it, or set \
              AGENTCORE_ADMIN_PORT to another port\n"
         )
     );

@@ -156,7 +156,7 @@ fn a_taken_port_is_named() {
     );
     assert_eq!(status.code(), Some(1));
     let problem = format!(
-        "cannot start: cannot listen on 127.0.0.1:{port}: another process does; stop it, or set AGENTCORE_PORT to \
+        "cannot start: cannot listen on 127.0.0.1:{port}: another process uses the port; stop it, or set AGENTCORE_PORT to \
          another port"
     );
     let lines: Vec<_> = stderr.lines().collect();
