@@ -235,7 +235,7 @@ pub(super) static HEADER_TIMEOUT: Setting<Duration> = Setting {
     takes: TIME_TO_SEND,
     allowed: time_to_send,
     default: seconds(10),
-    meaning: "for a request's head to arrive, and for a connection to idle",
+    meaning: "how long a request's head may take to arrive, and how long a connection may be idle",
 };
 
 pub(super) static BODY_TIMEOUT: Setting<Duration> = Setting {
@@ -244,7 +244,7 @@ pub(super) static BODY_TIMEOUT: Setting<Duration> = Setting {
     takes: TIME_TO_SEND,
     allowed: time_to_send,
     default: seconds(30),
-    meaning: "for a request's body to stand still; on the long run it also has to come at 1 KiB a second",
+    meaning: "how long a body may pause while it is sent; on average it must also arrive at 1 KiB a second",
 };
 
 pub(super) static WRITE_TIMEOUT: Setting<Duration> = Setting {
@@ -253,7 +253,7 @@ pub(super) static WRITE_TIMEOUT: Setting<Duration> = Setting {
     takes: TIME,
     allowed: more_than_nothing,
     default: seconds(60),
-    meaning: "for a client to take nothing of its reply before it counts as gone; one that takes anything stays (Linux)",
+    meaning: "how long a client may read nothing of its reply before the connection is closed (Linux only)",
 };
 
 pub(super) static SHUTDOWN_GRACE: Setting<Duration> = Setting {
@@ -262,7 +262,7 @@ pub(super) static SHUTDOWN_GRACE: Setting<Duration> = Setting {
     takes: TIME,
     allowed: any,
     default: seconds(10),
-    meaning: "for work in progress after SIGTERM or SIGINT",
+    meaning: "how long work in progress may take to finish after SIGTERM or SIGINT",
 };
 
 pub(super) static MAX_CONNECTIONS: Setting<usize> = Setting {
@@ -272,7 +272,7 @@ pub(super) static MAX_CONNECTIONS: Setting<usize> = Setting {
     allowed: at_least_one,
     // Ten thousand invocations in flight, and room for those who ask how they are.
     default: 10_240,
-    meaning: "at a time, as far as the limit of open files goes; one more may ping, and gets 503 otherwise",
+    meaning: "connections open at once (fewer if the limit of open files is lower); a further one can call only /ping, and gets 503 for anything else",
 };
 
 pub(super) static MAX_INVOCATIONS: Setting<usize, Computed> = Setting {
@@ -281,7 +281,7 @@ pub(super) static MAX_INVOCATIONS: Setting<usize, Computed> = Setting {
     takes: FROM_ONE,
     allowed: at_least_one,
     default: Computed("as many as come"),
-    meaning: "in flight at once; one more gets 503",
+    meaning: "invocations in flight at once; one more gets 503",
 };
 
 pub(super) static SESSION_POLICY: Setting<SessionPolicy> = Setting {
@@ -290,7 +290,7 @@ pub(super) static SESSION_POLICY: Setting<SessionPolicy> = Setting {
     takes: "concurrent, reject or queue",
     allowed: any,
     default: SessionPolicy::Concurrent,
-    meaning: "what becomes of an invocation whose session is at another one",
+    meaning: "what happens to an invocation while another one of its session runs: it runs too, gets 409, or waits",
 };
 
 pub(super) static TASK_MAX_AGE: Setting<Duration, Computed> = Setting {
@@ -318,7 +318,7 @@ pub(crate) static DEV: Setting<bool> = Setting {
     takes: TRUTH,
     allowed: any,
     default: false,
-    meaning: "whether `/` is a page to look at the agent and talk to it; on loopback only",
+    meaning: "whether `/` is a page that shows the agent and talks to it; on loopback only",
 };
 
 pub(super) static ERRORS: Setting<ErrorMode> = Setting {
@@ -364,7 +364,7 @@ pub(super) static WS_PING_INTERVAL: Setting<Duration> = Setting {
     takes: TIME,
     allowed: more_than_nothing,
     default: seconds(25),
-    meaning: "between pings to a socket, which is given up after two silent ones",
+    meaning: "time between pings to a socket; it is closed after two without an answer",
 };
 
 #[cfg(feature = "ws")]
@@ -384,7 +384,7 @@ pub(super) static WS_READ_AHEAD_BYTES: Setting<usize> = Setting {
     takes: BYTES,
     allowed: at_least_one,
     default: 64 << 10,
-    meaning: "of one socket, read before its handler asks for them; a larger message is read when it does",
+    meaning: "bytes of one socket that are read before its handler asks for them; a larger message is read when it does",
 };
 
 #[cfg(feature = "ws")]
@@ -394,7 +394,7 @@ pub(super) static WS_READ_AHEAD_TOTAL_BYTES: Setting<usize> = Setting {
     takes: BYTES,
     allowed: at_least_one,
     default: 64 << 20,
-    meaning: "the same, of all sockets together",
+    meaning: "bytes of all sockets together that are read before their handlers ask for them",
 };
 
 #[cfg(feature = "ws")]
@@ -416,7 +416,7 @@ pub(super) static WS_FRAMES_PER_SECOND: Setting<u32> = Setting {
     // A quarter of it goes at once, and that has to be something.
     allowed: |frames| *frames >= 4,
     default: 240,
-    meaning: "the most that are sent on one socket; a quarter may go at once; the platform's limit is 250",
+    meaning: "the most frames a second that are sent on one socket; a quarter may go at once; the platform's limit is 250",
 };
 
 #[cfg(feature = "ws")]
@@ -465,7 +465,7 @@ pub(crate) static LOG_FORMAT: Setting<LogFormat, Computed> = Setting {
     takes: "json or pretty",
     allowed: any,
     default: Computed("`pretty` on a terminal, else `json`"),
-    meaning: "how log lines look, on stderr",
+    meaning: "the form of log lines on stderr",
 };
 
 #[cfg(test)]
