@@ -49,10 +49,14 @@ fn queue() -> Option<&'static Queue> {
     QUEUE.get()
 }
 
-/// Runs `event`, which calls a macro of `tracing`, where it may block.
+/// Runs `event`, which calls a macro of `tracing`, where it may block. A panic of the subscriber ends here: the caller may be about to
+/// lower the count of what runs.
 pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     if !QUEUED.get() {
-        event();
+        let has_panicked = panics::silenced(event);
+        if let (true, Some(queue)) = (has_panicked, queue()) {
+            queue.lose();
+        }
     } else if let Some(queue) = queue() {
         queue.push(Box::new(event));
     }
@@ -104,8 +108,13 @@ impl Queue {
 
     fn push(&self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose();
         }
+    }
+
+    /// Counts a lost event. The next one that is queued reports it.
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
     fn flush(&self) {
@@ -155,6 +164,23 @@ mod tests {
         let (sender, ran) = channel();
         emit(move || sender.send(thread::current().id()).unwrap());
         assert_eq!(ran.try_recv(), Ok(thread::current().id()));
+    }
+
+    #[test]
+    fn a_panic_of_the_subscriber_ends_with_the_event() {
+        emit(|| panic!("a subscriber's own"));
+        // In a drop while the thread unwinds, it would end the process.
+        struct Emits;
+        impl Drop for Emits {
+            fn drop(&mut self) {
+                emit(|| panic!("a subscriber's own"));
+            }
+        }
+        let panic = panics::guard(|| {
+            let _emits = Emits;
+            panic!("the program's own");
+        });
+        assert_eq!(panic.unwrap_err().message(), "the program's own");
     }
 
     #[test]

@@ -185,6 +185,10 @@ impl Endpoint {
             });
             let status = response.status();
             scope.note(Outcome::of(status), Some(status));
+            // The agent's own failures have been told, and left behind, on its side of the layers.
+            if let Some(failure) = response.failure() {
+                context::fail(Failure::reply("a layer".to_owned(), status, failure));
+            }
             (response.into_outgoing(), activity)
         };
         let answering = Answering::new(run, reply, unwanted, true);

@@ -18,9 +18,7 @@ use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Set
 use line::Line;
 pub(crate) use line::one_line;
 use spans::{Records, Registry};
-#[cfg(feature = "otel")]
-pub(crate) use writer::without_waiting;
-pub(crate) use writer::{flush, last_line, line, never_wait};
+pub(crate) use writer::{flush, last_line, line, never_wait, without_waiting};
 
 /// What is logged.
 #[derive(Clone, Debug)]

@@ -236,6 +236,19 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     done.map_err(Panic::caught)
 }
 
+/// Does `work`, and whether it has panicked. Nothing is told of the panic: for calls of the program's subscriber, by which it would be
+/// told. It may be called while the thread unwinds, and leaves that panic as it is.
+pub(crate) fn silenced(work: impl FnOnce()) -> bool {
+    let outer = (CATCHING.replace(true), PLACE.take());
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    // The drop of a panic's payload may panic, too.
+    let has_panicked = done.is_err();
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(done)));
+    CATCHING.set(outer.0);
+    PLACE.set(outer.1);
+    has_panicked
+}
+
 /// `work`. A panic in it goes on. `tell` has it before, unless code further up on this thread catches the panic.
 pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     if CATCHING.get() || !cfg!(panic = "unwind") {

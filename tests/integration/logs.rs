@@ -275,6 +275,21 @@ fn lines_that_nobody_reads_take_little_memory() {
     drop(log);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_whose_log_nobody_reads_goes_on() {
+    let (mut child, log, address) = unread(env!("CARGO_BIN_EXE_bounds"));
+    let mut client = Client::connect(address);
+    // More lines of good invocations than the queue and the pipe have room for.
+    for _ in 0..8_000 {
+        client.write(&post(br#"{"action":"other"}"#));
+        assert_eq!(client.next_reply().status, 200);
+    }
+    child.kill().expect("a child that runs");
+    child.wait().expect("a child");
+    drop(log);
+}
+
 #[test]
 fn a_long_text_is_cut_in_its_line_and_stands_there_once() {
     for format in ["json", "pretty"] {

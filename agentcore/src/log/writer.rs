@@ -1,8 +1,9 @@
 //! Lines on their way to stderr, through a thread of their own.
 //!
 //! The reader of stderr may stop reading. Then a write blocks, and with it the thread that writes, which must never be the
-//! front. So all lines go through a queue that is bounded in lines and in bytes. When it is full, the front drops its line
-//! and the workers wait, as they would have for stderr itself. The process ends whether or not anybody reads.
+//! front. So all lines go through a queue that is bounded in lines and in bytes. When it is full, the front drops its line,
+//! and so do workers the lines of work that has not failed. For other lines the workers wait, as they would have for stderr
+//! itself. The process ends whether or not anybody reads.
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -15,7 +16,7 @@ use crate::config::LogFormat;
 use crate::sync::Mutex;
 
 /// How many lines the queue holds.
-const LINES_AHEAD: usize = 1024;
+const LINES_AHEAD: usize = 4096;
 
 /// How many bytes all lines in the queue have together.
 const BYTES_AHEAD: usize = 4 << 20;
@@ -123,12 +124,16 @@ pub(crate) fn never_wait() {
 }
 
 /// Does `work`, in which what this thread writes does not make it wait.
-#[cfg(feature = "otel")]
 pub(crate) fn without_waiting<R>(work: impl FnOnce() -> R) -> R {
-    let before = MUST_NOT_WAIT.replace(true);
-    let done = work();
-    MUST_NOT_WAIT.set(before);
-    done
+    /// Puts back what was there, after a panic too.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            MUST_NOT_WAIT.set(self.0);
+        }
+    }
+    let _before = Before(MUST_NOT_WAIT.replace(true));
+    work()
 }
 
 /// Writes one line, without its line break.

@@ -11,6 +11,7 @@ use tracing::Level;
 use super::outcome::Outcome;
 use crate::context::Kind;
 use crate::events;
+use crate::log;
 use crate::panics::Panic;
 
 /// Writes an event of a level that is known only now.
@@ -206,8 +207,17 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// Writes the line. `usual` is the level for work that has not failed.
+    /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for a stderr that nobody reads: an
+    /// agent that logs nothing itself would come to stand still.
     pub(crate) fn log(&self, usual: Level) {
+        if self.failure.is_some() {
+            self.write(usual);
+        } else {
+            log::without_waiting(|| self.write(usual));
+        }
+    }
+
+    fn write(&self, usual: Level) {
         let Details {
             of_type,
             message,

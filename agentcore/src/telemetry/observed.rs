@@ -127,21 +127,24 @@ impl Observed {
         }
         let usual = scope.instance().line_level;
         let usual = usual.filter(|level| *level <= LevelFilter::current());
-        if usual.is_none() && !self.line.has(FAILED) {
+        if usual.is_none() && !self.line.has(FAILED) && !self.is_bad() {
             return;
         }
-        if self.line.set(SAID) & SAID != 0 {
+        let before = self.line.set(SAID);
+        if before & SAID != 0 {
             return;
         }
+        // A failure that comes behind this sees `SAID`, and is a line of its own.
+        let failure = (before & FAILED != 0).then(|| self.failure.get().cloned());
+        let failure = failure.flatten();
         let (outcome, status) = self.ending(scope);
         // The stop has named what it has cut off.
-        if outcome == Outcome::CutOff && !self.line.has(FAILED) {
+        if outcome == Outcome::CutOff && failure.is_none() {
             return;
         }
         let took = scope.age();
         let scope = Arc::clone(scope);
         events::emit_below(Some(Arc::clone(&scope)), move || {
-            let failure = scope.observed().failure.get();
             match (Work::of(scope.kind()), failure) {
                 (Some(work), failure) => Ended {
                     work,
@@ -150,13 +153,22 @@ impl Observed {
                     outcome,
                     status,
                     took,
-                    failure: failure.map(|failure| &**failure),
+                    failure: failure.as_deref(),
                 }
                 .log(usual.unwrap_or(Level::INFO)),
-                (None, Some(failure)) => failure.clone().log(),
+                (None, Some(failure)) => failure.log(),
                 (None, None) => {}
             }
         });
+    }
+
+    /// Whether the request has come to an end that is an error line, though nothing says why: a status that the program has chosen.
+    fn is_bad(&self) -> bool {
+        let outcome = self.outcome();
+        matches!(
+            outcome,
+            Some(Outcome::Error | Outcome::Panic | Outcome::Timeout)
+        )
     }
 
     /// How the request, which is `scope`'s, has ended, as far as is known.

@@ -112,9 +112,14 @@ impl Session {
         let opened = panics::catch(async move {
             match open(opening) {
                 Ok(handler) => Ok(handler),
-                Err(rejection) => Err(Box::new(
-                    rejection.settled(Limits::default()).await.into_outgoing(),
-                )),
+                Err(rejection) => {
+                    let rejection = rejection.settled(Limits::default()).await;
+                    if let Some(failure) = rejection.failure() {
+                        let what = format!("websocket handler `{name}`");
+                        context::fail(Failure::reply(what, rejection.status(), failure));
+                    }
+                    Err(Box::new(rejection.into_outgoing()))
+                }
             }
         });
         let opened = opened.await.unwrap_or_else(|panic| {
