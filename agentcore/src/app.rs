@@ -136,8 +136,8 @@ impl App {
     {
         self.parts.websockets.push(WebSocketEndpoint {
             meta: here(name),
-            requires: H::requires,
-            open: Arc::new(move |opening| handler.clone().open(opening)),
+            requires: |requirements| H::requires(requirements, Seal),
+            open: Arc::new(move |opening| handler.clone().open(opening, Seal)),
         });
         self
     }

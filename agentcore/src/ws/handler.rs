@@ -7,11 +7,12 @@ use super::socket::WebSocket;
 use crate::error::BoxError;
 use crate::extract::{FromInvocation, Requirements};
 use crate::response::IntoResponse;
+use crate::sealed::Seal;
 
 /// An async function or closure that [`App::websocket`](crate::App::websocket) takes.
 ///
 /// Implemented for functions of a [`WebSocket`] and up to five further arguments, each [`FromInvocation`], in any order, that
-/// return `()` or a `Result` of that and any error. `Args` is inferred.
+/// return `()` or a `Result` of that and any error. `Args` is inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, BoxError, RequestContext, WebSocket};
@@ -31,38 +32,37 @@ use crate::response::IntoResponse;
 )]
 pub trait WebSocketHandler<Args>: Clone + Send + Sync + 'static {
     /// What the arguments need from the app.
-    fn requires(requirements: &mut Requirements);
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
 
     /// Makes the arguments and calls the function.
     #[doc(hidden)]
-    fn open(self, opening: Opening) -> Opened;
+    fn open(self, opening: Opening, seal: Seal) -> Opened;
 }
 
-/// What a [`WebSocketHandler`] returns: `()`, or a `Result` of that and any error.
+/// What a [`WebSocketHandler`] returns: `()`, or a `Result` of that and any error. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{BoxError, WebSocketReply};
 ///
-/// assert!(().into_end().is_ok());
-/// assert!(Err::<(), BoxError>("no more tea".into()).into_end().is_err());
+/// fn check<R: WebSocketReply>(_: R) {}
+/// check(());
+/// check(Err::<(), BoxError>("no more tea".into()));
 /// ```
 pub trait WebSocketReply {
     /// How it ended.
-    ///
-    /// # Errors
-    ///
-    /// What the handler said went wrong.
-    fn into_end(self) -> Result<(), BoxError>;
+    #[doc(hidden)]
+    fn into_end(self, seal: Seal) -> Result<(), BoxError>;
 }
 
 impl WebSocketReply for () {
-    fn into_end(self) -> Result<(), BoxError> {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
         Ok(())
     }
 }
 
 impl<E: Into<BoxError>> WebSocketReply for Result<(), E> {
-    fn into_end(self) -> Result<(), BoxError> {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
         self.map_err(Into::into)
     }
 }
@@ -77,21 +77,21 @@ macro_rules! handlers {
             $($before: FromInvocation + Send + 'static,)*
             $($behind: FromInvocation + Send + 'static,)*
         {
-            fn requires(requirements: &mut Requirements) {
+            fn requires(requirements: &mut Requirements, _: Seal) {
                 let _ = &requirements;
                 $($before::requires(requirements);)*
                 $($behind::requires(requirements);)*
             }
 
             #[allow(non_snake_case, reason = "the type parameters double as variables")]
-            fn open(self, mut opening: Opening) -> Opened {
+            fn open(self, mut opening: Opening, seal: Seal) -> Opened {
                 let socket = opening.socket()?;
                 $(let $before = $before::from_invocation(&mut opening.invocation)
                     .map_err(IntoResponse::into_response)?;)*
                 $(let $behind = $behind::from_invocation(&mut opening.invocation)
                     .map_err(IntoResponse::into_response)?;)*
                 drop(opening);
-                Ok(Box::pin(async move { self($($before,)* socket, $($behind),*).await.into_end() }))
+                Ok(Box::pin(async move { self($($before,)* socket, $($behind),*).await.into_end(seal) }))
             }
         }
     )+};
