@@ -80,6 +80,20 @@ fn a_header_that_is_missing_or_wrong_is_named() {
 }
 
 #[test]
+fn a_secret_header_that_is_wrong_is_named_and_not_quoted() {
+    let agent = start();
+    let body = json!({ "action": "total", "orders": [] });
+    let head = "x-tenant: a\r\nauthorization: Basic c2VjcmV0\r\n";
+    let error = "the header `Authorization` is not valid";
+    let reply = post(&agent, head, &body);
+    assert_eq!(reply.parts(), (400, json!({ "error": error })));
+    let line = agent.line_with(error);
+    assert!(!line.contains("c2VjcmV0"), "{line}");
+    let head = "x-tenant: a\r\nauthorization: Bearer c2VjcmV0\r\n";
+    assert_eq!(post(&agent, head, &body).parts().0, 200);
+}
+
+#[test]
 fn an_error_gets_a_status_and_the_caller_sees_its_text_only_if_it_is_the_callers() {
     let agent = start();
     let ask = |body| post(&agent, "x-tenant: a\r\n", &body).parts();

@@ -52,7 +52,8 @@ pub trait NamedHeader {
 /// [`RequestContext::headers`](crate::RequestContext::headers) has the rules.
 /// [`RequestContext::header`](crate::RequestContext::header) reads a header without a type, also below the handler.
 ///
-/// `Debug` does not show the value of a header whose name says that it is a secret, such as `Authorization`.
+/// `Debug` does not show the value of a header whose name says that it is a secret, such as `Authorization`. The 400 for a value of
+/// such a header that does not parse has no reason, because the error of [`FromStr`] may quote the value.
 pub struct Header<N, T = String> {
     value: T,
     name: PhantomData<fn() -> N>,
@@ -127,7 +128,13 @@ where
             return Ok(None);
         }
         let value = text.parse().map_err(|error| {
-            HttpError::new(400, format!("the header `{name}` is not valid: {error}"))
+            let message = if is_secret(&name.to_ascii_lowercase()) {
+                // The error may quote the value, and the message is sent and logged.
+                format!("the header `{name}` is not valid")
+            } else {
+                format!("the header `{name}` is not valid: {error}")
+            };
+            HttpError::new(400, message)
         })?;
         Ok(Some(Self {
             value,
