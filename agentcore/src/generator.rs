@@ -114,8 +114,8 @@ macro_rules! try_stream {
     };
 }
 
-/// Where `yield` puts its value. The stream takes it out before it goes on with the future, so there is never more than
-/// one.
+/// Where `yield` puts its value. The stream takes it out after each poll of the future. A `yield` that is reached in a poll
+/// whose slot is full already waits.
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
 thread_local! {
@@ -171,19 +171,24 @@ impl<T> Yielder<T> {
     pub async fn send(&mut self, value: T) {
         let mut value = Some(value);
         std::future::poll_fn(|cx| {
-            let Some(value) = value.take() else {
+            let is_full = self.0.lock().is_some();
+            // Not at the second poll as such: a combinator with a waker of its own may poll again within one poll of the stream,
+            // and the next value would replace this one.
+            if value.is_none() && !is_full {
                 return Poll::Ready(());
-            };
-            let slot = Arc::as_ptr(&self.0).addr();
-            let Some(stream) = POLLED.get().filter(|stream| stream.slot == slot) else {
+            }
+            let address = Arc::as_ptr(&self.0).addr();
+            let Some(stream) = POLLED.get().filter(|stream| stream.slot == address) else {
                 panic!(
                     "a `yield` of `stream!` was reached outside of the stream: the code around it was moved to another \
                      task. Send the value through a channel, and yield what it receives"
                 );
             };
-            *self.0.lock() = Some(value);
+            if !is_full {
+                *self.0.lock() = value.take();
+            }
             // The stream's next poll polls this again, so nothing has to be woken. A combinator between the two that has a
-            // waker of its own polls this only when that has been used.
+            // waker of its own polls this only when that has been used, and each use is good for one poll.
             if stream.waker != parts(cx.waker()) {
                 cx.waker().wake_by_ref();
             }
@@ -340,6 +345,54 @@ mod tests {
         assert_eq!(next(stream.as_mut()), Poll::Ready(Some(0)));
         assert_eq!(next(stream.as_mut()), Poll::Ready(Some(1)));
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(next(stream.as_mut()), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_combinator_that_polls_again_at_once_loses_no_item() {
+        // As `FuturesUnordered` does it: a waker of its own, a second poll while that has been used, and a bound on them.
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut stream = Box::pin(crate::stream! {
+            let mut inner = Box::pin(block! { yield 1; yield 2; yield 3; });
+            poll_fn(|cx| {
+                for _ in 0..3 {
+                    if inner.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    if woken.0.swap(0, Ordering::Relaxed) == 0 {
+                        return Poll::Pending;
+                    }
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        });
+        for item in 1..=3 {
+            assert_eq!(next(stream.as_mut()), Poll::Ready(Some(item)));
+        }
+        assert_eq!(next(stream.as_mut()), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_yield_behind_a_block_that_was_given_up_waits_for_its_item() {
+        macro_rules! borrowing_block {
+            ($($body:tt)*) => {
+                async { $($body)* }
+            };
+        }
+        let mut stream = Box::pin(crate::stream! {
+            {
+                let mut inner = Box::pin(borrowing_block! { yield 1; });
+                // Polled once and dropped, as the branch of a `select!` is.
+                poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx).is_ready())).await;
+            }
+            yield 2;
+        });
+        for item in 1..=2 {
+            assert_eq!(next(stream.as_mut()), Poll::Ready(Some(item)));
+        }
         assert_eq!(next(stream.as_mut()), Poll::Ready(None));
     }
 
