@@ -3,6 +3,9 @@
 //! A `Result` of two serialisable types is serialisable itself: as `{"Ok":..}` or `{"Err":..}`. Sent as it is, an error
 //! would leave with status 200. So a value that is a `Result`, or an `Option` of one, is an error here. A `Result` in a
 //! field, a list or a newtype is serialised as usual: there the type says so on purpose.
+//!
+//! Serde names the type without its path, and a program may have an enum `Result` of its own. So the type's full name has to say
+//! that it is the one of the standard library, as for the results of tasks.
 
 use std::fmt;
 use std::io;
@@ -25,7 +28,10 @@ where
     W: io::Write,
     T: Serialize + ?Sized,
 {
-    value.serialize(Outermost(&mut serde_json::Serializer::new(writer)))
+    value.serialize(Outermost {
+        inner: &mut serde_json::Serializer::new(writer),
+        wraps_result: wraps_result::<T>,
+    })
 }
 
 /// As [`to_writer`], into a text.
@@ -38,18 +44,51 @@ pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<
 /// Whether `T` is a `Result`: known before there is a value. It does not see through a reference or a `Box`, which
 /// [`to_writer`] does.
 pub(crate) fn is_result<T: ?Sized>() -> bool {
-    std::any::type_name::<T>().starts_with("core::result::Result<")
+    std::any::type_name::<T>().starts_with(RESULT)
 }
+
+/// Whether `T` is a `Result`, or one behind types that serde sees through: references, owning pointers and `Option`.
+fn wraps_result<T: ?Sized>() -> bool {
+    let mut name = std::any::type_name::<T>();
+    loop {
+        match TRANSPARENT
+            .iter()
+            .find_map(|start| name.strip_prefix(start))
+        {
+            Some(inner) => name = inner,
+            None => return name.starts_with(RESULT),
+        }
+    }
+}
+
+/// How the name of `Result` begins.
+const RESULT: &str = "core::result::Result<";
+/// How the names of types begin that are serialised as what is inside of them.
+const TRANSPARENT: [&str; 8] = [
+    "&mut ",
+    "&",
+    "alloc::boxed::Box<",
+    "core::option::Option<",
+    "alloc::sync::Arc<",
+    "alloc::rc::Rc<",
+    // The name has the lifetime or not: that depends on the version of rustc.
+    "alloc::borrow::Cow<'_, ",
+    "alloc::borrow::Cow<",
+];
 
 /// Passes all on to serde_json, but a `Result`. What is inside of the value meets serde_json itself, so that the difference
 /// costs nothing.
-struct Outermost<'a, W>(Inner<'a, W>);
+struct Outermost<'a, W> {
+    inner: Inner<'a, W>,
+    /// Whether the type may be a `Result`. It is asked only about values that look like one.
+    wraps_result: fn() -> bool,
+}
 
 macro_rules! pass_on {
     ($($method:ident($($argument:ident: $type:ty),*) $(-> $returned:ident)?;)+) => {$(
         #[inline]
         fn $method(self, $($argument: $type),*) -> Result<pass_on!(@ $($returned)?), Self::Error> {
-            self.0.$method($($argument),*)
+            self.inner.$method($($argument),*)
         }
     )+};
     (@) => { () };
@@ -110,7 +149,7 @@ impl<'a, W: io::Write> Serializer for Outermost<'a, W> {
         name: &'static str,
         value: &T,
     ) -> Result<(), Self::Error> {
-        self.0.serialize_newtype_struct(name, value)
+        self.inner.serialize_newtype_struct(name, value)
     }
 
     #[inline]
@@ -121,17 +160,17 @@ impl<'a, W: io::Write> Serializer for Outermost<'a, W> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Self::Error> {
-        // As serde has it for the one of `core`.
-        if name == "Result" && matches!(variant, "Ok" | "Err") {
+        // As serde has it for the one of `core`, and derives it for any other.
+        if name == "Result" && matches!(variant, "Ok" | "Err") && (self.wraps_result)() {
             return Err(Self::Error::custom(IS_A_RESULT));
         }
-        self.0
+        self.inner
             .serialize_newtype_variant(name, index, variant, value)
     }
 
     #[inline]
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Self::Error> {
-        self.0.collect_str(value)
+        self.inner.collect_str(value)
     }
 }
 
@@ -165,7 +204,27 @@ mod tests {
         let (ok, err): (Outcome, Outcome) = (Ok(1), Err("no".to_owned()));
         assert!(is_refused(&ok) && is_refused(&err));
         assert!(is_refused(&&ok) && is_refused(&Box::new(err.clone())));
-        assert!(is_refused(&Some(err)) && is_refused(&Some(Some(&ok))));
+        assert!(is_refused(&Some(&err)) && is_refused(&Some(Some(&ok))));
+        assert!(is_refused(&std::borrow::Cow::Borrowed(&ok)));
+        assert!(is_refused(&Some(Box::new(&mut { err }))));
+    }
+
+    #[test]
+    fn an_enum_of_that_name_is_none() {
+        mod own {
+            #[derive(Clone, serde::Serialize)]
+            pub(super) enum Result<T> {
+                Ok(T),
+                Err(String),
+                Unknown,
+            }
+        }
+        use own::Result;
+        let (ok, err) = (Result::Ok(1), Result::<u8>::Err("no".to_owned()));
+        assert!(!is_refused(&ok) && !is_refused(&err) && !is_refused(&Result::<u8>::Unknown));
+        assert!(!is_refused(&&ok) && !is_refused(&Box::new(err.clone())));
+        assert!(!is_refused(&Some(err)) && !is_refused(&Some(Some(&ok))));
+        assert_eq!(to_string(&ok).unwrap(), r#"{"Ok":1}"#);
     }
 
     #[test]
