@@ -18,6 +18,7 @@ use serde_core::de::DeserializeOwned;
 use crate::context::Scope;
 #[cfg(feature = "ws")]
 use crate::context::with_scope;
+use crate::panics;
 use crate::response::{IntoResponse, Json, Response};
 use checked::{Budget, Checked, TooMany};
 pub use header::{Header, NamedHeader};
@@ -328,7 +329,10 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     let budget = Budget::new(most_nodes);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let checked = Checked::new(&mut deserializer, &budget);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(checked) else {
+    // The user's `Deserialize` has already said what is wrong, and there is a reply. A panic in a pass that only finds out where it
+    // is must not take that away, so it ends the search, and is not logged.
+    let decoded = panics::guard(|| serde_path_to_error::deserialize::<_, T>(checked));
+    let Ok(Err(error)) = decoded else {
         return Misfit {
             details: error.to_string(),
             path: ".".to_owned(),
@@ -340,11 +344,14 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     }
     let details = error.inner().to_string();
     let said = without_position(&details, error.inner());
-    let location = locate::locate(text, error.path(), said, &mut |reader| {
-        let budget = Budget::new(most_nodes);
-        T::deserialize(Checked::new(reader, &budget)).err()
+    // These passes hand values to the type that no client has sent, such as bytes.
+    let location = panics::guard(|| {
+        locate::locate(text, error.path(), said, &mut |reader| {
+            let budget = Budget::new(most_nodes);
+            T::deserialize(Checked::new(reader, &budget)).err()
+        })
     });
-    match location {
+    match location.ok().flatten() {
         None => Misfit {
             path: error.path().to_string(),
             details,
@@ -614,6 +621,61 @@ mod tests {
         assert_eq!(decode::<f64>(b"1e39", 1).unwrap(), 1e39);
         // Beyond any number it is not JSON that can be read.
         assert_eq!(rejected::<f32>(b"1e999").0, 400);
+    }
+
+    /// A number; panics if it is made of something that is not in JSON.
+    #[derive(Debug)]
+    struct Careless;
+
+    impl<'de> Deserialize<'de> for Careless {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Number;
+
+            impl serde::de::Visitor<'_> for Number {
+                type Value = Careless;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a number")
+                }
+
+                fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Careless, E> {
+                    Ok(Careless)
+                }
+
+                fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Careless, E> {
+                    unreachable!("JSON has no bytes")
+                }
+            }
+
+            deserializer.deserialize_any(Number)
+        }
+    }
+
+    #[test]
+    fn a_panic_while_the_path_is_searched_takes_no_reply_away() {
+        #[derive(Debug, Deserialize)]
+        #[serde(tag = "kind")]
+        enum Event {
+            Ordered {
+                #[expect(dead_code, reason = "it is only decoded")]
+                number: Careless,
+                #[expect(dead_code, reason = "it is only decoded")]
+                total: Careless,
+                #[expect(dead_code, reason = "it is only decoded")]
+                paid: bool,
+            },
+        }
+        let body = br#"[{"kind":"Ordered","number":1,"total":1,"paid":1}]"#;
+        let caught = panics::caught_here();
+        let (status, reply) = rejected::<Vec<Event>>(body);
+        assert_eq!((status, &reply["error"]), (422, &json!("Invalid payload")));
+        assert_eq!(reply["path"], "[0]");
+        let details = reply["details"].as_str().unwrap();
+        assert!(
+            details.starts_with("invalid type: integer `1`, expected a boolean"),
+            "{details}"
+        );
+        assert_eq!(panics::caught_here(), caught + 1);
     }
 
     #[test]
