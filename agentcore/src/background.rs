@@ -38,7 +38,9 @@ pub use results::{TaskResult, TaskStatus};
 /// is logged. [`TaskBuilder`] gives it a name or a time limit.
 ///
 /// The future of an [`async_task`](macro@crate::async_task) function is a task already. Spawned, it is still one, under the name
-/// of its function. An `async` block that awaits such futures is a task of its own, beside theirs.
+/// of its function. It belongs to the request that called the function, runs as a part of that request and keeps its context,
+/// also where another request spawns it; one that was called outside of requests belongs to the request that spawns it. An
+/// `async` block that awaits such futures is a task of its own, beside theirs.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -152,9 +154,10 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     let (future, adopted) = adopt(future);
-    // A task that was begun elsewhere may be spawned where no request is.
-    let scope = adopted.as_ref().and_then(TaskGuard::scope);
     let guard = adopted.unwrap_or_else(|| track(name()));
+    // The scope that the task began in is the owner's, the list's and the log line's. The future runs below it as well: a
+    // task that began in one request and is spawned in another must not see the second one's headers.
+    let scope = guard.scope_or_callers();
     let name = guard.name().unwrap_or_default();
     let ticket = guard.ticket();
     let current = guard.current().unwrap_or_else(Current::here);
@@ -163,7 +166,7 @@ where
         tracker.allow_any_session(ticket);
         Owner::Anyone
     } else {
-        Owner::of(guard.scope().as_deref())
+        Owner::of(scope.as_deref())
     };
     let limit = limit.into_iter().chain(tracker.max_age()).min();
     let shared = Arc::new(Shared {
@@ -705,6 +708,58 @@ impl<T> Drop for Finish<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RequestContext;
+    use crate::context::{Activity, Arrival, Kind, session_id};
+    use crate::instance::Instance;
+
+    /// A request of `session`.
+    fn request(session: &str) -> Activity {
+        let instance = Arc::new(Instance::new(TrackerHandle::Process, Arc::default()));
+        let mut headers = http::HeaderMap::new();
+        let key = "x-amzn-bedrock-agentcore-runtime-session-id";
+        headers.insert(key, session.parse().unwrap());
+        assert_eq!(session_id(&headers), Some(session));
+        Activity::begin(
+            instance,
+            Arrival::uncounted(Kind::Invocation, "handler", headers),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_task_runs_below_the_request_that_it_began_in_and_belongs_to_it() {
+        let (alice, bob) = (request("alice"), request("bob"));
+        let future = alice.scope().enter(|| {
+            track("begun by alice").wrap(async {
+                let context = RequestContext::current().unwrap();
+                context.session_id().map(str::to_owned)
+            })
+        });
+        let id = bob.scope().enter(|| spawn(future).detach());
+        let status = |request: &Activity| request.scope().enter(|| task_status(id));
+        while status(&alice) == TaskStatus::Running {
+            assert_eq!(status(&bob), TaskStatus::Unknown);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(&alice), TaskStatus::Completed("alice".into()));
+        assert_eq!(status(&bob), TaskStatus::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_began_in_no_request_belongs_to_the_one_that_spawns_it() {
+        let bob = request("bob");
+        let future = track("begun by nobody").wrap(async {
+            let context = RequestContext::current();
+            context.and_then(|context| context.session_id().map(str::to_owned))
+        });
+        let id = bob.scope().enter(|| spawn(future).detach());
+        let status = || bob.scope().enter(|| task_status(id));
+        while status() == TaskStatus::Running {
+            assert_eq!(task_status(id), TaskStatus::Unknown);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(), TaskStatus::Completed("bob".into()));
+        assert_eq!(task_status(id), TaskStatus::Unknown);
+    }
 
     /// Completes at once, and still holds something.
     struct Full(Option<tokio::sync::oneshot::Sender<bool>>);

@@ -386,6 +386,17 @@ impl BusyTracker {
             .flatten()
     }
 
+    /// Below which a task began; `otherwise` for one that began below none, whose scope that is from now on.
+    fn scope_or(&self, ticket: u64, otherwise: Option<Arc<Scope>>) -> Option<Arc<Scope>> {
+        let own = self.tasks.with_value(ticket, |task| {
+            if task.scope.is_none() {
+                task.scope.clone_from(&otherwise);
+            }
+            task.scope.clone()
+        });
+        own.unwrap_or(otherwise)
+    }
+
     /// Has `oldest` see every task that runs and `began` then, for the log: what it is, and below what it began. For the
     /// front; see [`walk`].
     pub(crate) async fn describe(

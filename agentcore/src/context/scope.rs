@@ -413,12 +413,12 @@ where
     spawn_below(None, future)
 }
 
-/// Spawns a task below the caller's scope, or else below `otherwise`, if there is one. Needs a Tokio runtime.
-pub(crate) fn spawn_below<F>(otherwise: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
+/// Spawns a task below `scope`, or else below the caller's, if there is one. Needs a Tokio runtime.
+pub(crate) fn spawn_below<F>(scope: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    match current().or(otherwise) {
+    match scope.or_else(current) {
         Some(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
         None => tokio::spawn(Current::here().wrap(future)),
     }

@@ -130,6 +130,12 @@ impl TaskGuard {
         self.tracker.scope(self.ticket)
     }
 
+    /// Below which the task began. One that began below none gets the caller's, and is listed and logged with it.
+    pub(crate) fn scope_or_callers(&self) -> Option<Arc<Scope>> {
+        self.tracker
+            .scope_or(self.ticket, crate::context::current())
+    }
+
     pub(super) fn started(&self) -> Option<Instant> {
         self.tracker.started(self.ticket)
     }
