@@ -87,12 +87,16 @@ impl Config {
     }
 
     setters! {
-        /// The address to listen on.
+        /// The address to listen on. Where the agent serves on [a listener](crate::App::listener), only the
+        /// [admin port](Self::admin_port) is bound on it.
         host: IpAddr,
         /// The port to listen on; 0 takes a free one, which the start line names.
         port: u16,
         /// A second port on the same host, for what is not for the public: with it, the [probes](Self::probes) are served
         /// there, and only there. 0 takes a free one, which the start line names.
+        ///
+        /// It is bound on [`host`](Self::host), also where the agent serves on [a listener](crate::App::listener) with another
+        /// address.
         ///
         /// Like `/ping` it is served by the thread that runs nothing of the user's.
         admin_port: u16,
@@ -231,6 +235,7 @@ impl Config {
         let write_timeout = env.value(&table::WRITE_TIMEOUT, self.write_timeout);
         let shutdown_grace = env.value(&table::SHUTDOWN_GRACE, self.shutdown_grace);
         Settings {
+            host,
             address,
             admin_port,
             probes,
@@ -248,7 +253,7 @@ impl Config {
             task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
             debug: env.value(&table::DEBUG, self.debug),
             #[cfg(feature = "dev-page")]
-            dev: read_dev(env, self.dev, address.ip()),
+            dev: read_dev(env, self.dev, host, supplied),
             errors: env.value(&table::ERRORS, self.errors),
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
@@ -284,17 +289,33 @@ fn default_host(everywhere: bool) -> IpAddr {
 
 /// Whether there is a dev page: for this machine only, so not where others are listened to.
 #[cfg(feature = "dev-page")]
-fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr) -> bool {
+fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: Addresses) -> bool {
     let dev = env.value(&table::DEV, built);
-    if dev && !host.to_canonical().is_loopback() {
-        // Left alone, it would be a loopback address.
-        let (name, origin) = match env.source(&table::HOST) {
-            Some(Source::Builder) => (table::HOST.name, "the program sets with `Config::host`"),
-            _ => (table::HOST.variable, "the environment sets"),
-        };
+    let is_for_others = |address: IpAddr| !address.to_canonical().is_loopback();
+    let problem = match supplied.agent {
+        Some(listener) if is_for_others(listener.ip()) => {
+            let origin = if supplied.is_inherited {
+                "LISTEN_FDS passes"
+            } else {
+                "the program supplies with `App::listener`"
+            };
+            format!(
+                "the agent's listener is at `{listener}`, which {origin}; open it on 127.0.0.1, or leave it out"
+            )
+        }
+        None if is_for_others(host) => {
+            // Left alone, it would be a loopback address.
+            let (name, origin) = match env.source(&table::HOST) {
+                Some(Source::Builder) => (table::HOST.name, "the program sets with `Config::host`"),
+                _ => (table::HOST.variable, "the environment sets"),
+            };
+            format!("{name} is `{host}`, which {origin}; set it to 127.0.0.1, or leave it out")
+        }
+        _ => return dev,
+    };
+    if dev {
         env.problem(format!(
-            "{} is on, which is for this machine only, and {name} is `{host}`, which {origin}; set it to 127.0.0.1, or leave \
-             it out",
+            "{} is on, which is for this machine only, and {problem}",
             table::DEV.variable,
         ));
     }
@@ -304,6 +325,9 @@ fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr) -> bool {
 /// A [`Config`] with nothing left open.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Where ports are bound. A supplied listener may be elsewhere, which moves no port that the agent binds itself.
+    pub(crate) host: IpAddr,
+    /// Where the agent listens.
     pub(crate) address: SocketAddr,
     pub(crate) admin_port: Option<u16>,
     pub(crate) probes: bool,
@@ -393,6 +417,36 @@ mod tests {
             "AGENTCORE_DEV is on, which is for this machine only, and AGENTCORE_HOST is `0.0.0.0`, which the environment \
              sets; set it to 127.0.0.1, or leave it out"
         );
+    }
+
+    #[cfg(feature = "dev-page")]
+    #[test]
+    fn a_listener_that_the_dev_page_refuses_is_named_and_not_the_host() {
+        let read = |listener: &str, is_inherited| {
+            let environment = Environment {
+                variable: &|name| (name == "AGENTCORE_HOST").then(|| "192.0.2.1".to_owned()),
+                in_container: true,
+            };
+            let supplied = Addresses {
+                agent: Some(listener.parse().unwrap()),
+                admin: None,
+                is_inherited,
+            };
+            let mut env = Reader::new(&environment);
+            Config::new().dev(true).read(&mut env, supplied);
+            env.finish().map(drop).map_err(|error| error.to_string())
+        };
+        for loopback in ["127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+            assert_eq!(read(loopback, true), Ok(()), "{loopback}");
+        }
+        assert_eq!(
+            read("0.0.0.0:80", true).unwrap_err(),
+            "AGENTCORE_DEV is on, which is for this machine only, and the agent's listener is at `0.0.0.0:80`, which \
+             LISTEN_FDS passes; open it on 127.0.0.1, or leave it out"
+        );
+        let said = read("[::]:80", false).unwrap_err();
+        let program = "is at `[::]:80`, which the program supplies with `App::listener`; open it";
+        assert!(said.contains(program), "{said}");
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Server {
         let admin = match (supplied.admin, settings.admin_port) {
             (Some(listener), _) => Some(adopt(listener, wait)?),
             (None, Some(port)) => {
-                let address = SocketAddr::new(settings.address.ip(), port);
+                let address = SocketAddr::new(settings.host, port);
                 Some(listen(address, table::ADMIN_PORT.variable, wait)?)
             }
             (None, None) => None,

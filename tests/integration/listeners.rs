@@ -66,18 +66,35 @@ fn the_programs_own_listeners_are_served_and_not_the_settings() {
     assert_eq!(agent.wait().0.code(), Some(0));
 }
 
+/// A listener that is open to others does not open the metrics and the probes to them.
 #[test]
-fn an_admin_port_beside_a_listener_is_on_its_host() {
-    let port = free_port();
-    let at = format!("127.0.0.1:{port}");
-    let environment = [
-        ("AGENT", &*at),
-        ("AGENTCORE_HOST", "192.0.2.1"),
-        ("AGENTCORE_ADMIN_PORT", "0"),
-    ];
-    let agent = Agent::start(SUPPLIED, &environment);
-    assert_eq!(agent.admin_address().ip().to_string(), "127.0.0.1");
-    assert_eq!(livez(agent.admin_address()), 200);
+fn an_admin_port_beside_a_listener_is_on_the_host_of_the_settings() {
+    for host in ["127.0.0.1", "127.0.0.2"] {
+        let at = format!("0.0.0.0:{}", free_port());
+        let environment = [
+            ("AGENT", &*at),
+            ("AGENTCORE_HOST", host),
+            ("AGENTCORE_ADMIN_PORT", "0"),
+        ];
+        let agent = Agent::start(SUPPLIED, &environment);
+        assert_eq!(agent.address().to_string(), at);
+        assert_eq!(agent.admin_address().ip().to_string(), host);
+        assert_eq!(livez(agent.admin_address()), 200);
+    }
+}
+
+#[test]
+fn with_the_dev_page_a_listener_for_others_stops_the_start_by_its_name() {
+    let at = format!("0.0.0.0:{}", free_port());
+    let outcome = crate::support::run(SUPPLIED, &[], &[("AGENT", &at), ("AGENTCORE_DEV", "1")]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let named = format!("the agent's listener is at `{at}`, which the program supplies");
+    assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
+    assert!(
+        !outcome.stderr.contains("AGENTCORE_HOST"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
