@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -39,28 +39,54 @@ impl At {
         }
     }
 
-    /// A hook, or the ping handler, that a log line calls `name`.
+    /// A hook, or the ping handler, that a log line calls `name`. The number of a name is found once, before the hook runs.
     pub(crate) fn hook(name: &str) -> Self {
-        let mut hooks = HOOKS.lock();
-        let known = hooks.iter().position(|known| known == name);
-        let place = known.unwrap_or_else(|| {
-            hooks.push(name.to_owned());
-            hooks.len() - 1
-        });
+        let (mut place, mut number) = (&HOOKS, 1);
+        loop {
+            let known = place.get_or_init(|| Box::new(HookName::new(name)));
+            if known.name == name {
+                break;
+            }
+            (place, number) = (&known.next, number + 1);
+        }
+        Self::hook_number(Some(number))
+    }
+
+    /// The hook, or the ping handler, whose number [`hook`](Self::hook) has found.
+    pub(crate) fn hook_number(number: Option<u64>) -> Self {
         Self {
-            hook: place as u64 + 1,
+            hook: number.unwrap_or_default(),
             ..Self::default()
         }
     }
 }
 
-/// The names of hooks and ping handlers that have run. A program has few of them, and they are not made up as it runs.
-static HOOKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The names of hooks and ping handlers, as a list that only grows. A program has few of them. A list without a lock, since the
+/// front reads it, and adds to it, while workers run.
+static HOOKS: OnceLock<Box<HookName>> = OnceLock::new();
 
-/// The name that [`At::hook`] was given.
-pub(crate) fn hook_name(number: u64) -> Option<String> {
-    let place = usize::try_from(number.checked_sub(1)?).ok()?;
-    HOOKS.lock().get(place).cloned()
+#[derive(Debug)]
+struct HookName {
+    name: String,
+    next: OnceLock<Box<Self>>,
+}
+
+impl HookName {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            next: OnceLock::new(),
+        }
+    }
+}
+
+/// The name that [`At::hook`] was given. Never waits.
+pub(crate) fn hook_name(number: u64) -> Option<&'static str> {
+    let mut known = HOOKS.get().filter(|_| number > 0)?;
+    for _ in 1..number {
+        known = known.next.get()?;
+    }
+    Some(&known.name)
 }
 
 /// One thread's note.
@@ -234,9 +260,27 @@ mod tests {
         let hook = At::hook("hook `load`");
         assert_eq!(At::hook("hook `load`"), hook);
         assert_ne!(At::hook("hook `other`"), hook);
-        assert_eq!(hook_name(hook.hook).as_deref(), Some("hook `load`"));
+        assert_eq!(hook_name(hook.hook), Some("hook `load`"));
         assert_eq!(hook_name(0), None);
+        assert_eq!(hook_name(u64::MAX), None);
         assert_eq!(noted(hook, seen), Some(hook));
+    }
+
+    #[test]
+    fn threads_that_name_hooks_at_once_agree_on_the_numbers() {
+        let names: Vec<_> = (0..8).map(|n| format!("hook of many {n}")).collect();
+        let number = || names.iter().map(|name| At::hook(name)).collect::<Vec<_>>();
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(number)).collect();
+            let numbers = threads.into_iter().map(|thread| thread.join().unwrap());
+            numbers.collect()
+        });
+        for numbers in &all {
+            assert_eq!(numbers, &all[0]);
+            for (at, name) in numbers.iter().zip(&names) {
+                assert_eq!(hook_name(at.hook), Some(&**name));
+            }
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ struct Flight {
     counts: bool,
     /// [`Activity`]s that hold the invocation in flight.
     holds: AtomicUsize,
-    /// Its place in the list of what is in flight.
+    /// Its place in the list of what is in flight; of a hook and of the ping handler, in the list of their names.
     ticket: OnceLock<u64>,
     /// Its place among those that may be in flight at once, where that is limited.
     permit: Mutex<Option<Permit>>,
@@ -138,14 +138,17 @@ impl Scope {
         }
     }
 
-    /// For the app's code that no request has called.
+    /// For the app's code that no request has called. `at` is the hook of [`At::hook`](stall::At::hook).
     pub(crate) fn outside_requests(
         instance: Arc<Instance>,
         kind: Kind,
         name: &'static str,
+        at: stall::At,
     ) -> Arc<Self> {
         let nothing = Arrival::uncounted(kind, name, HeaderMap::new());
-        Arc::new(Self::new(instance, nothing))
+        let scope = Self::new(instance, nothing);
+        scope.flight().ticket.get_or_init(|| at.hook);
+        Arc::new(scope)
     }
 
     fn flight(&self) -> &Flight {
@@ -353,10 +356,11 @@ type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
 /// Below `scope`, and in whichever of its spans is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
+    let number = scope.flight().ticket.get().copied();
     let at = if scope.kind().is_request() {
-        stall::At::request(scope.flight().ticket.get().copied())
+        stall::At::request(number)
     } else {
-        stall::At::hook(&scope.to_string())
+        stall::At::hook_number(number)
     };
     SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }

@@ -20,6 +20,7 @@ use crate::layer::Endpoint;
 use crate::panics;
 use crate::platform::Signals;
 use crate::registry::Meta;
+use crate::stall::At;
 
 impl Front {
     /// Builds the layers on the workers: a layer is the user's code, and some start tasks.
@@ -121,8 +122,9 @@ impl Front {
         place: Meta,
         hook: impl Future<Output = Result<(), BoxError>> + Send + 'static,
     ) -> Result<(), String> {
-        let scope =
-            Scope::outside_requests(Arc::clone(&self.instance), ScopeKind::Hook, place.name());
+        let at = At::hook(&format!("hook `{}`", place.name()));
+        let instance = Arc::clone(&self.instance);
+        let scope = Scope::outside_requests(instance, ScopeKind::Hook, place.name(), at);
         // Its error's text is read, and it is dropped, where it was made.
         let run = panics::catch(async move {
             hook.await

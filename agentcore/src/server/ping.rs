@@ -22,6 +22,7 @@ use crate::hook::HookCall;
 use crate::panics;
 use crate::ping::PingStatus;
 use crate::response::Response;
+use crate::stall::At;
 use crate::sync::Mutex;
 use crate::tasks::{StatusView, unix_now};
 
@@ -160,6 +161,8 @@ impl Reported {
 /// deadline.
 struct Custom {
     handler: Callback<PingStatus>,
+    /// Found once, and not for each run: the front begins the runs.
+    at: At,
     has_last_word: bool,
     /// The run in progress, and when it began.
     run: Mutex<Option<(Instant, watch::Receiver<Option<Verdict>>)>>,
@@ -171,6 +174,7 @@ impl Custom {
         Self {
             has_last_word: handler.takes_automatic_status(),
             handler,
+            at: At::hook("the ping handler"),
             run: Mutex::new(None),
             warned: Mutex::new(None),
         }
@@ -207,7 +211,8 @@ impl Custom {
         let (sender, receiver) = watch::channel(None);
         let call = Arc::clone(&self.handler.call);
         let place = self.handler.meta;
-        let scope = Scope::outside_requests(Arc::clone(&front.instance), Kind::Ping, place.name());
+        let instance = Arc::clone(&front.instance);
+        let scope = Scope::outside_requests(instance, Kind::Ping, place.name(), self.at);
         let instance = Arc::clone(&front.instance);
         let has_last_word = self.has_last_word;
         let run_handler = async move {

@@ -225,7 +225,7 @@ impl Front {
             (Some(task), None, None) => (format!("task `{task}`"), None),
             (None, Some((request, true)), _) => (request, Some("entrypoint")),
             (None, Some((request, false)), _) => (request, None),
-            (None, None, Some(hook)) => (hook, Some("function")),
+            (None, None, Some(hook)) => (hook.to_owned(), Some("function")),
             (None, None, None) => ("code of a task that is over".to_owned(), None),
         };
         Some(Blocking {
