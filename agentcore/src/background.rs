@@ -10,7 +10,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use crate::panics;
 use crate::stall::{self, At};
 use crate::sync::Mutex;
 use crate::tasks::{
-    Failure, Owner, TaskEnd, TaskGuard, TaskId, TimedOut, TrackerHandle, adopt, timeout, track,
+    EndedByAge, Failure, Owner, TaskEnd, TaskGuard, TaskId, TimedOut, TrackerHandle, adopt,
+    timeout, track,
 };
 use crate::telemetry::{self, Current};
 
@@ -207,7 +208,9 @@ where
     let task = current.wrap(task);
     let task = stall::watch(At::task(ticket), task);
     let abort = spawn_below(scope, task.in_current_span()).abort_handle();
-    shared.tracker.make_abortable(ticket, abort.clone());
+    let spawned: Weak<Shared<F::Output>> = Arc::downgrade(&shared);
+    let tracker = &shared.tracker;
+    tracker.make_abortable(ticket, abort.clone(), spawned);
     TaskHandle(SpawnedTask { shared, abort })
 }
 
@@ -329,7 +332,13 @@ impl<T> SpawnedTask<T> {
     }
 
     fn keep(&self, keep: Keep<T>) -> TaskId {
-        let ended = self.shared.outcome.lock().detach(keep);
+        let mut outcome = self.shared.outcome.lock();
+        let ended = outcome.detach(keep);
+        let late = outcome.late_and_detached();
+        drop(outcome);
+        if let Some((keep, late)) = late {
+            keep(&self.shared, Err(TaskError::TimedOut(late)));
+        }
         // The line about the task's end has not told the error, since there was a handle.
         if let Some(text) = ended.and_then(|result| keep(&self.shared, result)) {
             self.shared.report_unread(text);
@@ -421,7 +430,8 @@ pub enum TaskError {
     Cancelled,
     /// It panicked; the log says how.
     Panicked,
-    /// It took longer than its limit.
+    /// It took longer than its limit, or was aborted because it became older than
+    /// [`Config::task_max_age`](crate::Config::task_max_age).
     TimedOut(TimedOut),
 }
 
@@ -545,9 +555,23 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: Send + 'static> EndedByAge for Shared<T> {
+    fn ended_by_age(&self, late: TimedOut) {
+        let mut outcome = self.outcome.lock();
+        outcome.late = Some(late);
+        let late = outcome.late_and_detached();
+        drop(outcome);
+        if let Some((keep, late)) = late {
+            keep(self, Err(TaskError::TimedOut(late)));
+        }
+    }
+}
+
 /// What has become of a task.
 struct Outcome<T> {
     stage: Stage<T>,
+    /// The task has been ended for its age, though its code may still run.
+    late: Option<TimedOut>,
     /// The one that awaits the handle.
     waker: Option<Waker>,
 }
@@ -571,12 +595,21 @@ impl<T> Default for Outcome<T> {
     fn default() -> Self {
         Self {
             stage: Stage::Awaited,
+            late: None,
             waker: None,
         }
     }
 }
 
 impl<T> Outcome<T> {
+    /// Of a detached task that was ended for its age and whose code still runs: what is to be kept, and how.
+    fn late_and_detached(&self) -> Option<(Keep<T>, TimedOut)> {
+        match (&self.stage, self.late) {
+            (Stage::Detached(keep), Some(late)) => Some((*keep, late)),
+            _ => None,
+        }
+    }
+
     /// Lets go of the handle. The result, if there is one, is the caller's to keep.
     fn detach(&mut self, keep: Keep<T>) -> Option<Result<T, TaskError>> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
@@ -633,6 +666,12 @@ impl<T> Finish<T> {
         let Some(guard) = self.guard.take() else {
             return;
         };
+        let late = self.shared.outcome.lock().late;
+        let result = match (result, late) {
+            // It was aborted for its age.
+            (Err(TaskError::Cancelled), Some(late)) => Err(TaskError::TimedOut(late)),
+            (result, _) => result,
+        };
         let error = match &result {
             Ok(value) => error_text(value),
             Err(error) => {
@@ -651,9 +690,12 @@ impl<T> Finish<T> {
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
             // The result is there before the task leaves the list, so that its status is never unknown in between.
             Stage::Detached(keep) => {
-                let waker = outcome.waker.take();
+                let (late, waker) = (outcome.late, outcome.waker.take());
                 drop(outcome);
-                if let Some(text) = keep(&self.shared, result) {
+                if late.is_some() {
+                    // Its status has been `TimedOut` since its age was noticed, and stays that.
+                    panics::drop_caught(result, "the result of a task");
+                } else if let Some(text) = keep(&self.shared, result) {
                     failed(text, false);
                 }
                 drop(guard);
@@ -759,6 +801,106 @@ mod tests {
         }
         assert_eq!(status(), TaskStatus::Completed("bob".into()));
         assert_eq!(task_status(id), TaskStatus::Unknown);
+    }
+
+    /// A task that blocks its thread until `release` is dropped, and the runtime that it blocks.
+    fn blocking() -> (
+        tokio::runtime::Runtime,
+        TaskHandle<u32>,
+        u64,
+        std::sync::mpsc::Sender<()>,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (sender, runs) = std::sync::mpsc::channel();
+        let guard = track("blocks its thread");
+        let ticket = guard.ticket();
+        let future = guard.wrap(async move {
+            sender.send(()).unwrap();
+            assert!(released.recv().is_err());
+            7
+        });
+        let within = runtime.enter();
+        let task = spawn(future);
+        drop(within);
+        runs.recv().unwrap();
+        (runtime, task, ticket, release)
+    }
+
+    const AGE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_detached_task_that_is_too_old_has_timed_out_while_its_code_runs_and_afterwards() {
+        for detaches_first in [true, false] {
+            let (runtime, task, ticket, release) = blocking();
+            let id = task.id();
+            if detaches_first {
+                assert_eq!(task.0.detach(), id);
+                assert_eq!(task_status(id), TaskStatus::Running);
+            }
+            TrackerHandle::Process.end_old(&[ticket], AGE);
+            if !detaches_first {
+                assert_eq!(task.0.detach(), id);
+            }
+            assert_eq!(task_status(id), TaskStatus::TimedOut);
+            // The runtime waits for its thread.
+            drop(release);
+            drop(runtime);
+            assert_eq!(task_status(id), TaskStatus::TimedOut);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_handle_of_a_task_that_is_aborted_for_its_age_says_so() {
+        let guard = track("too old");
+        let ticket = guard.ticket();
+        let task = spawn(guard.wrap(std::future::pending::<()>()));
+        TrackerHandle::Process.end_old(&[ticket], AGE);
+        let error = task.await.unwrap_err();
+        assert_eq!(error, TaskError::TimedOut(TimedOut::new(AGE)));
+    }
+
+    /// The lines about tasks that were not named when these were ended for their age.
+    fn lines_about_more(tickets: &[u64]) -> Vec<String> {
+        use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+        struct Catch(std::sync::mpsc::Sender<String>);
+        impl<S: tracing::Subscriber> Layer<S> for Catch {
+            fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+                let _ = self.0.send(format!("{event:?}"));
+            }
+        }
+        let (sender, lines) = std::sync::mpsc::channel();
+        let subscriber = tracing_subscriber::registry().with(Catch(sender));
+        tracing::subscriber::with_default(subscriber, || {
+            TrackerHandle::Process.end_old(tickets, AGE);
+        });
+        lines
+            .iter()
+            .filter(|line| line.contains("more tasks"))
+            .collect()
+    }
+
+    #[test]
+    fn of_many_old_tasks_only_those_that_were_ended_are_counted() {
+        let over = (0..50).map(|_| track("over").ticket());
+        let runs: Vec<_> = (0..102).map(|_| track("runs")).collect();
+        let tickets = |runs: &[TaskGuard]| -> Vec<_> {
+            over.clone()
+                .chain(runs.iter().map(TaskGuard::ticket))
+                .collect()
+        };
+        let lines = lines_about_more(&tickets(&runs));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].contains("2 more tasks were cancelled"),
+            "{lines:?}"
+        );
+        let runs: Vec<_> = (0..100).map(|_| track("runs")).collect();
+        assert_eq!(lines_about_more(&tickets(&runs)), Vec::<String>::new());
     }
 
     /// Completes at once, and still holds something.

@@ -25,7 +25,7 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::{Deref, RangeBounds};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -77,6 +77,12 @@ struct Task {
     rare: Option<Box<Rare>>,
 }
 
+/// What a spawned task shares with its handle.
+pub(crate) trait EndedByAge: Send + Sync {
+    /// The task counts no longer, since it is older than tasks may become. Its code may still run.
+    fn ended_by_age(&self, late: TimedOut);
+}
+
 /// What only some tasks have.
 #[derive(Default)]
 struct Rare {
@@ -84,6 +90,8 @@ struct Rare {
     metadata: Option<Arc<Value>>,
     /// Ends it, if it is one that was spawned.
     abort: Option<AbortHandle>,
+    /// Is told when it is ended for its age, if it is one that was spawned. Weak: dropping it drops nothing of the user's.
+    spawned: Option<Weak<dyn EndedByAge>>,
     /// `None` until somebody asks for it.
     id: Option<TaskId>,
     /// Whether callers of every session may ask for it.
@@ -288,10 +296,18 @@ impl BusyTracker {
         self.in_progress.total()
     }
 
-    /// Gives a task the means to be ended from outside.
-    pub(crate) fn make_abortable(&self, ticket: u64, abort: AbortHandle) {
-        self.tasks
-            .with_value(ticket, |task| task.rare().abort = Some(abort));
+    /// Gives a task the means to be ended from outside. `spawned` is told when it is ended for its age.
+    pub(crate) fn make_abortable(
+        &self,
+        ticket: u64,
+        abort: AbortHandle,
+        spawned: Weak<dyn EndedByAge>,
+    ) {
+        self.tasks.with_value(ticket, |task| {
+            let rare = task.rare();
+            rare.abort = Some(abort);
+            rare.spawned = Some(spawned);
+        });
     }
 
     /// Lets callers of every session ask for a task.
@@ -483,20 +499,21 @@ impl BusyTracker {
     /// Ends tasks that have become older than `limit`: they are aborted where that is possible, and count no longer. Drops
     /// what belongs to them, so this is not for the front. All of them are ended before any is logged, since a log may block.
     pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
-        let mut named = Vec::new();
+        let (mut named, mut unnamed) = (Vec::new(), 0_usize);
         for &ticket in tickets {
             let abort = self.tasks.with_value(ticket, |task| task.abort().cloned());
-            if named.len() < MOST_NAMED {
-                named.extend(self.take_old(ticket, limit));
-            } else {
-                drop(self.take_old(ticket, limit));
+            if let Some(old) = self.take_old(ticket, limit) {
+                if named.len() < MOST_NAMED {
+                    named.push(old);
+                } else {
+                    unnamed += 1;
+                }
             }
             abort.flatten().inspect(AbortHandle::abort);
         }
         named.iter().for_each(|old| self.report(old));
-        if tickets.len() > MOST_NAMED {
-            let more = tickets.len() - MOST_NAMED;
-            tracing::error!("{more} more tasks were cancelled for their age");
+        if unnamed > 0 {
+            tracing::error!("{unnamed} more tasks were cancelled for their age");
         }
     }
 
@@ -511,6 +528,12 @@ impl BusyTracker {
     /// that notice its age, one ends it.
     fn take_old(&self, ticket: u64, limit: Duration) -> Option<Task> {
         let name = self.task_name(ticket)?;
+        let spawned = |task: &mut Task| task.rare.as_ref()?.spawned.clone();
+        let spawned = self.tasks.with_value(ticket, spawned).flatten();
+        // Before the list forgets the task, so that its status is never unknown in between.
+        if let Some(spawned) = spawned.and_then(|spawned| spawned.upgrade()) {
+            spawned.ended_by_age(TimedOut::new(limit));
+        }
         let limit = humantime::format_duration(limit);
         self.note_end(ticket, TaskEnd::TimedOut);
         self.note_failure(

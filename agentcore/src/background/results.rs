@@ -54,7 +54,8 @@ pub enum TaskStatus {
     Failed(String),
     /// It was aborted.
     Cancelled,
-    /// It took longer than its limit.
+    /// It took longer than its limit, or became older than [`Config::task_max_age`](crate::Config::task_max_age). In the second
+    /// case code that blocks its thread may still run, and its result is dropped.
     TimedOut,
     /// There is no such task for the caller: there never was; or its result was not kept, or no longer is; or it belongs to
     /// another session.
