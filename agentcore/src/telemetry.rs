@@ -50,7 +50,11 @@
 //! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; `cut_off` is in the lines of the stop instead |
 //! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
 //! | `durationMs` | milliseconds since the head of the request, or since the task began |
-//! | `taskId` | of a task |
+//! | `taskId` | of a task that was spawned, or whose id the program has asked for |
+//!
+//! A `taskId` is a secret for as long as the task or its result can be asked for: it is all that a caller needs for a task with
+//! [`any_session`](crate::TaskBuilder::any_session), and for [`complete_async_task`](crate::complete_async_task). Code that
+//! takes ids from clients must not be open to everybody who reads the log.
 //!
 //! A line is written when the work is done: for an invocation when its reply has been made, or the last piece of a streamed
 //! reply, and not when the client has read it. The metrics wait for that. A client that left before is `cancelled`; without

@@ -207,8 +207,10 @@ pub fn add_async_task(
 
 /// Ends a task; `false` if there is no such task, or no longer.
 ///
-/// The caller's session does not matter: work may report its end from anywhere. Nobody can guess an id, but
-/// a program should hand out the ids of tasks that others may not end to nobody else.
+/// The caller's session does not matter: work may report its end from anywhere. So the id is a secret: it cannot be guessed, and
+/// is all that it takes to end the task. The line that the task ends with has it as `taskId`
+/// ([`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks)), and so have the lines of the shutdown. A program
+/// that takes ids from clients has to check that the task is the client's.
 ///
 /// ```
 /// let id = agentcore::add_async_task("poll", None);
