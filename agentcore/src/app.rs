@@ -554,7 +554,10 @@ impl App {
         Server::bind(prepared.agent, prepared.settings, prepared.supplied)
     }
 
-    /// Binds and serves; see [`Server::serve`].
+    /// Binds and serves within a runtime of the program's own; see [`Server::serve`].
+    ///
+    /// It handles no signals, looks at no arguments (`--check` is not heard), and sets up no log: these belong to the program
+    /// here. [`run`](Self::run) does all three. For signals alone, write `app.bind().await?.with_signals().serve().await`.
     ///
     /// # Errors
     ///

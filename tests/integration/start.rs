@@ -207,7 +207,7 @@ fn within_a_runtime_run_says_what_to_call_instead() {
         "{said}"
     );
     assert!(
-        said.contains("App::from_registry().serve().await"),
+        said.contains("App::from_registry().bind().await?.with_signals().serve().await"),
         "{said}"
     );
     assert!(!said.contains("Cannot start a runtime"), "{said}");
