@@ -58,7 +58,7 @@ impl Errors {
         self.reported_elsewhere = true;
     }
 
-    /// A mistake whose message is part of the item that is emitted.
+    /// A mistake that the emitted item itself reports.
     pub(crate) fn reported_in_the_item(&mut self) {
         self.reported_elsewhere = true;
     }

@@ -75,7 +75,7 @@ impl Expansion {
             Kind::TryStream => (quote!(try_generator), Some(quote!(#private::Ok(())))),
         };
         let body = self.replace(body, Place::Stream)?;
-        // A body may never yield, or never end.
+        // A body may never yield, so the yielder may be unused; and it may never end, so its end may be unreachable.
         Ok(quote_spanned! {Span::mixed_site()=>
             #private::#generator(move |#[allow(unused_variables, unused_mut)] mut #yielder| async move {
                 #[allow(unreachable_code)]
@@ -190,7 +190,7 @@ struct Before {
     last: [String; 2],
     /// Whether an `async` stands before, perhaps with a `move`.
     after_async: bool,
-    /// Whether a `fn` with a name stands before, whose body has not come yet.
+    /// Whether a `fn` with a name stands before, and its body is still to come.
     in_signature: bool,
 }
 

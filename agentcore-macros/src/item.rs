@@ -7,7 +7,7 @@ use syn::{Attribute, Error, Ident, Signature, Token, Visibility, braced, parse_q
 
 use crate::{cfgs, yields};
 
-/// A function whose body is not parsed.
+/// A function. Its body is not parsed.
 ///
 /// Parsing it would repeat every syntax error that rustc has already reported, and cost time.
 pub(crate) struct AnnotatedFn {
@@ -67,6 +67,7 @@ impl AnnotatedFn {
             };
             #error
         };
+        // The error stands behind a body that may end before it.
         self.attrs.push(parse_quote!(#[allow(unreachable_code)]));
         true
     }

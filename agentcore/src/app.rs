@@ -481,7 +481,8 @@ impl App {
     ///
     /// # Panics
     ///
-    /// When called from within a Tokio runtime, which cannot start another: await [`serve`](Self::serve) there.
+    /// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with
+    /// [`bind`](Self::bind) there.
     #[must_use = "the exit code tells whether everything was finished"]
     #[track_caller]
     pub fn run(self) -> std::process::ExitCode {

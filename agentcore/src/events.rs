@@ -49,8 +49,8 @@ fn queue() -> Option<&'static Queue> {
     QUEUE.get()
 }
 
-/// Runs `event`, which calls a macro of `tracing`, where it may block. A panic of the subscriber ends here: the caller may be about to
-/// lower the count of what runs.
+/// Runs `event`, which calls a macro of `tracing`, where it may block. A panic of the subscriber ends here, because the caller may
+/// be about to lower the count of what runs.
 pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     if !QUEUED.get() {
         let has_panicked = panics::silenced(event);

@@ -236,8 +236,8 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     done.map_err(Panic::caught)
 }
 
-/// Does `work`, and whether it has panicked. Nothing is told of the panic: for calls of the program's subscriber, by which it would be
-/// told. It may be called while the thread unwinds, and leaves that panic as it is.
+/// Does `work`, and returns whether it has panicked. Nothing is logged of the panic: the work is a call of the program's subscriber,
+/// which would have to log it. It may be called while the thread unwinds, and leaves the first panic as it is.
 pub(crate) fn silenced(work: impl FnOnce()) -> bool {
     let outer = (CATCHING.replace(true), PLACE.take());
     let done = panic::catch_unwind(AssertUnwindSafe(work));

@@ -81,7 +81,7 @@ use crate::{agent::Agent, check};
 ///
 /// # Panics
 ///
-/// When called from within a Tokio runtime, which cannot start another: await [`App::serve`] there.
+/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with [`App::bind`] there.
 #[must_use = "the exit code tells whether everything was finished"]
 #[track_caller]
 pub fn run() -> ExitCode {

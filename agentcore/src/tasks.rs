@@ -92,7 +92,7 @@ struct Rare {
     abort: Option<AbortHandle>,
     /// Is told when it is ended for its age, if it is one that was spawned. Weak: dropping it drops nothing of the user's.
     spawned: Option<Weak<dyn EndedByAge>>,
-    /// `None` until somebody asks for it.
+    /// `None` until the program asks for it.
     id: Option<TaskId>,
     /// Whether callers of every session may ask for it.
     any_session: bool,

@@ -11,7 +11,8 @@ use crate::paths::Private;
 
 /// The beginning of `const NAME: () = {..};`, the scope of all items that are emitted beside the function.
 ///
-/// The constant has a name rather than `_`: in an `impl`, rustc would complain first of all about the missing name.
+/// The constant has a name rather than `_`: in an `impl`, rustc would complain first of all about the missing name. The name has the
+/// function's in it, which is in lower case, hence the `allow`.
 pub(super) fn scope(function: &Function<'_>, role: &str) -> TokenStream {
     let site = Span::mixed_site();
     let Function { cfgs, ident, .. } = function;

@@ -8,15 +8,8 @@ use std::mem::{Discriminant, discriminant};
 use serde_json::Value;
 
 use crate::error::BoxError;
+use crate::json::is_result;
 use crate::panics;
-
-/// Whether `T` is a `Result`, as its name says.
-pub(super) fn is_result<T>() -> bool {
-    let of_units = type_name::<Result<(), ()>>();
-    let generic = of_units.split_once('<').map_or(of_units, |(name, _)| name);
-    let rest = type_name::<T>().strip_prefix(generic);
-    rest.is_some_and(|rest| rest.starts_with('<'))
-}
 
 /// Whether `value` is an `Err`.
 fn is_error<T>(value: &T) -> bool {

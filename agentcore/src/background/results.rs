@@ -12,9 +12,9 @@ use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use super::TaskError;
-use super::failure::is_result;
 use crate::context::Scope;
 use crate::error::BoxError;
+use crate::json::is_result;
 use crate::panics;
 use crate::response::Json;
 use crate::sync::{Mutex, MutexGuard};

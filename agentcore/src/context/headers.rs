@@ -61,6 +61,17 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether both texts are equal. It takes equally long for all texts of one length, so that a caller cannot find out a secret
+/// byte by byte.
+pub(crate) fn is_equal_secret(one: &str, other: &str) -> bool {
+    let pairs = one.bytes().zip(other.bytes());
+    let difference = pairs.fold(0, |difference, (one, other)| {
+        // Else the compiler may end the loop at the first difference.
+        std::hint::black_box(difference | (one ^ other))
+    });
+    one.len() == other.len() && difference == 0
+}
+
 /// Whether the value of a header of this name, in lower case, is a secret or carries one.
 pub(crate) fn is_secret(name: &str) -> bool {
     let last = name.as_bytes().last();

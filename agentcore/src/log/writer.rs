@@ -221,7 +221,7 @@ fn queue() -> Option<&'static SyncSender<Entry>> {
 }
 
 /// Writes each line when it comes, unless another has been written within the last millisecond. Then lines gather, and are
-/// written in one piece. To wake this thread for each of 100 000 lines a second costs more than to make them.
+/// written in one piece. Waking this thread for each of 100 000 lines a second costs more than making the lines.
 fn write_all(entries: &Receiver<Entry>) {
     let mut stderr = io::stderr();
     let mut piece = Vec::new();
@@ -232,7 +232,7 @@ fn write_all(entries: &Receiver<Entry>) {
         while let Some(entry) = next {
             match entry {
                 Entry::Line(line) => {
-                    // With a larger one the piece would keep more than its size.
+                    // A piece never grows beyond `PIECE`, so its memory does not either.
                     if piece.len() + line.len() > PIECE {
                         // A closed stderr is no reason to fail.
                         let _ = stderr.write_all(&piece);

@@ -1,7 +1,7 @@
 //! How tasks end.
 //!
-//! Every task ends in [`BusyTracker::end_task`](super::BusyTracker::end_task), which calls [`report`] once for each. What was
-//! found out before stands in the task's [`TaskEnd`].
+//! [`report`] is called once for each task: by [`BusyTracker::end_task`](super::BusyTracker::end_task), or, for tasks that have
+//! become too old, by [`BusyTracker::end_old`](super::BusyTracker::end_old). What is known before stands in the task's [`TaskEnd`].
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -10,7 +10,7 @@ use super::Task;
 use crate::events;
 use crate::telemetry::{self, Ended, Outcome, Work};
 
-/// Of an error's text so many bytes are kept.
+/// How many bytes of an error's text are kept.
 const LONGEST_ERROR: usize = 8 << 10;
 
 /// How a task ended.

@@ -24,7 +24,7 @@ type Expiry = Option<Option<Pin<Box<Sleep>>>>;
 /// Reads the text of the error that a task has returned; `None` if it has returned none.
 pub(super) type ErrorText<T> = fn(&T) -> Option<String>;
 
-/// Who holds the guard of a task.
+/// Where the guard of a task is.
 #[derive(Debug)]
 enum Held {
     /// The future. During a poll the guard is out of its place: a panic in the poll drops it on its way.

@@ -207,8 +207,8 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for a stderr that nobody reads: an
-    /// agent that logs nothing itself would come to stand still.
+    /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for room while nothing reads
+    /// stderr: an agent that logs nothing itself would stand still.
     pub(crate) fn log(&self, usual: Level) {
         if self.failure.is_some() {
             self.write(usual);

@@ -31,7 +31,7 @@ pub(crate) struct Observed {
 /// the last task that makes a part of it. Both are on the workers, so that the front writes no line for a request that they
 /// have answered. A request that they have not answered has its line when it ends.
 ///
-/// Whoever sets `SAID` writes the line, and a failure that comes later is a line of its own.
+/// The caller that sets `SAID` writes the line. A failure that comes later is a line of its own.
 #[derive(Debug, Default)]
 struct LineState(AtomicU32);
 
@@ -93,11 +93,9 @@ impl Observed {
             return second.log();
         }
         if self.line.set(FAILED) & SAID != 0 {
-            self.failure
-                .get()
-                .cloned()
-                .into_iter()
-                .for_each(|late| late.log());
+            if let Some(late) = self.failure.get().cloned() {
+                late.log();
+            }
         }
     }
 
@@ -162,7 +160,7 @@ impl Observed {
         });
     }
 
-    /// Whether the request has come to an end that is an error line, though nothing says why: a status that the program has chosen.
+    /// Whether the line is an error line, though nothing says why: the program has chosen a status of 5xx.
     fn is_bad(&self) -> bool {
         let outcome = self.outcome();
         matches!(
