@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Reply, get};
+use crate::support::{Agent, Latch, Reply, get};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_jobs");
 
@@ -91,11 +91,15 @@ fn a_panic_is_logged_once_with_the_name_of_the_function() {
     }
 }
 
-/// Time is the subject: the task blocks for longer than the second that a poll may take. The line is one of its invocation.
+/// A second is what a poll may take. The task blocks until the warning is there, however late the front looks. The line is one
+/// of the task's invocation.
 #[test]
 fn a_task_that_blocks_its_thread_is_named() {
     let agent = agent();
-    start(&agent, Some("alice"), "spawn", "block");
+    let latch = Latch::new();
+    let text = format!("block {}", latch.port());
+    start(&agent, Some("alice"), "spawn", &text);
+    let _held = latch.held();
     let line = agent.line_with("has blocked its thread for 1 s");
     let warning = "task `summarise` has blocked its thread for 1 s; move blocking work to `tokio::task::spawn_blocking` (logged";
     assert!(line.contains(warning), "{line}");

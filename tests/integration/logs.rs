@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::resident_kib;
 use crate::support::websocket::{FINAL, TEXT, handshake, masked};
 use crate::support::{
-    Agent, Client, DEADLINE, is_waiting_for_room, post, ready_at, signal, wait_until,
+    Agent, Client, DEADLINE, Latch, is_waiting_for_room, post, ready_at, signal, wait_until,
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -140,20 +140,23 @@ fn a_handler_that_is_not_async() {
     has_ids(line(&lines(agent), "entrypoint `handler` panicked"));
 }
 
-/// The front says these, with the stall detector in it. Time is the subject: the handler blocks for longer than the second
-/// that a poll may take.
+/// The front says these, with the stall detector in it. The handler blocks until the warning is there.
 #[test]
 fn what_is_said_from_outside_the_request() {
     let agent = agent(&[
         ("AGENTCORE_WORKER_THREADS", "2"),
         ("AGENTCORE_SHUTDOWN_GRACE", "0s"),
     ]);
-    let blocks = json!({ "action": "block", "seconds": 2 });
-    send(&agent, IDS, &blocks).reply();
+    let latch = Latch::new();
+    let blocks = json!({ "action": "block", "port": latch.port() });
+    let blocks = send(&agent, IDS, &blocks);
+    let held = latch.held();
+    let warning = agent.line_with("has blocked its thread");
+    has_ids(&serde_json::from_str(&warning).expect("JSON"));
+    drop(held);
+    blocks.reply();
     send(&agent, IDS, &json!({ "action": "detach" })).reply();
     let _hangs = send(&agent, IDS, &json!({ "action": "hang" }));
-    let blocks = agent.line_with("has blocked its thread");
-    has_ids(&serde_json::from_str(&blocks).expect("JSON"));
     for _ in 0..2 {
         agent.line_with("it hangs");
     }
