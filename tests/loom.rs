@@ -1,7 +1,7 @@
 //! The hand-written synchronisation, explored exhaustively.
 //!
 //! The sources are the library's own. They are compiled here with the model checker's primitives in the place of those in
-//! `agentcore/src/sync.rs`. That needs no special flags, so the models run with every other test.
+//! `agentcore/src/util/sync.rs`. That needs no special flags, so the models run with every other test.
 
 #![allow(
     dead_code,
@@ -10,7 +10,7 @@
 )]
 
 mod sync {
-    //! The model checker's side of `agentcore/src/sync.rs`.
+    //! The model checker's side of `agentcore/src/util/sync.rs`.
 
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -222,28 +222,36 @@ mod ping {
     }
 }
 
-#[path = "../agentcore/src/tasks"]
-mod tasks {
+mod util {
+    pub(crate) use super::{sync, timer};
+}
+
+#[path = "../agentcore/src/tracker"]
+mod tracker {
+    pub(crate) use super::ping::PingStatus;
+
     pub(crate) mod in_progress;
     pub(crate) mod status;
     pub(crate) mod table;
 }
 
-#[path = "../agentcore/src/body"]
+#[path = "../agentcore/src/handler/body"]
 mod body {
     pub(crate) mod pipe;
 }
 
-#[path = "../agentcore/src/concurrency"]
-mod concurrency {
+#[path = "../agentcore/src/request/admission"]
+mod admission {
     pub(crate) mod turns;
 }
 
-#[path = "../agentcore/src/context/cancellation"]
+#[path = "../agentcore/src/request/cancellation"]
 mod cancellation {
     pub(crate) mod request;
 }
 
+#[path = "loom/busy.rs"]
+mod busy;
 #[path = "loom/cancelling.rs"]
 mod cancelling;
 #[path = "loom/executor.rs"]
@@ -252,8 +260,6 @@ mod executor;
 mod pipe;
 #[path = "loom/timer.rs"]
 mod timer;
-#[path = "loom/tracker.rs"]
-mod tracker;
 #[path = "loom/turns.rs"]
 mod turns;
 #[path = "loom/websocket.rs"]

@@ -1,5 +1,11 @@
 //! [`App`]: an agent put together by hand, or from what the macros registered.
 
+pub(crate) mod describe;
+pub(crate) mod descriptors;
+pub(crate) mod listeners;
+pub(crate) mod package;
+pub(crate) mod parts;
+
 use std::any::TypeId;
 use std::fmt;
 use std::net::TcpListener;
@@ -11,24 +17,22 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::app::descriptors::Meta;
+use crate::app::listeners::Supplied;
+use crate::app::package::Package;
 #[cfg(feature = "ws")]
-use crate::agent::WebSocketEndpoint;
-use crate::agent::{self, Agent, Callback, Entrypoint, Parts};
-use crate::body::Body;
-use crate::check;
-use crate::config::{Config, Environment, Found, Reader, Settings};
+use crate::app::parts::WebSocketEndpoint;
+use crate::app::parts::{Agent, Callback, Entrypoint, Parts};
+use crate::config::{Addresses, Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
-use crate::hook::{PingHandler, ShutdownHook, StartHook};
-use crate::invoke::{self, Options};
-use crate::layer::{Endpoint, Wrap};
-use crate::listeners::{Addresses, Supplied};
+use crate::handler::body::Body;
+use crate::handler::hook::{PingHandler, ShutdownHook, StartHook};
+use crate::handler::invoke::{self, Options};
+use crate::handler::layer::{Endpoint, Wrap};
 use crate::log::Log;
-use crate::package::Package;
-use crate::registry::Meta;
-use crate::sealed::Seal;
-use crate::server::Server;
-use crate::state::StateSlot;
+use crate::request::StateSlot;
+use crate::util::sealed::Seal;
 #[cfg(feature = "ws")]
 use crate::ws::WebSocketHandler;
 
@@ -300,7 +304,7 @@ impl App {
         H: StartHook<Args>,
     {
         let hook = Arc::new(hook);
-        self.parts.start_hooks.push(agent::StartHook {
+        self.parts.start_hooks.push(parts::StartHook {
             callback: Callback {
                 meta,
                 requires: |requirements| H::requires(requirements, Seal),
@@ -476,19 +480,6 @@ impl App {
         self.parts.package
     }
 
-    /// Runs the app as [`run`](crate::run) runs the annotated agent: with flags, a runtime, a log, signals and an exit
-    /// code.
-    ///
-    /// # Panics
-    ///
-    /// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with
-    /// [`bind`](Self::bind) there.
-    #[must_use = "the exit code tells whether everything was finished"]
-    #[track_caller]
-    pub fn run(self) -> std::process::ExitCode {
-        crate::rt::run_app(self)
-    }
-
     /// Sets the configuration; what it leaves open, the environment and the defaults decide.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -543,30 +534,6 @@ impl App {
         self
     }
 
-    /// Checks the parts and the configuration, and binds the port. Nothing is served yet.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
-    /// be bound.
-    pub async fn bind(self) -> Result<Server, Error> {
-        check::warn_of_unknown_variables();
-        let prepared = self.prepare_in(&Environment::of_process())?;
-        Server::bind(prepared.agent, prepared.settings, prepared.supplied)
-    }
-
-    /// Binds and serves within a runtime of the program's own; see [`Server::serve`].
-    ///
-    /// It handles no signals, looks at no arguments (`--check` is not heard), and sets up no log: these belong to the program
-    /// here. [`run`](Self::run) does all three. For signals alone, write `app.bind().await?.with_signals().serve().await`.
-    ///
-    /// # Errors
-    ///
-    /// As [`bind`](Self::bind) and [`Server::serve`].
-    pub async fn serve(self) -> Result<(), Error> {
-        self.bind().await?.serve().await
-    }
-
     /// Everything that a start with a log needs, or everything that is wrong; and the log to say it in.
     ///
     /// The process is the agent's own, so listeners that were passed to the process are the agent's too.
@@ -587,7 +554,7 @@ impl App {
     }
 
     /// The same where the log is the program's own business.
-    fn prepare_in(self, environment: &Environment<'_>) -> Result<Prepared, Error> {
+    pub(crate) fn prepare_in(self, environment: &Environment<'_>) -> Result<Prepared, Error> {
         let mut env = Reader::new(environment);
         let settings = self.read(&mut env);
         self.prepared(settings, env)

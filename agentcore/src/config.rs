@@ -4,9 +4,14 @@
 //! the [`Reader`] keeps the books, so that all that is wrong is said in one go, and `--check` can say where each value
 //! comes from. The environment is a closure, so nothing here depends on the process's.
 
+mod addresses;
 mod choices;
 mod environment;
+mod filter;
+#[cfg(feature = "ws")]
+mod origins;
 pub(crate) mod table;
+pub(crate) mod unknown;
 mod value;
 #[cfg(feature = "ws")]
 mod ws;
@@ -16,10 +21,15 @@ use std::time::Duration;
 
 #[cfg(any(test, all(fuzzing, feature = "ws")))]
 use crate::error::Error;
-use crate::listeners::Addresses;
+pub(crate) use addresses::Addresses;
 pub use choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
+pub(crate) use filter::Filter;
+#[cfg(feature = "ws")]
+pub(crate) use origins::Origins;
 pub(crate) use value::Value;
+#[cfg(feature = "ws")]
+pub(crate) use ws::WsSettings;
 
 /// How an agent serves. Everything has a default, and an environment variable; what is set here wins over both.
 ///
@@ -259,7 +269,7 @@ impl Config {
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
             metrics: env.value(&table::METRICS, self.metrics),
             #[cfg(feature = "ws")]
-            ws: self.ws.read(env, shutdown_grace),
+            ws: self.ws.read(env),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
             log_tasks: env.value(&table::LOG_TASKS, self.log_tasks),
         }
@@ -351,7 +361,7 @@ pub(crate) struct Settings {
     pub(crate) stamp_while_busy: StampWhileBusy,
     pub(crate) metrics: bool,
     #[cfg(feature = "ws")]
-    pub(crate) ws: std::sync::Arc<crate::ws::WsSettings>,
+    pub(crate) ws: WsSettings,
     pub(crate) log_invocations: LogLevel,
     pub(crate) log_tasks: LogLevel,
 }

@@ -12,16 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::config::Origins;
 use crate::config::{Config, Environment, Reader};
-use crate::context::{Activity, Arrival, Kind, RequestContext};
 use crate::error::Error;
-use crate::extract::{FromInvocation as _, Invocation};
-use crate::instance::Instance;
+use crate::handler::extract::{FromInvocation as _, Invocation};
+use crate::handler::response::Response;
 use crate::log::Log;
-use crate::response::Response;
+use crate::report::Kind;
+use crate::request::Instance;
+use crate::request::TrackerHandle;
+use crate::request::{Activity, Arrival, RequestContext};
 use crate::server::InProcess;
-use crate::tasks::TrackerHandle;
-use crate::ws::{self, Origins};
+use crate::ws;
 
 /// An app that is served, with a status of its own, and connections that come from the caller.
 pub struct Server(InProcess);

@@ -1,15 +1,31 @@
-//! Entrypoints without macros: plain functions and closures as [`Handler`]s.
+//! The user's code, and what becomes of it: arguments, replies, and the call between them.
+//!
+//! Here stands [`Handler`]: plain functions and closures as entrypoints, without macros.
+
+pub(crate) mod body;
+mod debug_actions;
+pub(crate) mod extract;
+pub(crate) mod hook;
+pub(crate) mod http_error;
+pub(crate) mod invoke;
+pub(crate) mod layer;
+pub(crate) mod ping;
+pub(crate) mod response;
+pub mod sse;
+pub(crate) mod state;
+pub(crate) mod stream_macro;
 
 use std::future::Future;
 
 use futures_core::Stream;
 
-use crate::context::blocking;
-use crate::error::{BoxError, error_response};
-use crate::extract::{FromInvocation, Invocation, Requirements};
-use crate::response::{IntoResponse, Response};
-use crate::sealed::{Awaited, Blocking, Seal};
-use crate::sse::{self, SseBody, StreamItem};
+use crate::error::BoxError;
+use crate::handler::extract::{FromInvocation, Invocation, Requirements};
+use crate::handler::http_error::error_response;
+use crate::handler::response::{IntoResponse, Response};
+use crate::handler::sse::{SseBody, StreamItem};
+use crate::request::blocking;
+use crate::util::sealed::{Awaited, Blocking, Seal};
 
 /// A function or closure that [`App::entrypoint`](crate::App::entrypoint) takes.
 ///

@@ -81,55 +81,72 @@ The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the f
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod agent;
-mod app;
-mod background;
-mod backlog;
-mod body;
-mod boxed;
-mod check;
-mod cli;
-mod concurrency;
-mod config;
-mod context;
-mod debug;
-mod drops;
+// From the bottom to the top: each module uses only modules above it in this list. `tests/layers.rs` holds it. The empty lines
+// keep rustfmt from sorting them.
+
+/// The operating system.
+mod platform;
+
+/// Small helpers that know nothing of agents.
+mod util;
+
+/// What stops a start, and other errors.
 mod error;
-mod events;
-mod extract;
-mod fields;
-mod gather;
-mod generator;
+
+/// Settings, and where they come from.
+mod config;
+
+/// The text of HTTP headers.
+mod headers;
+
+/// What is said of failures, panics and ends.
+mod report;
+
+/// Counters, and the page that Prometheus reads.
+mod metrics;
+
+/// Spans and metrics by OpenTelemetry.
+#[cfg(feature = "otel")]
+mod otel;
+#[cfg(not(feature = "otel"))]
+#[path = "otel/no_otel.rs"]
+mod otel;
+
+/// What runs, and what `/ping` makes of it.
+mod tracker;
+
+/// The request in flight, and the app it belongs to.
+mod request;
+
+/// Lines on stderr.
+mod log;
+
+/// Tasks that run beside the replies.
+mod tasks;
+
+/// The user's code, and what becomes of it.
+mod handler;
+
+/// WebSockets.
+#[cfg(feature = "ws")]
+mod ws;
+
+/// Putting an agent together.
+mod app;
+
+/// Sockets, routes and the two schedulers.
+mod server;
+
+/// What a generated `main` calls.
+mod run;
+
 // With sockets: the guide links to them.
 #[cfg(all(any(doc, doctest, test), feature = "ws"))]
 pub mod guide;
-mod handler;
-mod hook;
-mod instance;
-mod invoke;
-mod json;
-mod layer;
-mod listeners;
-mod log;
-mod package;
-mod panics;
-mod ping;
-mod platform;
-mod registry;
-mod response;
-mod rt;
-mod sealed;
-mod server;
-pub mod sse;
-mod stall;
-mod state;
-mod sync;
-mod tasks;
+
 pub mod telemetry;
+
 pub mod testing;
-mod timer;
-#[cfg(feature = "ws")]
-mod ws;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -154,35 +171,34 @@ pub use futures_core::Stream;
 pub use http::{HeaderMap, StatusCode};
 
 pub use app::App;
-pub use background::{
-    SpawnedTask, TaskBuilder, TaskError, TaskHandle, TaskResult, TaskStatus, cancel_task, spawn,
-    task_status,
-};
-pub use body::Body;
 pub use config::{
     BusyWhile, Config, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy,
 };
-pub use context::{AccessToken, Baggage, CancellationToken, RequestContext, TraceContext};
-pub use error::{BoxError, Error, HttpError, HttpErrorExt};
+pub use error::{BoxError, Error, TimedOut};
+pub use handler::body::Body;
 #[cfg(feature = "garde")]
-pub use extract::Valid;
-pub use extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
-pub use handler::{Handler, HandlerReply};
-pub use hook::{
+pub use handler::extract::Valid;
+pub use handler::extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
+pub use handler::hook::{
     HookArgument, PingArgument, PingHandler, ShutdownHook, ShutdownReply, StartHook, StartReply,
 };
-pub use layer::Endpoint;
-pub use ping::{PingReply, PingStatus};
-pub use response::{IntoResponse, Json, Response};
-pub use rt::run;
+pub use handler::http_error::{HttpError, HttpErrorExt};
+pub use handler::layer::Endpoint;
+pub use handler::ping::PingReply;
+pub use handler::response::{IntoResponse, Json, Response};
+pub use handler::sse;
+pub use handler::state::State;
+pub use handler::{Handler, HandlerReply};
+pub use headers::Baggage;
+pub use request::{AccessToken, CancellationToken, RequestContext, TraceContext, outbound_headers};
+pub use run::run;
 pub use server::Server;
-pub use state::State;
 pub use tasks::{
-    AsyncTaskInfo, ParseTaskIdError, RunningJob, TaskGuard, TaskId, TimedOut, add_async_task,
-    async_task_info, clear_forced_ping_status, complete_async_task, current_ping_status,
-    force_ping_status, track,
+    AsyncTaskInfo, RunningJob, SpawnedTask, TaskBuilder, TaskError, TaskGuard, TaskHandle,
+    TaskResult, TaskStatus, add_async_task, async_task_info, cancel_task, clear_forced_ping_status,
+    complete_async_task, current_ping_status, force_ping_status, spawn, task_status, track,
 };
-pub use telemetry::outbound::outbound_headers;
+pub use tracker::{ParseTaskIdError, PingStatus, TaskId};
 #[cfg(feature = "ws")]
 pub use ws::{
     CloseCode, CloseFrame, Message, WebSocket, WebSocketError, WebSocketHandler, WebSocketReceiver,

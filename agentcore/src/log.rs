@@ -7,67 +7,18 @@ mod writer;
 
 use std::io::IsTerminal as _;
 
-use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use crate::config::{Config, Environment, LogFormat, Reader, Source, Value as Setting, table};
+use crate::config::{Config, Environment, Filter, LogFormat, Reader, Source, table};
+use crate::otel;
 use line::Line;
 pub(crate) use line::one_line;
 use spans::{Records, Registry};
-pub(crate) use writer::{flush, last_line, line, never_wait, without_waiting};
-
-/// What is logged.
-#[derive(Clone, Debug)]
-pub(crate) struct Filter(Targets);
-
-impl Setting for Filter {
-    /// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
-    /// everything else.
-    fn parse(text: &str) -> Option<Self> {
-        let mut targets = Targets::new();
-        let mut is_empty = true;
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            targets = match part.split_once('=') {
-                Some((target, of)) => targets.with_target(target_of(target)?, level(of)?),
-                None => targets.with_default(level(part)?),
-            };
-            is_empty = false;
-        }
-        (!is_empty).then_some(Self(targets))
-    }
-
-    fn show(&self) -> Value {
-        self.0.to_string().into()
-    }
-}
-
-/// A module's path; no filter by span or field, which would be taken for the name of a module that logs nothing.
-fn target_of(text: &str) -> Option<&str> {
-    let text = text.trim();
-    let is_path = |letter: char| letter.is_alphanumeric() || "_:-.".contains(letter);
-    (!text.is_empty() && text.chars().all(is_path)).then_some(text)
-}
-
-fn level(text: &str) -> Option<LevelFilter> {
-    let text = text.trim();
-    // An empty one would parse, as `error`.
-    if text.is_empty() {
-        return None;
-    }
-    if text.eq_ignore_ascii_case("warning") {
-        Some(LevelFilter::WARN)
-    } else {
-        text.parse().ok()
-    }
-}
+pub(crate) use writer::{flush, last_line, line};
 
 /// What is logged, and how.
 #[derive(Debug)]
@@ -101,7 +52,7 @@ impl Log {
     /// Becomes the process's subscriber, unless the program has set one.
     pub(crate) fn install(self) {
         #[cfg(feature = "otel")]
-        if let Some(spans) = crate::telemetry::spans() {
+        if let Some(spans) = otel::span_layer() {
             // What is logged is one thing, and what is traced another.
             let lines = self.format.layer().with_filter(self.filter.0);
             let subscriber = tracing_subscriber::registry().with(spans).with(lines);
@@ -112,6 +63,13 @@ impl Log {
             .with(self.filter.0)
             .with(self.format.layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// Writes what was wrong with the variables of telemetry.
+pub(crate) fn report_problems() {
+    for problem in otel::problems() {
+        tracing::warn!("{problem}");
     }
 }
 

@@ -46,22 +46,22 @@ pub use core::result::Result::{self, Err, Ok};
 pub use core::time::Duration;
 pub use std::process::ExitCode;
 
-pub use crate::error::BoxError;
-pub use crate::extract::{Invocation, Requirements};
-pub use crate::generator::{Generator, Yielder, generator, try_generator};
-pub use crate::hook::{HookArgument, HookCall, PingArgument};
-pub use crate::package::Package;
-pub use crate::ping::PingStatus;
-pub use crate::registry::{
+pub use crate::app::descriptors::{
     Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
     StartHook, TaskDef,
 };
 #[cfg(feature = "ws")]
-pub use crate::registry::{WebSocketDef, WebSocketEndpoint};
-pub use crate::response::Response;
-pub use crate::rt::{main, main_without_flags};
-pub use crate::state::StateSlot;
+pub use crate::app::descriptors::{WebSocketDef, WebSocketEndpoint};
+pub use crate::app::package::Package;
+pub use crate::error::BoxError;
+pub use crate::handler::extract::{Invocation, Requirements};
+pub use crate::handler::hook::{HookArgument, HookCall, PingArgument};
+pub use crate::handler::response::Response;
+pub use crate::handler::stream_macro::{Generator, Yielder, generator, try_generator};
+pub use crate::request::StateSlot;
+pub use crate::run::{main, main_without_flags};
 pub use crate::tasks::{track, tracked};
+pub use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 

@@ -54,14 +54,15 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::agent::Agent;
-use crate::config::{Environment, Settings, table};
+use crate::app::App;
+use crate::app::listeners::Supplied;
+use crate::app::parts::Agent;
+use crate::config::{Environment, Settings, table, unknown};
 use crate::error::{Error, Kind};
-use crate::events;
-use crate::listeners::Supplied;
 use crate::platform::{self, Signals};
-use crate::tasks::TrackerHandle;
-use crate::telemetry;
+use crate::report;
+use crate::request::{self, TrackerHandle};
+use crate::{log, otel};
 pub(crate) use in_process::InProcess;
 use lifecycle::Control;
 pub(crate) use service::ReplyBody;
@@ -103,6 +104,32 @@ pub struct Server {
     shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     on_ready: Option<OnReady>,
     signals: bool,
+}
+
+impl App {
+    /// Checks the parts and the configuration, and binds the port. Nothing is served yet.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
+    /// be bound.
+    pub async fn bind(self) -> Result<Server, Error> {
+        unknown::warn_of_unknown_variables();
+        let prepared = self.prepare_in(&Environment::of_process())?;
+        Server::bind(prepared.agent, prepared.settings, prepared.supplied)
+    }
+
+    /// Binds and serves within a runtime of the program's own; see [`Server::serve`].
+    ///
+    /// It handles no signals, looks at no arguments (`--check` is not heard), and sets up no log: these belong to the program
+    /// here. [`run`](Self::run) does all three. For signals alone, write `app.bind().await?.with_signals().serve().await`.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind) and [`Server::serve`].
+    pub async fn serve(self) -> Result<(), Error> {
+        self.bind().await?.serve().await
+    }
 }
 
 /// Called once, when `/ping` begins to answer 200.
@@ -223,8 +250,8 @@ impl Server {
             signals,
             ..
         } = self;
-        telemetry::start(&Environment::of_process());
-        telemetry::report();
+        otel::start(&Environment::of_process(), request::GAUGES);
+        log::report_problems();
         let no_thread = |error: std::io::Error| {
             Error::new(Kind::Io, format!("cannot start a thread: {error}")).with_source(error)
         };
@@ -256,10 +283,10 @@ impl Server {
                 }
             },
         };
-        if telemetry::is_on() {
+        if otel::is_on() {
             flush(result.is_ok(), signals).await;
         }
-        let _ = tokio::task::spawn_blocking(events::flush).await;
+        let _ = tokio::task::spawn_blocking(report::flush).await;
         result
     }
 
@@ -285,7 +312,7 @@ async fn flush(finished: bool, signals: bool) {
         // Who is cut off has waited long enough.
         let patience = if finished { FLUSH } else { LAST_FLUSH };
         let _ = timeout(UNTIL_DROPPED, TrackerHandle::Process.idle()).await;
-        telemetry::flush(patience).await;
+        otel::flush(patience).await;
     };
     // The front, which listened so far, has ended.
     let signals = signals.then(Signals::new).and_then(Result::ok);

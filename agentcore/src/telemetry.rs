@@ -159,40 +159,14 @@
 //! Spans are sent from a thread of their own, and the last of them, within 3 s, when the server has stopped. A collector that
 //! is slow, broken or not there costs spans, and a warning a minute; no request waits for it.
 
-mod ended;
-mod metrics;
-mod observed;
-#[cfg(feature = "otel")]
-mod otel;
-#[cfg(not(feature = "otel"))]
-#[path = "telemetry/no_otel.rs"]
-mod otel;
-pub(crate) mod outbound;
-mod outcome;
-mod prometheus;
-
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 #[cfg(feature = "otel")]
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::Environment;
-use crate::config::LogFormat;
-pub(crate) use ended::{Ended, Failure, Work};
-pub(crate) use metrics::{Metrics, Now, Refused};
-pub(crate) use observed::{Observed, Stream};
-pub(crate) use otel::{
-    Current, Span, Traced, current_span, flush, is_on, note_here, problems, start,
-};
-pub(crate) use outcome::Outcome;
-pub(crate) use prometheus::CONTENT_TYPE;
-
-/// Tells the log what of telemetry could not be started.
-pub(crate) fn report() {
-    for problem in problems() {
-        tracing::warn!("{problem}");
-    }
-}
+use crate::config::{Environment, LogFormat};
+#[cfg(feature = "otel")]
+use crate::{otel, request};
 
 /// The log's lines, as a layer for a `tracing` subscriber of one's own; they go to stderr.
 ///
@@ -254,15 +228,6 @@ pub fn span_layer<S>() -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    start(&Environment::of_process());
-    spans()
-}
-
-/// The same, of what has been set up.
-#[cfg(feature = "otel")]
-pub(crate) fn spans<S>() -> Option<impl Layer<S> + Send + Sync>
-where
-    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
-{
+    otel::start(&Environment::of_process(), request::GAUGES);
     otel::span_layer()
 }

@@ -58,11 +58,11 @@ pub use request::TestRequest;
 pub use websocket::TestWebSocket;
 
 use crate::app::App;
-use crate::body::Body;
 use crate::error::Error;
-use crate::ping::PingStatus;
+use crate::handler::body::Body;
 use crate::server::{InProcess, ReplyBody};
-use crate::tasks::AsyncTaskInfo;
+use crate::tasks::{AsyncTaskInfo, info_of};
+use crate::tracker::PingStatus;
 
 /// An app under test. See the [module](self).
 ///
@@ -247,7 +247,7 @@ impl TestClient {
     /// The tasks that run, as [`async_task_info`](crate::async_task_info) would tell the handler.
     #[must_use]
     pub fn tasks(&self) -> AsyncTaskInfo {
-        self.server.tracker().info()
+        info_of(self.server.tracker())
     }
 
     /// Completes when nothing runs any more: no invocation, stream or task.

@@ -33,15 +33,14 @@ mod tests;
 pub use close::{CloseCode, CloseFrame};
 pub use error::WebSocketError;
 pub use handler::{WebSocketHandler, WebSocketReply};
-pub(crate) use handshake::{Origins, accept};
+pub(crate) use handshake::accept;
 pub use message::Message;
-pub(crate) use read_ahead::ReadAhead;
 pub use session::Opening;
-pub(crate) use session::{Opened, Session, WsSettings};
+pub(crate) use session::{Opened, Session, Sockets};
 pub use socket::{WebSocket, WebSocketReceiver, WebSocketSender};
 
 /// For `fuzz`: the most that a frame carries under `settings`.
 #[cfg(fuzzing)]
-pub(crate) fn payload_bytes(settings: &WsSettings) -> usize {
+pub(crate) fn payload_bytes(settings: &crate::config::WsSettings) -> usize {
     settings.payload_bytes()
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::concurrency::turns::{Turn, Turns};
+use crate::admission::turns::{Turn, Turns};
 use crate::executor::{block_on, explore};
 
 /// What only the one that has the turn does.

@@ -33,7 +33,7 @@ mod message {
 }
 
 mod session {
-    pub(super) struct WsSettings;
+    pub(super) struct Sockets;
 }
 
 mod transport {
@@ -51,7 +51,7 @@ mod connection {
     use super::close::CloseFrame;
     use super::error::WebSocketError;
     use super::message::Message;
-    use super::session::WsSettings;
+    use super::session::Sockets;
     use super::transport::Transport;
 
     /// Messages that are received ahead, and sent ahead.
@@ -173,7 +173,7 @@ mod connection {
             }
         }
 
-        pub(super) fn connect(&mut self, peer: Transport, _: &WsSettings) {
+        pub(super) fn connect(&mut self, peer: Transport, _: &Sockets) {
             self.protocol = Some(peer);
         }
 
@@ -344,7 +344,7 @@ fn socket() -> Socket {
     let (shared, peer) = (Arc::new(Shared::new()), Arc::<Peer>::default());
     let clock = Arc::<Clock>::default();
     timer::follow(Arc::clone(&clock));
-    let driver = Driver::new(Arc::clone(&shared), Arc::clone(&peer), &session::WsSettings);
+    let driver = Driver::new(Arc::clone(&shared), Arc::clone(&peer), &session::Sockets);
     Socket {
         shared,
         peer,

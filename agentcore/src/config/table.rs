@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 use super::environment::as_text;
-use super::value::Value;
-use crate::log::Filter;
+use super::filter::Filter;
 #[cfg(feature = "ws")]
-use crate::ws::Origins;
+use super::origins::Origins;
+use super::value::Value;
 
 /// One setting, of type `T`. What it is when nobody sets it is a value, or [`Computed`].
 pub(crate) struct Setting<T, D = T> {

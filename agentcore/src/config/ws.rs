@@ -1,10 +1,8 @@
 //! The part of the configuration that is about WebSockets.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Reader, Value, table};
-use crate::ws::{Origins, ReadAhead, WsSettings};
+use super::{Config, Origins, Reader, table};
 
 /// What the program says about WebSockets.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +14,18 @@ pub(super) struct WsOptions {
     frame_bytes: Option<usize>,
     frames_per_second: Option<u32>,
     origins: Option<Vec<String>>,
+}
+
+/// The settings about WebSockets, complete.
+#[derive(Clone, Debug)]
+pub(crate) struct WsSettings {
+    pub(crate) ping_interval: Duration,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) read_ahead_bytes: usize,
+    pub(crate) read_ahead_total_bytes: usize,
+    pub(crate) frame_bytes: usize,
+    pub(crate) frames_per_second: u32,
+    pub(crate) origins: Origins,
 }
 
 impl Config {
@@ -94,18 +104,16 @@ impl Config {
 
 impl WsOptions {
     /// Fills in the environment and the defaults.
-    pub(super) fn read(&self, env: &mut Reader<'_>, shutdown_grace: Duration) -> Arc<WsSettings> {
+    pub(super) fn read(&self, env: &mut Reader<'_>) -> WsSettings {
         env.refuse_empty(&table::WS_ORIGINS);
         let origins = self.origins.as_ref().map(|list| list.join(","));
-        Arc::new(WsSettings {
+        WsSettings {
             ping_interval: env.value(&table::WS_PING_INTERVAL, self.ping_interval),
             max_message_bytes: env.value(&table::WS_MAX_MESSAGE_BYTES, self.max_message_bytes),
-            read_ahead: ReadAhead::new(
-                env.value(&table::WS_READ_AHEAD_BYTES, self.read_ahead_bytes),
-                env.value(
-                    &table::WS_READ_AHEAD_TOTAL_BYTES,
-                    self.read_ahead_total_bytes,
-                ),
+            read_ahead_bytes: env.value(&table::WS_READ_AHEAD_BYTES, self.read_ahead_bytes),
+            read_ahead_total_bytes: env.value(
+                &table::WS_READ_AHEAD_TOTAL_BYTES,
+                self.read_ahead_total_bytes,
             ),
             frame_bytes: env.value(&table::WS_FRAME_BYTES, self.frame_bytes),
             frames_per_second: env.value(&table::WS_FRAMES_PER_SECOND, self.frames_per_second),
@@ -113,20 +121,6 @@ impl WsOptions {
                 let written = env.written(&table::WS_ORIGINS, origins.as_deref());
                 env.value(&table::WS_ORIGINS, written)
             },
-            shutdown_grace,
-        })
-    }
-}
-
-impl Value for Origins {
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text.split(','))
-    }
-
-    fn show(&self) -> serde_json::Value {
-        match self {
-            Self::Any => "*".into(),
-            Self::Only(origins) => origins.join(",").into(),
         }
     }
 }

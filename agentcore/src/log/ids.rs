@@ -1,7 +1,7 @@
 //! Which request, session and trace a line belongs to.
 
-use crate::context::RequestContext;
-use crate::telemetry;
+use crate::otel;
+use crate::request::RequestContext;
 
 /// The longest id that a line shows, in characters: a session id may have 256, and whoever sends more is up to something.
 const LONGEST: usize = 256;
@@ -20,7 +20,7 @@ impl Ids {
     pub(super) fn here() -> Self {
         let context = RequestContext::current();
         let context = context.as_ref();
-        let span = telemetry::current_span();
+        let span = otel::current_span();
         let remote = || context.and_then(|context| context.trace_context().trace_id());
         Self {
             request: context.map(|context| shown(context.request_id())),

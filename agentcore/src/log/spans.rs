@@ -16,7 +16,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 use super::line::{Said, Text};
-use crate::sync::{Mutex, MutexGuard};
+use crate::util::sync::{Mutex, MutexGuard};
 
 /// How many bytes of text the fields of one span have together. A client may decide what is in them, such as a path.
 const LONGEST_FIELDS: usize = 4 << 10;

@@ -5,7 +5,6 @@
 //! and so do workers the lines of work that has not failed. For other lines the workers wait, as they would have for stderr
 //! itself. The process ends whether or not anybody reads.
 
-use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -13,7 +12,8 @@ use std::sync::{Condvar, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::LogFormat;
-use crate::sync::Mutex;
+use crate::report;
+use crate::util::sync::Mutex;
 
 /// How many lines the queue holds.
 const LINES_AHEAD: usize = 4096;
@@ -42,10 +42,6 @@ static ROOM: Room = Room::new(BYTES_AHEAD);
 
 /// Lines that found no room since the last one that did.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static MUST_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Room in bytes, taken and given back.
 ///
@@ -118,31 +114,13 @@ pub(super) fn look(format: LogFormat) {
     FORMAT.get_or_init(|| format);
 }
 
-/// From now on, what this thread writes never makes it wait.
-pub(crate) fn never_wait() {
-    MUST_NOT_WAIT.set(true);
-}
-
-/// Does `work`, in which what this thread writes does not make it wait.
-pub(crate) fn without_waiting<R>(work: impl FnOnce() -> R) -> R {
-    /// Puts back what was there, after a panic too.
-    struct Before(bool);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            MUST_NOT_WAIT.set(self.0);
-        }
-    }
-    let _before = Before(MUST_NOT_WAIT.replace(true));
-    work()
-}
-
 /// Writes one line, without its line break.
 pub(crate) fn line(line: String) {
     let Some((queue, line)) = queued(line) else {
         return;
     };
     let bytes = line.capacity();
-    if !MUST_NOT_WAIT.get() {
+    if !report::may_not_wait() {
         ROOM.take(bytes);
         let _ = queue.send(Entry::Line(line));
     } else if !ROOM.try_take(bytes) {

@@ -1,8 +1,8 @@
 //! What an argument of an entrypoint is: an extractor, or else the payload.
 
 use super::probe::Probe;
-use crate::extract::{FromInvocation, Invocation, Requirements};
-use crate::response::{IntoResponse, Response};
+use crate::handler::extract::{FromInvocation, Invocation, Requirements};
+use crate::handler::response::{IntoResponse, Response};
 
 /// First choice: the type says itself how it is made. That settles it for types that could be a payload too, such as
 /// `Bytes`.

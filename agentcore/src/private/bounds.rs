@@ -15,12 +15,13 @@ use serde_core::de::DeserializeOwned;
 use super::args::PayloadTag;
 use super::probe::Probe;
 use super::reply::{ErrorTag, JsonTag};
-use crate::error::{BoxError, error_response};
-use crate::extract::{Invocation, decode_payload};
-use crate::ping::PingStatus;
-use crate::response::Response;
-use crate::state::StateSlot;
-use crate::tasks::TimedOut;
+use crate::error::BoxError;
+use crate::error::TimedOut;
+use crate::handler::extract::{Invocation, decode_payload};
+use crate::handler::http_error::error_response;
+use crate::handler::response::Response;
+use crate::request::StateSlot;
+use crate::tracker::PingStatus;
 
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be the payload of an entrypoint",

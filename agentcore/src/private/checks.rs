@@ -7,9 +7,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::bounds::TimeLimited;
-use crate::context::blocking;
-use crate::tasks::{TimedOut, ended_late, timeout};
-use crate::telemetry::{self, Outcome};
+use crate::error::{TimedOut, timeout};
+use crate::otel;
+use crate::report::Outcome;
+use crate::request::blocking;
+use crate::tasks::ended_late;
 
 pub fn entrypoint_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where
@@ -65,7 +67,7 @@ pub async fn time_limited<R, E>(
     task: impl Future<Output = R>,
 ) -> R {
     timeout(limit, task).await.unwrap_or_else(|error| {
-        telemetry::note_here(Outcome::Timeout);
+        otel::note_here(Outcome::Timeout);
         let failed = (late.fail)((late.make)(error));
         ended_late();
         failed

@@ -12,8 +12,8 @@ use futures_core::Stream;
 use super::bounds::{ErrorReply, OwnError};
 use super::probe::Probe;
 use crate::error::Error;
-use crate::response::{IntoResponse, Response};
-use crate::sse::{self, SseBody, StreamItem};
+use crate::handler::response::{IntoResponse, Response};
+use crate::handler::sse::{self, SseBody, StreamItem};
 
 /// First choice for a value: it says itself what the reply is.
 pub trait ResponseProbe {

@@ -4,7 +4,8 @@ use std::any::{TypeId, type_name};
 
 use super::bounds::SharedState;
 use super::probe::Probe;
-use crate::state::{State, StateSlot};
+use crate::handler::state::State;
+use crate::request::StateSlot;
 
 /// First choice: `()`, which nobody would ask for.
 pub trait UnitProbe {

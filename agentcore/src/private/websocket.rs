@@ -5,8 +5,8 @@
 
 use super::probe::Probe;
 use crate::error::BoxError;
-use crate::extract::{FromInvocation, Requirements};
-use crate::response::{IntoResponse, Response};
+use crate::handler::extract::{FromInvocation, Requirements};
+use crate::handler::response::{IntoResponse, Response};
 use crate::ws::{Opening, WebSocket};
 
 /// First choice: the socket itself, by whatever name.

@@ -19,11 +19,11 @@ use super::link::{Admission, Link};
 use super::service;
 use super::socket::Socket;
 use super::write_timeout::Timed;
-use crate::boxed;
 use crate::config::Settings;
-use crate::events;
-use crate::instance::Instance;
 use crate::platform;
+use crate::report;
+use crate::request::Instance;
+use crate::util::spawn;
 
 /// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
 /// at once keep the front from its pings for tens of milliseconds.
@@ -94,7 +94,7 @@ async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
             let admission = dev::admission(&front, &stream, admission);
             let connection = serve(&front, &protocol, stream, admission, Some(place));
             if is_crowded {
-                boxed::spawn(close_after(CROWDED_LIFE, connection.clone()));
+                spawn::boxed(close_after(CROWDED_LIFE, connection.clone()));
                 crowd.add(connection);
             }
         }
@@ -168,7 +168,7 @@ impl Budget {
     fn warn_of(&self, asked: usize) {
         let clients = self.clients;
         if clients < asked {
-            events::emit(move || {
+            report::emit(move || {
                 tracing::warn!(
                     "at most {clients} connections instead of {asked}: the process may not open more files"
                 );
@@ -186,7 +186,7 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
             // The client's own doing: it left before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                events::emit(move || {
+                report::emit(move || {
                     tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
                 });
                 tokio::time::sleep(wait).await;
@@ -217,7 +217,7 @@ pub(super) fn serve(
     let service = service_fn(move |request| service::answer(link.begin(&request), request));
     let connection = protocol.serve_connection(TokioIo::new(socket), service);
     let connection = connection.with_upgrades();
-    boxed::spawn(front.connections.watch(connection, waiting)).abort_handle()
+    spawn::boxed(front.connections.watch(connection, waiting)).abort_handle()
 }
 
 /// How HTTP is spoken, on every connection.

@@ -17,7 +17,7 @@ use super::lifecycle::Phase;
 use super::link::Admission;
 use super::service::{method_not_allowed, not_found};
 use crate::config::Settings;
-use crate::response::Response;
+use crate::handler::response::Response;
 
 /// The least that hyper takes, and much more than probes need.
 const MAX_BUFFER_BYTES: usize = 8 * 1024;

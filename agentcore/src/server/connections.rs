@@ -35,8 +35,8 @@ use tokio::time::{Instant, sleep_until};
 use tracing::level_filters::LevelFilter;
 
 use crate::error::BoxError;
-use crate::events;
-use crate::sync::{Mutex, MutexGuard};
+use crate::request;
+use crate::util::sync::{Mutex, MutexGuard};
 
 /// The notes are not looked through more often than this: a connection may be given up so much late.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
@@ -367,7 +367,7 @@ where
             Poll::Ready(Ok(())) => {}
             // A client that left or spoke something else; hyper has answered what could be answered.
             Poll::Ready(Err(error)) => {
-                events::emit_often(LevelFilter::TRACE, None, move || {
+                request::emit_often(LevelFilter::TRACE, None, move || {
                     tracing::trace!("connection ended: {error}");
                 });
             }

@@ -31,14 +31,14 @@ use super::front::Front;
 use super::link::{Admission, Exchange};
 use super::request_body::RequestBody;
 use super::service::{Answer, dispatch, method_not_allowed, not_found};
-use crate::agent::Agent;
-use crate::check::Registry;
+use crate::app::describe::Description;
+use crate::app::package;
+use crate::app::parts::Agent;
 use crate::config::{BusyWhile, ErrorMode};
-use crate::context::secret_uuid;
-use crate::fields::fields;
-use crate::package;
-use crate::response::Response;
-use crate::tasks::unix_now;
+use crate::handler::response::Response;
+use crate::request::secret_uuid;
+use crate::util::fields::fields;
+use crate::util::time::unix_now;
 
 const PAGE: &str = include_str!("dev/page.html");
 
@@ -66,14 +66,14 @@ impl Dev {
             name: Cow<'static, str>,
             version: Option<&'static str>,
             agentcore: &'static str,
-            registry: Registry,
+            registry: Description,
         }
         fields! { Known { name, version, agentcore, ..registry } }
         let known = Known {
             name: agent.package.name(),
             version: agent.package.version(),
             agentcore: package::AGENTCORE,
-            registry: Registry::new(agent),
+            registry: Description::new(agent),
         };
         Self {
             // Strings, numbers and lists of them: nothing that could fail. Laid out as `--check` does it, which is code that

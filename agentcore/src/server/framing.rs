@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderValue, StatusCode, header};
 use memchr::memchr;
 
-use crate::response::Response;
+use crate::handler::response::Response;
 
 /// The room, in bytes, that is kept for the next line whose pieces come one by one.
 const KEPT_LINE: usize = 4 * 1024;

@@ -24,20 +24,21 @@ use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
 use super::stalls;
 use super::wake::{Deliveries, WakeQueue};
 use super::{Listeners, OnReady};
-use crate::agent::Agent;
-use crate::backlog::Backlog;
-use crate::boxed;
-use crate::concurrency::Concurrency;
+use crate::app::parts::Agent;
 use crate::config::Settings;
-use crate::drops::DropOnWorkers;
 use crate::error::{Error, Kind};
-use crate::events;
-use crate::instance::Instance;
-use crate::layer::{Endpoint, Wrap};
-use crate::panics;
+use crate::handler::layer::{Endpoint, Wrap};
 use crate::platform::Signals;
-use crate::sync::Mutex;
-use crate::tasks::TrackerHandle;
+use crate::report;
+use crate::report::panics;
+use crate::request::Instance;
+use crate::request::TrackerHandle;
+use crate::request::admission::Concurrency;
+use crate::request::drops::DropOnWorkers;
+use crate::util::spawn;
+use crate::util::sync::Mutex;
+#[cfg(feature = "ws")]
+use crate::ws::Sockets;
 
 /// How long replies may take to leave behind a stop at which all work was finished.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
@@ -63,8 +64,9 @@ pub(super) struct Front {
     layers: Mutex<DropOnWorkers<Vec<Wrap>>>,
     /// The ways to the workers and back.
     pub(super) handover: Handover,
-    pub(super) backlog: Arc<Backlog>,
     pub(super) wakes: WakeQueue,
+    #[cfg(feature = "ws")]
+    pub(super) sockets: Arc<Sockets>,
     /// What the two of them need, until it has begun.
     ways: Mutex<Option<(Collected, Deliveries)>>,
     pub(super) connections: Connections,
@@ -89,8 +91,8 @@ pub(super) fn run(
     on_ready: Option<OnReady>,
     with_signals: bool,
 ) -> Result<(), Error> {
-    crate::log::never_wait();
-    events::queue_here();
+    crate::report::never_wait();
+    report::queue_here();
     #[cfg(feature = "dev-page")]
     let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
     let front = Front::new(agent, settings, TrackerHandle::Process, workers);
@@ -131,7 +133,7 @@ fn serve(
     with_signals: bool,
     requests: &mut StopRequests<'_>,
 ) -> std::io::Result<Ended> {
-    let runtime = runtime(front)?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let listeners = listeners.registered()?;
         if with_signals {
@@ -182,7 +184,7 @@ fn release(
         }),
         // No descriptors, perhaps. Then there are no signals either.
         Err(error) => {
-            events::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
+            report::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
         }
     }
     ended.cut_off.name_all(drops.left());
@@ -190,13 +192,10 @@ fn release(
 }
 
 /// The front's own runtime: one thread.
-fn runtime(front: &Front) -> std::io::Result<Runtime> {
-    let backlog = Arc::clone(&front.backlog);
-    let workers = front.workers.metrics().num_workers();
+fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         // Looks for new connections and pings this often, in tasks polled; the default is 61.
         .event_interval(31)
-        .on_thread_park(move || backlog.rest_behind(workers))
         .enable_all()
         .build()
 }
@@ -282,12 +281,13 @@ impl Front {
             connections: Connections::new(settings.header_timeout),
             agent,
             serves_operators: admin::is_asked_for(&settings) && settings.admin_port.is_none(),
+            #[cfg(feature = "ws")]
+            sockets: Arc::new(Sockets::new(settings.ws.clone(), settings.shutdown_grace)),
             settings,
             instance: Arc::new(instance),
             workers,
             phase: PhaseCell::new(),
             handover,
-            backlog: Arc::default(),
             wakes,
             ways: Mutex::new(Some((collected, deliveries))),
             #[cfg(feature = "dev-page")]
@@ -313,9 +313,9 @@ impl Front {
         let ways = self.ways.lock().take();
         if let Some((collected, deliveries)) = ways {
             collected.begin(&self.workers);
-            boxed::spawn(deliveries.deliver());
+            spawn::boxed(deliveries.deliver());
         }
-        boxed::spawn(self.connections.clone().give_up_idle());
+        spawn::boxed(self.connections.clone().give_up_idle());
     }
 
     /// Looks whether the process has been restored from a snapshot since the last look. Called before anything is said or
@@ -325,7 +325,7 @@ impl Front {
         let now = StdInstant::now();
         let mut clock = self.clock.lock();
         if clock.restored(now) {
-            events::emit(|| {
+            report::emit(|| {
                 tracing::info!(
                     "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
                 );
@@ -353,16 +353,16 @@ impl Front {
         requests: &mut StopRequests<'_>,
     ) -> Ended {
         self.begin();
-        boxed::spawn(stalls::watch(Arc::clone(&self)));
+        spawn::boxed(stalls::watch(Arc::clone(&self)));
         #[cfg(feature = "dev-page")]
         if self.dev.is_some() {
-            boxed::spawn(dev::look_on(Arc::clone(&self)));
+            spawn::boxed(dev::look_on(Arc::clone(&self)));
         }
         if let Some(limit) = self.settings.task_max_age {
-            boxed::spawn(old_tasks::end(Arc::clone(&self), limit));
+            spawn::boxed(old_tasks::end(Arc::clone(&self), limit));
         }
         if let Some(listener) = listeners.admin {
-            boxed::spawn(admin::serve(Arc::clone(&self), listener));
+            spawn::boxed(admin::serve(Arc::clone(&self), listener));
         }
         let life = async {
             let mut ended = self.phases(on_ready, requests).await;
@@ -383,7 +383,7 @@ impl Front {
                 return Ended::early(Err(error), grace);
             },
             name = requests.first() => {
-                events::emit(move || tracing::info!("{name} during the start: stopping"));
+                report::emit(move || tracing::info!("{name} during the start: stopping"));
                 let mut ended = Ended::early(Ok(()), grace);
                 self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
                 return ended;
@@ -403,7 +403,7 @@ impl Front {
             self.instance.tracker.in_progress(),
             humantime::format_duration(grace),
         );
-        events::emit(move || {
+        report::emit(move || {
             tracing::info!("{name}: stopping; {count} in progress, up to {limit} to finish");
         });
         let Drained {

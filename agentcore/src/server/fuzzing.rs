@@ -77,7 +77,7 @@ impl InProcess {
         let session = super::websockets::open(&self.link.front, headers).await;
         let session = session.map_err(|refused| refused.parts.status)?;
         let scope = Arc::clone(session.scope());
-        Ok(tokio::spawn(crate::context::within(
+        Ok(tokio::spawn(crate::request::within(
             scope,
             session.run(io, ahead),
         )))

@@ -11,12 +11,12 @@ use http::Request;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::agent::Start;
-use crate::body::Body;
-use crate::boxed;
-use crate::context::Activity;
-use crate::invoke::{Job, ReplyTo, Unwanted};
-use crate::layer::Endpoint;
+use crate::handler::body::Body;
+use crate::handler::invoke::Start;
+use crate::handler::invoke::{Job, ReplyTo, Unwanted};
+use crate::handler::layer::Endpoint;
+use crate::request::Activity;
+use crate::util::spawn;
 
 /// So many requests go over in one piece.
 const AT_A_TIME: usize = 32;
@@ -67,8 +67,8 @@ impl Collected {
     /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected.
     pub(super) fn begin(self, workers: &Handle) {
         let (sender, receiver) = unbounded_channel();
-        boxed::spawn(self.collect(sender));
-        boxed::spawn_on(workers, start(receiver, workers.clone()));
+        spawn::boxed(self.collect(sender));
+        spawn::boxed_on(workers, start(receiver, workers.clone()));
     }
 
     /// On the front, behind everything that is ready when the first request of a round comes.

@@ -10,17 +10,18 @@ use super::front::{AbortOnDrop, Front};
 use super::lifecycle::next_signal;
 use super::shutdown::{CutOff, said_again};
 use super::stalls::whole_milliseconds;
-use crate::boxed;
-use crate::context::{Kind as ScopeKind, Scope};
-use crate::drops::DropOnWorkers;
+use crate::app::descriptors::Meta;
 use crate::error::{BoxError, Error, Kind, with_causes};
-use crate::events;
-use crate::hook::HookCall;
-use crate::layer::Endpoint;
-use crate::panics;
+use crate::handler::hook::HookCall;
+use crate::handler::layer::Endpoint;
 use crate::platform::Signals;
-use crate::registry::Meta;
-use crate::stall::At;
+use crate::report;
+use crate::report::Kind as ScopeKind;
+use crate::report::panics;
+use crate::request::drops::DropOnWorkers;
+use crate::request::stall::At;
+use crate::request::{self, Scope};
+use crate::util::spawn;
 
 impl Front {
     /// Builds the layers on the workers: a layer is the user's code, and some start tasks.
@@ -28,12 +29,14 @@ impl Front {
         let Some(layers) = self.take_layers().filter(|layers| !layers.is_empty()) else {
             return Ok(());
         };
-        let (entrypoint, settings) = (self.agent.entrypoint.clone(), self.settings.clone());
+        let entrypoint = self.agent.entrypoint.as_ref();
+        let entrypoint = entrypoint.map(|found| (found.options, Arc::clone(&found.start)));
+        let settings = self.settings.clone();
         let build = async move {
             let built = Endpoint::build(layers, entrypoint, settings);
             built.map(|endpoint| DropOnWorkers::new(endpoint, "the layers"))
         };
-        let build = AbortOnDrop(boxed::spawn_on(&self.workers, build));
+        let build = AbortOnDrop(spawn::boxed_on(&self.workers, build));
         let mut built = match self.wakes.batch(build).await {
             Ok(built) => built.map_err(|problem| Error::new(Kind::Start, problem))?,
             Err(_) => return Err(Error::new(Kind::Start, "building the layers was cancelled")),
@@ -104,7 +107,7 @@ impl Front {
                 Some(Ok(())) => {}
                 Some(Err(why)) => {
                     let hook = hook.meta;
-                    events::emit(move || tracing::error!("shutdown hook {hook} {why}"));
+                    report::emit(move || tracing::error!("shutdown hook {hook} {why}"));
                 }
                 None => {
                     let age: Duration = whole_milliseconds(began.elapsed());
@@ -130,7 +133,7 @@ impl Front {
             hook.await
                 .map_err(|error| format!("failed: {}", with_causes(&*error)))
         });
-        let run = boxed::spawn_within(&self.workers, scope, run);
+        let run = request::spawn_boxed(&self.workers, scope, run);
         match self.wakes.batch(AbortOnDrop(run)).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => {

@@ -11,10 +11,12 @@ use super::lifecycle::Phase;
 use super::link::Link;
 use super::request_body::RequestBody;
 use super::service::{self, ReplyBody};
-use crate::agent::Agent;
+use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::tasks::{BusyTracker, TrackerHandle};
+use crate::request::Scope;
+use crate::request::TrackerHandle;
+use crate::tracker::BusyTracker;
 
 /// One app, served to the caller's own runtime, with a status of its own.
 pub(crate) struct InProcess {
@@ -56,17 +58,17 @@ impl InProcess {
         &self,
         headers: http::HeaderMap,
         io: tokio::io::DuplexStream,
-    ) -> Result<(), Box<crate::response::Outgoing>> {
+    ) -> Result<(), Box<crate::handler::response::Outgoing>> {
         let session = super::websockets::open(&self.link.front, headers).await?;
         let scope = Arc::clone(session.scope());
-        tokio::spawn(crate::context::within(
+        tokio::spawn(crate::request::within(
             scope,
             session.run(io, bytes::Bytes::new()),
         ));
         Ok(())
     }
 
-    pub(crate) fn tracker(&self) -> &BusyTracker {
+    pub(crate) fn tracker(&self) -> &BusyTracker<Scope> {
         &self.link.front.instance.tracker
     }
 

@@ -17,16 +17,20 @@ use super::link::{Exchange, Link};
 use super::request_body::{Problem, Read, RequestBody};
 use super::service::{ReplyBody, come_back, refuse};
 use super::wake::Batched;
-use crate::body::Body;
-use crate::boxed;
-use crate::concurrency::Refusal;
 use crate::config::BusyWhile;
-use crate::context::{self, Activity, Arrival, Kind, Scope};
-use crate::drops::DropOnWorkers;
-use crate::extract::Invocation;
-use crate::invoke::{Job, Made, ReplyTo, Unwanted, internal_error};
-use crate::response::Response;
-use crate::telemetry::{Outcome, Refused};
+use crate::handler::body::Body;
+use crate::handler::extract::Invocation;
+use crate::handler::invoke::{Job, Made, Unwanted};
+use crate::handler::response::Response;
+use crate::handler::response::internal_error;
+use crate::headers;
+use crate::metrics::Refused;
+use crate::report::Kind;
+use crate::report::Outcome;
+use crate::request::admission::Refusal;
+use crate::request::drops::DropOnWorkers;
+use crate::request::{Activity, Arrival, Scope};
+use crate::util::spawn;
 
 /// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
 pub(super) struct Replying<B> {
@@ -84,7 +88,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     // A browser's preflight, say, goes through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
-        let session = || context::session_id(request.headers());
+        let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
             Err(refusal) => return Err(refuse(link, request, front.no_room(refusal))),
@@ -184,14 +188,13 @@ impl<B: RequestBody> Replying<B> {
             metrics.request_bytes.add(body.len() as u64);
         }
         let scope = Arc::clone(activity.scope());
-        let waiting = front.backlog.join(body.len());
         let Some(what) = front.work(activity, head, body) else {
             return Some(front.settings.errors.apply(internal_error()));
         };
         let (sender, reply) = oneshot::channel();
         front.handover.push(Work {
             what,
-            reply: ReplyTo { sender, waiting },
+            reply: sender,
         });
         let watches = front.agent.entrypoint.as_ref();
         let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
@@ -312,7 +315,7 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(scope) = self.scope.take() {
             // It calls the wakers of the user's futures.
-            boxed::spawn_on(&self.workers, async move { scope.cancel() });
+            spawn::boxed_on(&self.workers, async move { scope.cancel() });
         }
     }
 }

@@ -12,7 +12,7 @@ use super::front::Front;
 use super::request_body::RequestBody;
 use super::service::{self, ReplyBody};
 use super::socket::{End, Socket};
-use crate::response::Response;
+use crate::handler::response::Response;
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use http::{HeaderValue, header};
 
 use super::front::Front;
 use super::service::not_found;
-use crate::response::Response;
-use crate::telemetry::{CONTENT_TYPE, Now, Refused};
+use crate::handler::response::Response;
+use crate::metrics::{CONTENT_TYPE, Now, Refused};
 
 impl Front {
     pub(super) fn count_refused(&self, why: Refused) {
@@ -22,7 +22,7 @@ impl Front {
         let tracker = &self.instance.tracker;
         let view = tracker.status();
         let text = metrics.render(Now {
-            status: view.effective(),
+            is_busy: view.effective().is_busy(),
             changed: view.stamp,
             tasks: tracker.task_names(),
             workers: self.workers.metrics().num_workers(),

@@ -13,12 +13,12 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::boxed;
-use crate::events;
-use crate::panics;
 use crate::platform;
-use crate::state::Shared;
-use crate::sync::{Mutex, MutexGuard};
+use crate::report;
+use crate::report::panics;
+use crate::request::Shared;
+use crate::util::spawn;
+use crate::util::sync::{Mutex, MutexGuard};
 
 /// Runs `work` on a thread of its own. The receiver completes when it has returned or panicked.
 pub(super) fn offload(
@@ -51,9 +51,9 @@ pub(super) fn offload(
             on_thread();
         });
     if let Err(error) = started {
-        events::emit(move || tracing::error!("cannot start a thread: {error}"));
+        report::emit(move || tracing::error!("cannot start a thread: {error}"));
         // In two steps: `spawn_blocking` locks the pool of the workers, and panics where it has no thread either.
-        boxed::spawn_on(workers, async move {
+        spawn::boxed_on(workers, async move {
             tokio::task::spawn_blocking(start);
         });
         // If that does not run it either, it is never dropped: not on this thread.

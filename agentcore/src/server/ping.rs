@@ -12,19 +12,21 @@ use tokio::time::Instant;
 use super::front::Front;
 use super::lifecycle::Phase;
 use super::service::ReplyBody;
-use crate::agent::Callback;
-use crate::boxed;
+use crate::app::parts::Callback;
+
 use crate::config::StampWhileBusy;
-use crate::context::{Kind, Scope};
 use crate::error::with_causes;
-use crate::events;
-use crate::hook::HookCall;
-use crate::panics;
-use crate::ping::PingStatus;
-use crate::response::Response;
-use crate::stall::At;
-use crate::sync::Mutex;
-use crate::tasks::{StatusView, unix_now};
+use crate::handler::hook::HookCall;
+use crate::handler::response::Response;
+use crate::report;
+use crate::report::Kind;
+use crate::report::panics;
+use crate::request::stall::At;
+use crate::request::{self, Scope};
+use crate::tracker::PingStatus;
+use crate::tracker::StatusView;
+use crate::util::sync::Mutex;
+use crate::util::time::unix_now;
 
 /// How long a custom handler may take. The platform polls about every two seconds.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -233,7 +235,7 @@ impl Custom {
             };
             sender.send_replace(Some(verdict));
         };
-        boxed::spawn_within(&front.workers, scope, run_handler);
+        request::spawn_boxed(&front.workers, scope, run_handler);
         run.insert((Instant::now(), receiver)).clone()
     }
 
@@ -242,7 +244,7 @@ impl Custom {
         if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
             *warned = Some(Instant::now());
             let (handler, problem) = (self.handler.meta, problem.to_owned());
-            events::emit(move || {
+            report::emit(move || {
                 tracing::warn!(
                     "ping handler {handler} {problem}; /ping reports the automatic status (said at most once a minute)"
                 );

@@ -14,11 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::link::Link;
 use super::socket::End;
-use crate::body::detach::FREED_ON_WORKERS;
-use crate::boxed;
 use crate::config::Settings;
 use crate::error::BoxError;
-use crate::response::Response;
+use crate::handler::response::Response;
+use crate::request::detach::FREED_ON_WORKERS;
+use crate::util::spawn;
 
 /// What a client's `content-length` may make the server reserve before it has sent anything of it.
 const RESERVE_AT_MOST: usize = 1 << 20;
@@ -212,7 +212,7 @@ fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
             }
         }
     };
-    boxed::spawn(async { drop(timeout(DISCARD_TIME, listen).await) });
+    spawn::boxed(async { drop(timeout(DISCARD_TIME, listen).await) });
 }
 
 impl<B: RequestBody> Problem<B> {

@@ -22,12 +22,12 @@ use super::socket::End;
 use super::wake::Batched;
 #[cfg(feature = "ws")]
 use super::websockets;
-use crate::body::Settled;
-use crate::context::Activity;
 use crate::error::BoxError;
-use crate::instance::Instance;
-use crate::response::Response;
-use crate::telemetry::Refused;
+use crate::handler::body::Settled;
+use crate::handler::response::Response;
+use crate::metrics::Refused;
+use crate::request::Activity;
+use crate::request::Instance;
 
 /// The answer to a request: hyper's future for it. The two frequent ones need no box.
 pub(crate) enum Answer<B> {

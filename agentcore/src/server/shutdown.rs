@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::front::Front;
 use super::lifecycle::next_signal;
 use super::stalls::whole_milliseconds;
-use crate::context::Scope;
 use crate::error::{Error, Kind};
-use crate::events;
 use crate::platform::Signals;
-use crate::tasks::Oldest;
+use crate::report;
+use crate::request::{self, Scope};
+use crate::tracker::Oldest;
 
 /// What shutdown hooks, and the work that they begin, get when the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ impl CutOff {
     /// Names something that belongs to a request, whose ids its line in the log has.
     fn name_below(&mut self, scope: Option<Arc<Scope>>, what: String) {
         let said = what.clone();
-        events::emit_below(scope, move || tracing::error!("cut off: {said}"));
+        request::emit_below(scope, move || tracing::error!("cut off: {said}"));
         self.0.push(what);
     }
 
@@ -188,6 +188,6 @@ impl Front {
 
 /// Says that there will be no waiting any more, which is true.
 pub(super) fn said_again(name: &'static str) -> bool {
-    events::emit(move || tracing::error!("{name} again: stopping at once"));
+    report::emit(move || tracing::error!("{name} again: stopping at once"));
     true
 }

@@ -28,10 +28,9 @@ use super::connections::Waiting;
 use super::framing::{Framing, Verdict};
 use super::turn;
 use super::write_timeout::Timed;
-use crate::context::Activity;
-use crate::events;
-use crate::gather;
-use crate::sync::Mutex;
+use crate::request::{self, Activity};
+use crate::util::sync::Mutex;
+use crate::util::write;
 
 /// How much may come before the end that is looked for, in bytes. Whoever sends more meanwhile, and leaves, is noticed
 /// later: when something is written to it, or when its request has been answered.
@@ -317,7 +316,7 @@ impl End {
 /// An invocation whose client did not wait until it had the whole reply.
 fn lost(activity: &Activity) {
     activity.scope().observed().note_unsent();
-    events::emit_often(LevelFilter::DEBUG, Some(activity.scope()), || {
+    request::emit_often(LevelFilter::DEBUG, Some(activity.scope()), || {
         tracing::debug!("the connection ended before the reply had been sent");
     });
 }
@@ -449,7 +448,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         self.look_for_end(cx)?;
         let allowed = ready!(self.share.poll_allowed(cx));
         let stream = Pin::new(&mut self.stream);
-        let written = ready!(gather::poll_write(stream, cx, slices, allowed))?;
+        let written = ready!(write::poll_write(stream, cx, slices, allowed))?;
         turn::spend(written);
         Poll::Ready(Ok(written))
     }
@@ -484,9 +483,11 @@ mod tests {
 
     use super::super::connections::Connections;
     use super::*;
-    use crate::context::{Arrival, Kind};
-    use crate::instance::Instance;
-    use crate::tasks::{BusyTracker, TrackerHandle};
+    use crate::report::Kind;
+    use crate::request::Arrival;
+    use crate::request::Instance;
+    use crate::request::TrackerHandle;
+    use crate::tracker::BusyTracker;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 

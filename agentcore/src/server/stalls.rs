@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::front::Front;
-use crate::context::{Kind, Scope};
-use crate::events;
-use crate::stall::{self, Slot};
+use crate::report;
+use crate::report::Kind;
+use crate::request::stall::{self, Slot};
+use crate::request::{self, Scope};
 
 /// How long a poll may take before it counts as blocking.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
@@ -137,7 +138,7 @@ impl Watch {
             };
             self.last_warning = Some(now);
             let scope = self.front.scope(poll);
-            events::emit_below(scope, move || {
+            request::emit_below(scope, move || {
                 tracing::warn!("{} (logged at most once a minute)", what.warning());
             });
         }
@@ -151,7 +152,7 @@ impl Watch {
                 if now - since >= LONGEST_POLL && !self.said {
                     self.said = true;
                     let blocked = self.all_blocked(now);
-                    events::emit(move || tracing::error!("{blocked}"));
+                    report::emit(move || tracing::error!("{blocked}"));
                     if let Some(metrics) = &self.front.instance.metrics {
                         metrics.full_stalls.add(1);
                     }
@@ -159,7 +160,7 @@ impl Watch {
             }
             Some(_) => {
                 if std::mem::take(&mut self.said) {
-                    events::emit(|| tracing::info!("the workers run again"));
+                    report::emit(|| tracing::info!("the workers run again"));
                 }
                 self.probe = None;
             }
@@ -205,7 +206,7 @@ impl Front {
         let at = poll.slot.at();
         let requests = &self.instance.requests;
         let request = requests.with_value(at.request, |scope| Arc::clone(scope));
-        request.or_else(|| self.instance.tracker.scope(at.task))
+        request.or_else(|| self.instance.tracker.origin(at.task))
     }
 
     /// The code behind a poll, and for how long it has been at it; `None` if it is over.

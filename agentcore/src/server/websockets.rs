@@ -15,14 +15,14 @@ use super::link::{Admission, Link};
 use super::request_body::RequestBody;
 use super::service::{ReplyBody, come_back, method_not_allowed, not_found, refuse};
 use super::socket::Socket;
-use crate::boxed;
 use crate::config::BusyWhile;
-use crate::context::{Activity, Arrival, Kind};
 use crate::error::BoxError;
-use crate::events;
-use crate::invoke::internal_error;
-use crate::response::{Outgoing, Response};
-use crate::telemetry::Refused;
+use crate::handler::response::internal_error;
+use crate::handler::response::{Outgoing, Response};
+use crate::metrics::Refused;
+use crate::report::Kind;
+use crate::request::{self, Activity, Arrival};
+use crate::util::spawn;
 use crate::ws::{self, Session};
 
 /// A handshake that is in order.
@@ -68,7 +68,7 @@ pub(super) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
     } = accepted;
     match open(&link.front, headers).await {
         Ok(session) => {
-            boxed::spawn(hand_over(Arc::clone(link), upgrade, session));
+            spawn::boxed(hand_over(Arc::clone(link), upgrade, session));
             switching.into()
         }
         Err(rejection) => {
@@ -97,9 +97,9 @@ pub(super) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
     let activity = Activity::begin(Arc::clone(&front.instance), arrival);
     let scope = Arc::clone(activity.scope());
     let open = Arc::clone(&handler.open);
-    let settings = Arc::clone(&front.settings.ws);
-    let opening = Session::open(name, move |opening| open(opening), settings, activity);
-    let opening = boxed::spawn_within(&front.workers, scope, opening);
+    let sockets = Arc::clone(&front.sockets);
+    let opening = Session::open(name, move |opening| open(opening), sockets, activity);
+    let opening = request::spawn_boxed(&front.workers, scope, opening);
     // The runtime is being shut down if there is no answer.
     front
         .wakes
@@ -142,7 +142,7 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         Ok(connection) => connection,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
-            return events::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
+            return request::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
                 tracing::debug!("a websocket was not opened: {error}");
             });
         }
@@ -152,7 +152,7 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     // Of the server, only this: a farewell may take longer than the server lives.
     let place = link.place();
     drop(link);
-    boxed::spawn_within(&workers, scope, async move {
+    request::spawn_boxed(&workers, scope, async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => session.run(stream, ahead).await,
             Err(error) => tracing::error!("cannot serve a websocket: {error}"),

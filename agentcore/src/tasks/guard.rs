@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{TaskEnd, TaskId, TrackerHandle, tracked};
-use crate::context::Scope;
-use crate::panics::Panic;
-use crate::telemetry::{Current, Failure};
+use super::tracked;
+use crate::otel::Current;
+use crate::report::Failure;
+use crate::report::panics::Panic;
+use crate::request::{Scope, TrackerHandle};
+use crate::tracker::{TaskEnd, TaskId};
 
 /// A running task; it is over when this is dropped.
 ///
@@ -127,13 +129,13 @@ impl TaskGuard {
 
     /// Below which the task began.
     pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
-        self.tracker.scope(self.ticket)
+        self.tracker.origin(self.ticket)
     }
 
     /// Below which the task began. One that began below none gets the caller's, and is listed and logged with it.
     pub(crate) fn scope_or_callers(&self) -> Option<Arc<Scope>> {
         self.tracker
-            .scope_or(self.ticket, crate::context::current())
+            .origin_or(self.ticket, crate::request::current())
     }
 
     pub(super) fn started(&self) -> Option<Instant> {
@@ -169,7 +171,7 @@ impl Drop for TaskGuard {
 /// assert_eq!(async_task_info().active_count, 0);
 /// ```
 pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
-    crate::context::with_scope(|tracker, scope| {
+    crate::request::with_scope(|tracker, scope| {
         let ticket = tracker.begin_task(name.into(), None, scope);
         TaskGuard::of(tracker.clone(), ticket)
     })
@@ -196,7 +198,7 @@ pub fn add_async_task(
     name: impl Into<Cow<'static, str>>,
     metadata: impl Into<Option<Value>>,
 ) -> TaskId {
-    crate::context::with_scope(|tracker, scope| {
+    crate::request::with_scope(|tracker, scope| {
         // Drawn first: without an id nobody could end the task.
         let id = TaskId::draw();
         let ticket = tracker.begin_task(name.into(), metadata.into(), scope);
@@ -217,7 +219,7 @@ pub fn add_async_task(
 /// assert!(agentcore::complete_async_task(id));
 /// ```
 pub fn complete_async_task(id: TaskId) -> bool {
-    let tracker = crate::context::with_scope(|tracker, _| tracker.clone());
+    let tracker = crate::request::with_scope(|tracker, _| tracker.clone());
     // Outside: the line about the end of the task is written below the scope that the task began in.
     tracker.complete(id)
 }

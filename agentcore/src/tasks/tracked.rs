@@ -12,11 +12,13 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep_until};
 
-use super::{Failure, TaskEnd, TaskGuard, TimedOut, TrackerHandle};
-use crate::context::{self, Scope};
-use crate::panics::{self, Panic};
-use crate::stall::{self, At};
-use crate::telemetry::Current;
+use super::TaskGuard;
+use crate::error::TimedOut;
+use crate::otel::Current;
+use crate::report::panics::{self, Panic};
+use crate::request::stall::{self, At};
+use crate::request::{self, Scope, TrackerHandle};
+use crate::tracker::{Failure, TaskEnd};
 
 /// When a task has become too old. `None` until it is known, and `Some(None)` in a runtime without timers.
 type Expiry = Option<Option<Pin<Box<Sleep>>>>;
@@ -67,7 +69,7 @@ pin_project! {
             let scope = this.scope.take().flatten();
             if scope.is_some() || this.current.is_some() {
                 let current = this.current.take().unwrap_or_else(Current::here);
-                context::below(scope.as_ref(), || current.within(|| this.future.set(None)));
+                request::below(scope.as_ref(), || current.within(|| this.future.set(None)));
             }
         }
     }
@@ -180,13 +182,13 @@ impl<F: Future> Future for Tracked<F> {
             *this.current = guard.current();
         }
         let current = this.current.clone();
-        let is_awaited = context::is_within();
+        let is_awaited = request::is_within();
         let scope = if is_awaited {
             None
         } else {
             this.scope.get_or_insert_with(|| guard.scope()).as_ref()
         };
-        context::below(scope, || {
+        request::below(scope, || {
             let Some(future) = this.future.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };
@@ -301,8 +303,9 @@ impl<F: Future> std::fmt::Debug for Tracked<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BusyTracker, track};
+    use super::super::track;
     use super::*;
+    use crate::tracker::BusyTracker;
     use std::borrow::Cow;
 
     /// A task of a tracker of its own, which may become a minute old.

@@ -10,7 +10,7 @@ use serde_core::Serialize;
 #[cfg(feature = "ws")]
 use super::websocket::{self, TestWebSocket};
 use super::{Caller, TestClient, TestResponse, TestStream};
-use crate::context::headers;
+use crate::headers;
 
 /// A request that has yet to be sent, made by [`TestClient::post`], [`TestClient::get`] and [`TestClient::request`].
 ///

@@ -13,7 +13,7 @@ use super::close::CloseFrame;
 use super::error::WebSocketError;
 use super::message::Message;
 use super::read_ahead::Share;
-use super::session::WsSettings;
+use super::session::Sockets;
 use super::transport::Transport;
 use crate::error::with_causes;
 
@@ -100,12 +100,13 @@ impl Connection {
         }
     }
 
-    pub(super) fn connect(&mut self, transport: Transport, settings: &WsSettings) {
-        let limits = wire::Limits::default().max_payload_len(Some(settings.max_message_bytes));
-        let config = wire::Config::default().frame_size(settings.payload_bytes());
+    pub(super) fn connect(&mut self, transport: Transport, sockets: &Sockets) {
+        let limits =
+            wire::Limits::default().max_payload_len(Some(sockets.settings.max_message_bytes));
+        let config = wire::Config::default().frame_size(sockets.settings.payload_bytes());
         let builder = wire::ServerBuilder::new().limits(limits).config(config);
         self.protocol = Some(builder.serve(transport));
-        self.ahead = Some(settings.read_ahead.share());
+        self.ahead = Some(sockets.read_ahead.share());
     }
 
     /// What the handler receives next, if that is known. `None` is the end.

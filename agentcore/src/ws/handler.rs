@@ -5,9 +5,9 @@ use std::future::Future;
 use super::session::{Opened, Opening};
 use super::socket::WebSocket;
 use crate::error::BoxError;
-use crate::extract::{FromInvocation, Requirements};
-use crate::response::IntoResponse;
-use crate::sealed::Seal;
+use crate::handler::extract::{FromInvocation, Requirements};
+use crate::handler::response::IntoResponse;
+use crate::util::sealed::Seal;
 
 /// An async function or closure that [`App::websocket`](crate::App::websocket) takes.
 ///

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::util::sync::{AtomicUsize, Ordering};
 
 /// The bounds of a server.
 #[derive(Clone, Debug)]

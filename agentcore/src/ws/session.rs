@@ -9,33 +9,41 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::close::{CloseCode, CloseFrame};
-use super::handshake::Origins;
 use super::read_ahead::ReadAhead;
 use super::shared::{Driver, Shared};
 use super::socket::WebSocket;
 use super::transport::{Io, Transport};
 use super::{closing, error};
-use crate::body::Limits;
-use crate::context::{self, Activity, Scope};
-use crate::drops::DropOnWorkers;
+use crate::config::WsSettings;
 use crate::error::{BoxError, with_causes};
-use crate::extract::Invocation;
-use crate::invoke::internal_error;
-use crate::panics;
-use crate::registry::BoxFuture;
-use crate::response::{Outgoing, Response};
-use crate::telemetry::{Failure, Outcome};
+use crate::handler::body::Limits;
+use crate::handler::extract::Invocation;
+use crate::handler::response::internal_error;
+use crate::handler::response::{Outgoing, Response};
+use crate::report::panics;
+use crate::report::{Failure, Outcome};
+use crate::request::drops::DropOnWorkers;
+use crate::request::{self, Activity, Scope};
+use crate::util::BoxFuture;
 
-/// How a socket is served; see [`Config`](crate::Config).
-#[derive(Clone, Debug)]
-pub(crate) struct WsSettings {
-    pub(crate) ping_interval: Duration,
-    pub(crate) max_message_bytes: usize,
-    pub(crate) read_ahead: ReadAhead,
-    pub(crate) frame_bytes: usize,
-    pub(crate) frames_per_second: u32,
-    pub(crate) origins: Origins,
-    pub(crate) shutdown_grace: Duration,
+/// What all sockets of a server have in common.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(super) settings: WsSettings,
+    /// The bound on what is read ahead for all of them together.
+    pub(super) read_ahead: ReadAhead,
+    pub(super) shutdown_grace: Duration,
+}
+
+impl Sockets {
+    pub(crate) fn new(settings: WsSettings, shutdown_grace: Duration) -> Self {
+        let (per_socket, total) = (settings.read_ahead_bytes, settings.read_ahead_total_bytes);
+        Self {
+            settings,
+            read_ahead: ReadAhead::new(per_socket, total),
+            shutdown_grace,
+        }
+    }
 }
 
 /// How long before the end of the shutdown grace a socket is closed whose handler still works.
@@ -83,7 +91,7 @@ pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
 pub(crate) struct Session {
     name: &'static str,
     scope: Arc<Scope>,
-    settings: Arc<WsSettings>,
+    sockets: Arc<Sockets>,
     work: DropOnWorkers<Work>,
 }
 
@@ -100,7 +108,7 @@ impl Session {
     pub(crate) async fn open(
         name: &'static str,
         open: impl FnOnce(Opening) -> Opened,
-        settings: Arc<WsSettings>,
+        sockets: Arc<Sockets>,
         activity: Activity,
     ) -> Result<Self, Box<Outgoing>> {
         let (socket, shared) = WebSocket::new();
@@ -116,15 +124,15 @@ impl Session {
                     let rejection = rejection.settled(Limits::default()).await;
                     if let Some(failure) = rejection.failure() {
                         let what = format!("websocket handler `{name}`");
-                        context::fail(Failure::reply(what, rejection.status(), failure));
+                        request::fail(Failure::reply(what, rejection.status(), failure));
                     }
                     Err(Box::new(rejection.into_outgoing()))
                 }
             }
         });
         let opened = opened.await.unwrap_or_else(|panic| {
-            context::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
-            context::note(Outcome::Panic);
+            request::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
+            request::note(Outcome::Panic);
             Err(Box::new(internal_error().into_outgoing()))
         });
         let handler = opened.inspect_err(|rejection| {
@@ -134,7 +142,7 @@ impl Session {
         Ok(Self {
             name,
             scope: Arc::clone(activity.scope()),
-            settings,
+            sockets,
             work: DropOnWorkers::new(
                 Work {
                     handler,
@@ -162,7 +170,7 @@ impl Session {
     pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
-            settings,
+            sockets,
             mut work,
             ..
         } = self;
@@ -174,10 +182,10 @@ impl Session {
             shared,
             activity,
         } = work;
-        let transport = Transport::new(io, ahead, settings.frames_per_second);
-        let mut driver = Driver::new(shared, transport, &settings);
+        let transport = Transport::new(io, ahead, sockets.settings.frames_per_second);
+        let mut driver = Driver::new(shared, transport, &sockets);
         // A task of its own: the connection is looked after whatever the handler does to its thread.
-        let mut handler = context::spawn_in_scope(run_handler(name, handler));
+        let mut handler = request::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
         let mut stopped = false;
         let mut grace_ends = None;
@@ -193,8 +201,8 @@ impl Session {
         let mut cut_off = pin!(activity.scope().instance().until_cut_off());
         let mut last_call = pin!(sleep_until(Instant::now()));
         let mut ticks = interval_at(
-            Instant::now() + settings.ping_interval,
-            settings.ping_interval,
+            Instant::now() + sockets.settings.ping_interval,
+            sockets.settings.ping_interval,
         );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let going_away = || CloseFrame::new(CloseCode::GOING_AWAY, "");
@@ -214,7 +222,7 @@ impl Session {
                 Happened::Stop => {
                     stopped = true;
                     driver.stop_receiving();
-                    let grace = settings.shutdown_grace;
+                    let grace = sockets.shutdown_grace;
                     grace_ends = Some(Instant::now() + grace);
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
                     last_call.as_mut().reset(Instant::now() + last);
@@ -253,7 +261,7 @@ impl Session {
         let farewell = match sent {
             Ok(protocol) => Some(closing::shake_hands(
                 protocol,
-                settings.read_ahead.per_socket(),
+                sockets.read_ahead.per_socket(),
             )),
             Err(why) => {
                 activity.scope().observed().note_unsent();
@@ -309,13 +317,13 @@ enum Ended {
 async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>>) -> Ended {
     match panics::catch(handler).await {
         Ok(Ok(())) => {
-            context::note(Outcome::Success);
+            request::note(Outcome::Success);
             Ended::Well
         }
         Ok(Err(error)) => {
             let failure = with_causes(&*error);
             let left = error::is_of_the_client(&*error);
-            context::note(if left {
+            request::note(if left {
                 Outcome::Cancelled
             } else {
                 Outcome::Error
@@ -323,7 +331,7 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
             if left {
                 tracing::debug!("websocket handler `{name}` ended: {failure}");
             } else {
-                context::fail(Failure::error(
+                request::fail(Failure::error(
                     format!("websocket handler `{name}`"),
                     failure,
                 ));
@@ -331,8 +339,8 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
             Ended::Badly
         }
         Err(panic) => {
-            context::note(panic.outcome());
-            context::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
+            request::note(panic.outcome());
+            request::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
             Ended::Badly
         }
     }

@@ -21,11 +21,11 @@ use super::close::CloseFrame;
 use super::connection::{Connection, End, Protocol, Received};
 use super::error::WebSocketError;
 use super::message::Message;
-use super::session::WsSettings;
+use super::session::Sockets;
 use super::transport::Transport;
 use super::wakeups::Wakeups;
-use crate::sync::{Mutex, MutexGuard};
-use crate::timer::Timer;
+use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::timer::Timer;
 
 /// How long the driver leaves the connection to a handler that has been woken, or has got a message. A ping may be answered
 /// so late, once, when the handler computes instead; and so often a busy socket costs more than its messages.
@@ -126,8 +126,8 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Connects `shared`.
-    pub(super) fn new(shared: Arc<Shared>, transport: Transport, settings: &WsSettings) -> Self {
-        shared.connection.lock().connect(transport, settings);
+    pub(super) fn new(shared: Arc<Shared>, transport: Transport, sockets: &Sockets) -> Self {
+        shared.connection.lock().connect(transport, sockets);
         Self {
             shared,
             watch: Timer::new(WATCH),

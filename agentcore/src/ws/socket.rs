@@ -15,8 +15,8 @@ use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
 use super::message::Message;
 use super::shared::Shared;
-use crate::extract::decode_message;
-use crate::json;
+use crate::handler::extract::decode_message;
+use crate::util::json;
 
 /// An open socket, as a `#[websocket]` handler gets it.
 ///

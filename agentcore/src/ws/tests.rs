@@ -19,13 +19,16 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::Received;
 use super::read_ahead::ReadAhead;
-use super::session::{Session, WsSettings};
+use super::session::{Session, Sockets};
 use super::{CloseCode, Message, WebSocket, WebSocketError};
-use crate::context::{Activity, Arrival, Kind};
+use crate::config::{Origins, WsSettings};
 use crate::error::BoxError;
-use crate::instance::Instance;
-use crate::registry::BoxFuture;
-use crate::tasks::{BusyTracker, TrackerHandle};
+use crate::report::Kind;
+use crate::request::Instance;
+use crate::request::TrackerHandle;
+use crate::request::{Activity, Arrival};
+use crate::tracker::BusyTracker;
+use crate::util::BoxFuture;
 
 /// Longer than anything that is waited for in paused time, where it passes at once.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -62,13 +65,18 @@ where
 {
     let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
     let instance = Arc::new(Instance::new(tracker, Arc::default()));
-    let settings = Arc::new(WsSettings {
+    let settings = WsSettings {
         ping_interval: Duration::from_secs(25),
         max_message_bytes: 1 << 20,
-        read_ahead: read_ahead.clone(),
+        read_ahead_bytes: 0,
+        read_ahead_total_bytes: 0,
         frame_bytes: 32 << 10,
         frames_per_second: 240,
-        origins: super::Origins::Any,
+        origins: Origins::Any,
+    };
+    let sockets = Arc::new(Sockets {
+        settings,
+        read_ahead: read_ahead.clone(),
         shutdown_grace: Duration::from_secs(10),
     });
     let activity = Activity::begin(
@@ -78,7 +86,7 @@ where
     let opened = Session::open(
         "test",
         |mut opening| Ok(Box::pin(handler(opening.socket()?))),
-        settings,
+        sockets,
         activity,
     );
     let session = opened.await.expect("arguments");

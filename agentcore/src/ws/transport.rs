@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pace::Pacer;
-use crate::gather;
+use crate::util::write;
 
 /// So much is read at once, or more.
 const SPARE: usize = 8 * 1024;
@@ -152,7 +152,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let allowed = ready!(this.pacer.poll_admit(cx, slices));
-        let written = match gather::poll_write(Pin::new(&mut this.io), cx, slices, allowed) {
+        let written = match write::poll_write(Pin::new(&mut this.io), cx, slices, allowed) {
             Poll::Ready(written) => written?,
             Poll::Pending => {
                 this.blocked = true;

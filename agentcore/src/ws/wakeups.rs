@@ -31,7 +31,7 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::sync::Mutex;
+use crate::util::sync::Mutex;
 
 /// Wakes the task that has to look after the connection; see the [module](self).
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::{Mutex, MutexGuard};
-use crate::tasks::StatusView;
+use crate::tracker::StatusView;
+use crate::util::sync::{Mutex, MutexGuard};
 
 const SECONDS: usize = 300;
 

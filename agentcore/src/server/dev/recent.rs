@@ -12,12 +12,12 @@ use http::{StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use serde_json::{Value, json};
 
-use crate::body::Settled;
 use crate::config::ErrorMode;
 use crate::error::BoxError;
+use crate::handler::body::Settled;
 use crate::server::service::ReplyBody;
 use crate::server::wake::Batched;
-use crate::sync::{Mutex, MutexGuard};
+use crate::util::sync::{Mutex, MutexGuard};
 
 const MOST: usize = 50;
 

@@ -1,0 +1,144 @@
+//! What an agent consists of, for people and for machines.
+
+use std::fmt;
+
+use super::descriptors::Meta;
+use super::parts::{Agent, StartHook};
+use crate::util::fields::fields;
+
+/// What an agent consists of.
+pub(crate) struct Description {
+    pub(crate) entrypoint: Option<EntrypointAt>,
+    pub(crate) websocket: Option<FunctionAt>,
+    pub(crate) ping: Option<FunctionAt>,
+    pub(crate) tasks: Vec<FunctionAt>,
+    pub(crate) start_hooks: Vec<StartHookAt>,
+    pub(crate) shutdown_hooks: Vec<FunctionAt>,
+    pub(crate) layers: usize,
+}
+
+/// Where a function stands.
+pub(crate) struct FunctionAt {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+    pub(crate) meta: Meta,
+}
+
+pub(crate) struct EntrypointAt {
+    pub(crate) function: FunctionAt,
+    pub(crate) timeout: Option<String>,
+    pub(crate) idle_timeout: Option<String>,
+    pub(crate) on_disconnect: &'static str,
+}
+
+pub(crate) struct StartHookAt {
+    pub(crate) function: FunctionAt,
+    pub(crate) timeout: Option<String>,
+    /// The type that it makes.
+    pub(crate) state: Option<&'static str>,
+}
+
+fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, layers } }
+fields! { FunctionAt { name, file, line } }
+fields! { EntrypointAt { ..function, timeout, idle_timeout, on_disconnect } }
+fields! { StartHookAt { ..function, timeout, state } }
+
+impl Description {
+    pub(crate) fn new(agent: &Agent) -> Self {
+        let Agent {
+            entrypoint,
+            ping,
+            tasks,
+            start_hooks,
+            shutdown_hooks,
+            layers,
+            ..
+        } = agent;
+        let functions = |metas: &[Meta]| metas.iter().copied().map(FunctionAt::from).collect();
+        Self {
+            entrypoint: entrypoint.as_ref().map(|entrypoint| EntrypointAt {
+                function: entrypoint.meta.into(),
+                timeout: entrypoint.options.timeout.map(time),
+                idle_timeout: entrypoint.options.idle_timeout.map(time),
+                on_disconnect: if entrypoint.options.cancel_on_disconnect {
+                    "cancel"
+                } else {
+                    "finish"
+                },
+            }),
+            #[cfg(feature = "ws")]
+            websocket: agent
+                .websocket
+                .as_ref()
+                .map(|websocket| websocket.meta.into()),
+            #[cfg(not(feature = "ws"))]
+            websocket: None,
+            ping: ping.as_ref().map(|ping| ping.meta.into()),
+            tasks: functions(tasks),
+            start_hooks: start_hooks.iter().map(StartHookAt::new).collect(),
+            shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
+            layers: layers.len(),
+        }
+    }
+}
+
+impl From<Meta> for FunctionAt {
+    fn from(meta: Meta) -> Self {
+        Self {
+            name: meta.name(),
+            file: meta.file(),
+            line: meta.line(),
+            meta,
+        }
+    }
+}
+
+impl StartHookAt {
+    fn new(hook: &StartHook) -> Self {
+        Self {
+            function: hook.callback.meta.into(),
+            timeout: hook.timeout.map(time),
+            state: (hook.provides)().map(|(_, name)| name),
+        }
+    }
+}
+
+fn time(time: std::time::Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+impl fmt::Display for FunctionAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.meta.fmt(f)
+    }
+}
+
+impl fmt::Display for EntrypointAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        if let Some(timeout) = &self.idle_timeout {
+            write!(f, ", the items of a stream within {timeout} of each other")?;
+        }
+        if self.on_disconnect == "cancel" {
+            f.write_str(", dropped when its client leaves")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StartHookAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        if let Some(state) = self.state {
+            write!(f, ", makes `{state}`")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! What the macros register.
+//!
+//! Every annotated function submits one descriptor through `inventory`; `App::from_registry` gathers them.
+
+use crate::util::BoxFuture;
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::app::package::Package;
+use crate::error::BoxError;
+use crate::handler::extract::{Invocation, Requirements};
+use crate::handler::hook::HookCall;
+use crate::handler::invoke::{self, Job, Options, ReplyTo};
+use crate::handler::response::Response;
+use crate::request::StateSlot;
+use crate::tracker::PingStatus;
+#[cfg(feature = "ws")]
+use crate::ws::{Opened, Opening};
+
+/// Where a registered function stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Meta {
+    // This order of fields is the order in which lists are shown.
+    file: &'static str,
+    line: u32,
+    name: &'static str,
+    module: &'static str,
+}
+
+impl Meta {
+    /// The place of a function; the macros fill it in.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        module: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        Self {
+            file,
+            line,
+            name,
+            module,
+        }
+    }
+
+    /// The name it is known by: the function's, unless its attribute says `name = ".."`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    pub(crate) const fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            return write!(f, "`{}`", self.name);
+        }
+        write!(f, "`{}` ({}:{})", self.name, self.file, self.line)
+    }
+}
+
+/// The adapter that `#[entrypoint]` generates.
+pub trait Entrypoint: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments, calls the function and makes the reply.
+    fn call(invocation: Invocation) -> impl Future<Output = Response> + Send + 'static;
+}
+
+/// A registered entrypoint.
+#[derive(Clone, Debug)]
+pub struct EntrypointDef {
+    pub(crate) meta: Meta,
+    pub(crate) package: Package,
+    pub(crate) options: Options,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) start: fn(&Handle, Job, ReplyTo),
+}
+
+impl EntrypointDef {
+    /// Describes the entrypoint behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: Entrypoint>(meta: Meta, package: Package) -> Self {
+        Self {
+            meta,
+            package,
+            options: Options::new(meta.name),
+            requires: A::requires,
+            // The handler's future goes straight into its task: no box in between.
+            start: |workers, job, reply| invoke::start(workers, job, reply, A::call),
+        }
+    }
+
+    /// Answers 504 after `limit`, and ends a streamed reply then.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// Ends a streamed reply that has no new item for `limit`.
+    #[must_use]
+    pub const fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.options.idle_timeout = Some(limit);
+        self
+    }
+
+    /// Drops the handler when its client goes away.
+    #[must_use]
+    pub const fn cancel_on_disconnect(mut self) -> Self {
+        self.options.cancel_on_disconnect = true;
+        self
+    }
+}
+
+/// A registered async task.
+#[derive(Clone, Debug)]
+pub struct TaskDef {
+    pub(crate) meta: Meta,
+}
+
+impl TaskDef {
+    /// Describes an async task.
+    #[must_use]
+    pub const fn new(meta: Meta) -> Self {
+        Self { meta }
+    }
+}
+
+/// The adapter that `#[ping]` generates.
+pub trait PingHandler: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<PingStatus, BoxError>> + Send + 'static;
+}
+
+/// A registered ping handler.
+#[derive(Clone, Debug)]
+pub struct PingDef {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<PingStatus, BoxError>>,
+}
+
+impl PingDef {
+    /// Describes the ping handler behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: PingHandler>(meta: Meta) -> Self {
+        Self {
+            meta,
+            requires: A::requires,
+            call: |call| Box::pin(A::call(call)),
+        }
+    }
+}
+
+/// The adapter that `#[on_start]` generates.
+pub trait StartHook: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// The type of the state that it makes, if it makes any.
+    fn provides() -> Option<(TypeId, &'static str)>;
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<StateSlot, BoxError>> + Send + 'static;
+}
+
+/// A registered start hook.
+#[derive(Clone, Debug)]
+pub struct StartDef {
+    pub(crate) meta: Meta,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<StateSlot, BoxError>>,
+}
+
+impl StartDef {
+    /// Describes the hook behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: StartHook>(meta: Meta) -> Self {
+        Self {
+            meta,
+            timeout: None,
+            requires: A::requires,
+            provides: A::provides,
+            call: |call| Box::pin(A::call(call)),
+        }
+    }
+
+    /// Fails the start when the hook takes longer.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+}
+
+/// The adapter that `#[on_shutdown]` generates.
+pub trait ShutdownHook: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
+}
+
+/// A registered shutdown hook.
+#[derive(Clone, Debug)]
+pub struct ShutdownDef {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<(), BoxError>>,
+}
+
+impl ShutdownDef {
+    /// Describes the hook behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: ShutdownHook>(meta: Meta) -> Self {
+        Self {
+            meta,
+            requires: A::requires,
+            call: |call| Box::pin(A::call(call)),
+        }
+    }
+}
+
+/// The adapter that `#[websocket]` generates.
+#[cfg(feature = "ws")]
+pub trait WebSocketEndpoint: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function; the error is the reply of an argument that refused.
+    fn open(
+        opening: Opening,
+    ) -> Result<impl Future<Output = Result<(), BoxError>> + Send + 'static, Response>;
+}
+
+/// A registered websocket handler.
+#[cfg(feature = "ws")]
+#[derive(Clone, Debug)]
+pub struct WebSocketDef {
+    pub(crate) meta: Meta,
+    pub(crate) package: Package,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) open: fn(Opening) -> Opened,
+}
+
+#[cfg(feature = "ws")]
+impl WebSocketDef {
+    /// Describes the handler behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: WebSocketEndpoint>(meta: Meta, package: Package) -> Self {
+        Self {
+            meta,
+            package,
+            requires: A::requires,
+            open: |opening| Ok(Box::pin(A::open(opening)?)),
+        }
+    }
+}
+
+inventory::collect!(EntrypointDef);
+inventory::collect!(TaskDef);
+inventory::collect!(PingDef);
+inventory::collect!(StartDef);
+inventory::collect!(ShutdownDef);
+#[cfg(feature = "ws")]
+inventory::collect!(WebSocketDef);

@@ -1,0 +1,453 @@
+//! An agent whose parts have been checked: what the server serves.
+
+use std::any::TypeId;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "ws")]
+use crate::app::descriptors::WebSocketDef;
+use crate::app::descriptors::{EntrypointDef, Meta, PingDef, ShutdownDef, StartDef, TaskDef};
+use crate::app::package::Package;
+use crate::error::{BoxError, Error, Kind};
+use crate::handler::extract::Requirements;
+use crate::handler::hook::HookCall;
+use crate::handler::invoke::{Options, Start};
+use crate::handler::layer::Wrap;
+use crate::request::{StateSlot, States};
+use crate::tracker::PingStatus;
+use crate::util::BoxFuture;
+#[cfg(feature = "ws")]
+use crate::ws::{Opened, Opening};
+
+/// An entrypoint, annotated or added to an `App` by hand.
+#[derive(Clone)]
+pub(crate) struct Entrypoint {
+    pub(crate) meta: Meta,
+    pub(crate) options: Options,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) start: Start,
+}
+
+fn requirements(ask: impl FnOnce(&mut Requirements)) -> Requirements {
+    let mut requirements = Requirements::default();
+    ask(&mut requirements);
+    requirements
+}
+
+/// A websocket handler, annotated or added to an `App` by hand.
+#[cfg(feature = "ws")]
+pub(crate) struct WebSocketEndpoint {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) open: Arc<dyn Fn(Opening) -> Opened + Send + Sync>,
+}
+
+/// A ping handler or a hook.
+#[derive(Clone)]
+pub(crate) struct Callback<T> {
+    pub(crate) meta: Meta,
+    pub(crate) requires: Requires,
+    /// Makes the arguments and calls the function; for the workers.
+    pub(crate) call: Arc<dyn Fn(HookCall) -> BoxFuture<Result<T, BoxError>> + Send + Sync>,
+}
+
+impl<T> Callback<T> {
+    fn requirements(&self) -> Requirements {
+        requirements(self.requires)
+    }
+
+    /// Whether it is asked with the automatic status.
+    pub(crate) fn takes_automatic_status(&self) -> bool {
+        self.requirements().needs_automatic_status()
+    }
+}
+
+/// Names what a function's arguments need from the app.
+pub(crate) type Requires = fn(&mut Requirements);
+
+/// A start hook, with what it makes.
+pub(crate) struct StartHook {
+    pub(crate) callback: Callback<StateSlot>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
+}
+
+/// Everything that was registered, not yet checked.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) package: Package,
+    pub(crate) entrypoints: Vec<Entrypoint>,
+    #[cfg(feature = "ws")]
+    pub(crate) websockets: Vec<WebSocketEndpoint>,
+    pub(crate) pings: Vec<Callback<PingStatus>>,
+    pub(crate) tasks: Vec<Meta>,
+    pub(crate) start_hooks: Vec<StartHook>,
+    pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    /// The innermost first.
+    pub(crate) layers: Vec<Wrap>,
+    /// States that were there from the beginning.
+    pub(crate) states: Vec<(StateSlot, TypeId)>,
+}
+
+/// Parts that fit together.
+pub(crate) struct Agent {
+    pub(crate) package: Package,
+    /// An agent may have only sockets.
+    pub(crate) entrypoint: Option<Entrypoint>,
+    #[cfg(feature = "ws")]
+    pub(crate) websocket: Option<WebSocketEndpoint>,
+    pub(crate) ping: Option<Callback<PingStatus>>,
+    pub(crate) tasks: Vec<Meta>,
+    pub(crate) start_hooks: Vec<StartHook>,
+    pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    pub(crate) layers: Vec<Wrap>,
+    pub(crate) states: States,
+}
+
+impl Agent {
+    /// What it consists of, in half a line.
+    pub(crate) fn describe(&self) -> String {
+        let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let tasks = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        let entrypoint = self.entrypoint.iter();
+        #[cfg_attr(
+            not(feature = "ws"),
+            expect(unused_mut, reason = "nothing else has a path")
+        )]
+        let mut handlers: Vec<_> = entrypoint
+            .map(|entrypoint| format!("entrypoint {}", entrypoint.meta))
+            .collect();
+        #[cfg(feature = "ws")]
+        handlers.extend(
+            self.websocket
+                .iter()
+                .map(|websocket| format!("websocket {}", websocket.meta)),
+        );
+        format!("{}, tasks: {tasks}", handlers.join(", "))
+    }
+}
+
+impl Parts {
+    /// What the macros registered in this binary and the crates linked into it.
+    pub(crate) fn of_registry() -> Self {
+        let mut parts = Self::default();
+        for def in in_order(|def: &EntrypointDef| def.meta) {
+            parts.entrypoints.push(Entrypoint {
+                meta: def.meta,
+                options: def.options,
+                requires: def.requires,
+                start: Arc::new(def.start),
+            });
+        }
+        #[cfg(feature = "ws")]
+        for def in in_order(|def: &WebSocketDef| def.meta) {
+            parts.websockets.push(WebSocketEndpoint {
+                meta: def.meta,
+                requires: def.requires,
+                open: Arc::new(def.open),
+            });
+        }
+        for def in in_order(|def: &PingDef| def.meta) {
+            parts.pings.push(Callback {
+                meta: def.meta,
+                requires: def.requires,
+                call: Arc::new(def.call),
+            });
+        }
+        for def in in_order(|def: &TaskDef| def.meta) {
+            parts.tasks.push(def.meta);
+        }
+        for def in in_order(|def: &StartDef| def.meta) {
+            parts.start_hooks.push(StartHook {
+                callback: Callback {
+                    meta: def.meta,
+                    requires: def.requires,
+                    call: Arc::new(def.call),
+                },
+                timeout: def.timeout,
+                provides: def.provides,
+            });
+        }
+        for def in in_order(|def: &ShutdownDef| def.meta) {
+            parts.shutdown_hooks.push(Callback {
+                meta: def.meta,
+                requires: def.requires,
+                call: Arc::new(def.call),
+            });
+        }
+        parts.package = package();
+        parts
+    }
+
+    /// Checks that the parts make an agent; reports every way in which they do not.
+    pub(crate) fn check(mut self) -> Result<Agent, Error> {
+        let mut problems = Vec::new();
+        #[cfg(feature = "ws")]
+        let has_sockets = !self.websockets.is_empty();
+        #[cfg(not(feature = "ws"))]
+        let has_sockets = false;
+        match self.entrypoints.len() {
+            0 if has_sockets => {}
+            0 => problems.push(
+                "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
+                 `App::entrypoint`"
+                    .to_owned(),
+            ),
+            1 => {}
+            count => problems.push(format!(
+                "found {count} entrypoints, expected one: {}",
+                list(self.entrypoints.iter().map(|entrypoint| entrypoint.meta))
+            )),
+        }
+        if self.pings.len() > 1 {
+            problems.push(format!(
+                "found {} ping handlers, expected at most one: {}",
+                self.pings.len(),
+                list(self.pings.iter().map(|ping| ping.meta))
+            ));
+        }
+        #[cfg(feature = "ws")]
+        if self.websockets.len() > 1 {
+            problems.push(format!(
+                "found {} websocket handlers, expected at most one: {}",
+                self.websockets.len(),
+                list(self.websockets.iter().map(|websocket| websocket.meta))
+            ));
+        }
+        self.check_states(&mut problems);
+        let start_hooks = std::mem::take(&mut self.start_hooks);
+        let start_hooks = in_order_of_need(start_hooks, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::several(Kind::Registration, problems));
+        }
+        let states = States::default();
+        self.states
+            .into_iter()
+            .for_each(|(slot, _)| states.insert(slot));
+        let mut entrypoint = self.entrypoints.into_iter().next();
+        if let Some(Entrypoint {
+            options, requires, ..
+        }) = &mut entrypoint
+        {
+            options.watch_disconnect = requirements(*requires).needs_disconnects();
+        }
+        Ok(Agent {
+            package: self.package,
+            entrypoint,
+            #[cfg(feature = "ws")]
+            websocket: self.websockets.into_iter().next(),
+            ping: self.pings.into_iter().next(),
+            tasks: self.tasks,
+            start_hooks,
+            shutdown_hooks: self.shutdown_hooks,
+            layers: self.layers,
+            states,
+        })
+    }
+
+    /// Every state that is asked for is made, and none is made twice.
+    fn check_states(&self, problems: &mut Vec<String>) {
+        let mut made: Vec<(TypeId, String)> = self
+            .states
+            .iter()
+            .map(|(_, id)| (*id, "`App::state`".to_owned()))
+            .collect();
+        for hook in &self.start_hooks {
+            let Some((id, name)) = (hook.provides)() else {
+                continue;
+            };
+            let by = hook.callback.meta.to_string();
+            if let Some((_, other)) = made.iter().find(|(known, _)| *known == id) {
+                problems.push(format!(
+                    "the state `{name}` is made twice: by {other} and by {by}"
+                ));
+            }
+            made.push((id, by));
+        }
+        let takers = self.entrypoints.iter();
+        let takers = takers.map(|taker| ("entrypoint", taker.meta, taker.requires));
+        #[cfg(feature = "ws")]
+        let takers = takers.chain(
+            self.websockets
+                .iter()
+                .map(|taker| ("websocket handler", taker.meta, taker.requires)),
+        );
+        let pings = self.pings.iter();
+        let takers = takers.chain(pings.map(|taker| ("ping handler", taker.meta, taker.requires)));
+        let hooks = self.start_hooks.iter().map(|hook| &hook.callback);
+        let takers = takers.chain(hooks.map(|taker| ("start hook", taker.meta, taker.requires)));
+        let hooks = self.shutdown_hooks.iter();
+        let takers = takers.chain(hooks.map(|taker| ("shutdown hook", taker.meta, taker.requires)));
+        for (role, meta, requires) in takers {
+            for (id, name) in requirements(requires).states() {
+                if !made.iter().any(|(known, _)| known == id) {
+                    problems.push(format!(
+                        "{role} {meta} takes `State<{name}>`, but no `#[on_start]` hook returns a `{name}`"
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Start hooks in the order in which they can run: each after those that make what it takes, and otherwise as they stand.
+fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<StartHook> {
+    let mut waiting: Vec<_> = hooks
+        .into_iter()
+        .map(|hook| (hook.callback.requirements(), (hook.provides)(), hook))
+        .collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        // What is made before the hooks, and what is not made at all, which has been reported, is not waited for.
+        let is_to_come = |id: &TypeId| {
+            let mut made = waiting.iter().filter_map(|(_, provides, _)| *provides);
+            made.any(|(made, _)| made == *id)
+        };
+        let can_run = |needs: &Requirements| !needs.states().iter().any(|(id, _)| is_to_come(id));
+        let Some(next) = waiting.iter().position(|(needs, ..)| can_run(needs)) else {
+            let metas = waiting.iter().map(|(.., hook)| hook.callback.meta);
+            problems.push(format!(
+                "start hooks wait for each other's state: {}; let one hook make what depends on each other",
+                list(metas)
+            ));
+            return Vec::new();
+        };
+        ordered.push(waiting.remove(next).2);
+    }
+    ordered
+}
+
+/// The crate of the entrypoint, or of the websocket handler where there is no entrypoint. Of several it does not matter:
+/// that is no agent.
+fn package() -> Package {
+    let entrypoints = inventory::iter::<EntrypointDef>();
+    let packages = entrypoints.map(|def| def.package);
+    #[cfg(feature = "ws")]
+    let packages = packages.chain(inventory::iter::<WebSocketDef>().map(|def| def.package));
+    packages
+        .into_iter()
+        .find(Package::is_known)
+        .unwrap_or_default()
+}
+
+/// What is registered, in the order of the source: by file, then by line. inventory's order is the linker's.
+fn in_order<D: inventory::Collect>(meta: impl Fn(&D) -> Meta) -> Vec<&'static D> {
+    // No `sort_by_key`: it would be compiled for every kind of part, and takes longer at that than all parts to sort.
+    let mut defs: Vec<&'static D> = Vec::new();
+    for def in inventory::iter::<D>() {
+        let at = defs.partition_point(|other| meta(other) <= meta(def));
+        defs.insert(at, def);
+    }
+    defs
+}
+
+fn list(places: impl Iterator<Item = Meta>) -> String {
+    places
+        .map(|meta| meta.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{App, BoxError, Json, PingStatus, State};
+
+    struct One;
+    struct Two;
+    struct Three;
+
+    fn app() -> App {
+        App::new().entrypoint("handler", async || Json(()))
+    }
+
+    fn problems(app: App) -> Vec<String> {
+        match app.into_agent_for_tests() {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_start_hook_runs_behind_those_that_make_what_it_takes_and_otherwise_as_it_stands() {
+        let app = app()
+            .on_start(|_: State<Two>, _: State<One>| State::new(Three))
+            .on_start(|| Ok::<_, BoxError>("no need"))
+            .on_start(async |_: State<One>| State::new(Two))
+            .on_start(|_: State<u8>| State::new(One))
+            .state(1_u8);
+        let (agent, _) = app.into_agent_for_tests().expect("an agent");
+        let made: Vec<_> = agent
+            .start_hooks
+            .iter()
+            .map(|hook| (hook.provides)().expect("a state").0)
+            .collect();
+        let expected = [
+            TypeId::of::<&str>(),
+            TypeId::of::<One>(),
+            TypeId::of::<Two>(),
+            TypeId::of::<Three>(),
+        ];
+        assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn start_hooks_that_wait_for_each_other_are_no_agent() {
+        let circle = app()
+            .on_start(|_: State<Two>| State::new(One))
+            .on_start(|_: State<One>| State::new(Two));
+        let problems = problems(circle);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with("start hooks wait for each other's state: `on_start` ("),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_takes_what_it_makes_is_no_agent() {
+        let own = app().on_start(|_: State<One>| State::new(One));
+        assert_eq!(problems(own).len(), 1);
+    }
+
+    #[test]
+    fn a_state_that_a_hook_or_a_ping_handler_takes_and_nothing_makes_is_named() {
+        let app = app()
+            .on_start(|_: State<One>| ())
+            .on_shutdown(|_: State<Two>| ())
+            .ping(|status: PingStatus, _: State<Three>| status);
+        let problems = problems(app);
+        for (role, state) in [
+            ("ping handler `ping`", "Three"),
+            ("start hook `on_start`", "One"),
+            ("shutdown hook `on_shutdown`", "Two"),
+        ] {
+            let named = problems
+                .iter()
+                .any(|problem| problem.starts_with(role) && problem.contains(state));
+            assert!(named, "{role}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
+    fn a_ping_handler_has_the_last_word_if_it_takes_the_automatic_status() {
+        let last_word = |app: App| {
+            let (agent, _) = app.into_agent_for_tests().expect("an agent");
+            agent.ping.expect("a ping handler").takes_automatic_status()
+        };
+        assert!(!last_word(app().ping(|| PingStatus::Healthy)));
+        assert!(last_word(app().ping(|status: PingStatus| status)));
+        assert!(last_word(
+            app()
+                .state(One)
+                .ping(async |_: State<One>, status: PingStatus| status)
+        ));
+    }
+}

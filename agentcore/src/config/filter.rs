@@ -1,0 +1,54 @@
+//! [`Filter`]: the setting `log`.
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::Value;
+
+/// What is logged.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter(pub(crate) Targets);
+
+impl Value for Filter {
+    /// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
+    /// everything else.
+    fn parse(text: &str) -> Option<Self> {
+        let mut targets = Targets::new();
+        let mut is_empty = true;
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            targets = match part.split_once('=') {
+                Some((target, of)) => targets.with_target(target_of(target)?, level(of)?),
+                None => targets.with_default(level(part)?),
+            };
+            is_empty = false;
+        }
+        (!is_empty).then_some(Self(targets))
+    }
+
+    fn show(&self) -> serde_json::Value {
+        self.0.to_string().into()
+    }
+}
+
+/// A module's path; no filter by span or field, which would be taken for the name of a module that logs nothing.
+fn target_of(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let is_path = |letter: char| letter.is_alphanumeric() || "_:-.".contains(letter);
+    (!text.is_empty() && text.chars().all(is_path)).then_some(text)
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    let text = text.trim();
+    // An empty one would parse, as `error`.
+    if text.is_empty() {
+        return None;
+    }
+    if text.eq_ignore_ascii_case("warning") {
+        Some(LevelFilter::WARN)
+    } else {
+        text.parse().ok()
+    }
+}

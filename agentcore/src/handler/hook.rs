@@ -1,0 +1,422 @@
+//! Hooks and ping handlers: what they take, what they return, and how plain functions become them.
+//!
+//! The macros and [`App`](crate::App) share the arguments. The traits over functions are for `App`: a macro knows the
+//! function's signature and needs none.
+
+use std::any::{TypeId, type_name};
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::error::BoxError;
+use crate::handler::extract::Requirements;
+use crate::handler::ping::PingReply;
+use crate::handler::state::State;
+use crate::request::Instance;
+use crate::request::StateSlot;
+use crate::request::blocking;
+use crate::tracker::PingStatus;
+use crate::util::BoxFuture;
+use crate::util::sealed::{Awaited, Blocking, Seal};
+
+/// What the arguments of one call are made from.
+#[derive(Debug)]
+pub struct HookCall {
+    instance: Arc<Instance>,
+    automatic: PingStatus,
+}
+
+impl HookCall {
+    /// A call of a hook.
+    pub(crate) fn of_hook(instance: Arc<Instance>) -> Self {
+        Self::of_ping(instance, PingStatus::default())
+    }
+
+    /// A call of a ping handler.
+    pub(crate) fn of_ping(instance: Arc<Instance>, automatic: PingStatus) -> Self {
+        Self {
+            instance,
+            automatic,
+        }
+    }
+}
+
+mod argument {
+    pub trait Sealed {}
+}
+
+impl<S> argument::Sealed for State<S> {}
+impl argument::Sealed for PingStatus {}
+
+/// An argument of a start hook or a shutdown hook: [`State<S>`](State), any number of them, in any order.
+///
+/// A start hook that takes a `State<S>` runs after the one that returns the `S`. An `S` that nothing provides stops the
+/// start with a message that names it. The trait is sealed.
+///
+/// ```
+/// use agentcore::{App, BoxError, State};
+///
+/// struct Url(String);
+/// struct Pool(String);
+///
+/// async fn connect(State(url): State<Url>) -> Result<Pool, BoxError> {
+///     Ok(Pool(url.0.clone()))
+/// }
+///
+/// async fn close(State(pool): State<Pool>) {
+///     println!("closing {}", pool.0);
+/// }
+///
+/// let app = App::new().state(Url("db:5432".to_owned())).on_start(connect).on_shutdown(close);
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a hook",
+    label = "not shared state",
+    note = "a hook takes `agentcore::State<S>`, where a start hook returns the `S` or `App::state` shares it"
+)]
+pub trait HookArgument: argument::Sealed + Sized + Send + 'static {
+    /// What the argument needs from the app.
+    #[doc(hidden)]
+    fn __agentcore_requires(requirements: &mut Requirements);
+
+    /// Makes the argument. Runs on the workers.
+    #[doc(hidden)]
+    fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError>;
+}
+
+impl<S: Send + Sync + 'static> HookArgument for State<S> {
+    fn __agentcore_requires(requirements: &mut Requirements) {
+        requirements.state::<S>();
+    }
+
+    fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError> {
+        // The start has checked that there is one, and the states are dropped after the last hook.
+        let state = call.instance.states.find();
+        state
+            .map(Self::from)
+            .ok_or_else(|| format!("no state of type `{}`", type_name::<S>()).into())
+    }
+}
+
+/// An argument of a ping handler: [`State<S>`](State), and the automatic status as a [`PingStatus`].
+///
+/// A handler that takes the automatic status has the last word: what it returns is reported, `Healthy` beside running work
+/// too. The answer of a handler that does not take it is combined with the automatic status: busy if either is. The trait is
+/// sealed.
+///
+/// ```
+/// use agentcore::{App, PingStatus, State};
+///
+/// struct Queue(std::sync::Mutex<Vec<String>>);
+///
+/// fn health(automatic: PingStatus, State(queue): State<Queue>) -> PingStatus {
+///     let waiting = queue.0.lock().map_or(0, |queue| queue.len());
+///     if waiting > 0 { PingStatus::HealthyBusy } else { automatic }
+/// }
+///
+/// let app = App::new().state(Queue(Vec::new().into())).ping(health);
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a ping handler",
+    label = "neither the automatic status nor shared state",
+    note = "a ping handler takes the automatic status as `agentcore::PingStatus`, and `agentcore::State<S>`"
+)]
+pub trait PingArgument: argument::Sealed + Sized + Send + 'static {
+    /// What the argument needs from the app.
+    #[doc(hidden)]
+    fn __agentcore_requires(requirements: &mut Requirements);
+
+    /// Makes the argument. Runs on the workers.
+    #[doc(hidden)]
+    fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: HookArgument> PingArgument for T {
+    fn __agentcore_requires(requirements: &mut Requirements) {
+        T::__agentcore_requires(requirements);
+    }
+
+    fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError> {
+        T::__agentcore_take(call)
+    }
+}
+
+impl PingArgument for PingStatus {
+    fn __agentcore_requires(requirements: &mut Requirements) {
+        requirements.automatic_status();
+    }
+
+    fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError> {
+        Ok(call.automatic)
+    }
+}
+
+/// What a start hook that [`App::on_start`](crate::App::on_start) takes may return.
+///
+/// - `()`: nothing to share.
+/// - `Result<S, E>`: the `S` is shared state, bare and not as `State<S>`, unless it is `()`; an error stops the start. `E` is
+///   anything that converts into [`BoxError`].
+/// - [`State<S>`](State), made by [`State::new`]: the `S` is shared state.
+///
+/// A bare `S`, which [`on_start`](macro@crate::on_start) takes too, is not among them: a generic function cannot tell it from
+/// a `Result`. The trait is sealed.
+///
+/// ```
+/// use agentcore::{BoxError, StartReply, State};
+///
+/// fn check<R: StartReply>(_: R) {}
+/// check(());
+/// check(State::new("a model"));
+/// check(Ok::<&str, BoxError>("a model"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned from a start hook of an `App`",
+    label = "not `()`, `State<S>` or `Result<S, E>`",
+    note = "to share a value, return `agentcore::State::new(value)`, or a `Result` of the value and an error"
+)]
+pub trait StartReply {
+    /// The type of the state, if it makes any.
+    #[doc(hidden)]
+    fn provides(seal: Seal) -> Option<(TypeId, &'static str)>;
+
+    /// The state, or why there is none.
+    #[doc(hidden)]
+    fn into_slot(self, seal: Seal) -> Result<StateSlot, BoxError>;
+}
+
+impl StartReply for () {
+    fn provides(_: Seal) -> Option<(TypeId, &'static str)> {
+        None
+    }
+
+    fn into_slot(self, _: Seal) -> Result<StateSlot, BoxError> {
+        Ok(StateSlot::none())
+    }
+}
+
+impl<S: Send + Sync + 'static> StartReply for State<S> {
+    fn provides(_: Seal) -> Option<(TypeId, &'static str)> {
+        Some((TypeId::of::<S>(), type_name::<S>()))
+    }
+
+    fn into_slot(self, _: Seal) -> Result<StateSlot, BoxError> {
+        Ok(self.into_slot())
+    }
+}
+
+impl<S, E> StartReply for Result<S, E>
+where
+    S: Send + Sync + 'static,
+    E: Into<BoxError>,
+{
+    fn provides(_: Seal) -> Option<(TypeId, &'static str)> {
+        let is_unit = TypeId::of::<S>() == TypeId::of::<()>();
+        (!is_unit).then(|| (TypeId::of::<S>(), type_name::<S>()))
+    }
+
+    fn into_slot(self, _: Seal) -> Result<StateSlot, BoxError> {
+        self.map(StateSlot::new).map_err(Into::into)
+    }
+}
+
+/// What a shutdown hook may return: `()`, or a `Result` of that and any error, which is logged.
+///
+/// The trait is sealed.
+///
+/// ```
+/// use agentcore::{BoxError, ShutdownReply};
+///
+/// fn check<R: ShutdownReply>(_: R) {}
+/// check(());
+/// check(Err::<(), BoxError>("the disk is full".into()));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a shutdown hook returns `()` or `Result<(), E>`; found `{Self}`",
+    label = "nobody would read this"
+)]
+pub trait ShutdownReply {
+    /// How it ended.
+    #[doc(hidden)]
+    fn into_end(self, seal: Seal) -> Result<(), BoxError>;
+}
+
+impl ShutdownReply for () {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> ShutdownReply for Result<(), E> {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A function or closure that [`App::ping`](crate::App::ping) takes.
+///
+/// Implemented for `async` and other functions of up to six [`PingArgument`]s that return a [`PingReply`]. One that is not
+/// `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+///
+/// ```
+/// use agentcore::{App, PingStatus};
+///
+/// let app = App::new().ping(|automatic: PingStatus| automatic);
+/// let app = App::new().ping(async || PingStatus::HealthyBusy);
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a ping handler",
+    note = "it takes a function whose arguments are `PingStatus` or `State<S>`, and which returns `PingStatus`, a value \
+            that converts into it, or a `Result` of these"
+)]
+pub trait PingHandler<Args>: Send + Sync + 'static {
+    /// What the arguments need from the app.
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
+
+    /// Makes the arguments and calls the function. Runs on the workers.
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, call: HookCall, seal: Seal)
+    -> BoxFuture<Result<PingStatus, BoxError>>;
+}
+
+/// A function or closure that [`App::on_start`](crate::App::on_start) takes.
+///
+/// Implemented for `async` and other functions of up to six [`HookArgument`]s that return a [`StartReply`]. One that is not
+/// `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+///
+/// ```
+/// use agentcore::{App, BoxError, State};
+///
+/// let app = App::new()
+///     .on_start(|| std::fs::read_to_string("prompt.txt"))
+///     .on_start(async |prompt: State<String>| println!("the prompt has {} bytes", prompt.len()));
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a start hook",
+    note = "it takes a function whose arguments are `State<S>`, and which returns `()`, `State<S>` or `Result<S, E>`"
+)]
+pub trait StartHook<Args>: Send + Sync + 'static {
+    /// What the arguments need from the app.
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
+
+    /// The type of the state that it makes, if it makes any.
+    #[doc(hidden)]
+    fn provides(seal: Seal) -> Option<(TypeId, &'static str)>;
+
+    /// Makes the arguments and calls the function. Runs on the workers.
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<StateSlot, BoxError>>;
+}
+
+/// A function or closure that [`App::on_shutdown`](crate::App::on_shutdown) takes.
+///
+/// Implemented for `async` and other functions of up to six [`HookArgument`]s that return a [`ShutdownReply`]. One that is
+/// not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+///
+/// ```
+/// use agentcore::{App, State};
+///
+/// let app = App::new()
+///     .state(vec![1, 2, 3])
+///     .on_shutdown(|numbers: State<Vec<i32>>| println!("{} were left", numbers.len()));
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a shutdown hook",
+    note = "it takes a function whose arguments are `State<S>`, and which returns `()` or `Result<(), E>`"
+)]
+pub trait ShutdownHook<Args>: Send + Sync + 'static {
+    /// What the arguments need from the app.
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
+
+    /// Makes the arguments and calls the function. Runs on the workers.
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
+}
+
+/// One trait for functions of one number of arguments, `async` and not.
+macro_rules! functions {
+    (
+        $handler:ident($argument:ident) -> $reply:ident { $made:ident: $output:ty $(, $provides:ident)? };
+        $($name:ident),*
+    ) => {
+        impl<F, Fut, R, $($name),*> $handler<(Awaited, $($name,)*)> for F
+        where
+            F: Fn($($name),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+            R: $reply,
+            $($name: $argument,)*
+        {
+            fn requires(requirements: &mut Requirements, _: Seal) {
+                let _ = &requirements;
+                $(<$name as $argument>::__agentcore_requires(requirements);)*
+            }
+
+            $(
+                fn $provides(seal: Seal) -> Option<(TypeId, &'static str)> {
+                    R::$provides(seal)
+                }
+            )?
+
+            #[allow(non_snake_case, unused_variables, reason = "the type parameters double as variables; there may be none")]
+            fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<$output, BoxError>> {
+                Box::pin(async move {
+                    $(let $name = <$name as $argument>::__agentcore_take(&call)?;)*
+                    drop(call);
+                    self($($name),*).await.$made(seal)
+                })
+            }
+        }
+
+        impl<F, R, $($name),*> $handler<(Blocking, $($name,)*)> for F
+        where
+            F: Fn($($name),*) -> R + Send + Sync + 'static,
+            R: $reply + Send + 'static,
+            $($name: $argument,)*
+        {
+            fn requires(requirements: &mut Requirements, _: Seal) {
+                let _ = &requirements;
+                $(<$name as $argument>::__agentcore_requires(requirements);)*
+            }
+
+            $(
+                fn $provides(seal: Seal) -> Option<(TypeId, &'static str)> {
+                    R::$provides(seal)
+                }
+            )?
+
+            #[allow(non_snake_case, unused_variables, reason = "the type parameters double as variables; there may be none")]
+            fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<$output, BoxError>> {
+                Box::pin(async move {
+                    $(let $name = <$name as $argument>::__agentcore_take(&call)?;)*
+                    drop(call);
+                    blocking(move || self($($name),*)).await.$made(seal)
+                })
+            }
+        }
+    };
+}
+
+macro_rules! hooks {
+    ($(($($name:ident),*)),+ $(,)?) => {$(
+        functions! { PingHandler(PingArgument) -> PingReply { into_status: PingStatus }; $($name),* }
+        functions! { StartHook(HookArgument) -> StartReply { into_slot: StateSlot, provides }; $($name),* }
+        functions! { ShutdownHook(HookArgument) -> ShutdownReply { into_end: () }; $($name),* }
+    )+};
+}
+
+hooks!(
+    (),
+    (A),
+    (A, B),
+    (A, B, C),
+    (A, B, C, D),
+    (A, B, C, D, E),
+    (A, B, C, D, E, G),
+);

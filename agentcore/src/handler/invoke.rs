@@ -1,0 +1,338 @@
+//! One invocation on the workers: call the handler, bound it in time, catch its panic, tell how it ended.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
+use crate::config::ErrorMode;
+use crate::error::timeout;
+use crate::handler::body::Limits;
+use crate::handler::debug_actions;
+use crate::handler::extract::Invocation;
+use crate::handler::response::{Outgoing, Response, panic_response};
+use crate::report::panics;
+use crate::report::{Failure, Outcome};
+use crate::request::{self, Activity, Scope};
+use crate::util::BoxFuture;
+
+/// What the entrypoint's attribute, or the `App`, asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) name: &'static str,
+    /// For the handler, and for a streamed reply to its last item.
+    pub(crate) timeout: Option<Duration>,
+    /// Between two items of a streamed reply.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) cancel_on_disconnect: bool,
+    /// Whether a client that goes away has to be noticed while the handler runs.
+    pub(crate) watch_disconnect: bool,
+}
+
+impl Options {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            timeout: None,
+            idle_timeout: None,
+            cancel_on_disconnect: false,
+            watch_disconnect: false,
+        }
+    }
+}
+
+/// Everything that one invocation needs to run.
+pub(crate) struct Job {
+    pub(crate) invocation: Invocation,
+    pub(crate) options: Options,
+    pub(crate) errors: ErrorMode,
+    /// Whether debug actions are answered.
+    pub(crate) debug: bool,
+    pub(crate) activity: Activity,
+    /// What becomes of it when nothing waits for its reply any more.
+    pub(crate) unwanted: Unwanted,
+}
+
+/// Starts an invocation on the workers.
+pub(crate) type Start = Arc<dyn Fn(&Handle, Job, ReplyTo) + Send + Sync>;
+
+/// What becomes of work when nothing waits for its reply any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// It goes on until the shutdown cuts it off: accepted work is finished.
+    Finishes,
+    /// It is dropped.
+    Stops,
+    /// A layer waits for the reply, and a layer has dropped the call, such as a timeout. The work is dropped, and the log says
+    /// so. Clients cannot cause it: the layers' own call goes on when its client has left.
+    StopsForLayer {
+        /// Whether it is also dropped when its client leaves.
+        or_client: bool,
+    },
+}
+
+impl Unwanted {
+    /// For work that a client waits for.
+    pub(crate) fn by_client(cancels: bool) -> Self {
+        if cancels { Self::Stops } else { Self::Finishes }
+    }
+}
+
+/// A finished reply on its way to the socket, and the invocation that it belongs to, which is in flight until this is
+/// dropped.
+pub(crate) type Made = (Outgoing, Activity);
+
+/// Where a reply goes.
+pub(crate) type ReplyTo = oneshot::Sender<Made>;
+
+/// Starts `job` on the workers. Called on one of them, where it is cheapest. Generic, so that the handler's future needs
+/// no box of its own: it lives in the task.
+pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: ReplyTo, call: F)
+where
+    F: FnOnce(Invocation) -> Fut + Send + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    let scope = Arc::clone(job.activity.scope());
+    if scope.is_below_layers() {
+        return start_below_layers(workers, scope, job, reply, call);
+    }
+    let unwanted = job.unwanted;
+    let answering = Answering::new(run(job, call), reply, unwanted, true);
+    workers.spawn(request::within(scope, answering));
+}
+
+/// Starts `job` in the span that a layer has opened for the request. In a box, so that not every handler has a second kind of
+/// task. A function of its own, so that a job without layers is not copied once more on its way into its task.
+#[cold]
+fn start_below_layers<F, Fut>(
+    workers: &Handle,
+    scope: Arc<Scope>,
+    job: Job,
+    reply: ReplyTo,
+    call: F,
+) where
+    F: FnOnce(Invocation) -> Fut + Send + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    let unwanted = job.unwanted;
+    let answering = Answering::new(run(job, call), reply, unwanted, false);
+    let answering: BoxFuture<()> = Box::pin(request::within(scope, answering));
+    workers.spawn(answering.in_current_span());
+}
+
+pin_project! {
+    /// Sends what `run` makes. (An async block would be twice as large, and it is moved into its task.)
+    ///
+    /// When the receiver of the reply has gone, `unwanted` says whether the work goes on.
+    pub(crate) struct Answering<F> {
+        #[pin]
+        run: F,
+        // `None` once it has been given up, or used.
+        reply: Option<oneshot::Sender<Made>>,
+        unwanted: Unwanted,
+        // Whether the reply is what the client gets, and not what a layer gets.
+        is_last: bool,
+        cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    }
+}
+
+impl<F> Answering<F> {
+    /// Polled below the request's scope.
+    pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted, is_last: bool) -> Self {
+        Self {
+            run,
+            reply: Some(reply),
+            unwanted,
+            is_last,
+            cut_off: None,
+        }
+    }
+}
+
+impl<F: Future<Output = Made>> Future for Answering<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Poll::Ready(made) = this.run.poll(cx) {
+            if *this.is_last {
+                let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+                tell_end(&made, is_taken);
+            }
+            // What is not taken any more is dropped here, on a worker.
+            if let Some(reply) = this.reply.take() {
+                let _ = reply.send(made);
+            }
+            return Poll::Ready(());
+        }
+        if let Some(reply) = this.reply {
+            ready!(reply.poll_closed(cx));
+            *this.reply = None;
+            match *this.unwanted {
+                Unwanted::Finishes => *this.cut_off = request::until_cut_off(),
+                Unwanted::Stops => {
+                    // Before the drop: an agent behind layers sees by it that the client has left.
+                    if let Some(scope) = request::current() {
+                        scope.cancel();
+                    }
+                    return Poll::Ready(());
+                }
+                Unwanted::StopsForLayer { or_client } => {
+                    report_dropped_by_layer(or_client);
+                    return Poll::Ready(());
+                }
+            }
+        }
+        match this.cut_off {
+            Some(cut_off) => cut_off.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Says that a layer has dropped the call of the current request, unless its client may have done so, or the shutdown.
+fn report_dropped_by_layer(or_client: bool) {
+    let Some(scope) = request::current() else {
+        return;
+    };
+    let by_client = or_client && scope.is_cancelled();
+    if !by_client && !scope.instance().is_cut_off() {
+        tracing::warn!(
+            "entrypoint `{}` is cancelled: a layer dropped its call",
+            scope.name()
+        );
+    }
+}
+
+/// Has the invocation's line written, unless a stream is still to come. Before the reply leaves: what has left may be the last
+/// that a stop waits for.
+fn tell_end((outgoing, activity): &Made, is_taken: bool) {
+    let (scope, is_stream) = (activity.scope(), outgoing.body.as_bytes().is_none());
+    if !is_taken {
+        scope.observed().note_unsent();
+    }
+    scope.observed().answered(scope, is_stream);
+}
+
+#[expect(
+    clippy::manual_async_fn,
+    reason = "what an async function takes is twice in its future"
+)]
+fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Made>
+where
+    F: FnOnce(Invocation) -> Fut,
+    Fut: Future<Output = Response>,
+{
+    async move {
+        let (options, activity) = (&job.options, &job.activity);
+        activity.its_turn().await;
+        let reply = async {
+            let limits = Limits::begin(options.timeout, options.idle_timeout);
+            let action = if job.debug {
+                debug_actions::answer(job.invocation.body())
+            } else {
+                None
+            };
+            let response = match action {
+                Some(answer) => answer,
+                None => call(job.invocation).await,
+            };
+            // Still inside the limits: a foreign body's first poll is the user's code too.
+            response.settled(limits).await
+        };
+        let mut reply = pin!(panics::catch(reply));
+        let response = match options.timeout {
+            None => reply.await,
+            Some(limit) => match Box::pin(timeout(limit, reply.as_mut())).await {
+                Ok(response) => response,
+                Err(late) => {
+                    activity.scope().note(Outcome::Timeout, None);
+                    // What the handler has left behind is told, whatever its own drop does.
+                    activity.scope().cancel();
+                    reply.give_up(&format!("entrypoint `{}`", options.name));
+                    Ok(Response::error(late.to_string())
+                        .with_status(504)
+                        .with_failure(&late))
+                }
+            },
+        };
+        let what = || format!("entrypoint `{}`", options.name);
+        let response = response.unwrap_or_else(|panic| {
+            request::note(panic.outcome());
+            let response = panic_response(&panic);
+            request::fail(Failure::panic(what(), panic));
+            response
+        });
+        let status = response.status();
+        activity.scope().note(Outcome::of(status), Some(status));
+        if let Some(failure) = response.failure() {
+            request::fail(Failure::reply(what(), status, failure));
+        }
+        (job.errors.apply(response).into_outgoing(), job.activity)
+    }
+}
+
+impl ErrorMode {
+    /// Under [`InBand`](Self::InBand), error replies become 200s that carry their status in the body: the platform
+    /// destroys the body of every other.
+    pub(crate) fn apply(self, response: Response) -> Response {
+        let status = response.status();
+        if self == Self::Http || !(status.is_client_error() || status.is_server_error()) {
+            return response;
+        }
+        let body = response.body().and_then(|bytes| {
+            serde_json::from_slice(bytes)
+                .ok()
+                .or_else(|| std::str::from_utf8(bytes).ok().map(|text| json!(text)))
+        });
+        let mut body = match body {
+            Some(Value::Object(object)) => object,
+            Some(other) => serde_json::Map::from_iter([("error".to_owned(), other)]),
+            // A stream with an error status; there is no body yet to put anything into.
+            None => return response.set_status(http::StatusCode::OK),
+        };
+        body.insert("status".to_owned(), status.as_u16().into());
+        response.set_status(http::StatusCode::OK).with_json(&body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_band_errors_are_200_with_their_status_in_the_body() {
+        let response = ErrorMode::InBand.apply(Response::error("no such city").with_status(404));
+        assert_eq!(response.status(), 200);
+        assert_eq!(
+            response.body(),
+            Some(&br#"{"error":"no such city","status":404}"#[..])
+        );
+    }
+
+    #[test]
+    fn in_band_keeps_a_text_body_as_the_error() {
+        let response = ErrorMode::InBand.apply(Response::text("later").with_status(503));
+        assert_eq!(
+            response.body(),
+            Some(&br#"{"error":"later","status":503}"#[..])
+        );
+    }
+
+    #[test]
+    fn good_replies_are_left_alone_in_both_modes() {
+        for mode in [ErrorMode::Http, ErrorMode::InBand] {
+            assert_eq!(
+                mode.apply(Response::text("x").with_status(201)).status(),
+                201
+            );
+        }
+    }
+}

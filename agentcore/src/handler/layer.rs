@@ -1,0 +1,264 @@
+//! Middleware: tower layers around everything but `/ping` and `/ws`.
+//!
+//! Layers are the user's code, so they run on the workers. `/ping` is answered on the front and stays outside: nothing may
+//! delay it. An app without layers has no [`Endpoint`] and pays nothing.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::BodyExt as _;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::config::Settings;
+use crate::error::BoxError;
+use crate::handler::body::{Body, Limits};
+use crate::handler::extract::Invocation;
+use crate::handler::http_error::error_response;
+use crate::handler::invoke::{Answering, Job, Options, ReplyTo, Start, Unwanted};
+use crate::handler::response::{Outgoing, Response, internal_error, panic_response};
+use crate::report::panics;
+use crate::report::{Failure, Outcome};
+use crate::request::{self, Activity};
+use crate::util::BoxFuture;
+
+/// The service that a layer wraps: the agent, with the layers that were added before.
+///
+/// Only a layer written for this library has to name it; one of tower-http's is generic over what it wraps.
+///
+/// ```
+/// use agentcore::{App, Endpoint};
+///
+/// #[derive(Clone)]
+/// struct Nothing;
+///
+/// impl tower_layer::Layer<Endpoint> for Nothing {
+///     type Service = Endpoint;
+///
+///     fn layer(&self, inner: Endpoint) -> Endpoint {
+///         inner
+///     }
+/// }
+///
+/// let app = App::from_registry().layer(Nothing);
+/// # let _ = app;
+/// ```
+#[derive(Clone)]
+pub struct Endpoint(Arc<dyn Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync>);
+
+/// Takes a request with any body, so that layers may change its type.
+impl<B> Service<Request<B>> for Endpoint
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let reply = (self.0)(request.map(Body::new));
+        Box::pin(async move { Ok(reply.await) })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").finish_non_exhaustive()
+    }
+}
+
+/// A layer that has been added to an app, with its type forgotten.
+pub(crate) struct Wrap {
+    /// The type of the layer.
+    name: &'static str,
+    wrap: Box<dyn FnOnce(Endpoint) -> Endpoint + Send + Sync>,
+}
+
+impl Wrap {
+    pub(crate) fn new<L, B>(layer: L) -> Self
+    where
+        L: Layer<Endpoint> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = http::Response<B>>,
+        L::Service: Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self {
+            name: std::any::type_name::<L>(),
+            wrap: Box::new(move |inner| Endpoint::layered(layer.layer(inner))),
+        }
+    }
+}
+
+/// Keeps the invocation in flight while a layer has its request: a layer may answer before it calls the agent.
+#[derive(Clone)]
+struct InFlight(Arc<Activity>);
+
+impl Endpoint {
+    /// The agent, with `layers` around it; the last one is the outermost. Runs on the workers, within their runtime: some
+    /// layers start a task. Fails with the name of the layer that panics.
+    pub(crate) fn build(
+        layers: Vec<Wrap>,
+        entrypoint: Option<(Options, Start)>,
+        settings: Settings,
+    ) -> Result<Self, String> {
+        let agent = Arc::new(Innermost {
+            entrypoint,
+            settings,
+        });
+        let innermost = Self(Arc::new(move |request| {
+            Box::pin(Arc::clone(&agent).answer(request))
+        }));
+        layers.into_iter().try_fold(innermost, |inner, layer| {
+            let Wrap { name, wrap } = layer;
+            panics::guard(|| wrap(inner)).map_err(|panic| {
+                panic.log(&format!("layer `{name}`"));
+                format!("layer `{name}` panicked: {}", panic.message())
+            })
+        })
+    }
+
+    /// `service`, which a layer has made, as the next layer will see it.
+    pub(crate) fn layered<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(move |request| {
+            let mut service = service.clone();
+            Box::pin(async move {
+                let reply = async {
+                    std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                    service.call(request).await
+                };
+                match reply.await {
+                    Ok(response) => response.map(Body::new),
+                    Err(error) => error_response(&error.into()).into_http(),
+                }
+            })
+        }))
+    }
+
+    /// Starts a request on the workers.
+    pub(crate) fn start(
+        self,
+        workers: &Handle,
+        mut request: Request<Body>,
+        activity: Activity,
+        unwanted: Unwanted,
+        reply: ReplyTo,
+    ) {
+        let Self(call) = self;
+        let scope = Arc::clone(activity.scope());
+        let run = async move {
+            activity.its_turn().await;
+            let scope = Arc::clone(activity.scope());
+            if let Some(hold) = scope.hold() {
+                request.extensions_mut().insert(InFlight(Arc::new(hold)));
+            }
+            let reply = async {
+                let response = Response::from_http(call(request).await);
+                // The agent's limits hold for what it streams itself.
+                response.settled(Limits::default()).await
+            };
+            let response = panics::catch(reply).await.unwrap_or_else(|panic| {
+                request::note(panic.outcome());
+                let response = panic_response(&panic);
+                request::fail(Failure::panic("a layer", panic));
+                response
+            });
+            let status = response.status();
+            scope.note(Outcome::of(status), Some(status));
+            // The agent's own failures have been told, and left behind, on its side of the layers.
+            if let Some(failure) = response.failure() {
+                request::fail(Failure::reply("a layer".to_owned(), status, failure));
+            }
+            (response.into_outgoing(), activity)
+        };
+        let answering = Answering::new(run, reply, unwanted, true);
+        workers.spawn(request::within(scope, answering));
+    }
+}
+
+/// The agent behind all layers.
+struct Innermost {
+    entrypoint: Option<(Options, Start)>,
+    settings: Settings,
+}
+
+impl Innermost {
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> http::Response<Body> {
+        match (request.uri().path(), request.method(), &self.entrypoint) {
+            ("/invocations", &http::Method::POST, Some(entrypoint)) => {
+                self.invoke(entrypoint, request).await
+            }
+            ("/invocations", _, Some(_)) => Response::error("Method Not Allowed")
+                .with_status(405)
+                .with_header(header::ALLOW, "POST")
+                .into_http(),
+            _ => Response::error("Not Found").with_status(404).into_http(),
+        }
+    }
+
+    async fn invoke(
+        &self,
+        (options, start): &(Options, Start),
+        request: Request<Body>,
+    ) -> http::Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                let details = error.to_string();
+                let status = http::StatusCode::BAD_REQUEST;
+                return Response::rejection(status, "Invalid body", &details, None).into_http();
+            }
+        };
+        // A layer may have made a request of its own: then it is part of the one below which it is made.
+        let in_flight = head.extensions.remove::<InFlight>();
+        let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
+        let Some(activity) = hold.or_else(request::hold) else {
+            tracing::error!(
+                "a layer called the agent for no request in flight: neither with the extensions of the client's request \
+                 nor in the task that the layer was called in; the answer is 500"
+            );
+            return internal_error().into_http();
+        };
+        // Layers may have changed the headers; the handler sees them as they are now.
+        let activity = activity.with_headers(head.headers);
+        let job = Job {
+            invocation: Invocation::new(Arc::clone(activity.scope()), body),
+            options: *options,
+            errors: self.settings.errors,
+            debug: self.settings.debug,
+            activity,
+            unwanted: Unwanted::StopsForLayer {
+                or_client: options.cancel_on_disconnect,
+            },
+        };
+        let (sender, reply) = oneshot::channel();
+        start(&Handle::current(), job, sender);
+        match reply.await {
+            Ok((Outgoing { parts, body }, _)) => {
+                http::Response::from_parts(parts, Body::settled(body))
+            }
+            Err(_) => internal_error().into_http(),
+        }
+    }
+}

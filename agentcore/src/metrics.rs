@@ -1,0 +1,19 @@
+//! Counters of requests, tasks, connections and bytes, and the page that Prometheus reads.
+
+mod counters;
+mod prometheus;
+
+#[cfg(feature = "otel")]
+pub(crate) use counters::BOUNDS;
+pub(crate) use counters::{Metrics, Now, Refused};
+pub(crate) use prometheus::CONTENT_TYPE;
+
+/// Where a reader of its own finds what the process does at this moment.
+#[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nothing reads them"))]
+#[derive(Clone, Copy)]
+pub(crate) struct Gauges {
+    /// Whether `/ping` says `HealthyBusy`.
+    pub(crate) is_busy: fn() -> bool,
+    /// How many tasks run under each name.
+    pub(crate) tasks: fn() -> Vec<(&'static str, u64)>,
+}

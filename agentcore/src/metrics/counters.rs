@@ -1,0 +1,307 @@
+//! What is counted.
+//!
+//! Plain relaxed counters: nearly all of them are only ever raised by the front's thread, which accepts, reads and writes
+//! for everybody, so nobody competes for them. Off, there is no `Metrics`, and each event costs a look at that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::prometheus::Text;
+use crate::report::{Kind, Outcome};
+
+/// Upper bounds of the histogram of invocations, in seconds: from what a cache answers to what a background platform
+/// allows, with its limits of 15 minutes, one hour and eight hours among them.
+pub(crate) const BOUNDS: [f64; 18] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
+    900.0, 3600.0, 28800.0,
+];
+
+/// Goes up.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What has begun, and how much of it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Activities {
+    begun: Counter,
+    ended: Counter,
+}
+
+impl Activities {
+    pub(crate) fn begin(&self) {
+        self.begun.add(1);
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.add(1);
+    }
+
+    fn open(&self) -> u64 {
+        // In this order: what ends in between does not count twice.
+        let ended = self.ended.get();
+        self.begun.get().saturating_sub(ended)
+    }
+}
+
+/// Everything that is counted for one app.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    started: SystemTime,
+    pub(crate) connections: Activities,
+    pub(crate) streams: Activities,
+    invocations: Activities,
+    sockets: Activities,
+    outcomes: [Counter; Outcome::ALL.len()],
+    /// One more than bounds: beyond the last.
+    durations: [Counter; BOUNDS.len() + 1],
+    /// Of all durations, in nanoseconds.
+    duration: Counter,
+    pub(crate) request_bytes: Counter,
+    response_bytes: Counter,
+    refused: [Counter; Refused::ALL.len()],
+    pub(crate) stalls: Counter,
+    pub(crate) full_stalls: Counter,
+}
+
+/// Why a request was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The agent starts, or stops.
+    NotServing,
+    Connections,
+    Invocations,
+    Session,
+}
+
+impl Refused {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::NotServing, "not_serving"),
+        (Self::Connections, "connections"),
+        (Self::Invocations, "invocations"),
+        (Self::Session, "session"),
+    ];
+}
+
+/// What is not counted but looked at, when somebody asks.
+#[derive(Debug)]
+pub(crate) struct Now<'a> {
+    pub(crate) is_busy: bool,
+    /// Unix seconds of its last change.
+    pub(crate) changed: u32,
+    /// How many tasks run under each name.
+    pub(crate) tasks: Vec<(&'a str, u64)>,
+    pub(crate) workers: usize,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: SystemTime::now(),
+            connections: Activities::default(),
+            streams: Activities::default(),
+            invocations: Activities::default(),
+            sockets: Activities::default(),
+            outcomes: Default::default(),
+            durations: Default::default(),
+            duration: Counter::default(),
+            request_bytes: Counter::default(),
+            response_bytes: Counter::default(),
+            refused: Default::default(),
+            stalls: Counter::default(),
+            full_stalls: Counter::default(),
+        }
+    }
+
+    fn of(&self, kind: Kind) -> Option<&Activities> {
+        match kind {
+            Kind::Invocation => Some(&self.invocations),
+            #[cfg(feature = "ws")]
+            Kind::Socket => Some(&self.sockets),
+            Kind::Other | Kind::Ping | Kind::Hook => None,
+        }
+    }
+
+    pub(crate) fn begin(&self, kind: Kind) {
+        if let Some(activities) = self.of(kind) {
+            activities.begin();
+        }
+    }
+
+    pub(crate) fn end(&self, kind: Kind, outcome: Outcome, age: Duration) {
+        let Some(activities) = self.of(kind) else {
+            return;
+        };
+        if kind == Kind::Invocation {
+            self.outcomes[outcome.index()].add(1);
+            let seconds = age.as_secs_f64();
+            let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+            self.durations[bucket].add(1);
+            self.duration.add(age.as_nanos() as u64);
+        }
+        activities.end();
+    }
+
+    /// What the socket has been given of a reply.
+    pub(crate) fn sent<E>(&self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>) {
+        if let Poll::Ready(Some(Ok(frame))) = polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.response_bytes.add(bytes as u64);
+        }
+    }
+
+    pub(crate) fn refuse(&self, why: Refused) {
+        self.refused[why as usize].add(1);
+    }
+
+    /// All of it, in Prometheus' text format.
+    pub(crate) fn render(&self, now: Now<'_>) -> String {
+        let mut text = Text::default();
+        text.gauge("agentcore_build_info", "The library's version.")
+            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        text.gauge(
+            "agentcore_start_time_seconds",
+            "When the server was made, in Unix seconds.",
+        )
+        .sample(&[], started.as_secs_f64());
+        text.gauge("agentcore_worker_threads", "Threads that run handlers.")
+            .sample(&[], now.workers);
+
+        text.gauge("agentcore_busy", "Whether /ping says HealthyBusy.")
+            .sample(&[], u8::from(now.is_busy));
+        text.gauge(
+            "agentcore_status_changed_timestamp_seconds",
+            "When /ping's status last changed, in Unix seconds.",
+        )
+        .sample(&[], now.changed);
+        let mut tasks = text.gauge("agentcore_active_tasks", "Tasks that run, by name.");
+        for (name, count) in now.tasks {
+            tasks.sample(&[("name", name)], count);
+        }
+
+        text.gauge(
+            "agentcore_invocations_in_flight",
+            "Invocations that have not been answered whole.",
+        )
+        .sample(&[], self.invocations.open());
+        let mut outcomes = text.counter(
+            "agentcore_invocations_total",
+            "Invocations that are over, by how they ended.",
+        );
+        for outcome in Outcome::ALL {
+            let count = self.outcomes[outcome.index()].get();
+            outcomes.sample(&[("outcome", outcome.name())], count);
+        }
+        let buckets = BOUNDS.iter().copied().zip(&self.durations);
+        text.histogram(
+            "agentcore_invocation_duration_seconds",
+            "From an invocation's head to the last byte of its reply.",
+            buckets.map(|(bound, counter)| (bound, counter.get())),
+            self.durations[BOUNDS.len()].get(),
+            Duration::from_nanos(self.duration.get()).as_secs_f64(),
+        );
+        let mut refused = text.counter(
+            "agentcore_refused_total",
+            "Requests that were not let in, by reason.",
+        );
+        for (why, name) in Refused::ALL {
+            refused.sample(&[("reason", name)], self.refused[why as usize].get());
+        }
+
+        for (name, what, activities) in [
+            ("streams", "Streamed replies", &self.streams),
+            ("sockets", "WebSockets", &self.sockets),
+            ("connections", "TCP connections", &self.connections),
+        ] {
+            text.gauge(
+                &format!("agentcore_{name}_open"),
+                &format!("{what} that are open."),
+            )
+            .sample(&[], activities.open());
+            text.counter(
+                &format!("agentcore_{name}_total"),
+                &format!("{what} that were opened."),
+            )
+            .sample(&[], activities.begun.get());
+        }
+        text.counter(
+            "agentcore_request_bytes_total",
+            "Bytes of invocations' bodies that were read.",
+        )
+        .sample(&[], self.request_bytes.get());
+        text.counter(
+            "agentcore_response_bytes_total",
+            "Bytes of replies' bodies that were handed to the socket.",
+        )
+        .sample(&[], self.response_bytes.get());
+        let mut stalls = text.counter(
+            "agentcore_stalls_total",
+            "Times that code blocked its thread for a second: one thread, or all workers.",
+        );
+        stalls.sample(&[("of", "thread")], self.stalls.get());
+        stalls.sample(&[("of", "all_workers")], self.full_stalls.get());
+        text.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(tasks: Vec<(&str, u64)>) -> Now<'_> {
+        Now {
+            is_busy: true,
+            changed: 1_795_353_188,
+            tasks,
+            workers: 2,
+        }
+    }
+
+    #[test]
+    fn an_invocation_is_counted_where_it_belongs() {
+        let metrics = Metrics::new();
+        for _ in 0..3 {
+            metrics.begin(Kind::Invocation);
+        }
+        metrics.end(Kind::Invocation, Outcome::Panic, Duration::from_millis(1));
+        metrics.end(
+            Kind::Invocation,
+            Outcome::Success,
+            Duration::from_secs(90_000),
+        );
+        metrics.refuse(Refused::Session);
+        let text = metrics.render(now(vec![("a \"b\"\n", 2)]));
+        for line in [
+            "agentcore_busy 1",
+            "agentcore_status_changed_timestamp_seconds 1795353188",
+            r#"agentcore_active_tasks{name="a \"b\"\n"} 2"#,
+            "agentcore_invocations_in_flight 1",
+            r#"agentcore_invocations_total{outcome="panic"} 1"#,
+            r#"agentcore_invocations_total{outcome="success"} 1"#,
+            r#"agentcore_invocations_total{outcome="cut_off"} 0"#,
+            r#"agentcore_invocation_duration_seconds_bucket{le="0.001"} 1"#,
+            r#"agentcore_invocation_duration_seconds_bucket{le="28800"} 1"#,
+            r#"agentcore_invocation_duration_seconds_bucket{le="+Inf"} 2"#,
+            "agentcore_invocation_duration_seconds_sum 90000.001",
+            "agentcore_invocation_duration_seconds_count 2",
+            r#"agentcore_refused_total{reason="session"} 1"#,
+            r#"agentcore_refused_total{reason="invocations"} 0"#,
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! One pipeline for the process, as the environment asks for it.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{InstrumentationScope, Key};
+use opentelemetry_otlp::{
+    MetricExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tokio::sync::oneshot;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::SCOPE;
+use super::ids::{Stamp, SystemIds};
+use super::instruments::Instruments;
+use super::send::{Client, Signal};
+use crate::config::Environment;
+use crate::metrics::Gauges;
+use crate::report;
+use crate::util::sync::Mutex;
+
+static PIPELINE: OnceLock<Option<Pipeline>> = OnceLock::new();
+
+/// Why something is not sent, until the log is there to be told.
+static PROBLEMS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) tracer: SdkTracer,
+    pub(super) agent: AgentNames,
+    pub(super) instruments: Option<Instruments>,
+    traces: SdkTracerProvider,
+    metrics: Option<SdkMeterProvider>,
+}
+
+/// What spans call the agent.
+#[derive(Debug)]
+pub(super) struct AgentNames {
+    pub(super) name: String,
+    /// The runtime's ARN.
+    pub(super) id: Option<String>,
+    pub(super) span_name: Cow<'static, str>,
+}
+
+pub(super) fn pipeline() -> Option<&'static Pipeline> {
+    PIPELINE.get()?.as_ref()
+}
+
+pub(crate) fn is_on() -> bool {
+    pipeline().is_some()
+}
+
+/// Makes the pipeline, once, if the environment asks for one.
+pub(crate) fn start(environment: &Environment<'_>, gauges: Gauges) {
+    PIPELINE.get_or_init(|| Pipeline::of(environment, gauges));
+}
+
+/// What was wrong with what the environment asks for, since the last time this was asked.
+pub(crate) fn problems() -> Vec<String> {
+    let mut problems = PROBLEMS.lock();
+    std::mem::take(&mut problems)
+}
+
+/// Telemetry starts before the log, which has to know whether spans are wanted. What goes wrong is told there later.
+pub(super) fn problem(problem: String) {
+    let mut problems = PROBLEMS.lock();
+    problems.push(problem);
+}
+
+/// What the environment says about where telemetry goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    Nowhere,
+    /// A collector, which the exporter reads from the same variables.
+    Collector,
+    /// AWS's own endpoint for traces, signed.
+    Aws {
+        region: String,
+        url: String,
+    },
+}
+
+impl Destination {
+    fn of(environment: &Environment<'_>) -> Self {
+        let get = |name| (environment.variable)(name).filter(|text| !text.trim().is_empty());
+        let is_true = |name| get(name).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
+        let none = |name| get(name).is_some_and(|text| text.trim() == "none");
+        if is_true("OTEL_SDK_DISABLED") || none("OTEL_TRACES_EXPORTER") {
+            return Self::Nowhere;
+        }
+        let endpoints = [
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ];
+        if let Some(endpoint) = endpoints.into_iter().find_map(get) {
+            return match region_of_x_ray(&endpoint) {
+                Some(region) => Self::Aws {
+                    region: region.to_owned(),
+                    url: endpoint,
+                },
+                None => Self::Collector,
+            };
+        }
+        if !is_true("AGENT_OBSERVABILITY_ENABLED") {
+            return Self::Nowhere;
+        }
+        let Some(region) = get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION")) else {
+            problem(
+                "no traces are sent: AGENT_OBSERVABILITY_ENABLED is set, but neither an OTLP endpoint nor AWS_REGION is"
+                    .to_owned(),
+            );
+            return Self::Nowhere;
+        };
+        let url = match get("AWS_ENDPOINT_URL_XRAY") {
+            Some(base) => format!("{}/v1/traces", base.trim_end_matches('/')),
+            None => {
+                let domain = if region.starts_with("cn-") {
+                    "amazonaws.com.cn"
+                } else {
+                    "amazonaws.com"
+                };
+                format!("https://xray.{region}.{domain}/v1/traces")
+            }
+        };
+        Self::Aws { region, url }
+    }
+}
+
+/// The region, if this is X-Ray's own endpoint, as AWS's distribution recognises it.
+fn region_of_x_ray(endpoint: &str) -> Option<&str> {
+    let host = endpoint
+        .strip_prefix("https://xray.")?
+        .strip_suffix("/v1/traces")?;
+    let region = host
+        .strip_suffix(".amazonaws.com.cn")
+        .or_else(|| host.strip_suffix(".amazonaws.com"))?;
+    let is_name = !region.is_empty() && !region.contains(['.', '/', '@', ':']);
+    is_name.then_some(region)
+}
+
+impl Pipeline {
+    fn of(environment: &Environment<'_>, gauges: Gauges) -> Option<Self> {
+        let traces = match Destination::of(environment) {
+            Destination::Nowhere => {
+                warn_of_lone_metrics(environment);
+                return None;
+            }
+            Destination::Collector => {
+                let client = Client::new(environment, Signal::Traces)?;
+                SpanExporter::builder()
+                    .with_http()
+                    .with_http_client(client)
+                    .build()
+            }
+            Destination::Aws { region, url } => {
+                let client = Client::signing(environment, region)?;
+                SpanExporter::builder()
+                    .with_http()
+                    .with_http_client(client)
+                    .with_endpoint(url)
+                    .build()
+            }
+        };
+        let exporter = traces
+            .inspect_err(|error| problem(format!("no traces are sent: {error}")))
+            .ok()?;
+        let resource = resource(environment);
+        let provider = SdkTracerProvider::builder()
+            .with_id_generator(SystemIds)
+            .with_resource(resource.clone())
+            // In this order: what is on a span when it ends is sent.
+            .with_span_processor(Stamp)
+            .with_batch_exporter(exporter)
+            .build();
+        let scope = InstrumentationScope::builder(SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        let metrics = meter_provider(environment, resource.clone());
+        let instruments = metrics
+            .as_ref()
+            .map(|provider| Instruments::new(&provider.meter_with_scope(scope.clone()), gauges));
+        Some(Self {
+            tracer: provider.tracer_with_scope(scope),
+            agent: AgentNames::of(&resource),
+            instruments,
+            traces: provider,
+            metrics,
+        })
+    }
+
+    fn flush(&self) {
+        // What is wrong has been said where it was found.
+        let _ = self.traces.force_flush();
+        if let Some(metrics) = &self.metrics {
+            let _ = metrics.force_flush();
+        }
+    }
+}
+
+/// An endpoint for metrics alone is somebody's mistake, not a wish for nothing.
+fn warn_of_lone_metrics(environment: &Environment<'_>) {
+    let is_set = |name| (environment.variable)(name).is_some_and(|text| !text.trim().is_empty());
+    let is_off = ["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]
+        .into_iter()
+        .any(is_set);
+    if is_set("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") && !is_off {
+        problem(
+            "no metrics are sent: they go along with traces, and these have no endpoint".to_owned(),
+        );
+    }
+}
+
+/// Metrics go to a collector only: AWS has no endpoint that takes them by OTLP.
+fn meter_provider(environment: &Environment<'_>, resource: Resource) -> Option<SdkMeterProvider> {
+    let get = |name| (environment.variable)(name).filter(|text| !text.trim().is_empty());
+    let endpoint =
+        get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT").or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    if endpoint.is_none() || get("OTEL_METRICS_EXPORTER").is_some_and(|exporter| exporter == "none")
+    {
+        return None;
+    }
+    let client = Client::new(environment, Signal::Metrics)?;
+    let exporter = MetricExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .build()
+        .inspect_err(|error| problem(format!("no metrics are sent: {error}")))
+        .ok()?;
+    let provider = SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_periodic_exporter(exporter)
+        .build();
+    Some(provider)
+}
+
+/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; without a name, the program's.
+fn resource(environment: &Environment<'_>) -> Resource {
+    let detected = Resource::builder().build();
+    let get = |name| (environment.variable)(name);
+    let is_named = get("OTEL_SERVICE_NAME").is_some_and(|name| !name.is_empty())
+        || get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|text| names_the_service(&text));
+    let program = std::env::current_exe().ok();
+    let program = program
+        .as_deref()
+        .and_then(|path| path.file_stem()?.to_str());
+    match program.filter(|_| !is_named) {
+        Some(name) => Resource::builder()
+            .with_service_name(name.to_owned())
+            .build(),
+        None => detected,
+    }
+}
+
+fn names_the_service(attributes: &str) -> bool {
+    let mut keys = attributes
+        .split(',')
+        .filter_map(|entry| entry.split_once('='));
+    keys.any(|(key, _)| key.trim() == "service.name")
+}
+
+impl AgentNames {
+    fn of(resource: &Resource) -> Self {
+        let get = |name: &'static str| resource.get(&Key::from_static_str(name));
+        let name = get("service.name").map(|name| name.to_string());
+        let name = name.unwrap_or_default();
+        // The platform appends the endpoint to the name, and to the ARN.
+        let name = name.strip_suffix(".DEFAULT").unwrap_or(&name);
+        let id = get("cloud.resource_id").map(|arn| {
+            let arn = arn.to_string();
+            let end = arn.find("/runtime-endpoint/").unwrap_or(arn.len());
+            arn[..end].to_owned()
+        });
+        Self {
+            name: name.to_owned(),
+            id,
+            span_name: format!("invoke_agent {name}").into(),
+        }
+    }
+}
+
+/// Sends what there is, and waits for it as long as `patience`. Not on the caller's threads: a collector that does not
+/// answer must not keep them.
+pub(crate) async fn flush(patience: Duration) {
+    let Some(pipeline) = pipeline() else { return };
+    let (sender, flushed) = oneshot::channel();
+    let flusher = std::thread::Builder::new().name("agentcore-flush".to_owned());
+    let started = flusher.spawn(move || {
+        pipeline.flush();
+        let _ = sender.send(());
+    });
+    if started.is_ok() && tokio::time::timeout(patience, flushed).await.is_err() {
+        // The process is about to end, whether or not anybody reads its log.
+        report::without_waiting(|| {
+            tracing::warn!(
+                "the last traces were not sent within {}",
+                humantime::format_duration(patience)
+            );
+        });
+    }
+}
+
+/// Makes spans of the program's own `tracing` spans; nothing where nothing is traced.
+pub(crate) fn span_layer<S>() -> Option<impl Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let Pipeline { tracer, .. } = pipeline()?;
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(tracer.clone())
+        .with_threads(false);
+    Some(layer.with_filter(LevelFilter::INFO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(variables: &[(&str, &str)]) -> Destination {
+        let variable = |asked: &str| {
+            let found = variables.iter().find(|(name, _)| *name == asked);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Destination::of(&Environment {
+            variable: &variable,
+            in_container: false,
+        })
+    }
+
+    #[test]
+    fn nothing_is_sent_unless_somebody_asks() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+        assert_eq!(destination(&[]), Destination::Nowhere);
+        assert_eq!(destination(&[endpoint]), Destination::Collector);
+        for off in [
+            ("OTEL_SDK_DISABLED", "true"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ] {
+            assert_eq!(destination(&[endpoint, off]), Destination::Nowhere);
+        }
+    }
+
+    #[test]
+    fn on_the_platform_traces_go_to_the_region_unless_there_is_an_endpoint() {
+        let on = ("AGENT_OBSERVABILITY_ENABLED", "true");
+        let aws = |region: &str, url: &str| Destination::Aws {
+            region: region.to_owned(),
+            url: url.to_owned(),
+        };
+        assert_eq!(
+            destination(&[on, ("AWS_REGION", "eu-west-1")]),
+            aws(
+                "eu-west-1",
+                "https://xray.eu-west-1.amazonaws.com/v1/traces"
+            )
+        );
+        assert_eq!(
+            destination(&[on, ("AWS_DEFAULT_REGION", "cn-north-1")]),
+            aws(
+                "cn-north-1",
+                "https://xray.cn-north-1.amazonaws.com.cn/v1/traces"
+            )
+        );
+        let dev = (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://host.docker.internal:4318",
+        );
+        assert_eq!(
+            destination(&[on, ("AWS_REGION", "eu-west-1"), dev]),
+            Destination::Collector
+        );
+        assert_eq!(destination(&[on]), Destination::Nowhere);
+    }
+
+    #[test]
+    fn x_rays_own_endpoint_is_signed_and_what_only_looks_like_it_is_not() {
+        let with = |endpoint| destination(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint)]);
+        assert!(matches!(
+            with("https://xray.us-east-1.amazonaws.com/v1/traces"),
+            Destination::Aws { region, .. } if region == "us-east-1"
+        ));
+        for other in [
+            "http://xray.us-east-1.amazonaws.com/v1/traces",
+            "https://xray.evil.example/x.amazonaws.com/v1/traces",
+            "https://xray.a.b.amazonaws.com/v1/traces",
+            "https://collector/v1/traces",
+        ] {
+            assert_eq!(with(other), Destination::Collector, "{other}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Our own spans, and which span is the current one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr as _;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, SpanRef, Status, TraceContextExt as _, TraceFlags, TraceId,
+    TraceState, Tracer as _,
+};
+use opentelemetry::{Context, KeyValue};
+use pin_project_lite::pin_project;
+
+use super::ids::{self, SESSION_ID};
+use super::instruments;
+use super::setup::{self, Pipeline};
+use crate::headers::{self, Baggage, RemoteSpan, session_id};
+use crate::report::Kind;
+use crate::report::Outcome;
+
+/// One span of ours, and with it what is passed on below it; nothing where nothing is traced. It ends with its drop.
+#[derive(Debug, Default)]
+pub(crate) struct Span(Option<Context>);
+
+impl Span {
+    /// Of a request that has just arrived.
+    pub(crate) fn request(kind: Kind, handler: &'static str, headers: &HeaderMap) -> Self {
+        let (method, path) = match kind {
+            Kind::Invocation => ("POST", "/invocations"),
+            #[cfg(feature = "ws")]
+            Kind::Socket => ("GET", "/ws"),
+            Kind::Other | Kind::Ping | Kind::Hook => return Self::default(),
+        };
+        let Some(pipeline) = setup::pipeline() else {
+            return Self::default();
+        };
+        instruments::begin(pipeline, kind);
+        let agent = &pipeline.agent;
+        let mut attributes = vec![
+            KeyValue::new("gen_ai.operation.name", "invoke_agent"),
+            KeyValue::new("gen_ai.agent.name", agent.name.clone()),
+            KeyValue::new("code.function.name", handler),
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("url.path", path),
+        ];
+        if let Some(id) = &agent.id {
+            attributes.push(KeyValue::new("gen_ai.agent.id", id.clone()));
+        }
+        let session = session_id(headers);
+        if let Some(session) = session {
+            attributes.push(KeyValue::new("gen_ai.conversation.id", shown(session)));
+        }
+        let builder = pipeline
+            .tracer
+            .span_builder(agent.span_name.clone())
+            .with_kind(SpanKind::Server)
+            .with_attributes(attributes);
+        let (parent, root) = parent(headers, session);
+        let start = || pipeline.tracer.build_with_context(builder, &parent);
+        let span = match root {
+            Some(id) => ids::with_trace_id(id, start),
+            None => start(),
+        };
+        Self(Some(parent.with_span(span)))
+    }
+
+    /// Of a task that begins below the current span.
+    pub(crate) fn task(name: &str) -> Self {
+        Self::below_current(format!("task {name}"), || {
+            vec![KeyValue::new("agentcore.task.name", name.to_owned())]
+        })
+    }
+
+    /// Of a streamed reply.
+    pub(crate) fn stream() -> Self {
+        Self::below_current("stream".to_owned(), Vec::new)
+    }
+
+    fn below_current(name: String, attributes: impl FnOnce() -> Vec<KeyValue>) -> Self {
+        let Some(Pipeline { tracer, .. }) = setup::pipeline() else {
+            return Self::default();
+        };
+        let parent = Context::current();
+        let builder = tracer
+            .span_builder(name)
+            .with_kind(SpanKind::Internal)
+            .with_attributes(attributes());
+        let span = tracer.build_with_context(builder, &parent);
+        Self(Some(parent.with_span(span)))
+    }
+
+    pub(crate) fn current(&self) -> Current {
+        Current(self.0.clone())
+    }
+
+    /// What has become of its work.
+    pub(crate) fn note(&self, outcome: Outcome) {
+        if let Some(context) = &self.0 {
+            note_on(&context.span(), outcome);
+        }
+    }
+
+    /// Ends the span of a request of this kind and age.
+    pub(crate) fn finish<'a>(
+        &self,
+        outcome: Outcome,
+        status: Option<StatusCode>,
+        (kind, age): (Kind, Duration),
+        request_id: impl FnOnce() -> &'a str,
+    ) {
+        let Some(context) = &self.0 else { return };
+        let span = context.span();
+        self.note(outcome);
+        let id = shown(request_id());
+        span.set_attribute(KeyValue::new("agentcore.request.id", id));
+        if let Some(status) = status {
+            let status = i64::from(status.as_u16());
+            span.set_attribute(KeyValue::new("http.response.status_code", status));
+        }
+        span.end();
+        if let Some(pipeline) = setup::pipeline() {
+            instruments::end(pipeline, kind, outcome, age);
+        }
+    }
+}
+
+fn note_on(span: &SpanRef<'_>, outcome: Outcome) {
+    span.set_attribute(KeyValue::new("agentcore.outcome", outcome.name()));
+    // A 4xx is the client's mistake, and one that is given up nobody's.
+    if matches!(
+        outcome,
+        Outcome::Error | Outcome::Timeout | Outcome::Panic | Outcome::CutOff
+    ) {
+        span.set_attribute(KeyValue::new("error.type", outcome.name()));
+        span.set_status(Status::error(""));
+    }
+}
+
+/// What has become of the caller's work: it is noted on the span that it is in.
+pub(crate) fn note_here(outcome: Outcome) {
+    if setup::is_on() {
+        Context::map_current(|context| note_on(&context.span(), outcome));
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let Some(context) = &self.0 else { return };
+        if std::thread::panicking() {
+            self.note(Outcome::Panic);
+        }
+        // Others may still have the context, and be working in it; the span's own time is over.
+        context.span().end();
+    }
+}
+
+/// Ids are what a client has sent: an attribute as long as a header helps nobody.
+fn shown(id: &str) -> String {
+    id.chars().take(256).collect()
+}
+
+/// What a request's headers say it is part of; and the trace that it begins, where they name one and no span in it.
+fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceId>) {
+    let mut context = Context::new();
+    let mut entries: Vec<_> = Vec::new();
+    if headers.contains_key(headers::BAGGAGE) {
+        let baggage = Baggage::of(headers);
+        entries.extend(
+            baggage
+                .iter()
+                .map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned())),
+        );
+    }
+    if let Some(session) = session {
+        // Not what somebody up the line calls a session: the one that the platform has put this request into.
+        entries.retain(|entry| entry.key.as_str() != SESSION_ID);
+        entries.push(KeyValue::new(SESSION_ID, shown(session)));
+    }
+    // What goes onto spans comes first: there is room for so many entries, and the last ones find none.
+    entries.sort_by_key(|entry| !ids::is_stamped(entry.key.as_str()));
+    if !entries.is_empty() {
+        context = context.with_baggage(entries);
+    }
+    let text = |name: HeaderName| headers::text(headers, &name);
+    let remote = RemoteSpan::of(text(headers::TRACEPARENT), text(headers::X_AMZN_TRACE_ID));
+    let Some(RemoteSpan {
+        trace,
+        span,
+        sampled,
+    }) = remote
+    else {
+        return (context, None);
+    };
+    let trace = TraceId::from(trace);
+    let span = match (span, sampled) {
+        (Some(span), _) => span,
+        // That the trace is not recorded can only be inherited. The parent is never seen.
+        (None, Some(false)) => ids::random_span(),
+        (None, _) => return (context, Some(trace)),
+    };
+    let state = headers::trace_state(headers).and_then(|text| TraceState::from_str(&text).ok());
+    let flags = TraceFlags::default().with_sampled(sampled.unwrap_or(true));
+    let span = SpanId::from(span);
+    let remote = SpanContext::new(trace, span, flags, true, state.unwrap_or_default());
+    (context.with_remote_span_context(remote), None)
+}
+
+/// The trace and the span that the caller is in.
+pub(crate) fn current_span() -> Option<(u128, u64)> {
+    setup::pipeline()?;
+    Context::map_current(|context| {
+        let span = context.span();
+        let span = span.span_context();
+        let trace = u128::from_be_bytes(span.trace_id().to_bytes());
+        let id = u64::from_be_bytes(span.span_id().to_bytes());
+        span.is_valid().then_some((trace, id))
+    })
+}
+
+/// Names the current span as the parent of what is called with `headers`.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    if setup::pipeline().is_none() {
+        return;
+    }
+    Context::map_current(|context| {
+        let span = context.span();
+        let span = span.span_context();
+        if !span.is_valid() {
+            return;
+        }
+        let (trace, id) = (span.trace_id().to_string(), span.span_id());
+        let sampled = u8::from(span.is_sampled());
+        let (time, random) = trace.split_at(8);
+        let mut set = |name: HeaderName, text: String| {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(name, value);
+            }
+        };
+        set(
+            headers::X_AMZN_TRACE_ID,
+            format!("Root=1-{time}-{random};Parent={id};Sampled={sampled}"),
+        );
+        set(
+            headers::TRACEPARENT,
+            format!("00-{trace}-{id}-{sampled:02x}"),
+        );
+    });
+}
+
+/// What is current somewhere: the span, and the baggage.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Option<Context>);
+
+impl Current {
+    /// The caller's.
+    pub(crate) fn here() -> Self {
+        Self(setup::is_on().then(Context::current))
+    }
+
+    /// `future`, with this current whenever it is polled, and dropped.
+    pub(crate) fn wrap<F>(self, future: F) -> Traced<F> {
+        Traced {
+            future: Some(future),
+            current: self,
+        }
+    }
+
+    pub(crate) fn within<R>(self, work: impl FnOnce() -> R) -> R {
+        let _attached = self.0.map(Context::attach);
+        work()
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    pub(crate) struct Traced<F> {
+        #[pin]
+        future: Option<F>,
+        current: Current,
+    }
+
+    impl<F> PinnedDrop for Traced<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.current.clone().within(|| this.future.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Traced<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        this.current.clone().within(|| future.poll(cx))
+    }
+}

@@ -1,0 +1,391 @@
+//! The line that says how an invocation, a socket or a task has ended.
+//!
+//! There is one for each, and it carries the error if there was one. [`Failure`] is that error on its way to the line.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::StatusCode;
+use tracing::Level;
+
+use super::outcome::{Kind, Outcome};
+use super::panics::Panic;
+use super::{emit, without_waiting};
+
+/// Writes an event of a level that is known only now.
+macro_rules! event_at {
+    ($level:expr, $($event:tt)+) => {
+        match $level {
+            Level::ERROR => tracing::event!(target: "agentcore", Level::ERROR, $($event)+),
+            Level::WARN => tracing::event!(target: "agentcore", Level::WARN, $($event)+),
+            Level::INFO => tracing::event!(target: "agentcore", Level::INFO, $($event)+),
+            Level::DEBUG => tracing::event!(target: "agentcore", Level::DEBUG, $($event)+),
+            Level::TRACE => tracing::event!(target: "agentcore", Level::TRACE, $($event)+),
+        }
+    };
+}
+
+/// Why work failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// The code that failed, such as "entrypoint `handler`".
+    what: Cow<'static, str>,
+    cause: Cause,
+}
+
+#[derive(Clone, Debug)]
+enum Cause {
+    /// An error, with the text of its causes.
+    Error(String),
+    /// An error whose reply has a status that is no server error.
+    Refusal(StatusCode, String),
+    /// What has ended it, as the rest of a sentence.
+    Stopped(String),
+    Panic(Panic),
+}
+
+impl Failure {
+    /// An error of `what`; `text` has the causes in it.
+    pub(crate) fn error(what: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Error(text.into()),
+        }
+    }
+
+    /// An error of `what` that was answered with `status`.
+    pub(crate) fn reply(what: String, status: StatusCode, text: &str) -> Self {
+        let text = text.to_owned();
+        Self {
+            what: what.into(),
+            cause: if status.is_server_error() {
+                Cause::Error(text)
+            } else {
+                Cause::Refusal(status, text)
+            },
+        }
+    }
+
+    /// `what` was ended by a limit; `how` is the rest of the sentence.
+    pub(crate) fn stopped(what: impl Into<Cow<'static, str>>, how: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Stopped(how.into()),
+        }
+    }
+
+    pub(crate) fn panic(what: impl Into<Cow<'static, str>>, panic: Panic) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Panic(panic),
+        }
+    }
+
+    fn level(&self) -> Level {
+        match self.cause {
+            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Level::ERROR,
+            Cause::Refusal(..) => Level::WARN,
+        }
+    }
+
+    fn message(&self) -> String {
+        let what = &self.what;
+        match &self.cause {
+            Cause::Error(text) => format!("{what} failed: {text}"),
+            Cause::Refusal(status, text) => format!("{what} answered {status}: {text}"),
+            Cause::Stopped(how) => format!("{what} {how}"),
+            Cause::Panic(panic) if panic.limit().is_some() => {
+                format!("{what} was given up: {}", panic.message())
+            }
+            Cause::Panic(panic) => format!("{what} panicked: {}", panic.message()),
+        }
+    }
+
+    /// What the line has of the error beside its message.
+    fn details(&self) -> Details<'_> {
+        match &self.cause {
+            Cause::Error(text) => Details {
+                message: Some(text),
+                ..Details::default()
+            },
+            Cause::Refusal(..) | Cause::Stopped(_) => Details::default(),
+            Cause::Panic(panic) if panic.limit().is_some() => Details::default(),
+            Cause::Panic(panic) => Details {
+                of_type: Some("panic"),
+                message: Some(panic.message()),
+                location: panic.location(),
+                stack: panic.backtrace(),
+            },
+        }
+    }
+
+    /// Writes a line of the failure alone, for work whose end has no line or has had it.
+    pub(crate) fn log(self) {
+        emit(move || {
+            let Details {
+                of_type,
+                message,
+                location,
+                stack,
+            } = self.details();
+            event_at!(
+                self.level(),
+                errorType = of_type,
+                errorMessage = message,
+                location = location,
+                stackTrace = stack,
+                "{}",
+                self.message()
+            );
+        });
+    }
+}
+
+#[derive(Default)]
+struct Details<'a> {
+    of_type: Option<&'static str>,
+    message: Option<&'a str>,
+    location: Option<&'a str>,
+    stack: Option<&'a str>,
+}
+
+/// What ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    Invocation,
+    #[cfg(feature = "ws")]
+    Socket,
+    Task,
+}
+
+impl Work {
+    /// What a request of this kind is, if its end has a line.
+    pub(crate) fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Invocation => Some(Self::Invocation),
+            #[cfg(feature = "ws")]
+            Kind::Socket => Some(Self::Socket),
+            Kind::Other | Kind::Ping | Kind::Hook => None,
+        }
+    }
+
+    /// As the line's `kind` says it.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Invocation => "invocation",
+            #[cfg(feature = "ws")]
+            Self::Socket => "websocket",
+            Self::Task => "task",
+        }
+    }
+
+    /// As messages call the function.
+    fn function(self) -> &'static str {
+        match self {
+            Self::Invocation => "entrypoint",
+            #[cfg(feature = "ws")]
+            Self::Socket => "websocket handler",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// How work has ended.
+pub(crate) struct Ended<'a> {
+    pub(crate) work: Work,
+    /// Of the function, or of the task.
+    pub(crate) name: &'a str,
+    /// Of a task, if the program knows it.
+    pub(crate) task_id: Option<String>,
+    pub(crate) outcome: Outcome,
+    /// Of the reply.
+    pub(crate) status: Option<u16>,
+    pub(crate) took: Duration,
+    pub(crate) failure: Option<&'a Failure>,
+}
+
+impl Ended<'_> {
+    /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for room while nothing reads
+    /// stderr: an agent that logs nothing itself would stand still.
+    pub(crate) fn log(&self, usual: Level) {
+        if self.failure.is_some() {
+            self.write(usual);
+        } else {
+            without_waiting(|| self.write(usual));
+        }
+    }
+
+    fn write(&self, usual: Level) {
+        let Details {
+            of_type,
+            message,
+            location,
+            stack,
+        } = self.failure.map(Failure::details).unwrap_or_default();
+        event_at!(
+            self.level(usual),
+            kind = self.work.kind(),
+            name = self.name,
+            taskId = self.task_id.as_deref(),
+            outcome = self.outcome.name(),
+            status = self.status,
+            durationMs = milliseconds(self.took),
+            errorType = of_type,
+            errorMessage = message,
+            location = location,
+            stackTrace = stack,
+            "{}",
+            self.message()
+        );
+    }
+
+    fn level(&self, usual: Level) -> Level {
+        match (self.failure, self.outcome) {
+            (Some(failure), _) => failure.level(),
+            // An error without a failure has been received by other code of the program, which reports it.
+            (None, _) if self.work == Work::Task => usual,
+            (None, Outcome::Error | Outcome::Panic | Outcome::Timeout) => Level::ERROR,
+            (None, _) => usual,
+        }
+    }
+
+    fn message(&self) -> String {
+        if let Some(failure) = self.failure {
+            return failure.message();
+        }
+        let (function, name) = (self.work.function(), self.name);
+        match (self.outcome, self.status) {
+            (Outcome::Cancelled, None) if self.work == Work::Task => {
+                format!("{function} `{name}` was cancelled")
+            }
+            (Outcome::Cancelled, None) => {
+                format!("{function} `{name}` was cancelled: the client has left")
+            }
+            (Outcome::Cancelled, Some(status)) => {
+                format!("{function} `{name}` answered {status}, and the client had left")
+            }
+            (_, Some(status)) => format!("{function} `{name}` answered {status}"),
+            (Outcome::Success, None) => format!("{function} `{name}` ended"),
+            (outcome, None) => format!("{function} `{name}` ended: {}", outcome.name()),
+        }
+    }
+}
+
+/// With three places behind the point.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(outcome: Outcome, status: Option<u16>, failure: Option<&Failure>) -> Ended<'_> {
+        Ended {
+            work: Work::Invocation,
+            name: "handler",
+            task_id: None,
+            outcome,
+            status,
+            took: Duration::from_micros(12_345),
+            failure,
+        }
+    }
+
+    #[test]
+    fn the_level_is_the_usual_one_unless_the_work_has_failed() {
+        for (outcome, status, level) in [
+            (Outcome::Success, Some(200), Level::DEBUG),
+            (Outcome::ClientError, Some(404), Level::DEBUG),
+            (Outcome::Cancelled, None, Level::DEBUG),
+            (Outcome::Error, Some(503), Level::ERROR),
+            (Outcome::Panic, Some(500), Level::ERROR),
+            (Outcome::Timeout, Some(504), Level::ERROR),
+        ] {
+            assert_eq!(ended(outcome, status, None).level(Level::DEBUG), level);
+        }
+        let entrypoint = || "entrypoint `handler`".to_owned();
+        let refusal = Failure::reply(entrypoint(), StatusCode::IM_A_TEAPOT, "no coffee");
+        let error = Failure::reply(entrypoint(), StatusCode::BAD_GATEWAY, "no tea");
+        for (failure, level) in [(&refusal, Level::WARN), (&error, Level::ERROR)] {
+            let ended = ended(Outcome::Success, Some(200), Some(failure));
+            assert_eq!(ended.level(Level::DEBUG), level);
+        }
+    }
+
+    #[test]
+    fn a_task_whose_error_others_have_is_as_usual() {
+        for (outcome, message) in [
+            (Outcome::Success, "task `handler` ended"),
+            (Outcome::Error, "task `handler` ended: error"),
+            (Outcome::Panic, "task `handler` ended: panic"),
+            (Outcome::Timeout, "task `handler` ended: timeout"),
+            (Outcome::Cancelled, "task `handler` was cancelled"),
+        ] {
+            let ended = Ended {
+                work: Work::Task,
+                ..ended(outcome, None, None)
+            };
+            assert_eq!(
+                (ended.level(Level::DEBUG), &*ended.message()),
+                (Level::DEBUG, message)
+            );
+        }
+        let late = Failure::stopped("task `handler`", "timed out after 1s");
+        assert_eq!(late.message(), "task `handler` timed out after 1s");
+    }
+
+    #[test]
+    fn the_message_says_what_has_happened() {
+        let entrypoint = || "entrypoint `handler`".to_owned();
+        let refusal = Failure::reply(entrypoint(), StatusCode::IM_A_TEAPOT, "no coffee");
+        let error = Failure::error("the stream", "it is broken");
+        for (outcome, status, failure, message) in [
+            (
+                Outcome::Success,
+                Some(200),
+                None,
+                "entrypoint `handler` answered 200",
+            ),
+            (Outcome::Success, None, None, "entrypoint `handler` ended"),
+            (
+                Outcome::Cancelled,
+                None,
+                None,
+                "entrypoint `handler` was cancelled: the client has left",
+            ),
+            (
+                Outcome::Cancelled,
+                Some(200),
+                None,
+                "entrypoint `handler` answered 200, and the client had left",
+            ),
+            (
+                Outcome::ClientError,
+                Some(418),
+                Some(&refusal),
+                "entrypoint `handler` answered 418 I'm a teapot: no coffee",
+            ),
+            (
+                Outcome::Error,
+                Some(200),
+                Some(&error),
+                "the stream failed: it is broken",
+            ),
+        ] {
+            assert_eq!(ended(outcome, status, failure).message(), message);
+        }
+    }
+
+    #[test]
+    fn a_duration_is_in_milliseconds() {
+        assert_eq!(
+            milliseconds(Duration::from_micros(12_345)).to_string(),
+            "12.345"
+        );
+        assert_eq!(
+            milliseconds(Duration::from_secs(3600)).to_string(),
+            "3600000"
+        );
+    }
+}

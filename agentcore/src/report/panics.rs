@@ -1,0 +1,302 @@
+//! Panics in user code: caught at the edge, logged once, with place and backtrace.
+
+mod backtrace;
+
+use std::any::Any;
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Failure, Outcome};
+use crate::error::TimedOut;
+
+thread_local! {
+    /// Whether a panic on this thread would be caught, and so logged, here.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// What the hook saw of the panic that is being caught.
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+struct Place {
+    message: String,
+    location: String,
+    backtrace: Option<String>,
+}
+
+/// A panic that was caught; or the unwinding of a task that took too long, which nothing else can stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Panic {
+    message: String,
+    location: Option<String>,
+    backtrace: Option<String>,
+    limit: Option<TimedOut>,
+}
+
+impl From<Place> for Panic {
+    fn from(place: Place) -> Self {
+        Self {
+            message: place.message,
+            location: Some(place.location),
+            backtrace: place.backtrace,
+            limit: None,
+        }
+    }
+}
+
+/// How many panics have been caught on this thread.
+#[cfg(test)]
+pub(crate) fn caught_here() -> usize {
+    CAUGHT.get()
+}
+
+#[cfg(test)]
+thread_local! {
+    static CAUGHT: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Panic {
+    /// For a task that exceeded a limit, and unwinds whoever awaits it. It has been reported already.
+    pub(crate) fn of_limit(limit: TimedOut) -> Self {
+        Self {
+            message: format!("a task {limit}"),
+            location: None,
+            backtrace: None,
+            limit: Some(limit),
+        }
+    }
+
+    /// The limit, if this is about one.
+    pub(crate) fn limit(&self) -> Option<TimedOut> {
+        self.limit
+    }
+
+    /// What the code that panicked said.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The file, line and column of the panic.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// The program's frames, one or two lines for each.
+    pub(crate) fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self.limit {
+            Some(_) => Outcome::Timeout,
+            None => Outcome::Panic,
+        }
+    }
+
+    fn caught(payload: Box<dyn Any + Send>) -> Self {
+        #[cfg(test)]
+        CAUGHT.set(CAUGHT.get() + 1);
+        // Caught on another thread before, and passed on.
+        let payload = match payload.downcast::<Self>() {
+            Ok(panic) => return *panic,
+            Err(payload) => payload,
+        };
+        match PLACE.take() {
+            Some(place) => place.into(),
+            None => Self::without_a_place(&*payload),
+        }
+    }
+
+    /// For a panic that no hook of ours has seen.
+    fn without_a_place(payload: &(dyn Any + Send)) -> Self {
+        Self {
+            message: message(payload),
+            location: None,
+            backtrace: None,
+            limit: None,
+        }
+    }
+
+    /// Goes on panicking, on whichever thread this is.
+    pub(crate) fn resume(self) -> ! {
+        panic::resume_unwind(Box::new(self))
+    }
+
+    /// Writes a line of the panic alone; `what` names the code that panicked.
+    pub(crate) fn log(&self, what: &str) {
+        Failure::panic(what.to_owned(), self.clone()).log();
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is not text").to_owned()
+}
+
+/// Replaces the process's panic hook by one that logs, so that a panic is one structured line and not two loose ones.
+/// Only [`run`](crate::run) does this: it owns the process.
+pub(crate) fn install_hook() {
+    panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        let place = Place {
+            message: message(info.payload()),
+            location: info.location().map(ToString::to_string).unwrap_or_default(),
+            backtrace: backtrace(),
+        };
+        if CATCHING.get() {
+            PLACE.set(Some(place));
+        } else {
+            let thread = std::thread::current();
+            Panic::from(place).log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
+        }
+    }));
+}
+
+/// The program's own frames above the caller: all frames if `RUST_BACKTRACE` is `full`, none if it is 0. The first backtrace
+/// of a process takes some ten megabytes, in which the standard library keeps the symbols.
+fn backtrace() -> Option<String> {
+    let wanted = std::env::var_os("RUST_BACKTRACE").unwrap_or_default();
+    if wanted == "0" {
+        return None;
+    }
+    let whole = Backtrace::force_capture().to_string();
+    if wanted == "full" {
+        Some(whole)
+    } else {
+        backtrace::of_the_program(&whole)
+    }
+}
+
+/// `future`, with a panic turned into an error.
+pub(crate) fn catch<F: Future>(future: F) -> Catch<F> {
+    Catch {
+        future: Some(future),
+    }
+}
+
+pin_project! {
+    pub(crate) struct Catch<F> {
+        // `None` once it has been given up.
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F> Catch<F> {
+    /// Gives the future up: drops it where it is, which may panic as well. `what` names it, for the log.
+    pub(crate) fn give_up(self: Pin<&mut Self>, what: &str) {
+        let mut future = self.project().future;
+        if let Err(panic) = guard(|| future.set(None)) {
+            panic.log(&format!("{what}, when it was dropped,"));
+        }
+    }
+}
+
+impl<F: Future> Future for Catch<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = self.project().future.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        match guard(|| future.poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+/// `work`, with a panic turned into an error.
+pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    let outer = CATCHING.replace(true);
+    // What the work leaves behind broken is its own; nothing of ours is behind the same reference.
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(outer);
+    if done.is_ok() {
+        // The work has caught a panic of its own. That is its business, but not a secret.
+        if let Some(place) = PLACE.take() {
+            Panic::from(place).log("code that caught it itself");
+        }
+    }
+    done.map_err(Panic::caught)
+}
+
+/// Does `work`, and returns whether it has panicked. Nothing is logged of the panic: the work is a call of the program's subscriber,
+/// which would have to log it. It may be called while the thread unwinds, and leaves the first panic as it is.
+pub(crate) fn silenced(work: impl FnOnce()) -> bool {
+    let outer = (CATCHING.replace(true), PLACE.take());
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    // The drop of a panic's payload may panic, too.
+    let has_panicked = done.is_err();
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(done)));
+    CATCHING.set(outer.0);
+    PLACE.set(outer.1);
+    has_panicked
+}
+
+/// `work`. A panic in it goes on. `tell` has it before, unless code further up on this thread catches the panic.
+pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
+    if CATCHING.get() || !cfg!(panic = "unwind") {
+        return work();
+    }
+    CATCHING.set(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CATCHING.set(false);
+    let place = PLACE.take();
+    match done {
+        Ok(value) => {
+            if let Some(place) = place {
+                Panic::from(place).log("code that caught it itself");
+            }
+            value
+        }
+        Err(payload) => {
+            let panic = match payload.downcast_ref::<Panic>() {
+                Some(passed_on) => passed_on.clone(),
+                None => match place {
+                    Some(place) => place.into(),
+                    None => Panic::without_a_place(&*payload),
+                },
+            };
+            // One of a limit has been reported where the limit was found exceeded.
+            if panic.limit.is_none() {
+                tell(panic);
+            }
+            panic::resume_unwind(payload)
+        }
+    }
+}
+
+/// Drops `value`, whose drop may be the user's code; `what` names it, for the log.
+pub(crate) fn drop_caught<T>(value: T, what: &str) {
+    if let Err(panic) = guard(|| drop(value)) {
+        panic.log(&format!("{what}, when it was dropped,"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_its_message() {
+        let panic = catch(async { panic!("no {}", "luck") })
+            .await
+            .map(|(): ()| ())
+            .unwrap_err();
+        assert_eq!(panic.message, "no luck");
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_is_not_text_is_survived() {
+        let panic = catch(async { panic::panic_any(7_u8) })
+            .await
+            .map(|(): ()| ())
+            .unwrap_err();
+        assert_eq!(panic.message, "a value that is not text");
+    }
+}

@@ -1,0 +1,31 @@
+//! One request in flight: what the code below it knows of it without being told, and the app that it belongs to.
+
+mod activity;
+pub(crate) mod admission;
+mod cancellation;
+mod context;
+pub(crate) mod detach;
+pub(crate) mod drops;
+mod instance;
+mod local;
+mod observed;
+mod outbound;
+mod scope;
+pub(crate) mod stall;
+mod states;
+
+pub(crate) use activity::Activity;
+pub use cancellation::CancellationToken;
+#[cfg(feature = "dev-page")]
+pub(crate) use context::secret_uuid;
+pub use context::{AccessToken, RequestContext, TraceContext};
+pub(crate) use instance::{GAUGES, Instance, TrackerHandle};
+pub(crate) use local::{
+    below, blocking, current, emit_below, emit_often, fail, hold, is_within, note, spawn_below,
+    spawn_boxed, spawn_in_scope, until_cut_off, with_scope, within,
+};
+pub(crate) use observed::Stream;
+pub use outbound::outbound_headers;
+pub(crate) use scope::{Arrival, Scope};
+pub use states::StateSlot;
+pub(crate) use states::{Shared, States};

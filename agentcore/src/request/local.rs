@@ -1,0 +1,184 @@
+//! The current request: a task-local [`Scope`], and what is done below it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::task::futures::TaskLocalFuture;
+use tracing::Span;
+use tracing::level_filters::LevelFilter;
+
+use super::activity::Activity;
+use super::instance::TrackerHandle;
+use super::scope::Scope;
+use super::stall::{self, Watched};
+use crate::otel::{Current, Traced};
+use crate::report::{self, Failure, Outcome, panics};
+use crate::util::BoxFuture;
+
+tokio::task_local! {
+    static SCOPE: Arc<Scope>;
+}
+
+/// Does `work` with `scope` as the current request.
+pub(super) fn enter<R>(scope: &Arc<Scope>, work: impl FnOnce() -> R) -> R {
+    let current = scope.flight().observed.current();
+    SCOPE.sync_scope(Arc::clone(scope), || current.within(work))
+}
+
+/// Runs `future` below `scope`.
+pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> Within<F> {
+    let current = scope.flight().observed.current();
+    within_both(scope, current, future)
+}
+
+/// A future below a scope.
+type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
+
+/// Below `scope`, and in whichever of its spans is `current`.
+fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
+    let number = scope.flight().ticket.get().copied();
+    let at = if scope.kind().is_request() {
+        stall::At::request(number)
+    } else {
+        stall::At::hook_number(number)
+    };
+    SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
+}
+
+/// The tracker in force here, and the invocation if the caller is below one.
+pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Arc<Scope>>) -> R) -> R {
+    let mut read = Some(read);
+    let mut run = |tracker: &TrackerHandle, scope: Option<&Arc<Scope>>| match read.take() {
+        Some(read) => read(tracker, scope),
+        None => unreachable!("called for one of the two cases"),
+    };
+    if let Ok(answer) = SCOPE.try_with(|scope| run(&scope.instance.tracker, Some(scope))) {
+        return answer;
+    }
+    run(&TrackerHandle::Process, None)
+}
+
+/// Does `work` below `scope`, if there is one.
+pub(crate) fn below<R>(scope: Option<&Arc<Scope>>, work: impl FnOnce() -> R) -> R {
+    match scope {
+        Some(scope) => scope.enter(work),
+        None => work(),
+    }
+}
+
+/// Whether the caller is below a scope.
+pub(crate) fn is_within() -> bool {
+    SCOPE.try_with(|_| ()).is_ok()
+}
+
+/// The caller's scope.
+pub(crate) fn current() -> Option<Arc<Scope>> {
+    SCOPE.try_with(Arc::clone).ok()
+}
+
+/// The caller's scope, if it is below a request.
+pub(crate) fn current_request() -> Option<Arc<Scope>> {
+    current().filter(|scope| scope.flight().kind.is_request())
+}
+
+/// Completes when everything has been cut off; `None` outside of an app.
+pub(crate) fn until_cut_off() -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    let cut_off = SCOPE
+        .try_with(|scope| scope.instance.until_cut_off())
+        .ok()?;
+    Some(Box::pin(cut_off))
+}
+
+/// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.
+pub(crate) fn spawn_in_scope<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    spawn_below(None, future)
+}
+
+/// Spawns a task below `scope`, or else below the caller's, if there is one. Needs a Tokio runtime.
+pub(crate) fn spawn_below<F>(scope: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    match scope.or_else(current) {
+        Some(scope) => tokio::spawn(within_both(scope, Current::here(), future)),
+        None => tokio::spawn(Current::here().wrap(future)),
+    }
+}
+
+/// Spawns a task on `runtime`, below `scope`, in a box.
+pub(crate) fn spawn_boxed<T: Send + 'static>(
+    runtime: &Handle,
+    scope: Arc<Scope>,
+    future: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let future: BoxFuture<T> = Box::pin(future);
+    runtime.spawn(within(scope, future))
+}
+
+/// Runs `work` on the blocking pool, below the caller's scope. A panic in it is a panic here.
+pub(crate) async fn blocking<F, T>(work: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let scope = current();
+    // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
+    // its result is dropped.
+    let hold = hold();
+    let (current, span) = (Current::here(), Span::current());
+    let work = move || {
+        let work = || span.in_scope(|| current.within(work));
+        let done = panics::guard(|| match scope {
+            Some(scope) => SCOPE.sync_scope(scope, work),
+            None => work(),
+        });
+        (done, hold)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok((Ok(value), _)) => value,
+        Ok((Err(panic), _)) => panic.resume(),
+        // The runtime is shutting down and will not come back here.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Keeps `failure` for the line that says how the caller's request has ended. Outside of requests it is a line of its own.
+pub(crate) fn fail(failure: Failure) {
+    match current_request() {
+        Some(scope) => scope.observed().fail(failure),
+        None => failure.log(),
+    }
+}
+
+/// Notes what has become of the caller's request, if there is one.
+pub(crate) fn note(outcome: Outcome) {
+    let _ = SCOPE.try_with(|scope| scope.note(outcome, None));
+}
+
+/// A hold on the caller's invocation, for what may outlive its handler.
+pub(crate) fn hold() -> Option<Activity> {
+    SCOPE.try_with(Scope::hold).ok().flatten()
+}
+
+/// As [`report::emit`], for an event that belongs to a request.
+pub(crate) fn emit_below(scope: Option<Arc<Scope>>, event: impl FnOnce() + Send + 'static) {
+    report::emit(move || below(scope.as_ref(), event));
+}
+
+/// As [`emit_below`], for an event that clients cause: it takes no place in the queue unless some subscriber may want its
+/// `level`.
+pub(crate) fn emit_often(
+    level: LevelFilter,
+    scope: Option<&Arc<Scope>>,
+    event: impl FnOnce() + Send + 'static,
+) {
+    if report::is_wanted(level) {
+        emit_below(scope.cloned(), event);
+    }
+}

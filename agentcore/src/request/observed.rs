@@ -1,0 +1,249 @@
+//! One request in flight, as telemetry sees it: the only thing that the way of a request has to know of it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderMap, StatusCode};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+
+use super::instance::Instance;
+use super::local::{self, emit_below};
+use super::scope::Scope;
+use crate::metrics::Metrics;
+use crate::otel::{Current, Span};
+use crate::report::{Ended, Failure, Findings, Kind, Outcome, Work};
+
+/// Begun with the request, and ended with it.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    findings: Findings,
+    span: Span,
+    /// What made it fail first.
+    failure: OnceLock<Box<Failure>>,
+    line: LineState,
+}
+
+/// When the line is due that says how the request has ended, in one word.
+///
+/// The line is due when the reply has been made: a plain one with the return of the handler, a streamed one with the end of
+/// the last task that makes a part of it. Both are on the workers, so that the front writes no line for a request that they
+/// have answered. A request that they have not answered has its line when it ends.
+///
+/// The caller that sets `SAID` writes the line. A failure that comes later is a line of its own.
+#[derive(Debug, Default)]
+struct LineState(AtomicU32);
+
+/// The line has been written.
+const SAID: u32 = 1 << 31;
+/// There is a failure.
+const FAILED: u32 = 1 << 30;
+/// The workers have handed over a streamed reply.
+const ANSWERED: u32 = 1 << 29;
+/// How many tasks make a streamed reply, in the bits below.
+const STREAMS: u32 = ANSWERED - 1;
+
+impl LineState {
+    fn set(&self, bit: u32) -> u32 {
+        self.0.fetch_or(bit, Ordering::AcqRel)
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.0.load(Ordering::Acquire) & bit != 0
+    }
+}
+
+impl Observed {
+    pub(crate) fn begin(
+        instance: &Instance,
+        kind: Kind,
+        handler: &'static str,
+        headers: &HeaderMap,
+    ) -> Self {
+        if let Some(metrics) = &instance.metrics {
+            metrics.begin(kind);
+        }
+        Self {
+            span: Span::request(kind, handler, headers),
+            ..Self::default()
+        }
+    }
+
+    /// What is current below it.
+    pub(crate) fn current(&self) -> Current {
+        self.span.current()
+    }
+
+    /// What has become of it, as far as is known.
+    pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
+        self.findings.add(outcome, status);
+    }
+
+    /// What was made of it has not reached its client. Where that was a failure, it stays the finding.
+    pub(crate) fn note_unsent(&self) {
+        if let None | Some(Outcome::Success | Outcome::ClientError) = self.outcome() {
+            self.note(Outcome::Cancelled, None);
+        }
+    }
+
+    /// Keeps `failure` for the request's line. A second one is a line of its own, and so is one that comes too late.
+    pub(crate) fn fail(&self, failure: Failure) {
+        if let Err(second) = self.failure.set(Box::new(failure)) {
+            return second.log();
+        }
+        if self.line.set(FAILED) & SAID != 0 {
+            if let Some(late) = self.failure.get().cloned() {
+                late.log();
+            }
+        }
+    }
+
+    /// The workers have made the reply of the request, which is `scope`'s.
+    pub(crate) fn answered(&self, scope: &Arc<Scope>, is_stream: bool) {
+        if !is_stream || self.line.set(ANSWERED) & STREAMS == 0 {
+            self.say(scope);
+        }
+    }
+
+    fn stream_begins(&self) {
+        self.line.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn stream_ended(&self, scope: &Arc<Scope>) {
+        let before = self.line.0.fetch_sub(1, Ordering::AcqRel);
+        if before & STREAMS == 1 && before & ANSWERED != 0 {
+            self.say(scope);
+        }
+    }
+
+    /// Writes the line that says how the request, which is `scope`'s, has ended; once. Where lines are off and nothing has
+    /// failed, this is all that they cost.
+    fn say(&self, scope: &Arc<Scope>) {
+        if self.line.has(SAID) {
+            return;
+        }
+        let usual = scope.instance().line_level;
+        let usual = usual.filter(|level| *level <= LevelFilter::current());
+        if usual.is_none() && !self.line.has(FAILED) && !self.is_bad() {
+            return;
+        }
+        let before = self.line.set(SAID);
+        if before & SAID != 0 {
+            return;
+        }
+        // A failure that comes behind this sees `SAID`, and is a line of its own.
+        let failure = (before & FAILED != 0).then(|| self.failure.get().cloned());
+        let failure = failure.flatten();
+        let (outcome, status) = self.ending(scope);
+        // The stop has named what it has cut off.
+        if outcome == Outcome::CutOff && failure.is_none() {
+            return;
+        }
+        let took = scope.age();
+        let scope = Arc::clone(scope);
+        emit_below(Some(Arc::clone(&scope)), move || {
+            match (Work::of(scope.kind()), failure) {
+                (Some(work), failure) => Ended {
+                    work,
+                    name: scope.name(),
+                    task_id: None,
+                    outcome,
+                    status,
+                    took,
+                    failure: failure.as_deref(),
+                }
+                .log(usual.unwrap_or(Level::INFO)),
+                (None, Some(failure)) => failure.log(),
+                (None, None) => {}
+            }
+        });
+    }
+
+    /// Whether the line is an error line, though nothing says why: the program has chosen a status of 5xx.
+    fn is_bad(&self) -> bool {
+        let outcome = self.outcome();
+        matches!(
+            outcome,
+            Some(Outcome::Error | Outcome::Panic | Outcome::Timeout)
+        )
+    }
+
+    /// How the request, which is `scope`'s, has ended, as far as is known.
+    fn ending(&self, scope: &Scope) -> (Outcome, Option<u16>) {
+        let (outcome, status) = self.findings.get();
+        let outcome = if scope.instance().is_cut_off() {
+            Outcome::CutOff
+        } else {
+            // What has come to no end has been dropped.
+            outcome.unwrap_or(Outcome::Cancelled)
+        };
+        (outcome, status)
+    }
+
+    /// Nothing of the request, which is `scope`'s, runs any more.
+    pub(crate) fn end(&self, scope: &Arc<Scope>) {
+        self.say(scope);
+        let (outcome, status) = self.ending(scope);
+        if let Some(metrics) = &scope.instance().metrics {
+            metrics.end(scope.kind(), outcome, scope.age());
+        }
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let what = (scope.kind(), scope.age());
+        self.span
+            .finish(outcome, status, what, || scope.request_id());
+    }
+
+    /// What it has come to so far.
+    fn outcome(&self) -> Option<Outcome> {
+        self.findings.get().0
+    }
+}
+
+/// One streamed reply, from its first chunk to the end of its producer.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    scope: Option<Arc<Scope>>,
+    span: Span,
+}
+
+impl Stream {
+    /// The caller's.
+    pub(crate) fn open() -> Self {
+        let stream = Self {
+            scope: local::current(),
+            span: Span::stream(),
+        };
+        if let Some(scope) = &stream.scope {
+            scope.observed().stream_begins();
+        }
+        if let Some(metrics) = stream.metrics() {
+            metrics.streams.begin();
+        }
+        stream
+    }
+
+    /// What is current for its producer.
+    pub(crate) fn current(&self) -> Current {
+        self.span.current()
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        self.scope.as_ref()?.instance().metrics.as_deref()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.metrics() {
+            metrics.streams.end();
+        }
+        let Some(scope) = &self.scope else { return };
+        let observed = scope.observed();
+        if scope.instance().is_cut_off() {
+            self.span.note(Outcome::CutOff);
+        } else if let Some(outcome) = observed.outcome() {
+            self.span.note(outcome);
+        }
+        observed.stream_ended(scope);
+    }
+}

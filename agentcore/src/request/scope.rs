@@ -1,0 +1,277 @@
+//! [`Scope`]: one request in flight, as the code below it sees it.
+//!
+//! It carries the request's head and its cancellation, answers a question of the busy tracker (which status is mine, and is my
+//! own invocation part of it?), and travels into everything that the library spawns.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, StatusCode};
+
+use super::activity::Activity;
+use super::admission::Permit;
+use super::cancellation::{Cancellation, CancellationToken};
+use super::context::{RequestHead, random_uuid};
+use super::instance::Instance;
+use super::local;
+use super::observed::Observed;
+use super::stall;
+use crate::headers;
+use crate::report::{Kind, Outcome};
+use crate::tracker::Origin;
+use crate::util::sync::{Mutex, MutexGuard};
+
+/// One request, seen from below.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(super) instance: Arc<Instance>,
+    flight: Shared,
+    head: RequestHead,
+}
+
+/// The flight of a request: its own scope's, or that of the scope with the headers from before.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be one more allocation for every request; the small variant is rare"
+)]
+enum Shared {
+    Own(Flight),
+    Of(Arc<Scope>),
+}
+
+/// What belongs to a request however often its headers are changed on the way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) kind: Kind,
+    /// Of the handler.
+    name: &'static str,
+    began: Instant,
+    /// Made where the headers bring none.
+    id: OnceLock<String>,
+    cancellation: Cancellation,
+    /// Whether the invocation makes the agent busy.
+    pub(super) counts: bool,
+    /// [`Activity`]s that hold the invocation in flight.
+    pub(super) holds: AtomicUsize,
+    /// Its place in the list of what is in flight; of a hook and of the ping handler, in the list of their names.
+    pub(super) ticket: OnceLock<u64>,
+    /// Its place among those that may be in flight at once, where that is limited.
+    permit: Mutex<Option<Permit>>,
+    pub(super) observed: Observed,
+}
+
+/// A request that has arrived, and what for.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) at: Instant,
+    pub(crate) kind: Kind,
+    /// Of the handler that it is for.
+    pub(crate) name: &'static str,
+    /// Whether it makes the agent busy.
+    pub(crate) counts: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Arrival {
+    /// One that makes nobody busy and needs no place.
+    pub(crate) fn uncounted(kind: Kind, name: &'static str, headers: HeaderMap) -> Self {
+        Self {
+            at: Instant::now(),
+            kind,
+            name,
+            counts: false,
+            headers,
+            permit: None,
+        }
+    }
+}
+
+impl Scope {
+    pub(super) fn new(instance: Arc<Instance>, arrival: Arrival) -> Self {
+        Self {
+            flight: Shared::Own(Flight {
+                kind: arrival.kind,
+                name: arrival.name,
+                began: arrival.at,
+                id: OnceLock::new(),
+                cancellation: Cancellation::default(),
+                counts: arrival.counts,
+                holds: AtomicUsize::new(0),
+                ticket: OnceLock::new(),
+                permit: Mutex::new(arrival.permit),
+                observed: Observed::begin(&instance, arrival.kind, arrival.name, &arrival.headers),
+            }),
+            head: RequestHead::new(arrival.headers),
+            instance,
+        }
+    }
+
+    /// For the app's code that no request has called. `at` is the hook of [`At::hook`](stall::At::hook).
+    pub(crate) fn outside_requests(
+        instance: Arc<Instance>,
+        kind: Kind,
+        name: &'static str,
+        at: stall::At,
+    ) -> Arc<Self> {
+        let nothing = Arrival::uncounted(kind, name, HeaderMap::new());
+        let scope = Self::new(instance, nothing);
+        scope.flight().ticket.get_or_init(|| at.hook);
+        Arc::new(scope)
+    }
+
+    /// The request of `self`, with other headers.
+    pub(super) fn with_headers(self: &Arc<Self>, headers: HeaderMap) -> Self {
+        Self {
+            instance: Arc::clone(&self.instance),
+            flight: Shared::Of(Arc::clone(self)),
+            head: RequestHead::new(headers),
+        }
+    }
+
+    pub(super) fn flight(&self) -> &Flight {
+        match &self.flight {
+            Shared::Own(flight) => flight,
+            Shared::Of(scope) => scope.flight(),
+        }
+    }
+
+    pub(crate) fn is_ping(&self) -> bool {
+        self.flight().kind == Kind::Ping
+    }
+
+    /// Whether the invocation is part of the tracker's count at this moment.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.flight().counts && self.flight().holds.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.head.all_headers()
+    }
+
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Does `work` below this scope: for what is done for a request where nothing says so.
+    pub(crate) fn enter<R>(self: &Arc<Self>, work: impl FnOnce() -> R) -> R {
+        local::enter(self, work)
+    }
+
+    /// The request's id: the headers' own, or one that is made once.
+    pub(crate) fn request_id(&self) -> &str {
+        let given = self.head.request_id();
+        given.unwrap_or_else(|| self.flight().id.get_or_init(random_uuid))
+    }
+
+    /// Of the handler.
+    pub(crate) fn name(&self) -> &'static str {
+        self.flight().name
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.flight().kind
+    }
+
+    /// Whether a layer has passed the request on: the reply to it is the layer's.
+    pub(crate) fn is_below_layers(&self) -> bool {
+        matches!(self.flight, Shared::Of(_))
+    }
+
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.flight().observed
+    }
+
+    /// What has become of the request, as far as is known.
+    pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
+        self.flight().observed.note(outcome, status);
+    }
+
+    /// When it arrived.
+    pub(crate) fn began(&self) -> Instant {
+        self.flight().began
+    }
+
+    /// How long ago it arrived.
+    pub(crate) fn age(&self) -> Duration {
+        self.flight().began.elapsed()
+    }
+
+    /// Tells the request's code that nobody waits for it any more.
+    pub(crate) fn cancel(&self) {
+        self.flight().cancellation.cancel();
+    }
+
+    /// Whether it has been told so.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flight().cancellation.is_cancelled()
+    }
+
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        CancellationToken::new(self.flight().cancellation.token(&self.instance.stop_told))
+    }
+
+    /// One more hold, while there is any.
+    pub(crate) fn hold(self: &Arc<Self>) -> Option<Activity> {
+        let more = |holds| (holds > 0).then_some(holds + 1);
+        self.flight()
+            .holds
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
+        Some(Activity::held(Arc::clone(self)))
+    }
+
+    pub(super) fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.flight().permit.lock()
+    }
+}
+
+impl fmt::Display for Scope {
+    /// For a log line: what it is, its id, and whose.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.flight().name;
+        let kind = match self.flight().kind {
+            Kind::Invocation => "invocation",
+            #[cfg(feature = "ws")]
+            Kind::Socket => "socket",
+            Kind::Other => return write!(f, "request {}", self.request_id()),
+            Kind::Ping => return f.write_str("the ping handler"),
+            Kind::Hook => return write!(f, "hook `{name}`"),
+        };
+        write!(f, "{kind} {} of `{name}`", self.request_id())
+    }
+}
+
+impl Scope {
+    /// For a log line whose subject is the handler: its name, and for which request it runs.
+    pub(crate) fn handler_first(&self) -> String {
+        let (name, id) = (self.flight().name, self.request_id());
+        match self.flight().kind {
+            Kind::Invocation => format!("`{name}` (invocation {id})"),
+            #[cfg(feature = "ws")]
+            Kind::Socket => format!("`{name}` (socket {id})"),
+            Kind::Other | Kind::Ping | Kind::Hook => self.to_string(),
+        }
+    }
+}
+
+impl Origin for Scope {
+    fn session_id(&self) -> Option<&str> {
+        headers::session_id(self.headers())
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.instance.is_cut_off()
+    }
+
+    fn enter(self: &Arc<Self>, work: impl FnOnce()) {
+        local::enter(self, work);
+    }
+}

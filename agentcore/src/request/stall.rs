@@ -1,0 +1,292 @@
+//! What each thread is at, so that code which blocks its thread can be named.
+//!
+//! Each thread has a slot. Code that polls the user's code notes on the slot of its thread what it polls, and takes the note
+//! away when the poll is over. The front looks at all slots: a poll that stays on one for a second blocks its thread (see
+//! `server::stalls`). A note is four plain stores, since only the thread itself writes it.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::util::sync::Mutex;
+
+/// What is being polled: the tickets of a request in flight and of a running task, and the number of a hook or of the ping
+/// handler; 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) request: u64,
+    pub(crate) task: u64,
+    pub(crate) hook: u64,
+}
+
+impl At {
+    pub(crate) fn request(ticket: Option<u64>) -> Self {
+        Self {
+            request: ticket.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn task(ticket: u64) -> Self {
+        Self {
+            task: ticket,
+            ..Self::default()
+        }
+    }
+
+    /// A hook, or the ping handler, that a log line calls `name`. The number of a name is found once, before the hook runs.
+    pub(crate) fn hook(name: &str) -> Self {
+        let (mut place, mut number) = (&HOOKS, 1);
+        loop {
+            let known = place.get_or_init(|| Box::new(HookName::new(name)));
+            if known.name == name {
+                break;
+            }
+            (place, number) = (&known.next, number + 1);
+        }
+        Self::hook_number(Some(number))
+    }
+
+    /// The hook, or the ping handler, whose number [`hook`](Self::hook) has found.
+    pub(crate) fn hook_number(number: Option<u64>) -> Self {
+        Self {
+            hook: number.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The names of hooks and ping handlers, as a list that only grows. A program has few of them. A list without a lock, since the
+/// front reads it, and adds to it, while workers run.
+static HOOKS: OnceLock<Box<HookName>> = OnceLock::new();
+
+#[derive(Debug)]
+struct HookName {
+    name: String,
+    next: OnceLock<Box<Self>>,
+}
+
+impl HookName {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            next: OnceLock::new(),
+        }
+    }
+}
+
+/// The name that [`At::hook`] was given. Never waits.
+pub(crate) fn hook_name(number: u64) -> Option<&'static str> {
+    let mut known = HOOKS.get().filter(|_| number > 0)?;
+    for _ in 1..number {
+        known = known.next.get()?;
+    }
+    Some(&known.name)
+}
+
+/// One thread's note.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// Odd during a poll; one more at its beginning and at its end.
+    polls: AtomicU64,
+    request: AtomicU64,
+    task: AtomicU64,
+    hook: AtomicU64,
+}
+
+impl Slot {
+    /// The number of the poll that is in progress, if one is.
+    pub(crate) fn poll_in_progress(&self) -> Option<u64> {
+        let polls = self.polls.load(Ordering::Acquire);
+        (polls % 2 == 1).then_some(polls)
+    }
+
+    /// How many polls have begun or ended.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn at(&self) -> At {
+        At {
+            request: self.request.load(Ordering::Relaxed),
+            task: self.task.load(Ordering::Relaxed),
+            hook: self.hook.load(Ordering::Relaxed),
+        }
+    }
+
+    fn note(&self, at: At) {
+        self.request.store(at.request, Ordering::Relaxed);
+        self.task.store(at.task, Ordering::Relaxed);
+        self.hook.store(at.hook, Ordering::Relaxed);
+    }
+
+    /// Only the slot's own thread does this: what was read is what is there.
+    fn begin_or_end_poll(&self) {
+        let polls = self.polls.load(Ordering::Relaxed);
+        self.polls.store(polls + 1, Ordering::Release);
+    }
+}
+
+/// The slots of all threads that have polled anything.
+static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
+
+/// Those of threads that live.
+pub(crate) fn slots() -> Vec<Arc<Slot>> {
+    let mut slots = SLOTS.lock();
+    slots.retain(|slot| slot.strong_count() > 0);
+    slots.iter().filter_map(Weak::upgrade).collect()
+}
+
+struct Thread {
+    slot: Arc<Slot>,
+    /// Polls within polls.
+    depth: Cell<u32>,
+}
+
+thread_local! {
+    static THREAD: Thread = {
+        let slot = Arc::default();
+        let mut slots = SLOTS.lock();
+        slots.push(Arc::downgrade(&slot));
+        Thread { slot, depth: Cell::new(0) }
+    };
+}
+
+/// A note that is taken away by its drop.
+struct Noted {
+    before: At,
+}
+
+impl Noted {
+    /// `None` on a thread that is ending.
+    fn new(at: At) -> Option<Self> {
+        let note = |thread: &Thread| {
+            let before = thread.slot.at();
+            // A task within a request or a hook is both; a request within anything is only itself.
+            let noted = match at {
+                At {
+                    request: 0,
+                    hook: 0,
+                    task,
+                } => At { task, ..before },
+                at => at,
+            };
+            thread.slot.note(noted);
+            if thread.depth.replace(thread.depth.get() + 1) == 0 {
+                thread.slot.begin_or_end_poll();
+            }
+            Self { before }
+        };
+        THREAD.try_with(note).ok()
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        let _ = THREAD.try_with(|thread| {
+            thread.slot.note(self.before);
+            thread.depth.set(thread.depth.get() - 1);
+            if thread.depth.get() == 0 {
+                thread.slot.begin_or_end_poll();
+            }
+        });
+    }
+}
+
+/// Does `work` with a note of what it is for.
+pub(crate) fn noted<R>(at: At, work: impl FnOnce() -> R) -> R {
+    let _noted = Noted::new(at);
+    work()
+}
+
+/// `future`, noted whenever it is polled.
+pub(crate) fn watch<F: Future>(at: At, future: F) -> Watched<F> {
+    Watched { future, at }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    pub(crate) struct Watched<F> {
+        #[pin]
+        future: F,
+        at: At,
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        noted(*this.at, || this.future.poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Option<At> {
+        THREAD.with(|thread| thread.slot.poll_in_progress().map(|_| thread.slot.at()))
+    }
+
+    #[test]
+    fn a_note_is_there_during_its_poll_and_what_was_before_comes_back() {
+        let (request, task) = (At::request(Some(7)), At::task(9));
+        assert_eq!(seen(), None);
+        noted(request, || {
+            let number = THREAD.with(|thread| thread.slot.poll_in_progress());
+            assert_eq!(seen(), Some(request));
+            let both = At {
+                request: 7,
+                task: 9,
+                hook: 0,
+            };
+            assert_eq!(noted(task, seen), Some(both));
+            assert_eq!(seen(), Some(request));
+            // The outer poll is still the same one.
+            assert_eq!(THREAD.with(|thread| thread.slot.poll_in_progress()), number);
+        });
+        assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn a_hook_keeps_its_number_and_its_name() {
+        let hook = At::hook("hook `load`");
+        assert_eq!(At::hook("hook `load`"), hook);
+        assert_ne!(At::hook("hook `other`"), hook);
+        assert_eq!(hook_name(hook.hook), Some("hook `load`"));
+        assert_eq!(hook_name(0), None);
+        assert_eq!(hook_name(u64::MAX), None);
+        assert_eq!(noted(hook, seen), Some(hook));
+    }
+
+    #[test]
+    fn threads_that_name_hooks_at_once_agree_on_the_numbers() {
+        let names: Vec<_> = (0..8).map(|n| format!("hook of many {n}")).collect();
+        let number = || names.iter().map(|name| At::hook(name)).collect::<Vec<_>>();
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(number)).collect();
+            let numbers = threads.into_iter().map(|thread| thread.join().unwrap());
+            numbers.collect()
+        });
+        for numbers in &all {
+            assert_eq!(numbers, &all[0]);
+            for (at, name) in numbers.iter().zip(&names) {
+                assert_eq!(hook_name(at.hook), Some(&**name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_takes_the_note_away() {
+        let caught = crate::report::panics::guard(|| noted(At::task(1), || panic!("on purpose")));
+        assert!(caught.is_err());
+        assert_eq!(seen(), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! [`run`]: what the generated `main` calls.
+
+pub(crate) mod check;
+mod cli;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::app::parts::Agent;
+use crate::app::{App, Prepared};
+use crate::config::{Environment, LogFormat, unknown};
+use crate::error::{Error, Kind, with_causes};
+use crate::log;
+use crate::platform;
+use crate::report::panics;
+use crate::server::Server;
+use crate::{otel, report, request};
+use cli::Command;
+
+/// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
+///
+/// It looks at the program's [flags](#flags), reads the [configuration](crate::Config) from the environment, sets up a log
+/// on stderr unless the program has set a `tracing` subscriber, checks what is registered, builds a multi-threaded Tokio
+/// runtime, serves, and drains when a SIGTERM or SIGINT comes, as PID 1 too.
+///
+/// One line on stderr says that the agent is ready:
+///
+/// ```text
+/// 2026-11-25T04:58:22.200Z  INFO agentcore: agentcore-examples 0.1.0 (agentcore 0.1.0) is ready on http://127.0.0.1:24002 after 0.5 ms: entrypoint `handler` (examples/bench_agent.rs:51), websocket `echo` (examples/bench_agent.rs:100), tasks: cleanup_data, process_data
+/// ```
+///
+/// Or why it is not, everything that is wrong at once. Where the log is JSON, each problem is a JSON line for machines, and
+/// behind those a plain one for whoever reads the log of a container that does not start:
+///
+/// ```text
+/// {"timestamp":"2026-11-25T04:53:48.333Z","level":"ERROR","message":"cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535","logger":"agentcore"}
+/// error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535
+/// ```
+///
+/// The exit code is 0 after a stop at which everything was finished: work, shutdown hooks, and the drops of what belongs to
+/// the agent. It is 1 when something was cut off, which the last line names, or when the start failed; and 2 after arguments
+/// that are not understood. A hook that fails, and telemetry that cannot be sent, are reported and change nothing about it.
+///
+/// ```no_run
+/// #[agentcore::entrypoint(main = false)]
+/// async fn handler(event: serde_json::Value) -> serde_json::Value {
+///     event
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     println!("warming up");
+///     agentcore::run()
+/// }
+/// ```
+///
+/// # Flags
+///
+/// | flag | |
+/// | --- | --- |
+/// | `--help`, `-h` | prints the flags and the settings |
+/// | `--version`, `-V` | prints name and version of the agent, and of this library |
+/// | `--check` | does what a start does, up to the port and the start hooks, and says what it found: the functions, and every setting with where it comes from. Exits with 1, and says what a start would say, if the agent cannot start |
+/// | `--check --json` | the same as JSON |
+/// | `--` | what is behind it is the program's own |
+///
+/// Anything else is one line on stderr and exit code 2, before anything starts. With
+/// [`App::flags(false)`](App::flags), or `#[entrypoint(flags = false)]`, all arguments are the program's own.
+///
+/// What `--check --json` prints is one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
+/// text, `version` is text or null. If it is `ok`, it also has: `entrypoint` (an object with `name`, `file`, `line`,
+/// `timeout`, `idle_timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null), `tasks` and
+/// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `listeners` (a list of `role`, `agent` or `admin`,
+/// `address` and `source`, `LISTEN_FDS` or `program`; empty where the agent binds its ports itself), `settings`
+/// (a list, in the order of the table of [`Config`](crate::Config), of `name`, `variable`, `value`, `source` and `default`;
+/// `source` is `builder`, `environment` or `default`, and `value` null where the default is not a value),
+/// `unknown_variables` (names that begin as settings do, and are none), `warnings` (lines about what does not keep it from
+/// starting, and will not work) and `not_tried`. Later versions may add fields.
+///
+/// # As PID 1
+///
+/// It handles signals as PID 1 too, but does not ask for the exit status of orphaned processes: the status of a child belongs to
+/// the code that has started it. Where handlers start processes, run the container with an init; the generated `main` is one
+/// itself on Linux. See [the guide](guide/configuration/index.html#as-pid-1).
+///
+/// # Panics
+///
+/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with [`App::bind`] there.
+#[must_use = "the exit code tells whether everything was finished"]
+#[track_caller]
+pub fn run() -> ExitCode {
+    run_app(App::from_registry())
+}
+
+/// The generated `main` of `#[entrypoint]`. Nothing of the program has run yet, so PID 1 can start it once more.
+#[must_use]
+#[track_caller]
+pub fn main() -> ExitCode {
+    run_from(App::from_registry(), Start::OfProcess)
+}
+
+/// The generated `main` of `#[entrypoint(flags = false)]`.
+#[must_use]
+#[track_caller]
+pub fn main_without_flags() -> ExitCode {
+    run_from(App::from_registry().flags(false), Start::OfProcess)
+}
+
+impl App {
+    /// Runs the app as [`run`](crate::run) runs the annotated agent: with flags, a runtime, a log, signals and an exit
+    /// code.
+    ///
+    /// # Panics
+    ///
+    /// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with
+    /// [`bind`](Self::bind) there.
+    #[must_use = "the exit code tells whether everything was finished"]
+    #[track_caller]
+    pub fn run(self) -> std::process::ExitCode {
+        run_app(self)
+    }
+}
+
+#[track_caller]
+fn run_app(app: App) -> ExitCode {
+    run_from(app, Start::ByProgram)
+}
+
+/// What has happened in the process before the agent runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Nothing: `main` is generated.
+    OfProcess,
+    /// The program may have done anything, which must not be done twice.
+    ByProgram,
+}
+
+#[track_caller]
+fn run_from(app: App, start: Start) -> ExitCode {
+    let began = Instant::now();
+    let command = if app.has_flags() {
+        Command::of_process()
+    } else {
+        Ok(Command::Serve)
+    };
+    match command {
+        Ok(Command::Serve) => {
+            refuse_within_runtime();
+            let init = match start {
+                Start::OfProcess => platform::init(),
+                Start::ByProgram => Ok(None),
+            };
+            return match init {
+                Ok(Some(code)) => code,
+                Ok(None) => serve(app, began, None),
+                Err(error) => serve(app, began, Some(&error)),
+            };
+        }
+        Ok(Command::Help) => cli::print(&cli::help(app.package_so_far())),
+        Ok(Command::Version) => cli::print(&format!("{}\n", app.package_so_far())),
+        Ok(Command::Check { json }) => return check::run(app, json),
+        Err(code) => return code,
+    }
+    ExitCode::SUCCESS
+}
+
+/// Tokio would panic later, and speak of a future to await where there is none.
+#[track_caller]
+fn refuse_within_runtime() {
+    assert!(
+        tokio::runtime::Handle::try_current().is_err(),
+        "`run` starts a Tokio runtime, and was called inside of one; make `main` a plain `fn` without \
+         `#[tokio::main]`, or, in a runtime of your own, which has neither log nor flags, write \
+         `agentcore::App::from_registry().bind().await?.with_signals().serve().await`"
+    );
+}
+
+/// Serves. With `no_init`, as a PID 1 that has to be the agent itself because of this error.
+fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode {
+    // Nothing of the user's runs on this thread, and the end of the process is its business.
+    report::never_wait();
+    let environment = Environment::of_process();
+    let (log, prepared) = app.prepare(&environment);
+    let format = log.format;
+    // Before the log, which makes spans of the program's own.
+    otel::start(&environment, request::GAUGES);
+    log.install();
+    log::report_problems();
+    unknown::warn_of_unknown_variables();
+    if let Some(error) = no_init {
+        tracing::warn!(
+            "PID 1 cannot start the agent as another process ({error}), so it reaps no orphans: processes that handlers \
+             start, and that outlive their parents, stay as zombies; run the container with an init"
+        );
+    }
+    let result = prepared.and_then(|prepared| {
+        panics::install_hook();
+        platform::raise_file_limit();
+        live(prepared, format, began)
+    });
+    let code = match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error, format);
+            ExitCode::FAILURE
+        }
+    };
+    log::flush();
+    code
+}
+
+fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Error> {
+    let Prepared {
+        agent,
+        settings,
+        supplied,
+        ..
+    } = prepared;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = settings.worker_threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder
+        .thread_name("agentcore-worker")
+        .on_thread_start(platform::step_back)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
+        })?;
+    let result = runtime.block_on(async {
+        #[cfg(feature = "dev-page")]
+        let dev = settings.dev;
+        #[cfg(not(feature = "dev-page"))]
+        let dev = false;
+        let server = Server::bind(agent, settings, supplied)?.with_signals();
+        let (address, admin) = (server.local_addr(), server.admin_addr());
+        server
+            .on_ready(move |agent| {
+                let message = ready(agent, address, dev, admin, began);
+                // No matter of log levels.
+                log::line(format.line(tracing::Level::INFO, &message));
+            })
+            .serve()
+            .await
+    });
+    // What still runs has been named; a handler that blocks its thread must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// The line that says that the agent is ready.
+fn ready(
+    agent: &Agent,
+    address: std::net::SocketAddr,
+    dev: bool,
+    admin: Option<std::net::SocketAddr>,
+    began: Instant,
+) -> String {
+    let milliseconds = began.elapsed().as_secs_f64() * 1e3;
+    let (package, parts) = (agent.package, agent.describe());
+    let admin = admin.map_or_else(String::new, |admin| format!("; admin http://{admin}"));
+    let page = if dev {
+        format!("; dev page http://{address}/")
+    } else {
+        String::new()
+    };
+    format!(
+        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{page}{admin}"
+    )
+}
+
+/// Says why there was no start, or what was not finished. No matter of log levels either.
+///
+/// A machine reads each problem of a start as a JSON line. Who looks at a container that does not start is a person in
+/// any case, and reads the same once more, at the end.
+pub(crate) fn say(error: &Error, format: LogFormat) {
+    let problems = match error.problems() {
+        [_] => vec![with_causes_once(error)],
+        problems => problems.to_vec(),
+    };
+    let started = error.is_cut_off();
+    let prefix = if started { "" } else { "cannot start: " };
+    if format == LogFormat::Json {
+        for problem in &problems {
+            let message = format!("{prefix}{problem}");
+            log::last_line(format.line(tracing::Level::ERROR, &message));
+        }
+        if started {
+            return;
+        }
+    }
+    for problem in &problems {
+        log::last_line(format!("error: {prefix}{}", log::one_line(problem)));
+    }
+}
+
+/// The problem of an I/O error says its cause already.
+fn with_causes_once(error: &Error) -> String {
+    if error.is_address_in_use() {
+        error.to_string()
+    } else {
+        with_causes(error)
+    }
+}

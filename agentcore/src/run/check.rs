@@ -1,0 +1,278 @@
+//! `--check`: whether the agent can start, what it consists of, and where every setting comes from.
+//!
+//! It is what a start does up to the port and the start hooks, and no more. Of the environment, only settings are shown,
+//! of which none is a secret.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::cli::{plain, print};
+use crate::app::describe::{Description, FunctionAt};
+use crate::app::listeners::Supplied;
+use crate::app::package::{self, Package};
+use crate::app::{App, Prepared};
+use crate::config::{Addresses, Environment, Found, Source, as_text, unknown};
+use crate::error::Error;
+use crate::log;
+use crate::util::fields::fields;
+use crate::{otel, request};
+
+/// What only a start can find out.
+const NOT_TRIED: &[&str] = &["port", "start_hooks"];
+
+/// The same where no port is left to be bound.
+const NOT_TRIED_WITH_LISTENERS: &[&str] = &["start_hooks"];
+
+/// Checks `app`, and says what was found: on stdout, or what is wrong as a start would.
+pub(crate) fn run(app: App, json: bool) -> ExitCode {
+    let package = app.package_so_far();
+    let environment = Environment::of_process();
+    let (log, prepared) = app.prepare(&environment);
+    otel::start(&environment, request::GAUGES);
+    let report = Report::new(package, &prepared);
+    if json {
+        // Strings, numbers and lists of them: nothing that could fail.
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        print(&(text + "\n"));
+    } else if report.ok {
+        print(&report.to_string());
+    }
+    match prepared {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            super::say(&error, log.format);
+            log::flush();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What `--check --json` prints. Fields are added, never renamed.
+struct Report<'a> {
+    ok: bool,
+    name: Cow<'static, str>,
+    version: Option<&'static str>,
+    agentcore: &'static str,
+    /// What a start would say; empty when `ok`.
+    problems: &'a [String],
+    /// Only when `ok`.
+    found: Option<Contents<'a>>,
+    package: Package,
+}
+
+struct Contents<'a> {
+    description: Description,
+    /// Where it listens without binding a port itself.
+    listeners: Vec<Listener>,
+    settings: Vec<Row<'a>>,
+    /// Variables that look like settings and are none.
+    unknown_variables: Vec<String>,
+    /// What does not keep it from starting, and will not work.
+    warnings: Vec<String>,
+    not_tried: &'static [&'static str],
+}
+
+/// A listener that is there before the start.
+struct Listener {
+    /// `agent` or `admin`.
+    role: &'static str,
+    address: String,
+    /// `LISTEN_FDS` or `program`.
+    source: &'static str,
+}
+
+struct Row<'a> {
+    name: &'static str,
+    /// The one that was read; else the one that could be set.
+    variable: &'static str,
+    value: Option<&'a Value>,
+    source: &'static str,
+    default: String,
+}
+
+fields! { Report<'a> { ok, name, version, agentcore, problems, ..found } }
+fields! { Contents<'a> { ..description, listeners, settings, unknown_variables, warnings, not_tried } }
+fields! { Listener { role, address, source } }
+fields! { Row<'a> { name, variable, value, source, default } }
+
+impl<'a> Report<'a> {
+    fn new(package: Package, prepared: &'a Result<Prepared, Error>) -> Self {
+        Self {
+            ok: prepared.is_ok(),
+            name: package.name(),
+            version: package.version(),
+            agentcore: package::AGENTCORE,
+            problems: prepared.as_ref().err().map_or(&[], Error::problems),
+            found: prepared.as_ref().ok().map(Contents::new),
+            package,
+        }
+    }
+}
+
+impl<'a> Contents<'a> {
+    fn new(prepared: &'a Prepared) -> Self {
+        let supplied = &prepared.supplied;
+        let binds_admin = prepared.settings.admin_port.is_some() && supplied.admin.is_none();
+        let binds = supplied.agent.is_none() || binds_admin;
+        Self {
+            description: Description::new(&prepared.agent),
+            listeners: Listener::all(supplied),
+            settings: prepared.found.iter().map(Row::new).collect(),
+            unknown_variables: unknown::unknown_variables(unknown::names_of_variables()),
+            warnings: otel::problems(),
+            not_tried: if binds {
+                NOT_TRIED
+            } else {
+                NOT_TRIED_WITH_LISTENERS
+            },
+        }
+    }
+}
+
+impl Listener {
+    fn all(supplied: &Supplied) -> Vec<Self> {
+        // One without an address has stopped the check.
+        let Addresses {
+            agent,
+            admin,
+            is_inherited,
+        } = supplied.addresses().unwrap_or_default();
+        let source = if is_inherited {
+            "LISTEN_FDS"
+        } else {
+            "program"
+        };
+        [("agent", agent), ("admin", admin)]
+            .into_iter()
+            .filter_map(|(role, address)| {
+                Some(Self {
+                    role,
+                    address: address?.to_string(),
+                    source,
+                })
+            })
+            .collect()
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(found: &'a Found) -> Self {
+        let (source, variable) = match found.source {
+            Source::Builder => ("builder", None),
+            Source::Environment(variable) => ("environment", Some(variable)),
+            Source::Default => ("default", None),
+        };
+        Self {
+            name: found.setting.name(),
+            variable: variable.unwrap_or(found.setting.variable()),
+            value: found.value.as_ref(),
+            source,
+            default: plain(&found.setting.default()),
+        }
+    }
+}
+
+/// For people.
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} can start", self.package)?;
+        self.found.iter().try_for_each(|found| found.fmt(f))
+    }
+}
+
+impl fmt::Display for Contents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one =
+            |function: &Option<FunctionAt>| function.iter().map(ToString::to_string).collect();
+        let many = |functions: &[FunctionAt]| functions.iter().map(ToString::to_string).collect();
+        let registry = &self.description;
+        let entrypoint = registry
+            .entrypoint
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let hooks = registry
+            .start_hooks
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        writeln!(f)?;
+        list(f, "entrypoint", entrypoint, "none")?;
+        list(f, "websocket", one(&registry.websocket), "none")?;
+        list(f, "ping", one(&registry.ping), "automatic")?;
+        list(f, "tasks", many(&registry.tasks), "none")?;
+        list(f, "start hooks", hooks, "none")?;
+        list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
+        list(f, "layers", Vec::new(), &registry.layers.to_string())?;
+        if !self.listeners.is_empty() {
+            let listeners = self.listeners.iter().map(ToString::to_string).collect();
+            list(f, "listeners", listeners, "none")?;
+        }
+        writeln!(f)?;
+        let values: Vec<_> = self.settings.iter().map(Row::text).collect();
+        let name = self.settings.iter().map(|row| row.name.len()).max();
+        let value = values.iter().map(String::len).max();
+        let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+        for (row, text) in self.settings.iter().zip(&values) {
+            let from = if row.source == "environment" {
+                row.variable
+            } else {
+                row.source
+            };
+            writeln!(f, "{:name$}  {text:value$}  {from}", row.name)?;
+        }
+        writeln!(f)?;
+        for name in &self.unknown_variables {
+            let said = unknown::said_of_unknown(name);
+            writeln!(f, "note: {said} is set, and is no setting")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        if self.not_tried == NOT_TRIED {
+            writeln!(
+                f,
+                "not tried: whether the port is free, and the start hooks"
+            )
+        } else {
+            writeln!(f, "not tried: the start hooks")
+        }
+    }
+}
+
+/// A name, and what belongs to it in lines below each other.
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    mut name: &str,
+    mut lines: Vec<String>,
+    nothing: &str,
+) -> fmt::Result {
+    if lines.is_empty() {
+        lines.push(nothing.to_owned());
+    }
+    for line in lines {
+        writeln!(f, "{name:14}  {line}")?;
+        name = "";
+    }
+    Ok(())
+}
+
+impl Row<'_> {
+    fn text(&self) -> String {
+        self.value.map_or_else(|| self.default.clone(), as_text)
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = if self.source == "program" {
+            "the program"
+        } else {
+            self.source
+        };
+        write!(f, "{} at {}, from {from}", self.role, self.address)
+    }
+}

@@ -1,0 +1,217 @@
+//! The flags that every agent has. They only ask; what an agent does, its [settings](crate::Config) say.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::app::package::{self, Package};
+use crate::config::table;
+
+/// How a program ends that was called in a way that it does not know, as most do.
+const MISUSED: u8 = 2;
+
+/// What the program was called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Serve,
+    Help,
+    Version,
+    Check { json: bool },
+}
+
+impl Command {
+    /// From this process's arguments; the error is said, and is how to end.
+    pub(crate) fn of_process() -> Result<Self, ExitCode> {
+        parse(std::env::args_os().skip(1)).map_err(|problem| {
+            // Before there is a log: whoever typed it reads it.
+            let _ = writeln!(std::io::stderr(), "error: {problem}");
+            ExitCode::from(MISUSED)
+        })
+    }
+}
+
+/// Reads arguments, without the program's name.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let (mut check, mut json) = (false, false);
+    for argument in arguments {
+        match &*argument.to_string_lossy() {
+            "-h" | "--help" => return Ok(Command::Help),
+            "-V" | "--version" => return Ok(Command::Version),
+            "--check" => check = true,
+            "--json" => json = true,
+            "--" => break,
+            other => return Err(unknown(other)),
+        }
+    }
+    match (check, json) {
+        (true, json) => Ok(Command::Check { json }),
+        (false, true) => Err("`--json` is about what `--check` prints; give both".to_owned()),
+        (false, false) => Ok(Command::Serve),
+    }
+}
+
+/// What to do instead.
+fn unknown(argument: &str) -> String {
+    let Some(flag) = argument.strip_prefix('-') else {
+        return format!(
+            "unexpected argument `{argument}`; an agent takes --help, --version and --check, and leaves alone what is behind `--`"
+        );
+    };
+    let flag = flag.trim_start_matches('-');
+    let name = flag.split_once('=').map_or(flag, |(name, _)| name);
+    let name = name.replace('-', "_");
+    // Expected by everybody who knows other servers.
+    let setting = table::ALL.iter().find(|setting| setting.name() == name);
+    match setting {
+        Some(setting) => format!(
+            "unknown flag `{argument}`; set the variable {} instead (--help lists them all)",
+            setting.variable()
+        ),
+        None => format!("unknown flag `{argument}`; --help lists what there is"),
+    }
+}
+
+/// What `--help` prints.
+pub(crate) fn help(package: Package) -> String {
+    let program = package::program().unwrap_or_else(|| "agent".to_owned());
+    let mut text = format!(
+        "\
+{package}
+An agent server: POST /invocations, GET /ping.
+
+Usage: {program} [--check [--json]] [--help] [--version] [-- ..]
+
+  -h, --help     Print this.
+  -V, --version  Print name and version.
+      --check    Check the agent and its settings, say what was found, and exit: with 0 if it can start,
+                 with 1 and what is wrong otherwise. Nothing starts: no port is bound, no start hook runs.
+      --json     With --check: as JSON.
+      --         What is behind it is the program's own.
+
+Settings are environment variables. What the program itself sets wins over them.
+"
+    );
+    for setting in table::ALL {
+        // A string takes every line.
+        let _ = write!(
+            text,
+            "\n  {} [{}]\n      {}.\n      Takes {}.\n",
+            setting.variable(),
+            plain(&setting.default()),
+            capital(&plain(setting.meaning())),
+            setting.takes(),
+        );
+    }
+    text
+}
+
+/// Without the marks of a page.
+pub(crate) fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// Prints what was asked for, on stdout.
+pub(crate) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // Whoever has read enough closes it.
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Command, String> {
+        parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn flags_are_recognised_in_any_order() {
+        for (arguments, command) in [
+            (&[][..], Command::Serve),
+            (&["--help"], Command::Help),
+            (&["-h"], Command::Help),
+            (&["--check", "--help", "--what"], Command::Help),
+            (&["--version"], Command::Version),
+            (&["-V"], Command::Version),
+            (&["--check"], Command::Check { json: false }),
+            (&["--check", "--check"], Command::Check { json: false }),
+            (&["--json", "--check"], Command::Check { json: true }),
+            (&["--check", "--json", "--"], Command::Check { json: true }),
+        ] {
+            assert_eq!(parsed(arguments), Ok(command), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_behind_two_dashes_is_the_programs_own() {
+        assert_eq!(parsed(&["--", "--help", "x"]), Ok(Command::Serve));
+        assert_eq!(
+            parsed(&["--check", "--", "--json"]),
+            Ok(Command::Check { json: false })
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_named_with_what_to_do_instead() {
+        for (argument, problem) in [
+            (
+                "--prot",
+                "unknown flag `--prot`; --help lists what there is",
+            ),
+            ("-p", "unknown flag `-p`; --help lists what there is"),
+            ("-", "unknown flag `-`; --help lists what there is"),
+            (
+                "---help",
+                "unknown flag `---help`; --help lists what there is",
+            ),
+            (
+                "--max-body-bytes=1000",
+                "unknown flag `--max-body-bytes=1000`; set the variable AGENTCORE_MAX_BODY_BYTES instead (--help lists \
+                 them all)",
+            ),
+            (
+                "--port",
+                "unknown flag `--port`; set the variable AGENTCORE_PORT instead (--help lists them all)",
+            ),
+            (
+                "serve",
+                "unexpected argument `serve`; an agent takes --help, --version and --check, and leaves alone what is \
+                 behind `--`",
+            ),
+            (
+                "",
+                "unexpected argument ``; an agent takes --help, --version and --check, and leaves alone what is behind \
+                 `--`",
+            ),
+            (
+                "--json",
+                "`--json` is about what `--check` prints; give both",
+            ),
+        ] {
+            assert_eq!(parsed(&[argument]), Err(problem.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_help_is_for_a_terminal_and_names_every_setting() {
+        let help = help(Package::new(Some("my-agent"), Some("0.3.0")));
+        assert!(help.starts_with("my-agent 0.3.0 (agentcore "), "{help}");
+        for setting in table::ALL {
+            assert!(help.contains(setting.variable()), "{help}");
+            assert!(help.contains(setting.takes()), "{help}");
+        }
+        assert!(!help.contains('`'), "{help}");
+        let longest = help.lines().map(str::len).max();
+        assert!(longest < Some(160), "{longest:?}");
+    }
+}

@@ -1,0 +1,111 @@
+//! How tasks end.
+//!
+//! [`report`] is called once for each task: by [`BusyTracker::end_task`](super::BusyTracker::end_task), or, for tasks that have
+//! become too old, by [`BusyTracker::end_old`](super::BusyTracker::end_old). What is known before stands in the task's [`TaskEnd`].
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+
+use super::origin::{self, Origin};
+use super::task::Task;
+use crate::report::{self, Ended, Outcome, Work};
+use crate::util::text::cut;
+
+/// How many bytes of an error's text are kept.
+const LONGEST_ERROR: usize = 8 << 10;
+
+/// How a task ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TaskEnd {
+    /// It completed, or the program dropped its guard.
+    #[default]
+    Completed,
+    /// It returned an error.
+    Failed(Failure),
+    /// It panicked.
+    Panicked,
+    /// It took longer than its limit.
+    TimedOut,
+    /// It was aborted, or its future was dropped.
+    Cancelled,
+    /// The shutdown did not wait for it.
+    CutOff,
+}
+
+/// The error of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) text: String,
+    /// Whether code of the program has the error, or can still take it: that code awaits the task, or has its handle. Then it
+    /// is for that code to report it.
+    pub(crate) is_received: bool,
+    /// Whether the error says that the `timeout` of the task's function was over.
+    pub(crate) is_late: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(text: String, is_received: bool) -> Self {
+        Self {
+            text: cut(text, LONGEST_ERROR),
+            is_received,
+            is_late: false,
+        }
+    }
+}
+
+impl TaskEnd {
+    /// As metrics, spans and lines call it.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Completed => Outcome::Success,
+            Self::Failed(failure) if failure.is_late => Outcome::Timeout,
+            Self::Failed(_) => Outcome::Error,
+            Self::Panicked => Outcome::Panic,
+            Self::TimedOut => Outcome::Timeout,
+            Self::Cancelled => Outcome::Cancelled,
+            Self::CutOff => Outcome::CutOff,
+        }
+    }
+}
+
+/// Writes the line that says how a task has ended; called once for each, on the thread that ended it. The task is in no list
+/// any more. `usual` is the level of a line without a failure. Where there is neither, this is all that the line costs.
+pub(super) fn report<O: Origin>(task: &Task<O>, usual: Option<Level>) {
+    let usual = usual.filter(|level| *level <= LevelFilter::current());
+    let failure = match (task.failure(), task.end()) {
+        (Some(failure), _) => Some(failure.clone()),
+        // An error that nobody receives would be lost.
+        (
+            None,
+            TaskEnd::Failed(Failure {
+                text,
+                is_received: false,
+                ..
+            }),
+        ) => {
+            let what = format!("task `{}`", task.name);
+            Some(report::Failure::error(what, text.clone()))
+        }
+        _ => None,
+    };
+    if failure.is_none() && (usual.is_none() || *task.end() == TaskEnd::CutOff) {
+        // The stop has named what it has cut off.
+        return;
+    }
+    let (name, outcome) = (task.name.clone(), task.end().outcome());
+    let (id, took) = (task.id(), task.started.elapsed());
+    let origin = task.origin.clone();
+    let write = move || {
+        Ended {
+            work: Work::Task,
+            name: &name,
+            task_id: id.map(|id| id.to_string()),
+            outcome,
+            status: None,
+            took,
+            failure: failure.as_ref(),
+        }
+        .log(usual.unwrap_or(Level::INFO));
+    };
+    report::emit(move || origin::enter(origin.as_ref(), write));
+}

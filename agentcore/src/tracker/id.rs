@@ -1,0 +1,217 @@
+//! Ids of tasks: 128 random bits, so that no id can be computed from another one.
+//!
+//! An id is drawn when the program first asks for it. Most tasks begin and end without one, and do not pay for it. Each draw
+//! asks the operating system: a generator with a seed of its own would give the same ids in all processes that are restored
+//! from one snapshot.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde_core::de::Error as _;
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::platform;
+use crate::util::sync::Mutex;
+
+/// How many hexadecimal digits an id has.
+const DIGITS: usize = 32;
+
+/// The id of a task: 128 random bits, which nobody can guess. A later task never has the same one.
+///
+/// Its text is 32 hexadecimal digits. In JSON it is a string of that text.
+///
+/// A caller that has the id may end the task with [`complete_async_task`](crate::complete_async_task).
+/// [`task_status`](crate::task_status) and [`cancel_task`](crate::cancel_task) also compare the session of the caller.
+///
+/// ```
+/// let id = agentcore::add_async_task("import", None);
+/// assert_eq!(id.to_string().len(), 32);
+/// let text = serde_json::to_string(&id).unwrap();
+/// assert_eq!(serde_json::from_str::<agentcore::TaskId>(&text).unwrap(), id);
+/// assert_eq!(id.to_string().parse::<agentcore::TaskId>().unwrap(), id);
+/// # agentcore::complete_async_task(id);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(u64, u64);
+
+impl TaskId {
+    /// A new one.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no random numbers.
+    pub(crate) fn draw() -> Self {
+        Self::draw_many(1)[0]
+    }
+
+    /// So many new ones, in one call of the system.
+    pub(super) fn draw_many(count: usize) -> Vec<Self> {
+        let mut bytes = vec![0; count * 16];
+        assert!(
+            platform::random(&mut bytes),
+            "the operating system has no random numbers, which the ids of tasks are made of"
+        );
+        let half = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        bytes
+            .chunks_exact(16)
+            .map(|bytes| Self(half(&bytes[..8]), half(&bytes[8..])))
+            .collect()
+    }
+
+    /// Whether both are one id. It takes equally long for all pairs.
+    pub(crate) fn is(self, other: Self) -> bool {
+        (self.0 ^ other.0) | (self.1 ^ other.1) == 0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.0, self.1)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+/// A text that is not the id of a task.
+///
+/// ```
+/// let error = "job 7".parse::<agentcore::TaskId>().unwrap_err();
+/// assert_eq!(error.to_string(), "not a task id, which has 32 hexadecimal digits");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseTaskIdError;
+
+impl fmt::Display for ParseTaskIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a task id, which has {DIGITS} hexadecimal digits")
+    }
+}
+
+impl std::error::Error for ParseTaskIdError {}
+
+impl FromStr for TaskId {
+    type Err = ParseTaskIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTaskIdError> {
+        // Numbers could begin with a sign.
+        if text.len() != DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseTaskIdError);
+        }
+        let half = |text| u64::from_str_radix(text, 16).map_err(|_| ParseTaskIdError);
+        Ok(Self(half(&text[..DIGITS / 2])?, half(&text[DIGITS / 2..])?))
+    }
+}
+
+impl Serialize for TaskId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Which of the running tasks have an id, and their tickets.
+#[derive(Debug, Default)]
+pub(super) struct Ids(Mutex<HashMap<TaskId, u64>>);
+
+impl Ids {
+    pub(super) fn insert(&self, id: TaskId, ticket: u64) {
+        self.0.lock().insert(id, ticket);
+    }
+
+    pub(super) fn remove(&self, id: TaskId) {
+        self.0.lock().remove(&id);
+    }
+
+    /// The ticket of the task that has this id.
+    pub(super) fn ticket(&self, id: TaskId) -> Option<u64> {
+        // The map hashes with keys of its own, so the time of a look tells nothing of ids that are close.
+        self.0.lock().get(&id).copied()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_32_digits_and_is_read_back() {
+        for id in TaskId::draw_many(100) {
+            let text = id.to_string();
+            assert_eq!(text.len(), DIGITS);
+            assert_eq!(text.parse(), Ok(id));
+            assert_eq!(text.to_uppercase().parse(), Ok(id));
+            assert_eq!(format!("{id:?}"), format!("TaskId({text})"));
+            assert_eq!(
+                serde_json::to_value(id).unwrap(),
+                serde_json::Value::from(text)
+            );
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_ids() {
+        let digits = "0".repeat(DIGITS);
+        assert!(digits.parse::<TaskId>().is_ok());
+        let cases = [
+            String::new(),
+            "12345678901".to_owned(),
+            format!("{digits}0"),
+            format!("+{}", &digits[1..]),
+            format!("{}-{}", &digits[..16], &digits[17..]),
+            "é".repeat(DIGITS / 2),
+        ];
+        for text in cases {
+            assert_eq!(text.parse::<TaskId>(), Err(ParseTaskIdError), "{text}");
+            assert!(serde_json::from_value::<TaskId>(text.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn all_of_an_id_is_random() {
+        let ids = TaskId::draw_many(1000);
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        // Each bit is on in some and off in others. By chance one of them is not in one run of 2⁹⁹².
+        let (mut on, mut off) = ((0, 0), (0, 0));
+        for id in &ids {
+            on = (on.0 | id.0, on.1 | id.1);
+            off = (off.0 | !id.0, off.1 | !id.1);
+        }
+        assert_eq!((on, off), ((u64::MAX, u64::MAX), (u64::MAX, u64::MAX)));
+        // Nor do all ids differ by one number.
+        let steps: HashSet<_> = ids
+            .windows(2)
+            .map(|pair| pair[1].1.wrapping_sub(pair[0].1))
+            .collect();
+        assert_eq!(steps.len(), ids.len() - 1);
+    }
+
+    #[test]
+    fn equal_ids_are_one() {
+        let [one, other] = [TaskId(1, 2), TaskId(1, 3)];
+        assert!(one.is(one) && !one.is(other) && !TaskId(0, 2).is(one));
+    }
+}

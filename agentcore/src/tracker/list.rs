@@ -1,0 +1,79 @@
+//! Lists of the tasks that run.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+#[cfg(feature = "dev-page")]
+use super::task::Task;
+use super::{BusyTracker, Origin, TaskId};
+#[cfg(feature = "dev-page")]
+use super::{Oldest, walk};
+
+/// One running task.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) id: TaskId,
+    pub(crate) name: Cow<'static, str>,
+    /// How long it has been running.
+    pub(crate) duration: Duration,
+    pub(crate) metadata: Option<Value>,
+}
+
+impl<O: Origin> BusyTracker<O> {
+    /// The tasks that run now, the one that has run longest first.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let now = Instant::now();
+        let tasks = self.tasks.filter_map(|ticket, task| {
+            Some((
+                (ticket, task.id()),
+                task.name.clone(),
+                task.started,
+                task.metadata().cloned(),
+            ))
+        });
+        // Ids that nobody has asked for so far. The system is asked for all of them at once, where no lock is held.
+        let missing = tasks.iter().filter(|((_, id), ..)| id.is_none()).count();
+        let mut fresh = TaskId::draw_many(missing).into_iter();
+        let mut id = |ticket, known: Option<TaskId>| {
+            let draw = || {
+                let fresh = fresh.next().unwrap_or_else(TaskId::draw);
+                // It is nobody's if the task has ended meanwhile.
+                self.id_or(ticket, fresh).unwrap_or(fresh)
+            };
+            known.unwrap_or_else(draw)
+        };
+        // Metadata may be large. It is copied here, where no lock is held either.
+        let jobs = tasks
+            .into_iter()
+            .map(|((ticket, known), name, started, metadata)| Listed {
+                id: id(ticket, known),
+                name,
+                duration: now.saturating_duration_since(started),
+                metadata: metadata.as_deref().cloned(),
+            });
+        let mut listed: Vec<_> = jobs.collect();
+        listed.sort_unstable_by_key(|job| std::cmp::Reverse(job.duration));
+        listed
+    }
+}
+
+/// A task for the dev page: its ticket, its name, and whether it could be cancelled. The page shows tasks whose id nobody has
+/// asked for, and drawing one is not for the front.
+#[cfg(feature = "dev-page")]
+pub(crate) type Running = (u64, Cow<'static, str>, bool);
+
+#[cfg(feature = "dev-page")]
+impl<O: Origin> BusyTracker<O> {
+    /// The oldest tasks, up to `most`. Without their metadata, which may be large. For the front; see [`walk`].
+    pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {
+        let mut oldest = Oldest::new(most);
+        let read = |ticket, task: &Task<O>| {
+            let make = || (ticket, task.name.clone(), task.abort().is_some());
+            oldest.see(task.started, make);
+        };
+        walk(&self.tasks, read).await;
+        oldest
+    }
+}

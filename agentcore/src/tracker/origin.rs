@@ -1,0 +1,46 @@
+//! [`Origin`]: what a task knows of the request that it was started in.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The request that a task was started in.
+///
+/// The tracker is generic over it, so that what counts does not depend on what is counted.
+pub(crate) trait Origin: fmt::Debug + Send + Sync + Sized + 'static {
+    /// The session that the request belongs to.
+    fn session_id(&self) -> Option<&str>;
+
+    /// Whether the shutdown no longer waits for what belongs to the request.
+    fn is_cut_off(&self) -> bool;
+
+    /// Does `work` as a part of the request: log lines name it.
+    fn enter(self: &Arc<Self>, work: impl FnOnce());
+}
+
+/// Does `work` as a part of `origin`, if there is one.
+pub(crate) fn enter<O: Origin>(origin: Option<&Arc<O>>, work: impl FnOnce()) {
+    match origin {
+        Some(origin) => origin.enter(work),
+        None => work(),
+    }
+}
+
+/// In tests of the tracker, tasks belong to no request.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) enum NoRequest {}
+
+#[cfg(test)]
+impl Origin for NoRequest {
+    fn session_id(&self) -> Option<&str> {
+        match *self {}
+    }
+
+    fn is_cut_off(&self) -> bool {
+        match *self {}
+    }
+
+    fn enter(self: &Arc<Self>, _: impl FnOnce()) {
+        match **self {}
+    }
+}

@@ -1,0 +1,127 @@
+//! Results of finished tasks, kept for a later [`task_status`](crate::task_status).
+//!
+//! A result is kept as JSON text and parsed when it is found. A `serde_json::Value` takes up to a hundred times the memory of
+//! its text, so a bound on the text would not be a bound on the memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Owner, TaskId};
+use crate::util::sync::{Mutex, MutexGuard};
+
+/// How many results are kept.
+pub(crate) const MOST: usize = 1024;
+
+/// How long a result is kept.
+pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How many bytes of text all kept results have together.
+pub(crate) const MOST_BYTES: usize = 16 << 20;
+
+/// The end of a task, as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Ending {
+    /// The value, as JSON text.
+    Completed(Arc<str>),
+    /// The error's text.
+    Failed(Arc<str>),
+    Cancelled,
+    TimedOut,
+}
+
+impl Ending {
+    /// The text of the error that the task returned.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failed(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What it takes of the room for all results.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Completed(text) | Self::Failed(text) => text.len(),
+            Self::Cancelled | Self::TimedOut => 0,
+        }
+    }
+}
+
+struct Kept {
+    id: TaskId,
+    owner: Owner,
+    at: Instant,
+    end: Ending,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.end.bytes() + self.owner.bytes()
+    }
+}
+
+/// The results, the oldest first. What they hold is text, so that dropping one runs nothing of the user's.
+#[derive(Default)]
+pub(crate) struct Results(Mutex<VecDeque<Kept>>);
+
+impl Results {
+    pub(crate) fn keep(&self, id: TaskId, owner: Owner, end: Ending) {
+        self.keep_at(id, owner, end, Instant::now());
+    }
+
+    pub(crate) fn keep_at(&self, id: TaskId, owner: Owner, end: Ending, at: Instant) {
+        let mut kept = self.lock();
+        kept.push_back(Kept { id, owner, at, end });
+        let mut total: usize = kept.iter().map(Kept::bytes).sum();
+        while let Some(oldest) = kept.front() {
+            let is_old = at.saturating_duration_since(oldest.at) > LONGEST;
+            if !is_old && kept.len() <= MOST && total <= MOST_BYTES {
+                break;
+            }
+            total -= oldest.bytes();
+            kept.pop_front();
+        }
+    }
+
+    /// The result of this id that a caller in `session` may have. `None` for others.
+    pub(crate) fn find(&self, id: TaskId, session: Option<&str>) -> Option<Ending> {
+        self.find_at(id, session, Instant::now())
+    }
+
+    pub(crate) fn find_at(
+        &self,
+        id: TaskId,
+        session: Option<&str>,
+        now: Instant,
+    ) -> Option<Ending> {
+        let kept = self.lock();
+        // All are compared, each in the same time.
+        let found = kept
+            .iter()
+            .filter(|kept| kept.id.is(id))
+            .reduce(|_, later| later);
+        found
+            .filter(|kept| now.saturating_duration_since(kept.at) <= LONGEST)
+            .filter(|kept| kept.owner.admits(session))
+            .map(|kept| kept.end.clone())
+    }
+
+    /// How many are kept.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.0.lock()
+    }
+}
+
+impl std::fmt::Debug for Results {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Results")
+            .field("kept", &self.lock().len())
+            .finish()
+    }
+}

@@ -1,0 +1,94 @@
+//! [`Task`]: everything about one running task.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use super::{Origin, TaskEnd, TaskId, names, owner};
+use crate::error::TimedOut;
+use crate::otel::Span;
+use crate::report;
+
+/// Everything about one running task.
+pub(super) struct Task<O> {
+    pub(super) name: Cow<'static, str>,
+    /// Where the name is counted.
+    pub(super) place: names::Place,
+    pub(super) started: Instant,
+    /// Below which it began.
+    pub(super) origin: Option<Arc<O>>,
+    pub(super) span: Span,
+    /// `None` for most: a task is copied when it begins and when it ends.
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What a spawned task shares with its handle.
+pub(crate) trait EndedByAge: Send + Sync {
+    /// The task counts no longer, since it is older than tasks may become. Its code may still run.
+    fn ended_by_age(&self, late: TimedOut);
+}
+
+/// What only some tasks have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// Shared, so that a list takes it along without copying it under a lock.
+    pub(super) metadata: Option<Arc<Value>>,
+    /// Ends it, if it is one that was spawned.
+    pub(super) abort: Option<AbortHandle>,
+    /// Is told when it is ended for its age, if it is one that was spawned. Weak: dropping it drops nothing of the user's.
+    pub(super) spawned: Option<Weak<dyn EndedByAge>>,
+    /// `None` until the program asks for it.
+    pub(super) id: Option<TaskId>,
+    /// Whether callers of every session may ask for it.
+    pub(super) any_session: bool,
+    /// What is known of its end.
+    pub(super) end: TaskEnd,
+    /// What the line about its end has to tell.
+    pub(super) failure: Option<Box<report::Failure>>,
+}
+
+impl<O: Origin> Task<O> {
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn id(&self) -> Option<TaskId> {
+        self.rare.as_ref()?.id
+    }
+
+    pub(super) fn abort(&self) -> Option<&AbortHandle> {
+        self.rare.as_ref()?.abort.as_ref()
+    }
+
+    pub(super) fn metadata(&self) -> Option<&Arc<Value>> {
+        self.rare.as_ref()?.metadata.as_ref()
+    }
+
+    /// How it has ended, or will, as far as is known.
+    pub(super) fn end(&self) -> &TaskEnd {
+        static COMPLETED: TaskEnd = TaskEnd::Completed;
+        self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
+    }
+
+    pub(super) fn failure(&self) -> Option<&report::Failure> {
+        self.rare.as_ref()?.failure.as_deref()
+    }
+
+    /// Whether a caller in `session` may ask for it.
+    pub(super) fn admits(&self, session: Option<&str>) -> bool {
+        let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
+        let own = || self.origin.as_ref().and_then(|origin| origin.session_id());
+        any_session || owner::is_same(own(), session)
+    }
+
+    /// Its name, and its id if anybody knows it.
+    pub(super) fn called(&self) -> String {
+        match self.id() {
+            Some(id) => format!("task `{}` {id}", self.name),
+            None => format!("task `{}`", self.name),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Small helpers that know nothing of agents.
+
+pub(crate) mod fields;
+pub(crate) mod json;
+pub(crate) mod sealed;
+pub(crate) mod spawn;
+pub(crate) mod sync;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod timer;
+pub(crate) mod write;
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future whose type is not known.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
