@@ -7,6 +7,7 @@ mod arguments;
 mod async_task;
 mod entrypoint;
 mod hook;
+mod lifetimes;
 mod ping;
 mod register;
 mod reply;

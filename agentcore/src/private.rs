@@ -65,7 +65,7 @@ pub use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 
-pub use bounds::{FromTimedOut, HookError, PingReply, ShutdownReply};
+pub use bounds::{Captures, FromTimedOut, HookError, PingReply, ShutdownReply};
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{

@@ -20,7 +20,8 @@
 //!
 //! which equals the `async fn` in everything but the guard:
 //! - The future borrows whatever the arguments borrow: these tokens are of edition 2024, where `impl Future` captures
-//!   all lifetimes, also in a crate of an older edition.
+//!   all lifetimes, also in a crate of an older edition. Its bounds mention those that the arguments show: see
+//!   [`lifetimes`].
 //! - Arguments live in the block, unused ones too. They are dropped in the order in which an `async fn` drops them, and
 //!   the guard, which `tracked` keeps beside the block, after them all.
 //! - The body keeps its braces, and with them the rules of the user's edition for temporaries in the last expression.
@@ -30,6 +31,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{FnArg, Pat, PatIdent, ReturnType, Signature, Type};
 
+use super::lifetimes;
 use super::register::{duration, meta, submit};
 use crate::item::AnnotatedFn;
 use crate::model::{AsyncTask, Parameter, Range};
@@ -100,12 +102,6 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
         }
         ReturnType::Type(arrow, ty) => (*arrow, Range::of(ty)),
     };
-    let site = Span::mixed_site();
-    let begin = quote_spanned!(site.located_at(start)=> impl #private::Future<Output = #output);
-    let end = quote_spanned!(site.located_at(end)=> >);
-    let future = quote!(#begin #end);
-    sig.output = ReturnType::Type(arrow, Box::new(Type::Verbatim(future)));
-
     let typed = sig.inputs.iter_mut().filter_map(|input| match input {
         FnArg::Typed(typed) => Some(typed),
         FnArg::Receiver(_) => None,
@@ -120,6 +116,12 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
             subpat: None,
         });
     }
+
+    let captured = lifetimes::name_all(&mut sig);
+    let site = Span::mixed_site();
+    let begin = quote_spanned!(site.located_at(start)=> impl #private::Future<Output = #output);
+    let end = quote_spanned!(site.located_at(end)=> > #(+ #private::Captures<#captured>)*);
+    sig.output = ReturnType::Type(arrow, Box::new(Type::Verbatim(quote!(#begin #end))));
     sig
 }
 

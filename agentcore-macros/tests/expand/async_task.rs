@@ -1,4 +1,8 @@
-fn index(path: &Path) -> impl ::agentcore::__private::Future<Output = ()> {
+fn index<'_path>(
+    path: &'_path Path,
+) -> impl ::agentcore::__private::Future<
+    Output = (),
+> + ::agentcore::__private::Captures<'_path> {
     const _: () = {
         ::agentcore::__private::inventory::submit! {
             ::agentcore::__private::TaskDef::new(::agentcore::__private::Meta::new("index",

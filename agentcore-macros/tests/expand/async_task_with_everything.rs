@@ -8,7 +8,7 @@ pub unsafe fn task<'a, T: Clone, const N: usize>(
     __agentcore_arg3: impl Into<String>,
 ) -> impl ::agentcore::__private::Future<
     Output = Result<impl Iterator<Item = &'a T>, BoxError>,
->
+> + ::agentcore::__private::Captures<'a>
 where
     T: Send,
 {

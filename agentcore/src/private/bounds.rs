@@ -23,6 +23,11 @@ use crate::handler::response::Response;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
 
+/// Says of an `impl Trait` that it holds borrows with the lifetime `'a`.
+pub trait Captures<'a> {}
+
+impl<T: ?Sized> Captures<'_> for T {}
+
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be the payload of an entrypoint",
     label = "not `serde::Deserialize`, and not an extractor",

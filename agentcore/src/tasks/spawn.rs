@@ -60,7 +60,7 @@ use super::{TaskGuard, adopt, track};
 #[track_caller]
 pub fn spawn<F>(future: F) -> TaskHandle<F::Output>
 where
-    F: Future<Output: Send + 'static> + Send + 'static,
+    F: Future<Output: Send + 'static> + Send + 'static, // It takes values, not references.
 {
     let place = Location::caller();
     let name = || format!("{}:{}", place.file(), place.line()).into();
@@ -135,7 +135,7 @@ impl TaskBuilder {
     /// Outside a Tokio runtime, and if the operating system has no random numbers.
     pub fn spawn<F>(self, future: F) -> TaskHandle<F::Output>
     where
-        F: Future<Output: Send + 'static> + Send + 'static,
+        F: Future<Output: Send + 'static> + Send + 'static, // It takes values, not references.
     {
         let name = || self.name;
         start(future, name, self.timeout, self.any_session)

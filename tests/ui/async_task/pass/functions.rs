@@ -2,8 +2,10 @@
 
 #![deny(warnings)]
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::str::Chars;
 
 use agentcore::{BoxError, TimedOut, async_task};
 
@@ -21,6 +23,31 @@ async fn elided(text: &str) -> &str {
 #[async_task]
 async fn named<'a, 'b: 'a>(first: &'a str, second: &'b str) -> &'a str {
     if first.is_empty() { second } else { first }
+}
+
+#[async_task]
+async fn partly_named<'a>(first: &'a str, second: &str, _second: &&mut u8) -> &'a str {
+    if second.is_empty() { "" } else { first }
+}
+
+#[async_task]
+async fn borrowed_in_types(
+    r#type: Cow<'_, str>,
+    pair: (&str, [&str; 1]),
+    list: &[Option<&dyn Display>],
+    boxed: Box<dyn Display + '_>,
+    names: impl Iterator<Item = &str>,
+    call: &dyn Fn(&str) -> &str,
+    pointer: fn(&str) -> &str,
+    each: &dyn for<'x> PartialEq<&'x str>,
+) -> usize {
+    let _ = (list, pair, boxed, each);
+    names.map(call).map(pointer).map(str::len).sum::<usize>() + r#type.len()
+}
+
+#[async_task]
+async fn hidden(text: Chars, other: &str) -> usize {
+    text.as_str().len() + other.len()
 }
 
 #[async_task]
@@ -112,8 +139,25 @@ impl Worker {
     }
 }
 
+struct Holder<'a, 'text>(&'a str, &'text str);
+
+impl<'a, 'text> Holder<'a, 'text> {
+    #[async_task]
+    async fn replace(self: &mut Self, held: &'a str, text: &str) -> &'a str {
+        self.1 = self.0;
+        let _ = text;
+        std::mem::replace(&mut self.0, held)
+    }
+
+    #[async_task]
+    async fn first(&self, text: &'text str) -> &str {
+        if text.is_empty() { self.0 } else { self.1 }
+    }
+}
+
 trait Work {
     async fn work(&self, text: &str) -> usize;
+    async fn without_self(text: &str) -> &str;
     fn sent(&self) -> impl Future<Output = u32> + Send;
 }
 
@@ -121,6 +165,11 @@ impl Work for Worker {
     #[async_task]
     async fn work(&self, text: &str) -> usize {
         text.len()
+    }
+
+    #[async_task]
+    async fn without_self(text: &str) -> &str {
+        text
     }
 
     #[async_task]
@@ -134,7 +183,12 @@ async fn everything() {
     borrowed("a", &mut list).await;
     elided("a").await;
     named("a", "b").await;
-    let [_, _] = generic(1).await;
+    partly_named("a", "b", &&mut 1).await;
+    let pair = ("a", ["b"]);
+    let names = ["a"].into_iter();
+    borrowed_in_types("a".into(), pair, &[], Box::new(1), names, &|a| a, |a| a, &"a").await;
+    hidden("a".chars(), "b").await;
+    let [_, _] = generic::<u8, 2>(1).await;
     unnamed_argument("a", 1).await;
     let _ = unnamed_result(1).await.map(|value| value.to_string());
     patterns((1, String::new()), [1, 2, 3], String::new()).await;
@@ -148,7 +202,10 @@ async fn everything() {
     worker.by_mutable_reference(1).await;
     Box::new(worker).boxed().await;
     Worker::associated().await;
+    Holder("a", "b").replace("c", "d").await;
+    Holder("a", "b").first("c").await;
     Worker(1).work("a").await;
+    Worker::without_self("a").await;
     Worker(1).sent().await;
     match never_returns().await {}
 }
