@@ -10,6 +10,8 @@
 //!
 //! `yield` is a keyword without a meaning on stable Rust, so that wherever it stands, it is ours to replace.
 
+mod question_mark;
+
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser};
@@ -74,12 +76,17 @@ impl Expansion {
             Kind::TryStream if ends_with_a_result(&body) => (quote!(try_generator), None),
             Kind::TryStream => (quote!(try_generator), Some(quote!(#private::Ok(())))),
         };
+        let refused = match self.kind {
+            Kind::Stream => question_mark::first(body.clone()).map(refuse_question_mark),
+            Kind::TryStream => None,
+        };
         let body = self.replace(body, Place::Stream)?;
         // A body may never yield, so the yielder may be unused; and it may never end, so its end may be unreachable.
         Ok(quote_spanned! {Span::mixed_site()=>
             #private::#generator(move |#[allow(unused_variables, unused_mut)] mut #yielder| async move {
                 #[allow(unreachable_code)]
                 {
+                    #refused
                     { #body }
                     #end
                 }
@@ -172,6 +179,24 @@ impl Expansion {
                  help: {help}"
             ),
         ))
+    }
+}
+
+/// Says why there can be no `?` in a `stream!`.
+///
+/// The block that this begins then returns a type in error. About a `?` in such a block, rustc says nothing.
+fn refuse_question_mark(place: Span) -> TokenStream {
+    let error = syn::Error::new(
+        place,
+        "`?` needs a stream that can fail: write `try_stream!` instead of `stream!`\n\n\
+         help: the items are then `Result`s, as in `impl agentcore::Stream<Item = Result<Item, agentcore::BoxError>>`; \
+         what is yielded stays as it is, without `Ok`",
+    );
+    let error = error.into_compile_error();
+    quote_spanned! {Span::mixed_site()=>
+        if false {
+            return match () { _ => #error };
+        }
     }
 }
 
@@ -373,7 +398,7 @@ mod tests {
     #[test]
     fn only_the_given_path_is_named() {
         for kind in [Kind::Stream, Kind::TryStream] {
-            let text = expanded(kind, "yield f()?; try_stream! { yield 1; }; yield");
+            let text = expanded(kind, "yield f(); try_stream! { yield g()?; }; yield");
             assert!(!text.contains("agentcore::"), "{text}");
         }
     }
