@@ -7,9 +7,11 @@ mod ended;
 mod outcome;
 pub(crate) mod panics;
 mod queue;
+mod rejection;
 mod waiting;
 
 pub(crate) use ended::{Ended, Failure, Work};
 pub(crate) use outcome::{Findings, Kind, Outcome};
 pub(crate) use queue::{emit, flush, is_wanted, queue_here};
+pub(crate) use rejection::Rejection;
 pub(crate) use waiting::{may_not_wait, never_wait, without_waiting};

@@ -22,7 +22,7 @@ pub use context::{AccessToken, RequestContext, TraceContext};
 pub(crate) use instance::{GAUGES, Instance, TrackerHandle};
 pub(crate) use local::{
     below, blocking, current, emit_below, emit_often, fail, hold, is_within, note, spawn_below,
-    spawn_boxed, spawn_in_scope, until_cut_off, with_scope, within,
+    spawn_boxed, spawn_in_scope, the_stream, until_cut_off, with_scope, within,
 };
 pub(crate) use observed::Stream;
 pub use outbound::outbound_headers;

@@ -49,6 +49,8 @@
 //! | `name` | of the function, or of the task |
 //! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; `cut_off` is in the lines of the stop instead |
 //! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
+//! | `reason` | of a request that the library has rejected before the handler ran: ``missing field `price` ``, `wrong type: a string`, ``the header `X-Tenant` is missing``, `the body is larger than 100000000 bytes` |
+//! | `path` | of the JSON value that the reason is about, such as `items[3].price`, up to 256 bytes; with the feature `garde`, of the first ten values that break a rule |
 //! | `durationMs` | milliseconds since the head of the request, or since the task began |
 //! | `taskId` | of a task that was spawned, or whose id the program has asked for |
 //!
@@ -65,6 +67,10 @@
 //! [`Config::log_invocations`](crate::Config::log_invocations) (`AGENTCORE_LOG_INVOCATIONS`, which holds for sockets, too) and
 //! [`Config::log_tasks`](crate::Config::log_tasks) (`AGENTCORE_LOG_TASKS`), `INFO` by default. `off` leaves them out, and leaves
 //! failures in. `AGENTCORE_LOG` holds for all of these lines: with `warn`, those of `INFO` are not shown.
+//!
+//! A request that the library rejects is the client's mistake. Its line has the usual level, a `reason`, and for a payload of the
+//! wrong shape a `path`. Neither has a value of the request, because a value may be a secret; a path has the keys that lead to the
+//! place. A text that the program has made for the client, as an extractor's own `HttpError`, is logged as it is.
 //!
 //! The error of a task is told by the code that receives it: by awaiting the function, or its handle. The line of the task has
 //! the usual level then, and says `"outcome":"error"` without a text. It is an error line with the text where nobody receives

@@ -87,7 +87,7 @@ fn a_secret_header_that_is_wrong_is_named_and_not_quoted() {
     let error = "the header `Authorization` is not valid";
     let reply = post(&agent, head, &body);
     assert_eq!(reply.parts(), (400, json!({ "error": error })));
-    let line = agent.line_with(error);
+    let line = agent.line_with("answered 400");
     assert!(!line.contains("c2VjcmV0"), "{line}");
     let head = "x-tenant: a\r\nauthorization: Bearer c2VjcmV0\r\n";
     assert_eq!(post(&agent, head, &body).parts().0, 200);

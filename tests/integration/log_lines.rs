@@ -113,11 +113,21 @@ fn an_invocation_ends_with_one_line_which_says_how() {
         ),
         (
             "stream error",
-            ("ERROR", "the stream failed", "error", Some(200)),
+            (
+                "ERROR",
+                "the stream of entrypoint `handler` failed",
+                "error",
+                Some(200),
+            ),
         ),
         (
             "stream panic",
-            ("ERROR", "the stream panicked", "panic", Some(200)),
+            (
+                "ERROR",
+                "the stream of entrypoint `handler` panicked",
+                "panic",
+                Some(200),
+            ),
         ),
     ];
     for (action, _) in ends {
@@ -549,4 +559,179 @@ fn a_task_that_is_kept_by_hand_has_its_line() {
         ("INFO", "task `by hand` ended", "success", None)
     );
     assert_eq!(tasks[0]["taskId"], id);
+}
+
+/// A request to the agent of typed payloads, with the id that its line has.
+fn ask(agent: &Agent, name: &str, headers: &str, body: &[u8]) -> u16 {
+    let (id, length) = (id(name), body.len());
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: a\r\n{id}{headers}content-length: {length}\r\n\r\n"
+    );
+    let request = [head.as_bytes(), body].concat();
+    agent.connect().send(&request).reply().status
+}
+
+/// Name, headers, body, status, reason and path.
+type RejectedCase = (
+    &'static str,
+    &'static str,
+    &'static [u8],
+    u16,
+    &'static str,
+    Option<&'static str>,
+);
+
+/// Each payload and header has a value that must not come into the log.
+#[test]
+fn the_line_of_a_rejected_request_says_why_and_has_no_value_of_it() {
+    let tenant = "x-tenant: a\r\n";
+    let cases: [RejectedCase; 12] = [
+        (
+            "type",
+            tenant,
+            br#"{"action":"total","orders":[{"price":1},{"price":"hunter2"}]}"#,
+            422,
+            "wrong type: a string",
+            Some("orders[1].price"),
+        ),
+        (
+            "field",
+            tenant,
+            br#"{"action":"total","orders":[{"price":1},{"prize":"hunter2"}]}"#,
+            422,
+            "missing field `price`",
+            Some("orders[1]"),
+        ),
+        (
+            "variant",
+            tenant,
+            br#"{"action":"hunter2"}"#,
+            422,
+            "unknown variant",
+            Some("action"),
+        ),
+        (
+            "tag",
+            tenant,
+            br#"{"a":"hunter2"}"#,
+            422,
+            "missing field `action`",
+            Some("."),
+        ),
+        (
+            "list",
+            tenant,
+            br#""hunter2""#,
+            422,
+            "wrong type: a string",
+            Some("."),
+        ),
+        (
+            "syntax",
+            tenant,
+            br#"{"action":"hunter2",}"#,
+            400,
+            "Invalid JSON: key must be a string at line 1 column 21",
+            None,
+        ),
+        (
+            "empty",
+            tenant,
+            b"",
+            400,
+            "Invalid JSON: EOF while parsing a value at line 1 column 0",
+            None,
+        ),
+        (
+            "encoding",
+            tenant,
+            b"{\"hunter2\":\"\xff\"}",
+            400,
+            "Invalid encoding: the body is not UTF-8: invalid utf-8 sequence of 1 bytes from index 12",
+            None,
+        ),
+        (
+            "missing header",
+            "",
+            br#"{"action":"total","orders":[]}"#,
+            400,
+            "the header `X-Tenant` is missing",
+            None,
+        ),
+        (
+            "wrong header",
+            "x-tenant: a\r\nauthorization: hunter2\r\n",
+            br#"{"action":"total","orders":[]}"#,
+            400,
+            "the header `Authorization` is not valid",
+            None,
+        ),
+        (
+            "wrong number",
+            "x-tenant: a\r\nx-limit: hunter2\r\n",
+            br#"{"action":"total","orders":[]}"#,
+            400,
+            "the header `x-limit` is not valid",
+            None,
+        ),
+        (
+            "large",
+            tenant,
+            &[b'x'; 200],
+            413,
+            "the body is larger than 100 bytes",
+            None,
+        ),
+    ];
+    for format in ["json", "pretty"] {
+        let agent = Agent::start(
+            env!("CARGO_BIN_EXE_extraction"),
+            &[
+                ("AGENTCORE_LOG_FORMAT", format),
+                ("AGENTCORE_MAX_BODY_BYTES", "100"),
+            ],
+        );
+        for (name, headers, body, status, _, _) in cases {
+            assert_eq!(ask(&agent, name, headers, body), status, "{name}");
+        }
+        agent.signal("TERM");
+        let (_, log) = agent.wait();
+        assert!(!log.contains("hunter2"), "{log}");
+        for (name, _, _, status, reason, path) in cases {
+            if format == "json" {
+                let lines = log.lines().map(serde_json::from_str);
+                let lines: Vec<Value> = lines.map(|line| line.expect("JSON")).collect();
+                let line = only(&lines, name);
+                let message = format!("entrypoint `handler` answered {status}");
+                let end = ("INFO", &*message, "client_error", Some(u64::from(status)));
+                assert_eq!(says(line), end, "{name}");
+                let said = (line["reason"].as_str(), line["path"].as_str());
+                assert_eq!(said, (Some(reason), path), "{name}");
+            } else {
+                let message = format!("entrypoint `handler` answered {status}: {reason} kind=");
+                let path = path.map_or(String::new(), |path| format!(" path={path} "));
+                let id = if name.contains(' ') {
+                    format!("requestId=\"{name}\"")
+                } else {
+                    format!("requestId={name}")
+                };
+                let lines: Vec<_> = log.lines().filter(|line| line.contains(&id)).collect();
+                let [line] = lines[..] else {
+                    panic!("{name}: {lines:#?}");
+                };
+                assert!(line.contains(&message) && line.contains(&path), "{line}");
+                assert!(!line.contains("reason="), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rejected_request_has_no_line_where_lines_are_off() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_extraction"),
+        &[("AGENTCORE_LOG_INVOCATIONS", "off")],
+    );
+    assert_eq!(ask(&agent, "syntax", "", b"{"), 400);
+    assert_eq!(own(&lines(agent), "syntax"), [&Value::Null; 0]);
 }

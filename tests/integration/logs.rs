@@ -105,7 +105,7 @@ fn streams_and_how_they_fail() {
     for message in [
         "from the stream",
         "from a task of the stream",
-        "the stream failed",
+        "the stream of entrypoint `handler` failed",
     ] {
         has_ids(line(&lines, message));
     }

@@ -22,11 +22,11 @@ fn a_body_that_breaks_is_cut_off_and_not_ended() {
     for (what, logged) in [
         (
             "panic in the body",
-            "a streamed reply panicked: the body broke",
+            "the stream of entrypoint `handler` panicked: the body broke",
         ),
         (
             "error in the body",
-            "a streamed reply failed: the source dried up",
+            "the stream of entrypoint `handler` failed: the source dried up",
         ),
     ] {
         let agent = agent();
@@ -186,7 +186,9 @@ fn a_result_in_place_of_an_item_is_the_error_event() {
             text.contains(r#""error_type":"SerializationError""#),
             "{what}: {text}"
         );
-        let line = agent.line_with("the stream failed: a `Result` is not sent as it is");
+        let line = agent.line_with(
+            "the stream of entrypoint `handler` failed: a `Result` is not sent as it is",
+        );
         assert_eq!(
             line.contains("fixtures/replies.rs:"),
             names_the_line,

@@ -35,7 +35,10 @@ fn a_timeout_ends_a_stream_that_goes_on_and_on() {
         assert_eq!(events.pop(), Some(late("timed out after 500ms")), "{kind}");
         assert!(events.iter().all(|event| *event == 1), "{kind}");
         assert!(!events.is_empty(), "{kind}");
-        let line = is_over(&agent, "the stream failed: timed out after 500ms");
+        let line = is_over(
+            &agent,
+            "the stream of entrypoint `handler` failed: timed out after 500ms",
+        );
         assert_eq!(line["level"], "ERROR");
         assert!(line["requestId"].is_string(), "{line}");
     }
@@ -58,7 +61,7 @@ fn an_idle_timeout_ends_a_stream_that_stands_still() {
     let events = agent.invoke(json!("stuck")).events();
     assert_eq!(events, [json!("one"), late("no item for 300ms")]);
     agent.lines_with([
-        "the stream failed: no item for 300ms",
+        "the stream of entrypoint `handler` failed: no item for 300ms",
         // What the handler has left behind is told.
         "the token is cancelled",
         "the producer was dropped on agentcore-worker",
@@ -74,7 +77,10 @@ fn a_body_that_is_no_stream_of_events_breaks_off() {
     assert_eq!(client.head().0, 200);
     assert_eq!(client.chunk(), b"one");
     assert_eq!(client.rest(), b"", "neither a piece nor an end");
-    is_over(&agent, "the stream failed: no item for 300ms");
+    is_over(
+        &agent,
+        "the stream of entrypoint `handler` failed: no item for 300ms",
+    );
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_panic_is_the_last_event_without_its_text() {
         (&events[0], &events[1]["error"]),
         (&json!(1), &json!("Internal server error"))
     );
-    agent.line_with("the stream panicked: a secret detail");
+    agent.line_with("the stream of entrypoint `handler` panicked: a secret detail");
     assert!(!agent.ping().busy);
 }
 

@@ -246,7 +246,7 @@ impl Body {
                             }
                             Err(error) => {
                                 let error = with_causes(&*error);
-                                request::fail(Failure::error("a streamed reply", error));
+                                request::fail(Failure::error(request::the_stream(), error));
                                 request::note(Outcome::Error);
                                 return Err(pipe::Left);
                             }
@@ -268,7 +268,7 @@ impl Body {
                         Ok(Ok(())) => Ended::Whole,
                         Ok(Err(pipe::Left)) => Ended::Broken,
                         Err(panic) => {
-                            request::fail(Failure::panic("a streamed reply", panic));
+                            request::fail(Failure::panic(request::the_stream(), panic));
                             request::note(Outcome::Panic);
                             Ended::Broken
                         }
@@ -276,7 +276,7 @@ impl Body {
                     () = left => Ended::Broken,
                     late = limits.exceeded(&progress), if limits.are_set() => {
                         late.report();
-                        pump.give_up("the stream");
+                        pump.give_up(&request::the_stream());
                         Ended::Late(late)
                     }
                 }

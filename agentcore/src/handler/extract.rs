@@ -4,11 +4,13 @@ mod checked;
 mod document;
 mod header;
 mod locate;
+mod mistake;
 mod request;
 #[cfg(feature = "garde")]
 mod valid;
 
 use std::any::{TypeId, type_name};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use http::{HeaderMap, StatusCode};
 use serde_core::de::DeserializeOwned;
 
 use crate::handler::response::{IntoResponse, Json, Response};
+use crate::report::Rejection;
 use crate::report::panics;
 use crate::request::Scope;
 #[cfg(feature = "ws")]
@@ -243,7 +246,7 @@ pub(crate) fn decode_message<T: DeserializeOwned>(message: &[u8]) -> serde_json:
     whole(serde_json::Deserializer::from_slice(message), &budget).map_err(|error| {
         match std::str::from_utf8(message) {
             Ok(text) if error.is_data() && !budget.is_exceeded() => {
-                let Misfit { details, path } = misfit::<T>(text, &error, most);
+                let Misfit { details, path, .. } = misfit::<T>(text, &error, most);
                 serde_core::de::Error::custom(format_args!("{path}: {details}"))
             }
             _ => error,
@@ -292,6 +295,7 @@ fn too_many(most: usize) -> Response {
     let details = TooMany(most).to_string();
     let status = StatusCode::PAYLOAD_TOO_LARGE;
     Response::rejection(status, "Payload Too Large", &details, None)
+        .with_rejection(Rejection::new(details))
 }
 
 #[cold]
@@ -307,19 +311,44 @@ fn explain<T: DeserializeOwned>(
     if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }
-    let Misfit { details, path } = misfit::<T>(text, error, most_nodes);
-    Response::rejection(
+    let Misfit {
+        details,
+        said,
+        path,
+    } = misfit::<T>(text, error, most_nodes);
+    let response = Response::rejection(
         StatusCode::UNPROCESSABLE_ENTITY,
         "Invalid payload",
         &details,
         Some(&path),
-    )
+    );
+    response.with_rejection(Rejection::new(kind_of_mistake::<T>(text, &said, most_nodes)).at(path))
+}
+
+/// What kind of mistake the error `said` is about, without a value of the payload.
+fn kind_of_mistake<T: DeserializeOwned>(
+    text: &str,
+    said: &str,
+    most_nodes: usize,
+) -> Cow<'static, str> {
+    let name = mistake::is_missing_field(said).then(|| {
+        // The pass runs the program's `Deserialize`, which may panic.
+        panics::guard(|| {
+            locate::missing_field(text, said, &mut |reader| {
+                let budget = Budget::new(most_nodes);
+                T::deserialize(Checked::new(reader, &budget)).err()
+            })
+        })
+    });
+    mistake::kind(said, name.and_then(Result::ok).flatten())
 }
 
 /// What of a text does not fit the payload's type.
 struct Misfit {
     /// The error, with line and column where they are known.
     details: String,
+    /// The error alone.
+    said: String,
     path: String,
 }
 
@@ -334,14 +363,19 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     // is must not take that away, so it ends the search, and is not logged.
     let decoded = panics::guard(|| serde_path_to_error::deserialize::<_, T>(checked));
     let Ok(Err(error)) = decoded else {
+        let details = error.to_string();
         return Misfit {
-            details: error.to_string(),
+            said: without_position(&details, error).to_owned(),
+            details,
             path: ".".to_owned(),
         };
     };
     if let Some(details) = shape_error(error.inner()) {
-        let path = error.path().to_string();
-        return Misfit { details, path };
+        return Misfit {
+            said: without_position(&details, error.inner()).to_owned(),
+            details,
+            path: error.path().to_string(),
+        };
     }
     let details = error.inner().to_string();
     let said = without_position(&details, error.inner());
@@ -355,6 +389,7 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     match location.ok().flatten() {
         None => Misfit {
             path: error.path().to_string(),
+            said: said.to_owned(),
             details,
         },
         Some(Location { path, position }) => Misfit {
@@ -362,6 +397,7 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
                 Some((line, column)) => format!("{said} at line {line} column {column}"),
                 None => said.to_owned(),
             },
+            said: said.to_owned(),
             path,
         },
     }
@@ -386,8 +422,11 @@ fn without_position<'a>(text: &'a str, error: &serde_json::Error) -> &'a str {
     text.strip_suffix(&position).unwrap_or(text)
 }
 
+/// The reply to a body that is no JSON. `details` quote nothing of it.
 fn invalid(error: &str, details: &str) -> Response {
+    let reason = format!("{error}: {details}");
     Response::rejection(StatusCode::BAD_REQUEST, error, details, None)
+        .with_rejection(Rejection::new(reason))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::response::{IntoResponse, Response};
 use crate::error::BoxError;
+use crate::report::Rejection;
 
 /// An error that chooses the HTTP status of the reply.
 ///
@@ -36,6 +37,8 @@ pub struct HttpError {
     message: String,
     body: Option<Value>,
     source: Option<BoxError>,
+    /// Where the library has rejected the request: what the log has instead of the message, which may quote the request.
+    rejection: Option<Box<Rejection>>,
 }
 
 impl HttpError {
@@ -50,7 +53,14 @@ impl HttpError {
             message: message.into(),
             body: None,
             source: None,
+            rejection: None,
         }
+    }
+
+    /// The error, as one of a request that the library rejects.
+    pub(crate) fn rejecting(mut self, rejection: Rejection) -> Self {
+        self.rejection = Some(Box::new(rejection));
+        self
     }
 
     /// With the status in words.
@@ -119,7 +129,11 @@ impl HttpError {
             Some(body) => Response::json(body),
             None => Response::error(&self.message),
         };
-        response.with_status(self.status).with_failure(self)
+        let response = response.with_status(self.status);
+        match &self.rejection {
+            Some(rejection) => response.with_rejection((**rejection).clone()),
+            None => response.with_failure(self),
+        }
     }
 }
 

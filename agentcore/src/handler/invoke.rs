@@ -274,6 +274,8 @@ where
         activity.scope().note(Outcome::of(status), Some(status));
         if let Some(failure) = response.failure() {
             request::fail(Failure::reply(what(), status, failure));
+        } else if let Some(rejection) = response.why_rejected() {
+            activity.scope().reject(rejection);
         }
         (job.errors.apply(response).into_outgoing(), job.activity)
     }

@@ -11,6 +11,7 @@ use serde_core::Serialize;
 use crate::error::{BoxError, with_causes};
 use crate::handler::body::{Body, Limits, Settled};
 use crate::handler::sse::{self, NotAResult, SseBody, StreamItem};
+use crate::report::Rejection;
 use crate::report::panics::{self, Panic};
 use crate::request;
 use crate::request::detach;
@@ -314,6 +315,17 @@ impl Response {
             });
         }
         self
+    }
+
+    /// The reply, with what its invocation's line says of the request that it rejects.
+    pub(crate) fn with_rejection(mut self, rejection: Rejection) -> Self {
+        self.0.extensions_mut().insert(rejection);
+        self
+    }
+
+    /// Why the library has rejected the request, if it has.
+    pub(crate) fn why_rejected(&self) -> Option<&Rejection> {
+        self.0.extensions().get()
     }
 
     /// The error behind the reply, with its causes.

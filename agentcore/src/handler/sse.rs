@@ -255,10 +255,8 @@ pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     match item.encode() {
         Ok(bytes) => Step::Send(bytes.into()),
         Err(problem) => {
-            request::fail(Failure::error(
-                "serialising an item of the stream",
-                &*problem,
-            ));
+            let what = format!("serialising an item of {}", request::the_stream());
+            request::fail(Failure::error(what, &*problem));
             request::note(Outcome::Error);
             Step::End(error_event(&problem, "SerializationError"))
         }
@@ -281,7 +279,7 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
             } else {
                 name
             };
-            request::fail(Failure::error("the stream", with_causes(&*error)));
+            request::fail(Failure::error(request::the_stream(), with_causes(&*error)));
             request::note(Outcome::Error);
             Step::End(error_event(&error.to_string(), name))
         }
@@ -313,7 +311,8 @@ fn panicked() -> Bytes {
 /// Drops what is over. That is the user's code as well; the error is the event that tells of a panic in it.
 fn end<S>(mut stream: Pin<&mut Option<S>>) -> Result<(), Bytes> {
     panics::guard(|| stream.set(None)).map_err(|panic| {
-        request::fail(Failure::panic("the stream, when it was dropped,", panic));
+        let what = format!("{}, when it was dropped,", request::the_stream());
+        request::fail(Failure::panic(what, panic));
         panicked()
     })
 }
@@ -386,7 +385,7 @@ impl<S: Stream> http_body::Body for SseBody<S> {
                 Bytes::from_static(b": keep-alive\n\n")
             }
             Err(panic) => {
-                request::fail(Failure::panic("the stream", panic));
+                request::fail(Failure::panic(request::the_stream(), panic));
                 let _ = end(this.stream);
                 panicked()
             }

@@ -101,7 +101,7 @@ impl Serialize for Line<'_> {
         map.serialize_entry("level", self.level.as_str())?;
         // The error's text stands once in a line, under a key of its own.
         match self.fields.message_without_error() {
-            Some(brief) => map.serialize_entry("message", brief)?,
+            Some((_, brief)) => map.serialize_entry("message", brief)?,
             None => map.serialize_entry("message", &self.fields.message.shown())?,
         }
         map.serialize_entry("logger", self.target)?;
@@ -162,12 +162,12 @@ impl fmt::Display for Line<'_> {
             write!(f, "{span}: ")?;
         }
         write!(f, "{}: {}", self.target, one_line(&message))?;
-        let says_error = self.fields.message_without_error().is_some();
+        let said = self.fields.message_without_error().map(|(name, _)| name);
         let mut stack = None;
         for (name, value) in &self.fields.others {
             match value {
                 Said::Text(text) if name == "stackTrace" => stack = Some(text.shown()),
-                Said::Text(_) if name == "errorMessage" && says_error => {}
+                Said::Text(_) if said == Some(&**name) => {}
                 said => write!(f, " {name}={said}")?,
             }
         }
@@ -311,6 +311,11 @@ impl fmt::Display for Said {
     }
 }
 
+/// Whether the text of the field `name` stands at the end of the message, too, which then has it once.
+fn ends_messages(name: &str) -> bool {
+    matches!(name, "errorMessage" | "reason")
+}
+
 /// The fields of one event.
 struct Fields {
     message: Text,
@@ -354,20 +359,22 @@ impl Fields {
         }
     }
 
-    /// The message up to the error that it ends with, where there is an `errorMessage` of that text. Either may be cut.
-    fn message_without_error(&self) -> Option<&str> {
-        let errors = self
-            .others
-            .iter()
-            .filter(|(name, _)| name == "errorMessage");
-        let mut texts = errors.filter_map(|(_, said)| match said {
-            Said::Text(text) => Some(text),
+    /// The message up to the error or the reason that it ends with, and the name of the field that has that text. Either may be
+    /// cut.
+    fn message_without_error(&self) -> Option<(&str, &str)> {
+        let texts = self.others.iter().filter(|(name, _)| ends_messages(name));
+        let mut texts = texts.filter_map(|(name, said)| match said {
+            Said::Text(text) => Some((&**name, self.message_before(text)?)),
             Said::Plain(_) => None,
         });
-        let (message, error) = (&self.message, texts.next()?);
-        let begins = message.whole.checked_sub(error.whole)?;
-        let (before, said) = message.kept.split_at_checked(begins)?;
-        let is_said = said.starts_with(&error.kept) || error.kept.starts_with(said);
+        texts.next()
+    }
+
+    /// The message up to `text`, if it ends with that.
+    fn message_before(&self, text: &Text) -> Option<&str> {
+        let begins = self.message.whole.checked_sub(text.whole)?;
+        let (before, said) = self.message.kept.split_at_checked(begins)?;
+        let is_said = said.starts_with(&text.kept) || text.kept.starts_with(said);
         before.strip_suffix(": ").filter(|_| is_said)
     }
 }

@@ -10,6 +10,7 @@ use tracing::Level;
 
 use super::outcome::{Kind, Outcome};
 use super::panics::Panic;
+use super::rejection::Rejection;
 use super::{emit, without_waiting};
 
 /// Writes an event of a level that is known only now.
@@ -42,6 +43,8 @@ enum Cause {
     /// What has ended it, as the rest of a sentence.
     Stopped(String),
     Panic(Panic),
+    /// The library has rejected the request. That is the client's mistake, so the line has its usual level.
+    Rejected(Rejection),
 }
 
 impl Failure {
@@ -81,14 +84,25 @@ impl Failure {
         }
     }
 
-    fn level(&self) -> Level {
-        match self.cause {
-            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Level::ERROR,
-            Cause::Refusal(..) => Level::WARN,
+    /// A request of `what` that the library has rejected.
+    pub(super) fn rejected(what: impl Into<Cow<'static, str>>, rejection: Rejection) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Rejected(rejection),
         }
     }
 
-    fn message(&self) -> String {
+    /// The level of its line; `None` for the usual one.
+    fn level(&self) -> Option<Level> {
+        match self.cause {
+            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Some(Level::ERROR),
+            Cause::Refusal(..) => Some(Level::WARN),
+            Cause::Rejected(_) => None,
+        }
+    }
+
+    /// The message of its line, for a reply with `status`.
+    fn message(&self, status: Option<u16>) -> String {
         let what = &self.what;
         match &self.cause {
             Cause::Error(text) => format!("{what} failed: {text}"),
@@ -98,6 +112,10 @@ impl Failure {
                 format!("{what} was given up: {}", panic.message())
             }
             Cause::Panic(panic) => format!("{what} panicked: {}", panic.message()),
+            Cause::Rejected(Rejection { reason, .. }) => match status {
+                Some(status) => format!("{what} answered {status}: {reason}"),
+                None => format!("{what} was not called: {reason}"),
+            },
         }
     }
 
@@ -115,6 +133,12 @@ impl Failure {
                 message: Some(panic.message()),
                 location: panic.location(),
                 stack: panic.backtrace(),
+                ..Details::default()
+            },
+            Cause::Rejected(rejection) => Details {
+                reason: Some(&rejection.reason),
+                path: rejection.path.as_deref(),
+                ..Details::default()
             },
         }
     }
@@ -127,15 +151,16 @@ impl Failure {
                 message,
                 location,
                 stack,
+                ..
             } = self.details();
             event_at!(
-                self.level(),
+                self.level().unwrap_or(Level::INFO),
                 errorType = of_type,
                 errorMessage = message,
                 location = location,
                 stackTrace = stack,
                 "{}",
-                self.message()
+                self.message(None)
             );
         });
     }
@@ -147,6 +172,9 @@ struct Details<'a> {
     message: Option<&'a str>,
     location: Option<&'a str>,
     stack: Option<&'a str>,
+    /// Of a request that was rejected.
+    reason: Option<&'a str>,
+    path: Option<&'a str>,
 }
 
 /// What ends.
@@ -179,8 +207,13 @@ impl Work {
         }
     }
 
+    /// A request of this kind, for the function `name`, that the library has rejected.
+    pub(crate) fn rejected(self, name: &str, rejection: Rejection) -> Failure {
+        Failure::rejected(format!("{} `{name}`", self.function()), rejection)
+    }
+
     /// As messages call the function.
-    fn function(self) -> &'static str {
+    pub(crate) fn function(self) -> &'static str {
         match self {
             Self::Invocation => "entrypoint",
             #[cfg(feature = "ws")]
@@ -208,7 +241,7 @@ impl Ended<'_> {
     /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for room while nothing reads
     /// stderr: an agent that logs nothing itself would stand still.
     pub(crate) fn log(&self, usual: Level) {
-        if self.failure.is_some() {
+        if self.failure.and_then(Failure::level).is_some() {
             self.write(usual);
         } else {
             without_waiting(|| self.write(usual));
@@ -221,6 +254,8 @@ impl Ended<'_> {
             message,
             location,
             stack,
+            reason,
+            path,
         } = self.failure.map(Failure::details).unwrap_or_default();
         event_at!(
             self.level(usual),
@@ -230,6 +265,8 @@ impl Ended<'_> {
             outcome = self.outcome.name(),
             status = self.status,
             durationMs = milliseconds(self.took),
+            reason = reason,
+            path = path,
             errorType = of_type,
             errorMessage = message,
             location = location,
@@ -240,8 +277,8 @@ impl Ended<'_> {
     }
 
     fn level(&self, usual: Level) -> Level {
-        match (self.failure, self.outcome) {
-            (Some(failure), _) => failure.level(),
+        match (self.failure.and_then(Failure::level), self.outcome) {
+            (Some(level), _) => level,
             // An error without a failure has been received by other code of the program, which reports it.
             (None, _) if self.work == Work::Task => usual,
             (None, Outcome::Error | Outcome::Panic | Outcome::Timeout) => Level::ERROR,
@@ -251,7 +288,7 @@ impl Ended<'_> {
 
     fn message(&self) -> String {
         if let Some(failure) = self.failure {
-            return failure.message();
+            return failure.message(self.status);
         }
         let (function, name) = (self.work.function(), self.name);
         match (self.outcome, self.status) {
@@ -332,7 +369,7 @@ mod tests {
             );
         }
         let late = Failure::stopped("task `handler`", "timed out after 1s");
-        assert_eq!(late.message(), "task `handler` timed out after 1s");
+        assert_eq!(late.message(None), "task `handler` timed out after 1s");
     }
 
     #[test]

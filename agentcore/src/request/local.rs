@@ -15,7 +15,7 @@ use super::instance::TrackerHandle;
 use super::scope::Scope;
 use super::stall::{self, Watched};
 use crate::otel::{Current, Traced};
-use crate::report::{self, Failure, Outcome, panics};
+use crate::report::{self, Failure, Outcome, Work, panics};
 use crate::util::BoxFuture;
 
 tokio::task_local! {
@@ -153,6 +153,16 @@ pub(crate) fn fail(failure: Failure) {
     match current_request() {
         Some(scope) => scope.observed().fail(failure),
         None => failure.log(),
+    }
+}
+
+/// What lines call the streamed reply that is being made here: the stream, and whose it is.
+pub(crate) fn the_stream() -> String {
+    let scope = current();
+    let whose = scope.and_then(|scope| Some((Work::of(scope.kind())?.function(), scope.name())));
+    match whose {
+        Some((function, name)) => format!("the stream of {function} `{name}`"),
+        None => "the stream".to_owned(),
     }
 }
 

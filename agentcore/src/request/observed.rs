@@ -12,7 +12,7 @@ use super::local::{self, emit_below};
 use super::scope::Scope;
 use crate::metrics::Metrics;
 use crate::otel::{Current, Span};
-use crate::report::{Ended, Failure, Findings, Kind, Outcome, Work};
+use crate::report::{Ended, Failure, Findings, Kind, Outcome, Rejection, Work};
 
 /// Begun with the request, and ended with it.
 #[derive(Debug, Default)]
@@ -98,6 +98,18 @@ impl Observed {
         }
     }
 
+    /// Keeps what the request is rejected for, for its line. Nothing is kept where it has no line.
+    pub(crate) fn reject(&self, scope: &Scope, rejection: &Rejection) {
+        let Some(work) = Work::of(scope.kind()).filter(|_| usual_level(scope).is_some()) else {
+            return;
+        };
+        let failure = work.rejected(scope.name(), rejection.clone());
+        // What came first is why it failed.
+        if self.failure.set(Box::new(failure)).is_ok() {
+            self.line.set(FAILED);
+        }
+    }
+
     /// The workers have made the reply of the request, which is `scope`'s.
     pub(crate) fn answered(&self, scope: &Arc<Scope>, is_stream: bool) {
         if !is_stream || self.line.set(ANSWERED) & STREAMS == 0 {
@@ -122,8 +134,7 @@ impl Observed {
         if self.line.has(SAID) {
             return;
         }
-        let usual = scope.instance().line_level;
-        let usual = usual.filter(|level| *level <= LevelFilter::current());
+        let usual = usual_level(scope);
         if usual.is_none() && !self.line.has(FAILED) && !self.is_bad() {
             return;
         }
@@ -197,6 +208,12 @@ impl Observed {
     fn outcome(&self) -> Option<Outcome> {
         self.findings.get().0
     }
+}
+
+/// The level of the line of a request that has not failed, if such a line is wanted.
+fn usual_level(scope: &Scope) -> Option<Level> {
+    let usual = scope.instance().line_level;
+    usual.filter(|level| *level <= LevelFilter::current())
 }
 
 /// One streamed reply, from its first chunk to the end of its producer.

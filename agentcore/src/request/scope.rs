@@ -19,7 +19,7 @@ use super::local;
 use super::observed::Observed;
 use super::stall;
 use crate::headers;
-use crate::report::{Kind, Outcome};
+use crate::report::{Kind, Outcome, Rejection};
 use crate::tracker::Origin;
 use crate::util::sync::{Mutex, MutexGuard};
 
@@ -192,6 +192,11 @@ impl Scope {
     /// What has become of the request, as far as is known.
     pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
         self.flight().observed.note(outcome, status);
+    }
+
+    /// Keeps what the request is rejected for, for its line.
+    pub(crate) fn reject(&self, rejection: &Rejection) {
+        self.flight().observed.reject(self, rejection);
     }
 
     /// When it arrived.

@@ -181,6 +181,9 @@ impl<B: RequestBody> Replying<B> {
                 let response = problem.into_response(activity.scope().headers(), &self.link);
                 let status = response.status();
                 activity.scope().note(Outcome::of(status), Some(status));
+                if let Some(rejection) = response.why_rejected() {
+                    activity.scope().reject(rejection);
+                }
                 return Some(front.settings.errors.apply(response));
             }
         };

@@ -17,6 +17,7 @@ use super::socket::End;
 use crate::config::Settings;
 use crate::error::BoxError;
 use crate::handler::response::Response;
+use crate::report::Rejection;
 use crate::request::detach::FREED_ON_WORKERS;
 use crate::util::spawn;
 
@@ -238,6 +239,6 @@ impl<B: RequestBody> Problem<B> {
             }
             Self::Broken(error) => (StatusCode::BAD_REQUEST, "Invalid body", error.to_string()),
         };
-        Response::rejection(status, error, &details, None)
+        Response::rejection(status, error, &details, None).with_rejection(Rejection::new(details))
     }
 }

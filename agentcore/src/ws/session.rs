@@ -125,6 +125,10 @@ impl Session {
                     if let Some(failure) = rejection.failure() {
                         let what = format!("websocket handler `{name}`");
                         request::fail(Failure::reply(what, rejection.status(), failure));
+                    } else if let (Some(why), Some(scope)) =
+                        (rejection.why_rejected(), request::current())
+                    {
+                        scope.reject(why);
                     }
                     Err(Box::new(rejection.into_outgoing()))
                 }

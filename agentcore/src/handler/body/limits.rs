@@ -91,7 +91,7 @@ impl Limits {
 impl Late {
     /// Has the invocation's line and telemetry say what has happened, and tells what the handler has left behind.
     pub(super) fn report(&self) {
-        request::fail(Failure::error("the stream", self.to_string()));
+        request::fail(Failure::error(request::the_stream(), self.to_string()));
         request::note(Outcome::Timeout);
         if let Some(scope) = request::current() {
             scope.cancel();

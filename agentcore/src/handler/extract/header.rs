@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::{FromInvocation, Invocation};
 use crate::handler::http_error::HttpError;
 use crate::headers::is_secret;
+use crate::report::Rejection;
 
 /// The name of a header, as a type; [`Header`] shows how it is used.
 pub trait NamedHeader {
@@ -122,25 +123,31 @@ where
             return Ok(None);
         };
         let text = value.to_str().map_err(|_| {
-            HttpError::new(400, format!("the header `{name}` is not visible ASCII"))
+            let message = format!("the header `{name}` is not visible ASCII");
+            rejected(message.clone(), message)
         })?;
         if text.is_empty() {
             return Ok(None);
         }
         let value = text.parse().map_err(|error| {
             let message = if is_secret(&name.to_ascii_lowercase()) {
-                // The error may quote the value, and the message is sent and logged.
+                // The error may quote the value.
                 format!("the header `{name}` is not valid")
             } else {
                 format!("the header `{name}` is not valid: {error}")
             };
-            HttpError::new(400, message)
+            rejected(message, format!("the header `{name}` is not valid"))
         })?;
         Ok(Some(Self {
             value,
             name: PhantomData,
         }))
     }
+}
+
+/// A 400 with `message`. The log has the `reason`, which names the header and does not quote its value.
+fn rejected(message: String, reason: String) -> HttpError {
+    HttpError::new(400, message).rejecting(Rejection::new(reason))
 }
 
 /// Whether this is a token of HTTP (RFC 9110, 5.6.2).
@@ -181,7 +188,10 @@ where
     type Rejection = HttpError;
 
     fn from_invocation(invocation: &mut Invocation) -> Result<Self, HttpError> {
-        let missing = || HttpError::new(400, format!("the header `{}` is missing", N::NAME));
+        let missing = || {
+            let message = format!("the header `{}` is missing", N::NAME);
+            rejected(message.clone(), message)
+        };
         Self::find(invocation)?.ok_or_else(missing)
     }
 }

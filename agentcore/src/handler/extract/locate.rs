@@ -66,6 +66,27 @@ pub(super) fn locate(
     })
 }
 
+/// The name of the field that is missing, if the error `said` is about one and the type itself has named it. A text of the same
+/// words that other code has made may quote the payload, so it gives none.
+pub(super) fn missing_field(
+    text: &str,
+    said: &str,
+    decode: &mut dyn FnMut(Reader<'_>) -> Option<Fault>,
+) -> Option<&'static str> {
+    if text.len() > MOST_BYTES {
+        return None;
+    }
+    let document = Document::read(text, MOST_NODES)?;
+    match decode(Reader::new(&document, Edit::None))? {
+        Fault {
+            cause: Cause::Missing(name),
+            text,
+            ..
+        } if text == said => Some(name),
+        _ => None,
+    }
+}
+
 /// What came of a pass.
 enum Outcome {
     /// The same error. With the marker that it, or an error that nobody has seen, is about.

@@ -8,6 +8,7 @@ use serde_core::de::DeserializeOwned;
 
 use super::{FromInvocation, Invocation, decode_payload};
 use crate::handler::response::Response;
+use crate::report::Rejection;
 use crate::util::fields::fields;
 
 /// A payload that [`garde`] has validated; with the feature `garde`.
@@ -93,6 +94,8 @@ where
 
 /// How many problems an answer lists, at most.
 const MOST_PROBLEMS: usize = 100;
+/// Of so many problems the log has the path.
+const MOST_LOGGED: usize = 10;
 /// The length of a path, and of a text of details, in bytes, at most.
 const MOST_TEXT: usize = 256;
 /// The length of an answer in bytes, at most.
@@ -179,12 +182,29 @@ fn rejection(report: &Report) -> Response {
         (*bytes <= MOST_BYTES).then_some(problem)
     });
     let problems: Vec<_> = problems.collect();
+    let logged = logged(&problems);
     Response::json(&Problems {
         error: "Invalid payload",
         first: problems.first().cloned(),
         problems: (problems.len() > 1).then_some(problems),
     })
     .with_status(StatusCode::UNPROCESSABLE_ENTITY)
+    .with_rejection(logged)
+}
+
+/// What the log has of the problems: where they are. Their details are the program's texts, which may quote a value.
+fn logged(problems: &[Problem]) -> Rejection {
+    let mut paths = String::new();
+    for (place, problem) in problems.iter().take(MOST_LOGGED).enumerate() {
+        paths.push_str(if place == 0 { "" } else { ", " });
+        paths.push_str(&problem.path);
+    }
+    let reason = match problems.len() {
+        0 | 1 => "a rule is broken".into(),
+        MOST_PROBLEMS => format!("{MOST_PROBLEMS} or more rules are broken"),
+        count => format!("{count} rules are broken"),
+    };
+    Rejection::new(reason).at(paths)
 }
 
 #[cfg(test)]
@@ -240,6 +260,27 @@ mod tests {
             .collect();
         paths.sort_unstable();
         assert_eq!(paths, ["items[0].name", "items[1].price"]);
+    }
+
+    #[test]
+    fn the_log_has_the_paths_alone() {
+        let order = Order {
+            items: vec![
+                Item {
+                    name: String::new(),
+                    price: 1,
+                },
+                Item {
+                    name: "milk".to_owned(),
+                    price: -1,
+                },
+            ],
+        };
+        let reply = rejection(&order.validate().unwrap_err());
+        let logged = reply.why_rejected().expect("a reason");
+        let expected =
+            Rejection::new("2 rules are broken").at("items[0].name, items[1].price".to_owned());
+        assert_eq!(*logged, expected);
     }
 
     #[test]
