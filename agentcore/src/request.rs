@@ -24,7 +24,7 @@ pub(crate) use local::{
     below, blocking, current, emit_below, emit_often, fail, hold, is_within, note, spawn_below,
     spawn_boxed, spawn_in_scope, the_stream, until_cut_off, with_scope, within,
 };
-pub(crate) use observed::Stream;
+pub(crate) use observed::{CallOfAgent, Stream};
 pub use outbound::outbound_headers;
 pub(crate) use scope::{Arrival, Scope};
 pub use states::StateSlot;

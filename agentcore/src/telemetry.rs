@@ -72,6 +72,11 @@
 //! wrong shape a `path`. Neither has a value of the request, because a value may be a secret; a path has the keys that lead to the
 //! place. A text that the program has made for the client, as an extractor's own `HttpError`, is logged as it is.
 //!
+//! Where a [layer](crate::App::layer) makes the reply, the line says so: ``a layer answered 413 for entrypoint `handler` ``. A layer
+//! that gives up a call, such as a timeout of `tower` or `tower_http`, drops the entrypoint, and the line says that it was
+//! cancelled. The outcome is `timeout` if the layer answers 408 or 504, or fails with the error of such a timeout. A call that a
+//! layer drops and then repeats has a warning of its own.
+//!
 //! The error of a task is told by the code that receives it: by awaiting the function, or its handle. The line of the task has
 //! the usual level then, and says `"outcome":"error"` without a text. It is an error line with the text where nobody receives
 //! the error: the handle was dropped or [detached](crate::TaskHandle::detach), or the future was given to `tokio::spawn`. A

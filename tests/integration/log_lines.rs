@@ -363,6 +363,117 @@ fn a_line_below_layers_is_one_and_in_their_span() {
     assert_eq!(said("from the stream")["spans"], json!([request]));
 }
 
+fn layered(layer: &str) -> Agent {
+    agent(&[("LAYER", layer)])
+}
+
+#[test]
+fn the_line_says_that_a_layers_timeout_has_ended_the_call() {
+    for (layer, status, message) in [
+        (
+            "tower",
+            500,
+            "entrypoint `handler` was cancelled: a layer failed",
+        ),
+        (
+            "tower-http",
+            504,
+            "entrypoint `handler` was cancelled: a layer answered 504 in its place",
+        ),
+    ] {
+        let agent = layered(layer);
+        assert_eq!(send(&agent, "hang").reply().status, status);
+        // Nothing is cancelled here.
+        send(&agent, "hello").reply();
+        let lines = lines(agent);
+        let line = only(&lines, "hang");
+        let end = ("ERROR", message, "timeout", Some(u64::from(status)));
+        assert_eq!(says(line), end, "{line}");
+        let error = (layer == "tower").then_some("request timed out");
+        assert_eq!(line["errorMessage"].as_str(), error, "{line}");
+        assert_eq!(only(&lines, "hello")["outcome"], "success");
+    }
+}
+
+#[test]
+fn the_line_says_that_a_reply_is_a_layers() {
+    let agent = layered("refuse");
+    for (name, header, status) in [("before", "x-refuse", 409), ("behind", "x-change", 418)] {
+        let request = format!(
+            "POST /invocations HTTP/1.1\r\nhost: a\r\n{}{header}: 1\r\ncontent-length: 2\r\n\r\n{{}}",
+            id(name)
+        );
+        assert_eq!(
+            agent.connect().send(request.as_bytes()).reply().status,
+            status
+        );
+    }
+    send(&agent, "hello").reply();
+    let lines = lines(agent);
+    for (name, end) in [
+        (
+            "before",
+            (
+                "INFO",
+                "a layer answered 409 for entrypoint `handler`",
+                "client_error",
+                Some(409),
+            ),
+        ),
+        (
+            "behind",
+            (
+                "INFO",
+                "a layer answered 418 for entrypoint `handler`",
+                "client_error",
+                Some(418),
+            ),
+        ),
+        (
+            "hello",
+            (
+                "INFO",
+                "entrypoint `handler` answered 200",
+                "success",
+                Some(200),
+            ),
+        ),
+    ] {
+        assert_eq!(says(only(&lines, name)), end);
+    }
+}
+
+/// Here the line of the invocation says something else, so the call has one of its own, which comes first.
+#[test]
+fn a_call_that_a_layer_repeats_is_in_the_log() {
+    let agent = layered("retry");
+    assert_eq!(send(&agent, "hang once").reply().status, 200);
+    let lines = lines(agent);
+    let own = own(&lines, "hang once");
+    let messages: Vec<_> = own.iter().map(|line| &line["message"]).collect();
+    let expected = [
+        "a call of entrypoint `handler` was cancelled: a layer dropped it",
+        "entrypoint `handler` answered 200",
+    ];
+    assert_eq!(messages, expected, "{own:#?}");
+    assert_eq!(own[0]["level"], "WARN");
+}
+
+/// A layer sees 200, and the line has the status that is in the body.
+#[test]
+fn the_line_below_layers_has_the_status_that_is_in_band() {
+    let agent = agent(&[("TRACED", "1"), ("AGENTCORE_ERRORS", "in-band")]);
+    assert_eq!(send(&agent, "overloaded").reply().status, 200);
+    let lines = lines(agent);
+    let end = (
+        "ERROR",
+        "entrypoint `handler` answered 503",
+        "error",
+        Some(503),
+    );
+    assert_eq!(says(only(&lines, "overloaded")), end);
+}
+
 #[test]
 fn a_line_outside_of_spans_has_none() {
     let agent = agent(&[]);

@@ -70,12 +70,9 @@ pub(crate) enum Unwanted {
     Finishes,
     /// It is dropped.
     Stops,
-    /// A layer waits for the reply, and a layer has dropped the call, such as a timeout. The work is dropped, and the log says
-    /// so. Clients cannot cause it: the layers' own call goes on when its client has left.
-    StopsForLayer {
-        /// Whether it is also dropped when its client leaves.
-        or_client: bool,
-    },
+    /// A layer waits for the reply, and a layer has dropped the call, such as a timeout. The work is dropped. What the log says of
+    /// that, the layers' side decides.
+    StopsForLayer,
 }
 
 impl Unwanted {
@@ -184,30 +181,13 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
                     }
                     return Poll::Ready(());
                 }
-                Unwanted::StopsForLayer { or_client } => {
-                    report_dropped_by_layer(or_client);
-                    return Poll::Ready(());
-                }
+                Unwanted::StopsForLayer => return Poll::Ready(()),
             }
         }
         match this.cut_off {
             Some(cut_off) => cut_off.as_mut().poll(cx),
             None => Poll::Pending,
         }
-    }
-}
-
-/// Says that a layer has dropped the call of the current request, unless its client may have done so, or the shutdown.
-fn report_dropped_by_layer(or_client: bool) {
-    let Some(scope) = request::current() else {
-        return;
-    };
-    let by_client = or_client && scope.is_cancelled();
-    if !by_client && !scope.instance().is_cut_off() {
-        tracing::warn!(
-            "entrypoint `{}` is cancelled: a layer dropped its call",
-            scope.name()
-        );
     }
 }
 

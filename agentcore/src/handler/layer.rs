@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -25,7 +25,7 @@ use crate::handler::invoke::{Answering, Job, Options, ReplyTo, Start, Unwanted};
 use crate::handler::response::{Outgoing, Response, internal_error, panic_response};
 use crate::report::panics;
 use crate::report::{Failure, Outcome};
-use crate::request::{self, Activity};
+use crate::request::{self, Activity, CallOfAgent, Scope};
 use crate::util::BoxFuture;
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
@@ -177,22 +177,87 @@ impl Endpoint {
                 // The agent's limits hold for what it streams itself.
                 response.settled(Limits::default()).await
             };
-            let response = panics::catch(reply).await.unwrap_or_else(|panic| {
-                request::note(panic.outcome());
-                let response = panic_response(&panic);
-                request::fail(Failure::panic("a layer", panic));
-                response
-            });
-            let status = response.status();
-            scope.note(Outcome::of(status), Some(status));
-            // The agent's own failures have been told, and left behind, on its side of the layers.
-            if let Some(failure) = response.failure() {
-                request::fail(Failure::reply("a layer".to_owned(), status, failure));
-            }
+            let response = match panics::catch(reply).await {
+                Ok(response) => {
+                    tell_reply(&scope, &response);
+                    response
+                }
+                Err(panic) => {
+                    let response = panic_response(&panic);
+                    scope.note(panic.outcome(), Some(response.status()));
+                    request::fail(Failure::panic("a layer", panic));
+                    response
+                }
+            };
             (response.into_outgoing(), activity)
         };
         let answering = Answering::new(run, reply, unwanted, true);
         workers.spawn(request::within(scope, answering));
+    }
+}
+
+/// Has the invocation's line say what the layers have made of it. The agent's own failures have been told, and left behind, on
+/// its side of the layers.
+fn tell_reply(scope: &Arc<Scope>, response: &Response) {
+    let (status, error) = (response.status(), response.failure());
+    match scope.observed().replied(status) {
+        CallOfAgent::Ended => {}
+        CallOfAgent::Repeated => warn_dropped(scope),
+        CallOfAgent::Dropped => {
+            let is_late = is_of_timeout(status) || error.is_some_and(says_timeout);
+            if is_late {
+                scope.note(Outcome::Timeout, None);
+            }
+            let what = format!("entrypoint `{}`", scope.name());
+            return request::fail(Failure::dropped(what, status, error, is_late));
+        }
+    }
+    if let Some(error) = error {
+        request::fail(Failure::reply("a layer".to_owned(), status, error));
+    }
+}
+
+/// Whether a layer that gives up a call after some time answers so.
+fn is_of_timeout(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// Whether an error, whose text has its causes in it, is tower's or Tokio's for a time limit. Tower's type is in a crate that the
+/// library does not depend on.
+fn says_timeout(text: &str) -> bool {
+    let texts = ["request timed out", "deadline has elapsed"];
+    text.split(": ").any(|text| texts.contains(&text))
+}
+
+/// Says that a layer has dropped a call of the entrypoint, where the invocation's line says something else.
+fn warn_dropped(scope: &Arc<Scope>) {
+    let name = scope.name();
+    request::emit_below(Some(Arc::clone(scope)), move || {
+        tracing::warn!("a call of entrypoint `{name}` was cancelled: a layer dropped it");
+    });
+}
+
+/// A call of the entrypoint below layers. Its drop before the end is a layer's doing.
+struct Call {
+    scope: Arc<Scope>,
+    /// Whether the call is also dropped when its client leaves.
+    or_client: bool,
+    is_over: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let by_client = self.or_client && self.scope.is_cancelled();
+        if self.is_over || by_client || self.scope.instance().is_cut_off() {
+            return;
+        }
+        // The line of the invocation says it, unless that has been made.
+        if !self.scope.observed().call_dropped() {
+            warn_dropped(&self.scope);
+        }
     }
 }
 
@@ -248,14 +313,20 @@ impl Innermost {
             errors: self.settings.errors,
             debug: self.settings.debug,
             activity,
-            unwanted: Unwanted::StopsForLayer {
-                or_client: options.cancel_on_disconnect,
-            },
+            unwanted: Unwanted::StopsForLayer,
+        };
+        let mut call = Call {
+            scope: Arc::clone(job.activity.scope()),
+            or_client: options.cancel_on_disconnect,
+            is_over: false,
         };
         let (sender, reply) = oneshot::channel();
         start(&Handle::current(), job, sender);
-        match reply.await {
+        let reply = reply.await;
+        call.is_over = true;
+        match reply {
             Ok((Outgoing { parts, body }, _)) => {
+                call.scope.observed().handed(parts.status);
                 http::Response::from_parts(parts, Body::settled(body))
             }
             Err(_) => internal_error().into_http(),

@@ -43,6 +43,12 @@ enum Cause {
     /// What has ended it, as the rest of a sentence.
     Stopped(String),
     Panic(Panic),
+    /// A layer has dropped the call, and made this reply or this error.
+    Dropped {
+        status: StatusCode,
+        error: Option<String>,
+        is_error: bool,
+    },
     /// The library has rejected the request. That is the client's mistake, so the line has its usual level.
     Rejected(Rejection),
 }
@@ -84,6 +90,23 @@ impl Failure {
         }
     }
 
+    /// A layer has dropped the call of `what`, and made a reply with `status`, or an `error`. `is_late` says that it was for the time.
+    pub(crate) fn dropped(
+        what: String,
+        status: StatusCode,
+        error: Option<&str>,
+        is_late: bool,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            cause: Cause::Dropped {
+                status,
+                error: error.map(str::to_owned),
+                is_error: is_late || status.is_server_error(),
+            },
+        }
+    }
+
     /// A request of `what` that the library has rejected.
     pub(super) fn rejected(what: impl Into<Cow<'static, str>>, rejection: Rejection) -> Self {
         Self {
@@ -97,6 +120,8 @@ impl Failure {
         match self.cause {
             Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Some(Level::ERROR),
             Cause::Refusal(..) => Some(Level::WARN),
+            Cause::Dropped { is_error, .. } if is_error => Some(Level::ERROR),
+            Cause::Dropped { .. } => Some(Level::WARN),
             Cause::Rejected(_) => None,
         }
     }
@@ -112,6 +137,13 @@ impl Failure {
                 format!("{what} was given up: {}", panic.message())
             }
             Cause::Panic(panic) => format!("{what} panicked: {}", panic.message()),
+            Cause::Dropped {
+                error: Some(error), ..
+            } => format!("{what} was cancelled: a layer failed: {error}"),
+            Cause::Dropped { status, .. } => format!(
+                "{what} was cancelled: a layer answered {} in its place",
+                status.as_u16()
+            ),
             Cause::Rejected(Rejection { reason, .. }) => match status {
                 Some(status) => format!("{what} answered {status}: {reason}"),
                 None => format!("{what} was not called: {reason}"),
@@ -124,6 +156,10 @@ impl Failure {
         match &self.cause {
             Cause::Error(text) => Details {
                 message: Some(text),
+                ..Details::default()
+            },
+            Cause::Dropped { error, .. } => Details {
+                message: error.as_deref(),
                 ..Details::default()
             },
             Cause::Refusal(..) | Cause::Stopped(_) => Details::default(),
@@ -230,6 +266,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) name: &'a str,
     /// Of a task, if the program knows it.
     pub(crate) task_id: Option<String>,
+    /// Whether the reply is a layer's, and not the function's.
+    pub(crate) by_layer: bool,
     pub(crate) outcome: Outcome,
     /// Of the reply.
     pub(crate) status: Option<u16>,
@@ -301,6 +339,9 @@ impl Ended<'_> {
             (Outcome::Cancelled, Some(status)) => {
                 format!("{function} `{name}` answered {status}, and the client had left")
             }
+            (_, Some(status)) if self.by_layer => {
+                format!("a layer answered {status} for {function} `{name}`")
+            }
             (_, Some(status)) => format!("{function} `{name}` answered {status}"),
             (Outcome::Success, None) => format!("{function} `{name}` ended"),
             (outcome, None) => format!("{function} `{name}` ended: {}", outcome.name()),
@@ -322,6 +363,7 @@ mod tests {
             work: Work::Invocation,
             name: "handler",
             task_id: None,
+            by_layer: false,
             outcome,
             status,
             took: Duration::from_micros(12_345),

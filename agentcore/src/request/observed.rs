@@ -1,6 +1,6 @@
 //! One request in flight, as telemetry sees it: the only thing that the way of a request has to know of it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
@@ -22,6 +22,9 @@ pub(crate) struct Observed {
     /// What made it fail first.
     failure: OnceLock<Box<Failure>>,
     line: LineState,
+    /// The status of the reply that the entrypoint has handed to layers; 0 for none. Where errors are in-band, it is not the noted
+    /// one.
+    handed: AtomicU16,
 }
 
 /// When the line is due that says how the request has ended, in one word.
@@ -40,8 +43,14 @@ const SAID: u32 = 1 << 31;
 const FAILED: u32 = 1 << 30;
 /// The workers have handed over a streamed reply.
 const ANSWERED: u32 = 1 << 29;
+/// The layers have made their reply.
+const REPLIED: u32 = 1 << 28;
+/// A layer has dropped a call of the entrypoint.
+const DROPPED: u32 = 1 << 27;
+/// The reply is a layer's, and not the entrypoint's.
+const BY_LAYER: u32 = 1 << 26;
 /// How many tasks make a streamed reply, in the bits below.
-const STREAMS: u32 = ANSWERED - 1;
+const STREAMS: u32 = BY_LAYER - 1;
 
 impl LineState {
     fn set(&self, bit: u32) -> u32 {
@@ -51,6 +60,17 @@ impl LineState {
     fn has(&self, bit: u32) -> bool {
         self.0.load(Ordering::Acquire) & bit != 0
     }
+}
+
+/// What has become of the entrypoint's call when the layers have made their reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallOfAgent {
+    /// It has ended, or there was none.
+    Ended,
+    /// A layer has dropped it.
+    Dropped,
+    /// A layer has dropped it, and another call has ended.
+    Repeated,
 }
 
 impl Observed {
@@ -110,6 +130,31 @@ impl Observed {
         }
     }
 
+    /// A layer has dropped a call of the entrypoint. Whether the line of the request is still to come, which then says it.
+    pub(crate) fn call_dropped(&self) -> bool {
+        self.line.set(DROPPED) & (SAID | REPLIED) == 0
+    }
+
+    /// The entrypoint has handed a reply with `status` to the layers.
+    pub(crate) fn handed(&self, status: StatusCode) {
+        self.handed.store(status.as_u16(), Ordering::Release);
+    }
+
+    /// The layers have made a reply with `status`. What has become of the entrypoint's call.
+    pub(crate) fn replied(&self, status: StatusCode) -> CallOfAgent {
+        let handed = self.handed.load(Ordering::Acquire);
+        let by_layer = handed != status.as_u16();
+        if by_layer {
+            self.note(Outcome::of(status), Some(status));
+        }
+        let before = self.line.set(REPLIED | if by_layer { BY_LAYER } else { 0 });
+        match (before & DROPPED != 0, handed) {
+            (false, _) => CallOfAgent::Ended,
+            (true, 0) => CallOfAgent::Dropped,
+            (true, _) => CallOfAgent::Repeated,
+        }
+    }
+
     /// The workers have made the reply of the request, which is `scope`'s.
     pub(crate) fn answered(&self, scope: &Arc<Scope>, is_stream: bool) {
         if !is_stream || self.line.set(ANSWERED) & STREAMS == 0 {
@@ -158,6 +203,7 @@ impl Observed {
                     work,
                     name: scope.name(),
                     task_id: None,
+                    by_layer: before & BY_LAYER != 0,
                     outcome,
                     status,
                     took,

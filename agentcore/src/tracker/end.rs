@@ -100,6 +100,7 @@ pub(super) fn report<O: Origin>(task: &Task<O>, usual: Option<Level>) {
             work: Work::Task,
             name: &name,
             task_id: id.map(|id| id.to_string()),
+            by_layer: false,
             outcome,
             status: None,
             took,
