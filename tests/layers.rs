@@ -32,6 +32,9 @@ const MODULES: [&str; 21] = [
     "private",
 ];
 
+/// The folders of the server, from the bottom to the top.
+const SERVER: [&str; 4] = ["threads", "connection", "http", "life"];
+
 /// Uses of one module by another: the file and the line of each.
 type Uses = BTreeMap<(String, String), Vec<String>>;
 
@@ -156,6 +159,25 @@ fn a_module_uses_only_modules_below_it() {
     print(&uses, &MODULES);
     let offences = offences(&uses, &MODULES);
     assert!(offences.is_empty(), "{}", offences.join("\n"));
+}
+
+#[test]
+fn a_folder_of_the_server_uses_only_folders_below_it() {
+    let folder = source().join("server");
+    let uses = uses(&folder, "crate::server::", &SERVER);
+    print(&uses, &SERVER);
+    let offences = offences(&uses, &SERVER);
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+    // A path that goes up and down again would not be seen.
+    for file in files(&folder) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let climbs = code(&text).contains("super::super::");
+        assert!(
+            !climbs,
+            "{}: name `crate::server::..` instead",
+            file.display()
+        );
+    }
 }
 
 #[test]

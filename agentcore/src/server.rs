@@ -12,36 +12,13 @@
 //!                         └─ offload ── a thread for drops (what is the user's is not dropped here)
 //! ```
 
-mod accept;
-mod admin;
-mod clock;
-mod connections;
-#[cfg(feature = "dev-page")]
-mod dev;
-mod framing;
-mod front;
+mod connection;
 #[cfg(all(fuzzing, feature = "ws"))]
 mod fuzzing;
-mod handover;
-mod hooks;
+mod http;
 mod in_process;
-mod invocations;
-mod lifecycle;
-mod link;
-mod metrics;
-mod offload;
-mod old_tasks;
-mod ping;
-mod request_body;
-mod service;
-mod shutdown;
-mod socket;
-mod stalls;
-mod turn;
-mod wake;
-#[cfg(feature = "ws")]
-mod websockets;
-mod write_timeout;
+mod life;
+mod threads;
 
 use std::fmt;
 use std::future::Future;
@@ -54,6 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(crate) use self::http::router::ReplyBody;
 use crate::app::App;
 use crate::app::listeners::Supplied;
 use crate::app::parts::Agent;
@@ -64,8 +42,8 @@ use crate::report;
 use crate::request::{self, TrackerHandle};
 use crate::{log, otel};
 pub(crate) use in_process::InProcess;
-use lifecycle::Control;
-pub(crate) use service::ReplyBody;
+use life::control::Control;
+use life::thread;
 
 /// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
 /// grace has used up most of them.
@@ -163,7 +141,7 @@ impl Server {
         settings: Settings,
         supplied: Supplied,
     ) -> Result<Self, Error> {
-        if !clock::has_a_date() {
+        if !self::http::restore::has_a_date() {
             return Err(Error::new(
                 Kind::Io,
                 "the clock stands before 1970, which no reply can be dated with; set it",
@@ -262,7 +240,7 @@ impl Server {
             .name("agentcore-front".to_owned())
             .spawn(move || {
                 // Nobody listens when `serve` was dropped.
-                let _ = sender.send(front::run(
+                let _ = sender.send(thread::run(
                     listeners, agent, settings, workers, &stop, on_ready, signals,
                 ));
             })

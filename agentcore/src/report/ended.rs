@@ -119,9 +119,8 @@ impl Failure {
     fn level(&self) -> Option<Level> {
         match self.cause {
             Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Some(Level::ERROR),
-            Cause::Refusal(..) => Some(Level::WARN),
             Cause::Dropped { is_error, .. } if is_error => Some(Level::ERROR),
-            Cause::Dropped { .. } => Some(Level::WARN),
+            Cause::Refusal(..) | Cause::Dropped { .. } => Some(Level::WARN),
             Cause::Rejected(_) => None,
         }
     }

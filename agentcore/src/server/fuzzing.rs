@@ -9,12 +9,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use super::accept::protocol;
-use super::front::FLUSH;
 use super::in_process::InProcess;
-use super::link::{Admission, Link};
-use super::service;
-use super::socket::Socket;
+use connection::half_close::Socket;
+use http::exchange::{Admission, Link};
+use http::front::FLUSH;
+use http::router;
+use life::accept::protocol;
 
 impl InProcess {
     /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown
@@ -28,7 +28,7 @@ impl InProcess {
     ) where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let front = &self.link.front;
+        let front = self.front();
         let socket = Socket::new(io, front.connections.waiting(), |_| ());
         let admission = if crowded {
             Admission::Crowded
@@ -40,7 +40,7 @@ impl InProcess {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
             let method = request.method().clone();
-            let answer = service::answer(link.begin(&request), request);
+            let answer = router::answer(link.begin(&request), request);
             async move {
                 let answer = answer.await;
                 if let Ok(response) = &answer {
@@ -74,7 +74,7 @@ impl InProcess {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let session = super::websockets::open(&self.link.front, headers).await;
+        let session = super::http::websockets::open(self.front(), headers).await;
         let session = session.map_err(|refused| refused.parts.status)?;
         let scope = Arc::clone(session.scope());
         Ok(tokio::spawn(crate::request::within(

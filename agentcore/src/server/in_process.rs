@@ -4,13 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::runtime::Handle;
 
-use super::front::Front;
-use super::lifecycle::Phase;
-use super::link::Link;
-use super::request_body::RequestBody;
-use super::service::{self, ReplyBody};
+use super::http::exchange::Link;
+use super::http::front::Front;
+use super::http::phase::Phase;
+use super::http::request_body::RequestBody;
+use super::http::router::{self, ReplyBody};
+use super::life::thread::Life;
 use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::error::Error;
@@ -20,27 +20,29 @@ use crate::tracker::BusyTracker;
 
 /// One app, served to the caller's own runtime, with a status of its own.
 pub(crate) struct InProcess {
-    pub(super) link: Arc<Link>,
+    life: Life,
 }
 
 impl InProcess {
     /// Runs the start hooks.
     pub(crate) async fn start(agent: Agent, settings: Settings) -> Result<Self, Error> {
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
-        let front = Arc::new(Front::new(agent, settings, tracker, Handle::current()));
-        front.begin();
-        let link = Arc::new(Link::without_socket(front));
-        let server = Self { link };
-        server.link.front.start().await?;
-        server.link.front.begin_serving();
-        Ok(server)
+        let mut life = Life::in_process(agent, settings, tracker);
+        life.begin();
+        life.start().await?;
+        life.begin_serving();
+        Ok(Self { life })
+    }
+
+    pub(super) fn front(&self) -> &Arc<Front> {
+        &self.life.front
     }
 
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
         // A link for each: there is no socket that would say when a reply has been sent.
-        let link = Arc::new(Link::without_socket(Arc::clone(&self.link.front)));
-        let mut answer = service::answer(link.begin(&request), request);
-        let mut cut_off = pin!(self.link.front.instance.until_cut_off());
+        let link = Arc::new(Link::without_socket(Arc::clone(self.front())));
+        let mut answer = router::answer(link.begin(&request), request);
+        let mut cut_off = pin!(self.front().instance.until_cut_off());
         let mut was_cut_off = false;
         loop {
             // Polled again when everything is cut off: that is how it finds out.
@@ -59,7 +61,7 @@ impl InProcess {
         headers: http::HeaderMap,
         io: tokio::io::DuplexStream,
     ) -> Result<(), Box<crate::handler::response::Outgoing>> {
-        let session = super::websockets::open(&self.link.front, headers).await?;
+        let session = super::http::websockets::open(self.front(), headers).await?;
         let scope = Arc::clone(session.scope());
         tokio::spawn(crate::request::within(
             scope,
@@ -69,17 +71,21 @@ impl InProcess {
     }
 
     pub(crate) fn tracker(&self) -> &BusyTracker<Scope> {
-        &self.link.front.instance.tracker
+        &self.front().instance.tracker
     }
 
     /// Lets work in progress finish, and runs the shutdown hooks.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
-        let front = &self.link.front;
+        let front = self.front();
         front.phase.advance(Phase::Draining);
         front.instance.stopping.cancel();
         front.instance.stop_told.cancel();
         let grace = front.settings.shutdown_grace;
-        front.drain(grace, &mut None).await.cut_off.into_result()
+        self.life
+            .drain(grace, &mut None)
+            .await
+            .cut_off
+            .into_result()
     }
 }
 
@@ -91,6 +97,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
+    use tokio::runtime::Handle;
 
     use bytes::Bytes;
     use http_body::{Body, Frame, SizeHint};

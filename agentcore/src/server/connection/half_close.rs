@@ -1,0 +1,711 @@
+//! A connection's socket, and what a half-closed one means.
+//!
+//! A client may close its sending side and wait for the reply; a client that left looks the same from here. While a plain
+//! reply is being made the difference does not matter, since accepted work is finished anyway, so the socket keeps the
+//! end to itself and the client gets its reply. While a reply is streamed, or where the handler wants to know, the end
+//! is shown, and hyper drops the connection with everything that belongs to it.
+//!
+//! The end stays hidden until the reply has left: what hyper still has of it when it sees the end, it drops. Until then
+//! the client is not late with its next request either.
+//!
+//! Hiding begins with the head of a request, before anything else is read: the end may be right behind it. A body that
+//! the end cuts short is noticed by whoever reads it; see [`End::has_come`].
+//!
+//! hyper does not look for the end while it answers (`half_close`): it would reserve another 8 KiB to read into, for each
+//! request in flight, since the headers still lie in the last. The socket looks where the end is shown, and keeps what
+//! comes before it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::level_filters::LevelFilter;
+
+use super::framing::{Framing, Verdict};
+use super::idle::Waiting;
+use super::turn;
+use super::write_timeout::Timed;
+use crate::request::{self, Activity};
+use crate::util::sync::Mutex;
+use crate::util::write;
+
+/// How much may come before the end that is looked for, in bytes. Whoever sends more meanwhile, and leaves, is noticed
+/// later: when something is written to it, or when its request has been answered.
+const MOST_AHEAD: usize = 16 * 1024;
+
+/// Read at a time on the way there.
+const AHEAD_AT_A_TIME: usize = 1024;
+
+/// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
+pub(crate) struct Socket<T = Timed> {
+    stream: T,
+    end: Owned,
+    framing: Framing,
+    /// Came where the end was looked for: the beginning of the next request.
+    ahead: Vec<u8>,
+    share: turn::Share,
+    /// Has the stream reset when it is closed.
+    reset: fn(&T),
+}
+
+/// The end of what a client sends, and whether it is to be seen.
+///
+/// # Invariant
+///
+/// Everything here is used on the front's thread only. The lock is never waited for; it makes the type `Send`, which tasks
+/// have to be. What the connection is at is one [`Replies`], and only its functions change it:
+///
+/// - The end is hidden unless `Replies` is `None` or watched. A reader that found it hidden has left its waker, and is woken
+///   when it is shown.
+/// - An activity is in `leaving` only while something has not been sent. It is dropped when everything has, or when the
+///   socket is gone; outside the lock, like every waker.
+/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `None`.
+#[derive(Debug)]
+pub(crate) struct End {
+    state: Mutex<EndState>,
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Debug)]
+struct EndState {
+    replies: Replies,
+    /// The client has closed its sending side.
+    has_come: bool,
+    /// Invocations whose reply has not left.
+    leaving: Vec<Activity>,
+    /// Of the task that found the end hidden.
+    reader: Option<Waker>,
+}
+
+/// How far the replies of a connection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replies {
+    /// All of them have been sent.
+    None,
+    /// hyper has not got the whole reply to so many requests, which is at least one.
+    Made {
+        requests: usize,
+        /// Something of an earlier one may not have left.
+        unsent: bool,
+        /// The end is shown as soon as it comes, and looked for, though hyper does not read.
+        watched: bool,
+    },
+    /// hyper has all of them. Something may not have left.
+    Leaving,
+    /// One ends early and must not look whole: what there is of it is sent, and then the connection is reset.
+    BrokenOff,
+    /// Nothing is sent any more.
+    Gone,
+}
+
+impl Replies {
+    fn begin(self) -> Self {
+        match self {
+            Self::None | Self::Leaving => Self::Made {
+                requests: 1,
+                unsent: self == Self::Leaving,
+                watched: false,
+            },
+            Self::Made {
+                requests,
+                unsent,
+                watched,
+            } => Self::Made {
+                requests: requests + 1,
+                unsent,
+                watched,
+            },
+            Self::BrokenOff | Self::Gone => self,
+        }
+    }
+
+    fn watch(self) -> Self {
+        match self {
+            Self::Made {
+                requests, unsent, ..
+            } => Self::Made {
+                requests,
+                unsent,
+                watched: true,
+            },
+            Self::None | Self::Leaving | Self::BrokenOff | Self::Gone => self,
+        }
+    }
+
+    fn over(self) -> Self {
+        match self {
+            Self::Made { requests: 1, .. } => Self::Leaving,
+            Self::Made { requests, .. } => Self::Made {
+                requests: requests - 1,
+                unsent: true,
+                watched: false,
+            },
+            Self::BrokenOff | Self::Gone => self,
+            Self::None | Self::Leaving => {
+                debug_assert!(false, "no request has begun");
+                self
+            }
+        }
+    }
+
+    fn break_off(self) -> Self {
+        match self {
+            Self::Gone => self,
+            Self::None | Self::Made { .. } | Self::Leaving | Self::BrokenOff => Self::BrokenOff,
+        }
+    }
+
+    /// Everything that hyper had has been sent. Whether that was something.
+    fn sent(self) -> (Self, bool) {
+        match self {
+            Self::Leaving => (Self::None, true),
+            Self::Made {
+                requests,
+                unsent: true,
+                watched,
+            } => (
+                Self::Made {
+                    requests,
+                    unsent: false,
+                    watched,
+                },
+                true,
+            ),
+            Self::Made { .. } | Self::None | Self::BrokenOff | Self::Gone => (self, false),
+        }
+    }
+
+    fn is_watched(self) -> bool {
+        matches!(self, Self::Made { watched: true, .. })
+    }
+
+    fn hides_the_end(self) -> bool {
+        match self {
+            Self::Made { watched, .. } => !watched,
+            Self::Leaving | Self::BrokenOff => true,
+            Self::None | Self::Gone => false,
+        }
+    }
+}
+
+impl End {
+    pub(crate) fn new(waiting: Arc<Waiting>) -> Self {
+        Self {
+            state: Mutex::new(EndState {
+                replies: Replies::None,
+                has_come: false,
+                leaving: Vec::new(),
+                reader: None,
+            }),
+            waiting,
+        }
+    }
+
+    /// The connection's note of what it is at.
+    pub(crate) fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
+    }
+
+    /// A request has come. Hides the end, until its reply and all others have been sent.
+    pub(crate) fn begin(&self) {
+        self.change(|replies| (replies.begin(), ()));
+    }
+
+    /// Shows the end whatever has been sent, and looks for it until the request is [over](Self::over). Said while hyper
+    /// polls the connection: it flushes the socket afterwards, which is what looks.
+    pub(crate) fn watch(&self) {
+        self.change(|replies| (replies.watch(), ()));
+    }
+
+    /// hyper has the whole reply to a request, and sends what it has not sent yet.
+    pub(crate) fn over(&self) {
+        self.change(|replies| (replies.over(), ()));
+    }
+
+    /// The reply ends here, and early: what there is of it is sent, and then the connection is reset. For a reply that the
+    /// client takes for whole when the connection is closed.
+    pub(crate) fn break_off(&self) {
+        self.change(|replies| (replies.break_off(), ()));
+    }
+
+    /// Keeps an invocation in flight until its reply has left.
+    pub(crate) fn keep_until_sent(&self, activity: Activity) {
+        let mut state = self.state.lock();
+        if state.replies == Replies::Gone {
+            drop(state);
+            return lost(&activity);
+        }
+        state.leaving.push(activity);
+    }
+
+    /// Everything that hyper had has been sent.
+    fn sent(&self) {
+        if self.change(Replies::sent) {
+            loop {
+                // One at a time: its drop is outside the lock.
+                let activity = self.state.lock().leaving.pop();
+                if activity.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Nothing is sent any more.
+    fn gone(&self) {
+        let leaving = {
+            let mut state = self.state.lock();
+            state.replies = Replies::Gone;
+            std::mem::take(&mut state.leaving)
+        };
+        leaving.iter().for_each(lost);
+    }
+
+    /// Changes how far the replies are, and does what follows from it.
+    fn change<R>(&self, change: impl FnOnce(Replies) -> (Replies, R)) -> R {
+        let mut state = self.state.lock();
+        let before = state.replies;
+        let (after, result) = change(before);
+        state.replies = after;
+        let reader = if after.hides_the_end() {
+            None
+        } else {
+            state.reader.take()
+        };
+        drop(state);
+        match (before == Replies::None, after == Replies::None) {
+            (true, false) => self.waiting.pause(),
+            (false, true) => self.waiting.resume(),
+            (true, true) | (false, false) => {}
+        }
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        result
+    }
+
+    fn replies(&self) -> Replies {
+        self.state.lock().replies
+    }
+
+    fn come(&self) {
+        self.state.lock().has_come = true;
+    }
+
+    /// Whether the client has closed its sending side, hidden or not.
+    pub(crate) fn has_come(&self) -> bool {
+        self.state.lock().has_come
+    }
+
+    /// Whether a reader has to wait for the end to be shown. It is woken when it is.
+    fn poll_shown(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.replies.hides_the_end() {
+            return Poll::Ready(());
+        }
+        let before = state.reader.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+/// An invocation whose client did not wait until it had the whole reply.
+fn lost(activity: &Activity) {
+    activity.scope().observed().note_unsent();
+    request::emit_often(LevelFilter::DEBUG, Some(activity.scope()), || {
+        tracing::debug!("the connection ended before the reply had been sent");
+    });
+}
+
+/// The socket's own share: without it nothing is sent any more.
+struct Owned(Arc<End>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.gone();
+    }
+}
+
+impl<T> Socket<T> {
+    pub(crate) fn new(stream: T, waiting: Arc<Waiting>, reset: fn(&T)) -> Self {
+        Self {
+            stream,
+            end: Owned(Arc::new(End::new(waiting))),
+            framing: Framing::default(),
+            ahead: Vec::new(),
+            share: turn::Share::default(),
+            reset,
+        }
+    }
+
+    pub(crate) fn end(&self) -> Arc<End> {
+        Arc::clone(&self.end.0)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.framing.verdict()
+    }
+}
+
+#[cfg(feature = "ws")]
+impl<T> Socket<T> {
+    /// The connection, for what is spoken on it after HTTP, and what came where the end was looked for.
+    pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
+        (self.stream, self.ahead)
+    }
+}
+
+impl<T: AsyncRead + Unpin> Socket<T> {
+    /// Fails once the end has come, where it is watched.
+    fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.end.0.replies().is_watched() {
+            return Ok(());
+        }
+        while !self.end.0.has_come() {
+            if self.ahead.len() >= MOST_AHEAD {
+                return Ok(());
+            }
+            let mut piece = [MaybeUninit::uninit(); AHEAD_AT_A_TIME];
+            let mut piece = ReadBuf::uninit(&mut piece);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut piece) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(read) => read?,
+            }
+            if piece.filled().is_empty() {
+                self.end.0.come();
+            }
+            self.ahead.extend_from_slice(piece.filled());
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Hands on what came where the end was looked for.
+    fn read_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = self.ahead.len().min(buffer.remaining());
+        let before = buffer.filled().len();
+        buffer.put_slice(&self.ahead[..length]);
+        self.framing.follow(&mut buffer.filled_mut()[before..]);
+        self.ahead.drain(..length);
+        if self.ahead.is_empty() {
+            // The connection may be idle for long.
+            self.ahead = Vec::new();
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            self.read_ahead(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        if !self.end.0.has_come() {
+            ready!(self.share.poll_allowed(cx));
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+                Poll::Ready(Ok(()))
+                    if buffer.filled().len() == before && buffer.remaining() > 0 =>
+                {
+                    self.end.0.come();
+                }
+                other => {
+                    turn::spend(buffer.filled().len() - before);
+                    self.framing.follow(&mut buffer.filled_mut()[before..]);
+                    return other;
+                }
+            }
+        }
+        self.end.0.poll_shown(cx).map(Ok)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.look_for_end(cx)?;
+        let allowed = ready!(self.share.poll_allowed(cx)).min(bytes.len());
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]))?;
+        turn::spend(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.look_for_end(cx)?;
+        let allowed = ready!(self.share.poll_allowed(cx));
+        let stream = Pin::new(&mut self.stream);
+        let written = ready!(write::poll_write(stream, cx, slices, allowed))?;
+        turn::spend(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look_for_end(cx)?;
+        // hyper has written all that it had when it comes here.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.end.0.replies() == Replies::BrokenOff {
+            (self.reset)(&self.stream);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        self.end.0.sent();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::super::idle::Connections;
+    use super::*;
+    use crate::report::Kind;
+    use crate::request::Arrival;
+    use crate::request::Instance;
+    use crate::request::TrackerHandle;
+    use crate::tracker::BusyTracker;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn socket() -> (Socket<DuplexStream>, DuplexStream) {
+        let (stream, client) = duplex(8);
+        let waiting = Connections::new(PATIENCE).waiting();
+        (Socket::new(stream, waiting, |_| ()), client)
+    }
+
+    fn invocation() -> (Activity, Arc<Instance>) {
+        let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
+        let instance = Arc::new(Instance::new(tracker, Arc::default()));
+        let arrival = Arrival::uncounted(Kind::Invocation, "handler", HeaderMap::new());
+        let activity = Activity::begin(Arc::clone(&instance), arrival);
+        (activity, instance)
+    }
+
+    /// A client that sends and takes as much as is asked for.
+    struct Fast;
+
+    impl AsyncRead for Fast {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let length = buffer.initialize_unfilled().len();
+            buffer.advance(length);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Fast {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fast_client_gets_no_more_than_a_turn_before_others_are_looked_at() {
+        let waiting = Connections::new(PATIENCE).waiting();
+        let mut socket = Socket::new(Fast, waiting, |_| ());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut buffer = vec![0; 64 * 1024];
+        let mut bytes = 0;
+        loop {
+            let mut piece = ReadBuf::new(&mut buffer);
+            let Poll::Ready(read) = Pin::new(&mut socket).poll_read(&mut cx, &mut piece) else {
+                break;
+            };
+            read.unwrap();
+            bytes += piece.filled().len();
+        }
+        assert!(bytes <= 1 << 20, "read {bytes} bytes in one turn");
+
+        let large = vec![0; 50 << 20];
+        let slices = [io::IoSlice::new(b"head"), io::IoSlice::new(&large)];
+        let mut socket = Pin::new(&mut socket);
+        let mut bytes = 0;
+        while let Poll::Ready(written) = socket.as_mut().poll_write(&mut cx, &large) {
+            bytes += written.unwrap();
+        }
+        while let Poll::Ready(written) = socket.as_mut().poll_write_vectored(&mut cx, &slices) {
+            bytes += written.unwrap();
+        }
+        assert!(bytes <= 2 << 20, "wrote {bytes} bytes in two turns");
+    }
+
+    #[test]
+    fn replies_go_one_way() {
+        let made = |requests, unsent, watched| Replies::Made {
+            requests,
+            unsent,
+            watched,
+        };
+        let one = made(1, false, false);
+        assert_eq!(Replies::None.begin(), one);
+        assert_eq!(one.sent(), (one, false), "a part of it");
+        assert_eq!(one.over(), Replies::Leaving);
+        assert_eq!(Replies::Leaving.sent(), (Replies::None, true));
+        assert_eq!(Replies::None.sent(), (Replies::None, false));
+        // The next request comes while the last reply leaves.
+        assert_eq!(Replies::Leaving.begin(), made(1, true, false));
+        assert_eq!(made(1, true, false).sent(), (one, true));
+        assert_eq!(one.begin().over(), made(1, true, false));
+        // The end is watched for one request.
+        assert_eq!(made(2, false, false).watch(), made(2, false, true));
+        assert_eq!(made(2, false, true).over(), made(1, true, false));
+        assert_eq!(Replies::None.watch(), Replies::None);
+        // There is no way back.
+        for last in [Replies::BrokenOff, Replies::Gone] {
+            assert_eq!(last.begin().watch().over(), last);
+            assert_eq!(last.sent(), (last, false));
+        }
+        assert_eq!(one.break_off(), Replies::BrokenOff);
+        assert_eq!(Replies::Gone.break_off(), Replies::Gone);
+        let hidden = [one, Replies::Leaving, Replies::BrokenOff];
+        assert!(hidden.into_iter().all(Replies::hides_the_end));
+        let shown = [made(1, true, true), Replies::None, Replies::Gone];
+        assert!(!shown.into_iter().any(Replies::hides_the_end));
+    }
+
+    #[tokio::test]
+    async fn an_invocation_is_in_flight_until_its_reply_has_left() {
+        let (mut socket, _client) = socket();
+        let (activity, instance) = invocation();
+        let end = socket.end();
+        end.begin();
+        end.keep_until_sent(activity);
+        end.over();
+        socket.write_all(b"reply").await.unwrap();
+        assert_eq!(instance.tracker.in_progress(), 1);
+        assert!(!end.waiting().is_begun());
+        socket.flush().await.unwrap();
+        assert_eq!(instance.tracker.in_progress(), 0);
+        assert!(end.waiting().is_begun());
+    }
+
+    #[tokio::test]
+    async fn or_until_its_connection_has_gone() {
+        let (socket, _client) = socket();
+        let (first, instance) = invocation();
+        let (second, other) = invocation();
+        // Others may know of the end for longer.
+        let end = socket.end();
+        end.keep_until_sent(first);
+        drop(socket);
+        end.keep_until_sent(second);
+        for instance in [instance, other] {
+            assert_eq!(instance.tracker.in_progress(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_request_is_waited_for_once_all_replies_have_left() {
+        let (mut socket, _client) = socket();
+        let end = socket.end();
+        let is_waiting = || end.waiting().is_begun();
+        assert!(is_waiting());
+        end.begin();
+        end.over();
+        end.begin();
+        socket.flush().await.unwrap();
+        // The second is being answered.
+        assert!(!is_waiting());
+        let discarding = end.waiting().paused();
+        end.over();
+        assert!(!is_waiting());
+        socket.flush().await.unwrap();
+        // The rest of its body still comes.
+        assert!(!is_waiting());
+        drop(discarding);
+        assert!(is_waiting());
+    }
+
+    #[tokio::test]
+    async fn the_end_is_looked_for_where_it_is_watched_and_nothing_is_lost() {
+        let (mut socket, mut client) = socket();
+        let end = socket.end();
+        end.begin();
+        end.watch();
+        socket.flush().await.unwrap();
+        client.write_all(b"next").await.unwrap();
+        socket.flush().await.unwrap();
+        client.write_all(b" one").await.unwrap();
+        socket.flush().await.unwrap();
+        end.over();
+        socket.flush().await.unwrap();
+        let mut next = [0; 6];
+        socket.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"next o");
+        // Not watched.
+        end.begin();
+        client.shutdown().await.unwrap();
+        socket.flush().await.unwrap();
+        // Watched: it is seen behind what has been read.
+        end.watch();
+        let error = socket.flush().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(end.has_come());
+        let mut next = [0; 2];
+        socket.read_exact(&mut next).await.unwrap();
+        assert_eq!(&next, b"ne");
+    }
+
+    #[cfg(feature = "ws")]
+    #[tokio::test]
+    async fn what_came_where_the_end_was_looked_for_is_handed_on() {
+        let (mut socket, mut client) = socket();
+        socket.end().begin();
+        socket.end().watch();
+        client.write_all(b"next").await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(socket.into_parts().1, b"next");
+    }
+
+    #[tokio::test]
+    async fn not_everything_is_read_on_the_way_to_the_end() {
+        let (stream, mut client) = duplex(4 * MOST_AHEAD);
+        let waiting = Connections::new(PATIENCE).waiting();
+        let mut socket = Socket::new(stream, waiting, |_| ());
+        socket.end().begin();
+        socket.end().watch();
+        client.write_all(&[b'x'; 3 * MOST_AHEAD]).await.unwrap();
+        client.shutdown().await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(socket.ahead.len(), MOST_AHEAD);
+    }
+}

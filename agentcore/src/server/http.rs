@@ -1,0 +1,16 @@
+//! From a request to its reply, on the front: routes, bodies, and what the front answers itself.
+
+#[cfg(feature = "dev-page")]
+pub(crate) mod dev;
+pub(crate) mod exchange;
+pub(crate) mod front;
+mod invocations;
+mod metrics;
+pub(crate) mod operators;
+pub(crate) mod phase;
+pub(crate) mod ping;
+pub(crate) mod request_body;
+pub(crate) mod restore;
+pub(crate) mod router;
+#[cfg(feature = "ws")]
+pub(crate) mod websockets;

@@ -1,0 +1,125 @@
+//! [`Front`]: what all requests to a server share.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use http::{HeaderValue, StatusCode, header};
+
+#[cfg(feature = "dev-page")]
+use super::dev::Dev;
+use super::operators;
+use super::phase::PhaseCell;
+use super::ping::Pinger;
+use super::restore::RestoreDetector;
+use crate::app::parts::Agent;
+use crate::config::Settings;
+use crate::handler::layer::Endpoint;
+use crate::handler::response::Response;
+use crate::metrics::Refused;
+use crate::report;
+use crate::request::admission::Concurrency;
+use crate::request::{Instance, TrackerHandle};
+use crate::server::connection::idle::Connections;
+use crate::server::threads::Workers;
+use crate::util::sync::Mutex;
+#[cfg(feature = "ws")]
+use crate::ws::Sockets;
+
+/// What all requests to a server share. The thread that owns the sockets uses it, and so do the tasks that look after the workers.
+pub(crate) struct Front {
+    pub(crate) agent: Agent,
+    pub(crate) settings: Settings,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) workers: Workers,
+    pub(crate) phase: PhaseCell,
+    pub(crate) pinger: Pinger,
+    /// The agent with its layers around it, once they have been built; never where there are none.
+    pub(crate) endpoint: OnceLock<Endpoint>,
+    pub(crate) has_layers: bool,
+    #[cfg(feature = "ws")]
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) connections: Connections,
+    /// Whether what operators ask is answered beside everything else, for want of a port of its own.
+    pub(crate) serves_operators: bool,
+    /// There while the dev page is on.
+    #[cfg(feature = "dev-page")]
+    pub(crate) dev: Option<Dev>,
+    restores: Mutex<RestoreDetector>,
+}
+
+impl Front {
+    pub(crate) fn new(
+        mut agent: Agent,
+        settings: Settings,
+        tracker: TrackerHandle,
+        workers: Workers,
+        has_layers: bool,
+    ) -> Self {
+        let states = std::mem::take(&mut agent.states);
+        let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
+        tracker.set_max_age(settings.task_max_age);
+        tracker.set_line_level(settings.log_tasks);
+        let mut instance = Instance::new(tracker, concurrency)
+            .with_metrics(settings.metrics)
+            .with_lines(settings.log_invocations.level())
+            .with_max_json_nodes(settings.max_json_nodes);
+        instance.states = states;
+        Self {
+            pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
+            has_layers,
+            endpoint: OnceLock::new(),
+            connections: Connections::new(settings.header_timeout),
+            agent,
+            serves_operators: operators::is_asked_for(&settings) && settings.admin_port.is_none(),
+            #[cfg(feature = "ws")]
+            sockets: Arc::new(Sockets::new(settings.ws.clone(), settings.shutdown_grace)),
+            settings,
+            instance: Arc::new(instance),
+            workers,
+            phase: PhaseCell::new(),
+            #[cfg(feature = "dev-page")]
+            dev: None,
+            restores: Mutex::new(RestoreDetector::new()),
+        }
+    }
+
+    /// Looks whether the process has been restored from a snapshot since the last look. Called before anything is said or
+    /// done that must not be as it was before a restore. Returns the time of the look, so that callers need not ask the clock
+    /// again.
+    pub(crate) fn notice_restore(&self) -> Instant {
+        let now = Instant::now();
+        if self.restores.lock().restored(now) {
+            report::emit(|| {
+                tracing::info!(
+                    "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
+                );
+            });
+            self.instance.tracker.restored();
+        }
+        now
+    }
+
+    pub(crate) fn count_refused(&self, why: Refused) {
+        if let Some(metrics) = &self.instance.metrics {
+            metrics.refuse(why);
+        }
+    }
+
+    /// 503, with the advice to come back soon.
+    pub(crate) fn unavailable(&self, why: &str, reason: Refused) -> Response {
+        self.count_refused(reason);
+        let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
+        come_back(self.settings.errors.apply(response))
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.connections.close();
+    }
+}
+
+/// With the advice to come back soon.
+pub(crate) fn come_back(response: Response) -> Response {
+    response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+}

@@ -1,0 +1,323 @@
+//! `POST /invocations`, on the front: read the body, hand it to the workers, pass the reply on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::exchange::{Exchange, Link};
+use super::front::{Front, come_back};
+use super::phase::Phase;
+use super::request_body::{Problem, Read, RequestBody};
+use super::router::{ReplyBody, refuse};
+use crate::config::BusyWhile;
+use crate::handler::body::Body;
+use crate::handler::extract::Invocation;
+use crate::handler::invoke::{Job, Made, Unwanted};
+use crate::handler::response::Response;
+use crate::handler::response::internal_error;
+use crate::headers;
+use crate::metrics::Refused;
+use crate::report::Kind;
+use crate::report::Outcome;
+use crate::request::admission::Refusal;
+use crate::request::drops::DropOnWorkers;
+use crate::request::{Activity, Arrival, Scope};
+use crate::server::threads::handover::{What, Work};
+use crate::server::threads::wakeups::Batched;
+use crate::util::spawn;
+
+/// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
+pub(crate) struct Replying<B> {
+    link: Arc<Link>,
+    stage: Stage<B>,
+    /// Until the reply has it.
+    exchange: Option<Exchange>,
+}
+
+enum Stage<B> {
+    /// The body is still to come, or a part of it.
+    Reading {
+        read: Read<B>,
+        activity: Activity,
+        /// For layers. Without the headers, which the activity's scope has.
+        head: Option<Box<http::request::Parts>>,
+    },
+    /// The workers have it.
+    Making {
+        reply: Batched<oneshot::Receiver<Made>>,
+        left: CancelOnDrop,
+    },
+    Over,
+}
+
+/// Lets a request in, whose body is still to come; or says why not, and hands it back.
+pub(crate) fn accept<B: RequestBody>(
+    exchange: Exchange,
+    request: Request<B>,
+) -> Result<Replying<B>, (Exchange, Response)> {
+    match admit(&exchange, request) {
+        Ok(stage) => Ok(Replying {
+            link: Arc::clone(exchange.link()),
+            stage,
+            exchange: Some(exchange),
+        }),
+        Err(refused) => Err((exchange, refused)),
+    }
+}
+
+fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, Response> {
+    let front = &link.front;
+    match front.phase.get() {
+        Phase::Starting => {
+            let response = front.unavailable("Starting", Refused::NotServing);
+            return Err(refuse(link, request, response));
+        }
+        Phase::Serving => {}
+        Phase::Draining => {
+            let response = front.unavailable("Shutting down", Refused::NotServing);
+            return Err(refuse(link, request, response));
+        }
+    }
+    let at = front.notice_restore();
+    // A browser's preflight, say, goes through the layers without being work.
+    let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
+    let permit = if is_work {
+        let session = || headers::session_id(request.headers());
+        match front.instance.concurrency.admit(session) {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(refuse(link, request, no_room(front, refusal))),
+        }
+    } else {
+        None
+    };
+    let (mut head, body) = request.into_parts();
+    let entrypoint = front.agent.entrypoint.as_ref();
+    let arrival = Arrival {
+        at,
+        kind: if is_work {
+            Kind::Invocation
+        } else {
+            Kind::Other
+        },
+        name: entrypoint.map_or("", |entrypoint| entrypoint.options.name),
+        counts: is_work && front.settings.busy_while == BusyWhile::Activity,
+        headers: std::mem::take(&mut head.headers),
+        permit,
+    };
+    // hyper's own: the way to the connection, which is for no layer.
+    head.extensions.clear();
+    Ok(Stage::Reading {
+        read: Read::new(body, &front.settings, Arc::clone(&link.end)),
+        activity: Activity::begin(Arc::clone(&front.instance), arrival),
+        head: front.has_layers.then(|| Box::new(head)),
+    })
+}
+
+impl<B: RequestBody> Future for Replying<B> {
+    type Output = http::Response<ReplyBody>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.link.front.instance.is_cut_off() {
+            this.release_unfinished();
+            this.stage = Stage::Over;
+            // No advice to come again: how far it came, nobody knows.
+            let response = Response::error("Cut off by the shutdown").with_status(503);
+            return Poll::Ready(this.link.front.settings.errors.apply(response).into());
+        }
+        if let Stage::Reading { read, .. } = &mut this.stage {
+            let read = ready!(Pin::new(read).poll(cx));
+            if let Some(refused) = this.hand_over(read) {
+                return Poll::Ready(refused.into());
+            }
+        }
+        let Stage::Making { reply, .. } = &mut this.stage else {
+            return Poll::Pending;
+        };
+        let made = ready!(Pin::new(reply).poll(cx));
+        Poll::Ready(this.pass_on(made))
+    }
+}
+
+impl<B> Drop for Replying<B> {
+    fn drop(&mut self) {
+        self.release_unfinished();
+    }
+}
+
+impl<B> Replying<B> {
+    /// Releases what has been read of a body that will not be whole. For a large one that takes milliseconds, so the workers
+    /// do it.
+    fn release_unfinished(&mut self) {
+        if let Stage::Reading { read, .. } = &mut self.stage {
+            let workers = self.link.front.workers.runtime();
+            if let Some(unfinished) = read.take_unfinished() {
+                drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
+            }
+        }
+    }
+}
+
+impl<B: RequestBody> Replying<B> {
+    /// Gives the workers what has been read; or says why that cannot be.
+    fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
+        if read.is_err() {
+            self.release_unfinished();
+        }
+        let Stage::Reading { activity, head, .. } = std::mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return None;
+        };
+        let front = &self.link.front;
+        let body = match read {
+            Ok(body) => body,
+            Err(problem) => {
+                let response = problem.into_response(activity.scope().headers(), &self.link);
+                let status = response.status();
+                activity.scope().note(Outcome::of(status), Some(status));
+                if let Some(rejection) = response.why_rejected() {
+                    activity.scope().reject(rejection);
+                }
+                return Some(front.settings.errors.apply(response));
+            }
+        };
+        if let Some(metrics) = &front.instance.metrics {
+            metrics.request_bytes.add(body.len() as u64);
+        }
+        let scope = Arc::clone(activity.scope());
+        let Some(what) = work(front, activity, head, body) else {
+            return Some(front.settings.errors.apply(internal_error()));
+        };
+        let (sender, reply) = oneshot::channel();
+        front.workers.push(Work {
+            what,
+            reply: sender,
+        });
+        let watches = front.agent.entrypoint.as_ref();
+        let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
+        show_end_if(self.exchange.as_ref(), watches);
+        self.stage = Stage::Making {
+            reply: front.workers.batch(reply),
+            left: CancelOnDrop {
+                scope: Some(scope),
+                workers: front.workers.runtime().clone(),
+            },
+        };
+        None
+    }
+
+    /// Sends what the workers have made.
+    fn pass_on(
+        &mut self,
+        made: Result<Made, oneshot::error::RecvError>,
+    ) -> http::Response<ReplyBody> {
+        if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            left.disarm();
+        }
+        let front = &self.link.front;
+        // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
+        // runtime that is being shut down.
+        let Ok((outgoing, activity)) = made else {
+            return front.settings.errors.apply(internal_error()).into();
+        };
+        let activity = Some((activity, Arc::clone(&self.link.end)));
+        let is_stream = outgoing.body.as_bytes().is_none();
+        // A stream's producer goes with its reader.
+        show_end_if(self.exchange.as_ref(), is_stream);
+        let body = if is_stream {
+            front.workers.batch(outgoing.body)
+        } else {
+            Batched::direct(outgoing.body)
+        };
+        http::Response::from_parts(
+            outgoing.parts,
+            ReplyBody::new(body, activity, self.exchange.take()),
+        )
+    }
+}
+
+/// What the workers are to do with a request; `None` where nothing would answer it.
+fn work(
+    front: &Front,
+    activity: Activity,
+    head: Option<Box<http::request::Parts>>,
+    body: Bytes,
+) -> Option<What> {
+    let entrypoint = front.agent.entrypoint.as_ref();
+    let unwanted = Unwanted::by_client(
+        entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect),
+    );
+    if let (Some(endpoint), Some(head)) = (front.endpoint.get(), head) {
+        let mut request = Request::from_parts(*head, Body::from(body));
+        *request.headers_mut() = activity.scope().headers().clone();
+        let endpoint = endpoint.clone();
+        return Some(What::Layered(
+            endpoint,
+            Box::new(request),
+            activity,
+            unwanted,
+        ));
+    }
+    let entrypoint = entrypoint?;
+    let job = Job {
+        invocation: Invocation::new(Arc::clone(activity.scope()), body),
+        options: entrypoint.options,
+        errors: front.settings.errors,
+        debug: front.settings.debug,
+        activity,
+        unwanted,
+    };
+    Some(What::Invocation(Arc::clone(&entrypoint.start), job))
+}
+
+/// Why an invocation is not let in, with the advice to come back soon.
+fn no_room(front: &Front, refusal: Refusal) -> Response {
+    let (status, why) = match refusal {
+        Refusal::Full => (503, "Too many invocations"),
+        Refusal::SessionBusy => (409, "The session is busy"),
+        Refusal::QueueFull => (429, "Too many invocations of the session"),
+    };
+    front.count_refused(match refusal {
+        Refusal::Full => Refused::Invocations,
+        Refusal::SessionBusy | Refusal::QueueFull => Refused::Session,
+    });
+    come_back(
+        front
+            .settings
+            .errors
+            .apply(Response::error(why).with_status(status)),
+    )
+}
+
+fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
+    if let (Some(exchange), true) = (exchange, leaving_counts) {
+        exchange.show_end();
+    }
+}
+
+/// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.
+struct CancelOnDrop {
+    scope: Option<Arc<Scope>>,
+    workers: Handle,
+}
+
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.scope = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(scope) = self.scope.take() {
+            // It calls the wakers of the user's futures.
+            spawn::boxed_on(&self.workers, async move { scope.cancel() });
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One request: which path, which method, whether now.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+#[cfg(feature = "dev-page")]
+use super::dev;
+use super::exchange::{Admission, Exchange, Link};
+use super::front::Front;
+use super::invocations::{self, Replying};
+use super::operators;
+use super::request_body::{self, RequestBody};
+#[cfg(feature = "ws")]
+use super::websockets;
+use crate::error::BoxError;
+use crate::handler::body::Settled;
+use crate::handler::response::Response;
+use crate::metrics::Refused;
+use crate::request::Activity;
+use crate::request::Instance;
+use crate::server::connection::half_close::End;
+use crate::server::threads::wakeups::Batched;
+
+/// The answer to a request: hyper's future for it. The two frequent ones need no box.
+pub(crate) enum Answer<B> {
+    Now(Option<http::Response<ReplyBody>>),
+    Invocation(Replying<B>),
+    Later(Pin<Box<dyn Future<Output = http::Response<ReplyBody>> + Send>>),
+}
+
+impl<B> Answer<B> {
+    pub(crate) fn now(reply: http::Response<ReplyBody>) -> Self {
+        Self::Now(Some(reply))
+    }
+
+    pub(crate) fn later(
+        reply: impl Future<Output = http::Response<ReplyBody>> + Send + 'static,
+    ) -> Self {
+        Self::Later(Box::pin(reply))
+    }
+}
+
+impl<B: RequestBody> Future for Answer<B> {
+    type Output = Result<http::Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(reply) => reply
+                .take()
+                .map_or(Poll::Pending, |reply| Poll::Ready(Ok(reply))),
+            Self::Invocation(reply) => Pin::new(reply).poll(cx).map(Ok),
+            Self::Later(reply) => reply.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Answers one request.
+pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    if let Some(fault) = exchange.fault {
+        let reply = fault.to_response(exchange.front.settings.max_body_bytes);
+        return Answer::now(exchange.refuse(request, reply));
+    }
+    if exchange.admission == Admission::Operators {
+        if operators::shows_status(&exchange.front, request.uri().path()) {
+            return Answer::later(async move {
+                exchange.front.pinger.refresh(&exchange.front).await;
+                let reply = operators::answer(&exchange.front, &request);
+                exchange.refuse(request, reply)
+            });
+        }
+        let reply = operators::answer(&exchange.front, &request);
+        return Answer::now(exchange.refuse(request, reply));
+    }
+    #[cfg(feature = "dev-page")]
+    if exchange.front.dev.is_some() {
+        return dev::answer(exchange, request);
+    }
+    dispatch(exchange, request)
+}
+
+/// The same, for a request that may be answered and is not the dev page's.
+pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let front = &exchange.front;
+    if front.serves_operators {
+        if operators::shows_status(front, request.uri().path()) {
+            return Answer::later(async move {
+                exchange.front.pinger.refresh(&exchange.front).await;
+                let reply =
+                    operators::route(&exchange.front, request.method(), request.uri().path());
+                exchange.refuse(request, reply.unwrap_or_else(not_found))
+            });
+        }
+        if let Some(reply) = operators::route(front, request.method(), request.uri().path()) {
+            return Answer::now(exchange.refuse(request, reply));
+        }
+    }
+    let is_crowded = exchange.admission == Admission::Crowded;
+    let reply = match (request.uri().path(), request.method()) {
+        ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
+            Some(answer) => return Answer::now(exchange.reply(answer)),
+            None => {
+                return Answer::later(async move {
+                    let answer = exchange.front.pinger.ask(&exchange.front).await;
+                    exchange.reply(answer)
+                });
+            }
+        },
+        (path, _) if goes_through_layers(front, path) && !is_crowded => {
+            return invoke(exchange, request);
+        }
+        ("/invocations", &Method::POST) if is_crowded => refuse(
+            &exchange,
+            request,
+            front.unavailable("Too many connections", Refused::Connections),
+        ),
+        ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
+            return invoke(exchange, request);
+        }
+        #[cfg(feature = "ws")]
+        ("/ws", _) => match websockets::accept(&exchange, request) {
+            Ok(accepted) => {
+                return Answer::later(async move {
+                    let reply = websockets::answer(exchange.link(), accepted).await;
+                    exchange.reply(reply)
+                });
+            }
+            Err(refused) => refused,
+        },
+        ("/ping", _) => refuse(&exchange, request, method_not_allowed("GET, HEAD")),
+        ("/invocations", _) if front.agent.entrypoint.is_some() => {
+            refuse(&exchange, request, method_not_allowed("POST"))
+        }
+        _ => refuse(&exchange, request, not_found()),
+    };
+    Answer::now(exchange.reply(reply))
+}
+
+fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    match invocations::accept(exchange, request) {
+        Ok(reply) => Answer::Invocation(reply),
+        Err((exchange, refused)) => Answer::now(exchange.reply(refused)),
+    }
+}
+
+/// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
+fn goes_through_layers(front: &Front, path: &str) -> bool {
+    front.has_layers && path != "/ping" && path != "/ws"
+}
+
+pub(crate) fn not_found() -> Response {
+    Response::error("Not Found").with_status(StatusCode::NOT_FOUND)
+}
+
+pub(crate) fn method_not_allowed(allow: &'static str) -> Response {
+    Response::error("Method Not Allowed")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+        .with_header(header::ALLOW, HeaderValue::from_static(allow))
+}
+
+/// Answers without having read the body.
+pub(crate) fn refuse<B: RequestBody>(
+    link: &Link,
+    request: Request<B>,
+    response: Response,
+) -> Response {
+    let (head, body) = request.into_parts();
+    request_body::discard(link, &head, body);
+    response
+}
+
+pin_project! {
+    /// A body on its way to the socket. While it lives, the invocation that made it is in flight.
+    pub(crate) struct ReplyBody {
+        #[pin]
+        body: Batched<Settled>,
+        // Only held, until the body has been handed over.
+        pub(crate) exchange: Option<Exchange>,
+        // In flight until the body has been sent.
+        activity: Option<(Activity, Arc<End>)>,
+    }
+
+    impl PinnedDrop for ReplyBody {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some((activity, end)) = this.project().activity.take() {
+                end.keep_until_sent(activity);
+            }
+        }
+    }
+}
+
+impl ReplyBody {
+    pub(crate) fn in_memory(bytes: Bytes) -> Self {
+        Self::new(Batched::direct(Settled::memory(bytes)), None, None)
+    }
+
+    /// The reply to an invocation.
+    pub(crate) fn new(
+        body: Batched<Settled>,
+        activity: Option<(Activity, Arc<End>)>,
+        exchange: Option<Exchange>,
+    ) -> Self {
+        Self {
+            body,
+            activity,
+            exchange,
+        }
+    }
+}
+
+impl From<Response> for http::Response<ReplyBody> {
+    /// A reply of the server's own, in memory.
+    fn from(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = Batched::direct(body.into_settled(|| ()));
+        Self::from_parts(parts, ReplyBody::new(body, None, None))
+    }
+}
+
+impl http_body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let instance = this
+            .activity
+            .as_ref()
+            .map(|(activity, _)| activity.scope().instance());
+        let length = this.body.get_ref().size_hint().exact();
+        let polled = if instance.is_some_and(Instance::is_cut_off) {
+            Poll::Ready(Some(Err("cut off by the shutdown".into())))
+        } else {
+            this.body.as_mut().poll_with(cx, Settled::poll_frame)
+        };
+        if let Some(metrics) = instance.and_then(|instance| instance.metrics.as_ref()) {
+            metrics.sent(&polled);
+        }
+        if let (Poll::Ready(Some(Err(_))), Some(exchange)) = (&polled, this.exchange) {
+            if exchange.break_off(length) {
+                // hyper sends what it has, and there the connection breaks.
+                return Poll::Pending;
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.get_ref().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.get_ref().size_hint()
+    }
+}

@@ -1,0 +1,176 @@
+//! `GET /ws`, on the front: answer the handshake, then hand the connection to the workers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tracing::level_filters::LevelFilter;
+
+use super::exchange::{Admission, Link};
+use super::front::{Front, come_back};
+use super::phase::Phase;
+use super::request_body::RequestBody;
+use super::router::{ReplyBody, method_not_allowed, not_found, refuse};
+use crate::config::BusyWhile;
+use crate::error::BoxError;
+use crate::handler::response::internal_error;
+use crate::handler::response::{Outgoing, Response};
+use crate::metrics::Refused;
+use crate::report::Kind;
+use crate::request::{self, Activity, Arrival};
+use crate::server::connection::half_close::Socket;
+use crate::server::threads::AbortOnDrop;
+use crate::util::spawn;
+use crate::ws::{self, Session};
+
+/// A handshake that is in order.
+pub(crate) struct Accepted {
+    headers: HeaderMap,
+    upgrade: OnUpgrade,
+    switching: Response,
+}
+
+/// Looks at a handshake. Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
+pub(crate) fn accept<B: RequestBody>(
+    link: &Link,
+    mut request: Request<B>,
+) -> Result<Accepted, Response> {
+    let front = &link.front;
+    if front.agent.websocket.is_none() {
+        return Err(refuse(link, request, not_found()));
+    }
+    if let Some(refusal) = refusal(link, &request) {
+        return Err(refuse(link, request, refusal));
+    }
+    let origins = &front.settings.ws.origins;
+    match ws::accept(request.version(), request.headers(), origins) {
+        Ok(switching) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let (head, _) = request.into_parts();
+            Ok(Accepted {
+                headers: head.headers,
+                upgrade,
+                switching,
+            })
+        }
+        Err(rejection) => Err(refuse(link, request, rejection)),
+    }
+}
+
+/// Opens a socket, unless one of its handler's arguments refuses.
+pub(crate) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Response<ReplyBody> {
+    let Accepted {
+        headers,
+        upgrade,
+        switching,
+    } = accepted;
+    match open(&link.front, headers).await {
+        Ok(session) => {
+            spawn::boxed(hand_over(Arc::clone(link), upgrade, session));
+            switching.into()
+        }
+        Err(rejection) => {
+            let Outgoing { parts, body } = *rejection;
+            let body = ReplyBody::new(link.front.workers.batch(body), None, None);
+            http::Response::from_parts(parts, body)
+        }
+    }
+}
+
+/// Makes the handler's arguments, on the workers. From here on the socket is in flight.
+pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Box<Outgoing>> {
+    let Some(handler) = &front.agent.websocket else {
+        return Err(Box::new(not_found().into_outgoing()));
+    };
+    let at = front.notice_restore();
+    let name = handler.meta.name();
+    let arrival = Arrival {
+        at,
+        kind: Kind::Socket,
+        name,
+        counts: front.settings.busy_while == BusyWhile::Activity,
+        headers,
+        permit: None,
+    };
+    let activity = Activity::begin(Arc::clone(&front.instance), arrival);
+    let scope = Arc::clone(activity.scope());
+    let open = Arc::clone(&handler.open);
+    let sockets = Arc::clone(&front.sockets);
+    let opening = Session::open(name, move |opening| open(opening), sockets, activity);
+    let opening = request::spawn_boxed(front.workers.runtime(), scope, opening);
+    // The runtime is being shut down if there is no answer.
+    front
+        .workers
+        .batch(AbortOnDrop(opening))
+        .await
+        .unwrap_or_else(|_| Err(Box::new(internal_error().into_outgoing())))
+}
+
+/// Why there is no socket to be had, whatever the handshake says.
+fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response> {
+    let unavailable = |why, reason| {
+        link.front.count_refused(reason);
+        let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
+        Some(come_back(response))
+    };
+    if request.method() != Method::GET {
+        return Some(method_not_allowed("GET"));
+    }
+    if link.admission == Admission::Crowded {
+        return unavailable("Too many connections", Refused::Connections);
+    }
+    match link.front.phase.get() {
+        Phase::Starting => return unavailable("Starting", Refused::NotServing),
+        Phase::Serving => {}
+        Phase::Draining => return unavailable("Shutting down", Refused::NotServing),
+    }
+    if !request.body().is_end_stream() {
+        // Where it ends and where frames begin, the two sides could see differently.
+        let response = Response::error("a WebSocket handshake has no body");
+        let response = response.with_status(StatusCode::BAD_REQUEST);
+        return Some(response.with_header(header::CONNECTION, "close"));
+    }
+    None
+}
+
+/// Moves the connection to the workers once the handshake has been sent. A socket keeps its place among the open
+/// connections: it is part of `link`.
+async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
+    let (stream, ahead) = match connection(upgrade).await {
+        Ok(connection) => connection,
+        // The client left before it was answered. The handler has not been called.
+        Err(error) => {
+            return request::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
+                tracing::debug!("a websocket was not opened: {error}");
+            });
+        }
+    };
+    let scope = Arc::clone(session.scope());
+    let workers = link.front.workers.runtime().clone();
+    // Of the server, only this: a farewell may take longer than the server lives.
+    let place = link.place();
+    drop(link);
+    request::spawn_boxed(&workers, scope, async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => session.run(stream, ahead).await,
+            Err(error) => tracing::error!("cannot serve a websocket: {error}"),
+        }
+        drop(place);
+    });
+}
+
+/// The connection itself, let go of by the front's event loop, and what had been read from it.
+async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
+    let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
+    let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
+    let (stream, ahead) = parts.io.into_inner().into_parts();
+    let read = if ahead.is_empty() {
+        parts.read_buf
+    } else {
+        [&parts.read_buf[..], &ahead].concat().into()
+    };
+    Ok((stream.into_inner().into_std()?, read))
+}

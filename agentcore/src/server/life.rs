@@ -1,0 +1,9 @@
+//! The life of the server: start hooks, serving, the drain, and what looks after the workers meanwhile.
+
+pub(crate) mod accept;
+pub(crate) mod control;
+mod hooks;
+mod old_tasks;
+mod shutdown;
+mod stalls;
+pub(crate) mod thread;

@@ -1,0 +1,281 @@
+//! Accepting connections and keeping each alive.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+
+use crate::config::Settings;
+use crate::platform;
+use crate::report;
+use crate::server::connection::half_close::Socket;
+use crate::server::connection::place::Place;
+use crate::server::connection::write_timeout::Timed;
+#[cfg(feature = "dev-page")]
+use crate::server::http::dev;
+use crate::server::http::exchange::{Admission, Link};
+use crate::server::http::front::Front;
+use crate::server::http::router;
+use crate::util::spawn;
+
+/// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
+/// at once keep the front from its pings for tens of milliseconds.
+const MAX_BUFFER_BYTES: usize = 128 * 1024;
+
+/// The least that hyper takes, and much more than probes need.
+const ADMIN_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Descriptors that are left for other things than connections.
+const RESERVED_DESCRIPTORS: usize = 64;
+
+/// Connections that are open beyond the greatest number of them, so that a ping is answered even then.
+const MOST_CROWDED: usize = 32;
+
+/// The life of such a connection: enough for a ping, of which a custom handler has 250 ms.
+const CROWDED_LIFE: Duration = Duration::from_secs(1);
+
+/// Connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that clients
+/// lack.
+const MOST_ADMIN: usize = 64;
+
+/// Connections that are accepted at a time. The kernel hands out a crowd faster than it can be served: accepted at once, a
+/// ping among them would wait for thousands.
+const AT_A_TIME: u32 = 8;
+
+/// Waits between attempts to accept when the process is out of descriptors or memory.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Accepts for as long as the server lives; of a listener that `is_inherited`, until the server is told to stop. Connections
+/// that come later wait for the next process, which serves them, and this one would refuse their invocations.
+pub(crate) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inherited: bool) -> ! {
+    let instance = Arc::clone(&front.instance);
+    if is_inherited {
+        front.connections.await_first_requests();
+    }
+    let stopped = async {
+        if is_inherited {
+            instance.stopping.cancelled().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stopped => {}
+        never = accept_each(front, listener) => match never {},
+    }
+    std::future::pending().await
+}
+
+/// Accepts for ever.
+async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
+    let protocol = protocol(&front);
+    let full = Arc::new(AtomicUsize::new(0));
+    let budget = Budget::of(&front.settings);
+    budget.warn_of(front.settings.max_connections);
+    let mut crowd = Bounded::new(budget.crowded);
+    loop {
+        for _ in 0..AT_A_TIME {
+            let stream = accept(&listener).await;
+            // Those beyond the greatest number are not counted: however often they come again, a place that is free is free.
+            let is_crowded = full.load(Ordering::Relaxed) >= budget.clients;
+            let place = Place::take((!is_crowded).then_some(&full), &front.instance);
+            let admission = if is_crowded {
+                Admission::Crowded
+            } else {
+                Admission::Full
+            };
+            #[cfg(feature = "dev-page")]
+            let admission = dev::admission(&front, &stream, admission);
+            let connection = serve(&front, &protocol, stream, admission, Some(place));
+            if is_crowded {
+                spawn::boxed(close_after(CROWDED_LIFE, connection.clone()));
+                crowd.add(connection);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn close_after(life: Duration, connection: AbortHandle) {
+    tokio::time::sleep(life).await;
+    connection.abort();
+}
+
+/// Open connections of which there are only so many. The oldest is closed for a new one: the new one may be a ping, and the
+/// others may be there to keep it out.
+pub(crate) struct Bounded {
+    most: usize,
+    open: VecDeque<AbortHandle>,
+}
+
+impl Bounded {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            open: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, connection: AbortHandle) {
+        self.open.retain(|connection| !connection.is_finished());
+        if self.open.len() >= self.most {
+            if let Some(oldest) = self.open.pop_front() {
+                oldest.abort();
+            }
+        }
+        self.open.push_back(connection);
+    }
+}
+
+/// How many connections of each kind may be open, so that the process always has descriptors left.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// With all rights.
+    clients: usize,
+    crowded: usize,
+    pub(crate) admin: usize,
+}
+
+impl Budget {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self::within(
+            platform::file_limit().unwrap_or(usize::MAX),
+            settings.max_connections,
+            settings.admin_port.is_some(),
+        )
+    }
+
+    /// Of a process that may open `limit` files, where `asked` connections are asked for. A process with few descriptors
+    /// uses most of them itself.
+    fn within(limit: usize, asked: usize, has_admin_port: bool) -> Self {
+        let share = |most: usize| most.min(limit / 8).max(1);
+        let (crowded, admin) = (share(MOST_CROWDED), share(MOST_ADMIN));
+        let own = RESERVED_DESCRIPTORS.min(limit / 4 * 3);
+        let others = own + crowded + if has_admin_port { admin } else { 0 };
+        Self {
+            clients: asked.min(limit.saturating_sub(others).max(1)),
+            crowded,
+            admin,
+        }
+    }
+
+    fn warn_of(&self, asked: usize) {
+        let clients = self.clients;
+        if clients < asked {
+            report::emit(move || {
+                tracing::warn!(
+                    "at most {clients} connections instead of {asked}: the process may not open more files"
+                );
+            });
+        }
+    }
+}
+
+/// The next connection; survives every error.
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
+    let mut wait = FIRST_WAIT;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // The client's own doing: it left before it was accepted.
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                report::emit(move || {
+                    tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
+                });
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+/// Serves the admin port for ever.
+pub(crate) async fn serve_admin(front: Arc<Front>, listener: TcpListener) {
+    let mut protocol = protocol(&front);
+    protocol.max_buf_size(ADMIN_BUFFER_BYTES);
+    let mut open = Bounded::new(Budget::of(&front.settings).admin);
+    loop {
+        let stream = accept(&listener).await;
+        open.add(serve(&front, &protocol, stream, Admission::Operators, None));
+    }
+}
+
+/// Keeps one connection alive, in a task of its own.
+pub(crate) fn serve(
+    front: &Arc<Front>,
+    protocol: &http1::Builder,
+    stream: TcpStream,
+    admission: Admission,
+    place: Option<Place>,
+) -> AbortHandle {
+    // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
+    let _ = stream.set_nodelay(true);
+    let stream = Timed::new(stream, front.settings.write_timeout);
+    let socket = Socket::new(
+        stream,
+        front.connections.waiting(),
+        Timed::reset_when_closed,
+    );
+    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
+    let waiting = Arc::clone(link.end.waiting());
+    let service = service_fn(move |request| router::answer(link.begin(&request), request));
+    let connection = protocol.serve_connection(TokioIo::new(socket), service);
+    let connection = connection.with_upgrades();
+    spawn::boxed(front.connections.watch(connection, waiting)).abort_handle()
+}
+
+/// How HTTP is spoken, on every connection.
+pub(crate) fn protocol(front: &Front) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        // `connections` keeps the time.
+        .header_read_timeout(None)
+        .max_header_size(front.settings.max_header_bytes)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        // The socket looks for the end, and decides when it is one; see `socket`.
+        .half_close(true);
+    protocol
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_for_the_process_for_pings_and_for_the_admin_port() {
+        let budget = |clients, crowded, admin| Budget {
+            clients,
+            crowded,
+            admin,
+        };
+        assert_eq!(
+            Budget::within(usize::MAX, 10_240, true),
+            budget(10_240, 32, 64)
+        );
+        assert_eq!(Budget::within(1024, 10_240, true), budget(864, 32, 64));
+        assert_eq!(Budget::within(1024, 10_240, false), budget(928, 32, 64));
+        assert_eq!(Budget::within(1024, 100, true), budget(100, 32, 64));
+        for limit in 1..200 {
+            let budget = Budget::within(limit, 10_240, true);
+            assert!(budget.clients >= 1 && budget.crowded >= 1 && budget.admin >= 1);
+        }
+    }
+}

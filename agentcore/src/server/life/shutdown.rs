@@ -1,0 +1,193 @@
+//! The stop: work in progress finishes, shutdown hooks run, and what does not fit into the time is named as cut off.
+//!
+//! ```text
+//! request to stop ─ work in progress ─ shutdown hooks ─ work that they began ─┬─ states are dropped ─┬─ the rest is dropped
+//!                                                                             └─ replies leave ──────┘
+//!                  └── the grace ───┘ └─ at least 2 s ────────────────────┘   └─ at least 2 s ──────────────────────────┘
+//! ```
+//!
+//! A signal on the way ends all that is still to come. Whatever is not finished is named, and makes the stop an error.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::control::next_signal;
+use super::stalls::whole_milliseconds;
+use super::thread::Life;
+use crate::error::{Error, Kind};
+use crate::platform::Signals;
+use crate::report;
+use crate::request::{self, Scope};
+use crate::tracker::Oldest;
+
+/// What shutdown hooks, and the work that they begin, get when the work in progress has used up the grace.
+const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
+
+/// What the drops of states and of the other parts of the agent get when the grace has been used up.
+pub(crate) const LEAST_FOR_DROPS: Duration = Duration::from_secs(2);
+
+/// What is cut off is named up to so many; beyond that a log would be lost rather than read.
+const MOST_NAMED: usize = 500;
+
+/// So many of them are logged before the front looks after its connections.
+const NAMED_AT_A_TIME: usize = 16;
+
+/// How often is looked whether work that began behind the end of the grace is over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What has been cut off, as a person reads it.
+#[derive(Debug, Default)]
+pub(crate) struct CutOff(Vec<String>);
+
+impl CutOff {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names something, in the log and in the error.
+    pub(crate) fn name(&mut self, what: String) {
+        self.name_below(None, what);
+    }
+
+    /// Names something that belongs to a request, whose ids its line in the log has.
+    fn name_below(&mut self, scope: Option<Arc<Scope>>, what: String) {
+        let said = what.clone();
+        request::emit_below(scope, move || tracing::error!("cut off: {said}"));
+        self.0.push(what);
+    }
+
+    pub(crate) fn name_all(&mut self, all: Vec<String>) {
+        all.into_iter().for_each(|what| self.name(what));
+    }
+
+    /// An error that names everything, if anything was cut off.
+    pub(crate) fn into_result(self) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let problem = format!(
+            "stopped before everything was finished; cut off: {}",
+            self.0.join(", ")
+        );
+        Err(Error::new(Kind::CutOff, problem))
+    }
+}
+
+/// How the first part of a stop ended.
+pub(crate) struct Drained {
+    pub(crate) cut_off: CutOff,
+    /// Until when the rest of the stop may take.
+    pub(crate) until: Instant,
+    /// Nothing is waited for any more.
+    pub(crate) is_over: bool,
+}
+
+impl Life {
+    /// Lets work in progress finish within `grace`, runs the shutdown hooks, and lets the work that they begin finish. A
+    /// signal ends it at once.
+    pub(crate) async fn drain(&self, grace: Duration, signals: &mut Option<Signals>) -> Drained {
+        let deadline = Instant::now() + grace;
+        let mut cut_off = CutOff::default();
+        let tracker = &self.front.instance.tracker;
+        let (is_idle, mut is_over) = tokio::select! {
+            () = tracker.idle() => (true, false),
+            () = sleep_until(deadline) => (false, false),
+            name = next_signal(signals) => (false, said_again(name)),
+        };
+        let mut since = None;
+        if !is_idle {
+            let now = StdInstant::now();
+            self.cut_off(..now, &mut cut_off).await;
+            // What has been named is not waited for, nor named a second time.
+            since = (!cut_off.is_empty()).then_some(now);
+        }
+        let until = deadline.max(Instant::now() + LEAST_FOR_HOOKS);
+        is_over = self
+            .run_shutdown_hooks(until, is_over, signals, &mut cut_off)
+            .await;
+        if !is_over {
+            tokio::select! {
+                () = self.until_over(since) => {}
+                () = sleep_until(until) => {}
+                name = next_signal(signals) => is_over = said_again(name),
+            }
+        }
+        match since {
+            Some(since) => self.cut_off(since.., &mut cut_off).await,
+            None => self.cut_off(.., &mut cut_off).await,
+        }
+        let now = Instant::now();
+        Drained {
+            cut_off,
+            until: if is_over {
+                now
+            } else {
+                deadline.max(now + LEAST_FOR_DROPS)
+            },
+            is_over,
+        }
+    }
+
+    /// Completes when no work is in progress that began at `since` or later.
+    async fn until_over(&self, since: Option<StdInstant>) {
+        let tracker = &self.front.instance.tracker;
+        match since {
+            None => tracker.idle().await,
+            Some(since) => {
+                while tracker.has_later_than(since).await {
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Names everything that is in progress and `began` then, and ends it as far as possible.
+    pub(crate) async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
+        let tracker = &self.front.instance.tracker;
+        if tracker.in_progress() == 0 {
+            return;
+        }
+        let now = StdInstant::now();
+        let mut oldest = Oldest::new(MOST_NAMED);
+        // In one step: what is in this list is answered by nothing but the word that it was cut off. Since the stop began,
+        // no more requests were let in.
+        if began.start_bound() == Bound::Unbounded {
+            self.front.instance.cut_off();
+            let requests = &self.front.instance.requests;
+            for scope in requests.filter_map(|_, scope| Some(Arc::clone(scope))) {
+                oldest.see(scope.began(), || {
+                    (scope.to_string(), Some(Arc::clone(&scope)))
+                });
+            }
+        }
+        // All is named before any of it is ended: a task goes with the request or the task that awaits it.
+        let began = (began.start_bound(), began.end_bound());
+        tracker.describe(&mut oldest, began).await;
+        let more = oldest.more();
+        for (number, (began, (what, scope))) in oldest.into_vec().into_iter().enumerate() {
+            let age = whole_milliseconds(now.saturating_duration_since(began));
+            let age = humantime::format_duration(age);
+            cut_off.name_below(scope, format!("{what} after {age}"));
+            if number % NAMED_AT_A_TIME == NAMED_AT_A_TIME - 1 {
+                yield_now().await;
+            }
+        }
+        if more > 0 {
+            cut_off.name(format!("{more} more"));
+        }
+        let instance = Arc::clone(&self.front.instance);
+        self.front.workers.aside(move || instance.tell_cut_off());
+        self.front.connections.look_again();
+        tracker.abort_all(began).await;
+    }
+}
+
+/// Says that there will be no waiting any more, which is true.
+pub(crate) fn said_again(name: &'static str) -> bool {
+    report::emit(move || tracing::error!("{name} again: stopping at once"));
+    true
+}

@@ -1,0 +1,412 @@
+//! The front: the one thread that owns the sockets.
+//!
+//! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::accept::{accept_all, serve_admin};
+use super::control::{Stop, next_signal};
+use super::old_tasks;
+use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
+use super::stalls;
+use crate::app::parts::Agent;
+use crate::config::Settings;
+use crate::error::{Error, Kind};
+use crate::handler::layer::Wrap;
+use crate::platform::Signals;
+use crate::report;
+use crate::report::panics;
+use crate::request::TrackerHandle;
+use crate::request::drops::DropOnWorkers;
+#[cfg(feature = "dev-page")]
+use crate::server::http::dev::{self, Dev};
+use crate::server::http::front::Front;
+use crate::server::http::phase::Phase;
+use crate::server::threads::helper::{Drops, Owned};
+use crate::server::threads::{Ways, Workers};
+use crate::server::{Listeners, OnReady};
+use crate::util::spawn;
+
+/// How long replies may take to leave behind a stop at which all work was finished.
+pub(crate) const FLUSH: Duration = Duration::from_secs(2);
+
+/// How long replies may take to leave behind a stop at which work was cut off. They had the grace already.
+const LAST_FLUSH: Duration = Duration::from_millis(200);
+
+/// How long drops may take behind a second signal. Nearly all take less, and need not be named as cut off.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// Serves until stopped. Runs on the front's thread, and is all that runs there.
+pub(crate) fn run(
+    listeners: Listeners,
+    agent: Agent,
+    settings: Settings,
+    workers: Handle,
+    stop: &Stop,
+    on_ready: Option<OnReady>,
+    with_signals: bool,
+) -> Result<(), Error> {
+    crate::report::never_wait();
+    report::queue_here();
+    let grace = settings.shutdown_grace;
+    #[cfg(feature = "dev-page")]
+    let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
+    let prepare = |front: &mut Front| {
+        #[cfg(feature = "dev-page")]
+        {
+            front.dev = dev;
+        }
+        #[cfg(not(feature = "dev-page"))]
+        let _ = front;
+    };
+    let mut life = Life::new(
+        agent,
+        settings,
+        TrackerHandle::Process,
+        workers,
+        true,
+        prepare,
+    );
+    let mut requests = StopRequests {
+        signals: None,
+        stop,
+    };
+    // Not `panics::guard`: it would keep to itself what tasks of the front's runtime panic about.
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        serve(&mut life, listeners, on_ready, with_signals, &mut requests)
+    }));
+    let ended = match served {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => {
+            let problem = format!("cannot serve: {error}");
+            let error = Error::new(Kind::Io, problem).with_source(error);
+            Ended::early(Err(error), grace)
+        }
+        Err(_) => {
+            let error = Error::new(Kind::Io, "the server's own thread panicked");
+            Ended::early(Err(error), grace)
+        }
+    };
+    // Everything that ran here has been dropped. What is left of the agent is the user's.
+    life.front.connections.close();
+    release(life, ended, &mut requests)
+}
+
+/// Serves, and drops everything that ran on the front.
+fn serve(
+    life: &mut Life,
+    listeners: Listeners,
+    on_ready: Option<OnReady>,
+    with_signals: bool,
+    requests: &mut StopRequests<'_>,
+) -> std::io::Result<Ended> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let listeners = listeners.registered()?;
+        if with_signals {
+            requests.signals = Some(Signals::new()?);
+        }
+        let stop = requests.stop;
+        let life = life.live(listeners, on_ready, requests);
+        Ok(tokio::select! {
+            ended = life => ended,
+            () = stop.abandoned() => Ended::abandoned(),
+        })
+    });
+    panics::drop_caught(runtime, "a connection");
+    ended
+}
+
+/// Has the agent's handlers, layers and hooks dropped, on a thread of their own, and waits for it. A signal ends the wait.
+fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Result<(), Error> {
+    let workers = life.front.workers.runtime().clone();
+    let what = "the agent's handlers, layers and hooks";
+    let mut drops = Drops::begin(&workers, what, move || {
+        vec![Owned {
+            name: what.to_owned(),
+            value: Box::new(life),
+        }]
+    });
+    if ended.is_abandoned {
+        return ended.into_result();
+    }
+    let until = ended.until.max(Instant::now() + AT_ONCE);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            tokio::select! {
+                () = drops.finished() => {}
+                () = sleep_until(until) => {}
+                name = next_signal(&mut requests.signals) => {
+                    said_again(name);
+                }
+                () = requests.stop.abandoned() => {}
+            }
+        }),
+        // No descriptors, perhaps. Then there are no signals either.
+        Err(error) => {
+            report::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
+        }
+    }
+    ended.cut_off.name_all(drops.left());
+    ended.into_result()
+}
+
+/// The front's own runtime: one thread.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        // Looks for new connections and pings this often, in tasks polled; the default is 61.
+        .event_interval(31)
+        .enable_all()
+        .build()
+}
+
+/// The two ways in which a stop is asked for.
+struct StopRequests<'a> {
+    /// `None` where they are left to the program.
+    signals: Option<Signals>,
+    stop: &'a Stop,
+}
+
+impl StopRequests<'_> {
+    /// Completes at the first request, with what it was.
+    async fn first(&mut self) -> &'static str {
+        tokio::select! {
+            name = next_signal(&mut self.signals) => name,
+            () = self.stop.drain_wanted() => "a request",
+        }
+    }
+}
+
+/// How the server's life ended.
+struct Ended {
+    result: Result<(), Error>,
+    cut_off: CutOff,
+    /// Until when drops are waited for.
+    until: Instant,
+    /// How long replies that are on their way out are waited for.
+    patience: Duration,
+    /// The future of `serve` was dropped, so nothing waits for the end.
+    is_abandoned: bool,
+}
+
+impl Ended {
+    /// An end before anything was served. There was no work, so the drops may take all of the grace.
+    fn early(result: Result<(), Error>, grace: Duration) -> Self {
+        Self {
+            result,
+            cut_off: CutOff::default(),
+            until: Instant::now() + grace.max(LEAST_FOR_DROPS),
+            patience: Duration::ZERO,
+            is_abandoned: false,
+        }
+    }
+
+    fn abandoned() -> Self {
+        Self {
+            is_abandoned: true,
+            ..Self::early(Ok(()), Duration::ZERO)
+        }
+    }
+
+    /// What `serve` returns. A start that failed says why; what was cut off after it is in the log.
+    fn into_result(self) -> Result<(), Error> {
+        self.result.and_then(|()| self.cut_off.into_result())
+    }
+}
+
+/// The life of one server.
+pub(crate) struct Life {
+    pub(crate) front: Arc<Front>,
+    /// Until they are built.
+    pub(super) layers: Option<DropOnWorkers<Vec<Wrap>>>,
+    /// Until it begins.
+    ways: Option<Ways>,
+}
+
+impl Life {
+    /// Of an agent that is served by the caller's runtime, and runs on it as well.
+    pub(crate) fn in_process(agent: Agent, settings: Settings, tracker: TrackerHandle) -> Self {
+        Self::new(agent, settings, tracker, Handle::current(), false, |_| {})
+    }
+
+    fn new(
+        mut agent: Agent,
+        settings: Settings,
+        tracker: TrackerHandle,
+        runtime: Handle,
+        has_front_thread: bool,
+        prepare: impl FnOnce(&mut Front),
+    ) -> Self {
+        let layers = std::mem::take(&mut agent.layers);
+        let layers =
+            (!layers.is_empty()).then(|| DropOnWorkers::on(&runtime, layers, "the layers"));
+        let (workers, ways) = Workers::new(runtime, has_front_thread);
+        let mut front = Front::new(agent, settings, tracker, workers, layers.is_some());
+        prepare(&mut front);
+        Self {
+            front: Arc::new(front),
+            layers,
+            ways: Some(ways),
+        }
+    }
+
+    /// Begins what goes on all along. The caller's runtime is the front's.
+    pub(crate) fn begin(&mut self) {
+        if let Some(ways) = self.ways.take() {
+            ways.begin(&self.front.workers);
+        }
+        spawn::boxed(self.front.connections.clone().give_up_idle());
+    }
+
+    /// The whole life of the server. Connections are accepted, and pings answered, all along.
+    async fn live(
+        &mut self,
+        listeners: Listeners<tokio::net::TcpListener>,
+        on_ready: Option<OnReady>,
+        requests: &mut StopRequests<'_>,
+    ) -> Ended {
+        self.begin();
+        let front = Arc::clone(&self.front);
+        spawn::boxed(stalls::watch(Arc::clone(&front)));
+        #[cfg(feature = "dev-page")]
+        if front.dev.is_some() {
+            spawn::boxed(dev::look_on(Arc::clone(&front)));
+        }
+        if let Some(limit) = front.settings.task_max_age {
+            spawn::boxed(old_tasks::end(Arc::clone(&front), limit));
+        }
+        if let Some(listener) = listeners.admin {
+            spawn::boxed(serve_admin(Arc::clone(&front), listener));
+        }
+        let life = async {
+            let mut ended = self.phases(on_ready, requests).await;
+            self.finish(&mut ended, &mut requests.signals).await;
+            ended
+        };
+        tokio::select! {
+            never = accept_all(front, listeners.agent, listeners.is_inherited) => match never {},
+            ended = life => ended,
+        }
+    }
+
+    /// Starting, serving, draining.
+    async fn phases(
+        &mut self,
+        on_ready: Option<OnReady>,
+        requests: &mut StopRequests<'_>,
+    ) -> Ended {
+        let grace = self.front.settings.shutdown_grace;
+        tokio::select! {
+            started = self.start() => if let Err(error) = started {
+                return Ended::early(Err(error), grace);
+            },
+            name = requests.first() => {
+                report::emit(move || tracing::info!("{name} during the start: stopping"));
+                let mut ended = Ended::early(Ok(()), grace);
+                self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
+                return ended;
+            }
+        }
+        self.begin_serving();
+        if let Some(tell) = on_ready {
+            tell(&self.front.agent);
+        }
+
+        let name = requests.first().await;
+        self.front.phase.advance(Phase::Draining);
+        let instance = Arc::clone(&self.front.instance);
+        instance.stopping.cancel();
+        self.front
+            .workers
+            .aside(move || instance.stop_told.cancel());
+        let (count, limit) = (
+            self.front.instance.tracker.in_progress(),
+            humantime::format_duration(grace),
+        );
+        report::emit(move || {
+            tracing::info!("{name}: stopping; {count} in progress, up to {limit} to finish");
+        });
+        let Drained {
+            cut_off,
+            until,
+            is_over,
+        } = self.drain(grace, &mut requests.signals).await;
+        Ended {
+            result: Ok(()),
+            until,
+            patience: match (is_over, cut_off.is_empty()) {
+                (true, _) => Duration::ZERO,
+                (false, true) => FLUSH,
+                // What has been named as cut off is: it gets no second grace.
+                (false, false) => LAST_FLUSH,
+            },
+            cut_off,
+            is_abandoned: false,
+        }
+    }
+
+    /// Lets tasks finish that start hooks have begun, or names them.
+    async fn finish_work_of_the_start(
+        &self,
+        grace: Duration,
+        requests: &mut StopRequests<'_>,
+        cut_off: &mut CutOff,
+    ) {
+        tokio::select! {
+            () = self.front.instance.tracker.idle() => {}
+            () = sleep_until(Instant::now() + grace) => {}
+            name = next_signal(&mut requests.signals) => {
+                said_again(name);
+            }
+        }
+        self.cut_off(.., cut_off).await;
+    }
+
+    /// Drops the states, and meanwhile lets replies leave. Pings are answered until both are done. What is left then are
+    /// idle connections, and clients that do not read.
+    async fn finish(&self, ended: &mut Ended, signals: &mut Option<Signals>) {
+        let until = ended.until.max(Instant::now() + AT_ONCE);
+        self.front.pinger.stop_asking();
+        let instance = Arc::clone(&self.front.instance);
+        let mut drops = Drops::begin(
+            self.front.workers.runtime(),
+            "the agent's states",
+            move || {
+                let states = instance.states.take().into_iter();
+                states.map(Owned::from).collect()
+            },
+        );
+        let both = async {
+            let _ = tokio::join!(
+                timeout(ended.patience, self.front.connections.shutdown()),
+                timeout_at(until, drops.finished()),
+            );
+        };
+        tokio::select! {
+            () = both => {}
+            name = next_signal(signals) => {
+                said_again(name);
+                ended.until = Instant::now();
+            }
+        }
+        ended.cut_off.name_all(drops.left());
+    }
+
+    /// Runs the user's code that comes before the first request.
+    pub(crate) async fn start(&mut self) -> Result<(), Error> {
+        self.build_layers().await?;
+        self.run_start_hooks().await
+    }
+
+    pub(crate) fn begin_serving(&self) {
+        self.front.phase.advance(Phase::Serving);
+    }
+}

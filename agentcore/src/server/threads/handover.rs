@@ -1,0 +1,139 @@
+//! The way from the front to the workers.
+//!
+//! Requests that arrive together are handed over together: what the front has read during one round of its scheduler waits
+//! in a queue that only the front uses, and goes over in one piece at the end of the round. The workers are woken once for
+//! it, and one of them starts everything from its own thread, where that is cheap. The others take their share from there.
+//!
+//! Both queues are Tokio's channels, which hold no lock that a worker and the front share. The collecting task owns the
+//! only sender of the second. So the starting task ends when the [`Handover`] is dropped, or the front's runtime.
+
+use http::Request;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::handler::body::Body;
+use crate::handler::invoke::Start;
+use crate::handler::invoke::{Job, ReplyTo, Unwanted};
+use crate::handler::layer::Endpoint;
+use crate::request::Activity;
+use crate::util::spawn;
+
+/// So many requests go over in one piece.
+const AT_A_TIME: usize = 32;
+
+/// One request for the workers, and where its reply goes.
+pub(crate) struct Work {
+    pub(crate) what: What,
+    pub(crate) reply: ReplyTo,
+}
+
+pub(crate) enum What {
+    Invocation(Start, Job),
+    /// A request that goes through the layers.
+    Layered(Endpoint, Box<Request<Body>>, Activity, Unwanted),
+}
+
+impl Work {
+    fn start(self, workers: &Handle) {
+        match self.what {
+            What::Invocation(start, job) => start(workers, job, self.reply),
+            What::Layered(endpoint, request, activity, unwanted) => {
+                endpoint.start(workers, *request, activity, unwanted, self.reply);
+            }
+        }
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct Handover(UnboundedSender<Work>);
+
+/// What is collected, until it is [begun](Self::begin) with.
+pub(crate) struct Collected(UnboundedReceiver<Work>);
+
+impl Handover {
+    pub(crate) fn new() -> (Self, Collected) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), Collected(receiver))
+    }
+
+    /// Hands `work` over at the end of the round.
+    pub(crate) fn push(&self, work: Work) {
+        // Without the collecting task the front is ending, and the reply is cut off with the drop of its sender.
+        let _ = self.0.send(work);
+    }
+}
+
+impl Collected {
+    /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected.
+    pub(crate) fn begin(self, workers: &Handle) {
+        let (sender, receiver) = unbounded_channel();
+        spawn::boxed(self.collect(sender));
+        spawn::boxed_on(workers, start(receiver, workers.clone()));
+    }
+
+    /// On the front, behind everything that is ready when the first request of a round comes.
+    async fn collect(mut self, workers: UnboundedSender<Vec<Work>>) {
+        loop {
+            let mut batch = Vec::with_capacity(AT_A_TIME);
+            if self.0.recv_many(&mut batch, AT_A_TIME).await == 0 {
+                return;
+            }
+            let _ = workers.send(batch);
+        }
+    }
+}
+
+/// On the workers.
+async fn start(mut collected: UnboundedReceiver<Vec<Work>>, workers: Handle) {
+    while let Some(batch) = collected.recv().await {
+        for work in batch {
+            work.start(&workers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap()
+    }
+
+    /// A task that stayed would stay for each server that a program starts and stops.
+    #[test]
+    fn no_task_is_left_on_the_workers_when_the_front_has_gone() {
+        let workers = runtime();
+        for runtime_goes_first in [false, true] {
+            let front = Builder::new_current_thread().build().unwrap();
+            let (handover, collected) = Handover::new();
+            front.block_on(async { collected.begin(workers.handle()) });
+            assert_eq!(workers.metrics().num_alive_tasks(), 1);
+            if runtime_goes_first {
+                drop(front);
+                drop(handover);
+            } else {
+                drop(handover);
+                front.block_on(tokio::task::yield_now());
+            }
+            workers.block_on(async {
+                let ended = async {
+                    while workers.metrics().num_alive_tasks() > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(10), ended)
+                    .await
+                    .expect("an end in time");
+            });
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Work that runs or drops the user's code, on a thread of its own.
+//!
+//! The front must not do such work: it may take any time, and pings and signals would wait for it. The workers may not be
+//! able to do it: all of them may be blocked, and their runtime may be shutting down. A new thread can do it in any case. The
+//! thread is inside the workers' runtime, so that the code there may spawn tasks and use timers. Nothing has to wait for it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::platform;
+use crate::report;
+use crate::report::panics;
+use crate::request::Shared;
+use crate::util::spawn;
+use crate::util::sync::{Mutex, MutexGuard};
+
+/// Runs `work` on a thread of its own. The receiver completes when it has returned or panicked.
+pub(crate) fn offload(
+    workers: &Handle,
+    work: impl FnOnce() + Send + 'static,
+) -> oneshot::Receiver<()> {
+    let (sender, done) = oneshot::channel();
+    let runtime = workers.clone();
+    let run = move || {
+        let _inside = runtime.enter();
+        if let Err(panic) = panics::guard(work) {
+            panic.log("work beside the server");
+        }
+        let _ = sender.send(());
+    };
+    // What cannot be started is dropped by the one that asks for it. So the work stays here until it runs.
+    let slot = Arc::new(Mutex::new(Some(run)));
+    let start = {
+        let slot = Arc::clone(&slot);
+        move || {
+            let run = lock(&slot).take();
+            run.into_iter().for_each(|run| run());
+        }
+    };
+    let on_thread = start.clone();
+    let started = thread::Builder::new()
+        .name("agentcore-helper".to_owned())
+        .spawn(move || {
+            platform::step_back();
+            on_thread();
+        });
+    if let Err(error) = started {
+        report::emit(move || tracing::error!("cannot start a thread: {error}"));
+        // In two steps: `spawn_blocking` locks the pool of the workers, and panics where it has no thread either.
+        spawn::boxed_on(workers, async move {
+            tokio::task::spawn_blocking(start);
+        });
+        // If that does not run it either, it is never dropped: not on this thread.
+        let _kept = ManuallyDrop::new(slot);
+    }
+    done
+}
+
+/// Something of the user's, and what it is called.
+pub(crate) struct Owned {
+    pub(crate) name: String,
+    pub(crate) value: Box<dyn Any + Send>,
+}
+
+impl From<Shared> for Owned {
+    fn from(state: Shared) -> Self {
+        Self {
+            name: state.name(),
+            value: Box::new(state),
+        }
+    }
+}
+
+/// Drops that go on, on a thread of their own.
+pub(crate) struct Drops {
+    done: oneshot::Receiver<()>,
+    is_done: bool,
+    left: Arc<Mutex<VecDeque<String>>>,
+    what: &'static str,
+}
+
+impl Drops {
+    /// Drops what `take` returns, one after the other. `take` runs on that thread too. `what` names all of it.
+    pub(crate) fn begin(
+        workers: &Handle,
+        what: &'static str,
+        take: impl FnOnce() -> Vec<Owned> + Send + 'static,
+    ) -> Self {
+        let left = Arc::new(Mutex::new(VecDeque::new()));
+        let done = {
+            let left = Arc::clone(&left);
+            offload(workers, move || {
+                let all = take();
+                lock(&left).extend(all.iter().map(|owned| owned.name.clone()));
+                for Owned { name, value } in all {
+                    panics::drop_caught(value, &name);
+                    lock(&left).pop_front();
+                }
+            })
+        };
+        Self {
+            done,
+            is_done: false,
+            left,
+            what,
+        }
+    }
+
+    /// Completes when everything has been dropped.
+    pub(crate) async fn finished(&mut self) {
+        if !self.is_done {
+            let _ = (&mut self.done).await;
+            self.is_done = true;
+        }
+    }
+
+    /// What has not been dropped yet.
+    pub(crate) fn left(&self) -> Vec<String> {
+        if self.is_done {
+            return Vec::new();
+        }
+        let left = lock(&self.left);
+        if left.is_empty() {
+            // The thread has not come so far as to know their names, or is about to end.
+            return vec![format!("the drop of {}", self.what)];
+        }
+        left.iter()
+            .map(|name| format!("the drop of {name}"))
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Recorded(std::sync::mpsc::Sender<Option<String>>);
+
+    impl Drop for Recorded {
+        fn drop(&mut self) {
+            // Code of the user's may need the runtime.
+            tokio::spawn(async {});
+            let name = thread::current().name().map(str::to_owned);
+            let _ = self.0.send(name);
+        }
+    }
+
+    fn owned(value: impl Any + Send) -> Owned {
+        Owned {
+            name: "it".to_owned(),
+            value: Box::new(value),
+        }
+    }
+
+    #[test]
+    fn drops_run_on_a_thread_of_their_own_even_when_the_runtime_is_gone() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let workers = runtime.handle().clone();
+        let (sender, dropped) = std::sync::mpsc::channel();
+        let value = Recorded(sender.clone());
+        let mut drops = Drops::begin(&workers, "it", || vec![owned(value)]);
+        runtime.block_on(drops.finished());
+        assert!(drops.left().is_empty());
+        drop(runtime);
+        let value = Recorded(sender);
+        Drops::begin(&workers, "it", || vec![owned(value)]);
+        let names = [dropped.recv().unwrap(), dropped.recv().unwrap()];
+        assert_eq!(
+            names,
+            [const { Some("agentcore-helper") }; 2].map(|name| name.map(str::to_owned))
+        );
+    }
+
+    #[test]
+    fn what_is_left_is_named() {
+        struct Blocks(std::sync::mpsc::Receiver<()>);
+        impl Drop for Blocks {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (release, blocked) = std::sync::mpsc::channel();
+        let (sender, dropped) = std::sync::mpsc::channel();
+        let values = vec![owned(Recorded(sender)), owned(Blocks(blocked)), owned(())];
+        let mut drops = Drops::begin(runtime.handle(), "it", || values);
+        dropped.recv().unwrap();
+        // The first one is popped a moment later.
+        while drops.left().len() != 2 {
+            thread::yield_now();
+        }
+        assert_eq!(drops.left()[0], "the drop of it");
+        release.send(()).unwrap();
+        runtime.block_on(drops.finished());
+        assert!(drops.left().is_empty());
+    }
+}
