@@ -47,7 +47,7 @@
 //! | --- | --- |
 //! | `kind` | `invocation`, `websocket` or `task` |
 //! | `name` | of the function, or of the task |
-//! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; `cut_off` is in the lines of the stop instead |
+//! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; what is `cut_off` has a line of the stop instead |
 //! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
 //! | `reason` | of a request that the library has rejected before the handler ran: ``missing field `price` ``, `wrong type: a string`, ``the header `X-Tenant` is missing``, `the body is larger than 100000000 bytes` |
 //! | `path` | of the JSON value that the reason is about, such as `items[3].price`, up to 256 bytes; with the feature `garde`, of the first ten values that break a rule |
@@ -86,7 +86,9 @@
 //! that is [`spawn`](crate::spawn)ed it knows the type alone, unless its handle is detached or its error is a
 //! [`BoxError`](crate::BoxError) or a `String`.
 //!
-//! What the stop cuts off is named in its own lines, and has no other.
+//! A stop begins with the line `SIGTERM: stopping; 3 in progress, up to 10s to finish`, and ends with
+//! `stopped after 1.204s: 2 finished, 1 cut off`. What is cut off is named in between, in one line of level `ERROR` for each
+//! piece of work, up to 500 at a time; the rest is counted in one more line. It has no other line, unless it fails.
 //!
 //! ## Spans
 //!

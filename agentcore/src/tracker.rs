@@ -25,7 +25,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::RangeBounds;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,7 @@ impl<O: Origin> BusyTracker<O> {
             started: Instant::now(),
             origin: origin.cloned(),
             span,
+            is_named: AtomicBool::new(false),
             rare: metadata.map(|metadata| {
                 Box::new(Rare {
                     metadata: Some(Arc::new(metadata)),
@@ -280,8 +281,7 @@ impl<O: Origin> BusyTracker<O> {
     /// it; a text that is known later is a worse one.
     pub(crate) fn note_end(&self, ticket: u64, end: TaskEnd) {
         self.tasks.with_value(ticket, |task| {
-            let is_cut_off = |origin: &Arc<O>| origin.is_cut_off();
-            let is_cut_off = task.origin.as_ref().is_some_and(is_cut_off);
+            let is_cut_off = task.is_named();
             let known = &mut task.rare().end;
             let end = match end {
                 TaskEnd::Cancelled if is_cut_off => TaskEnd::CutOff,
@@ -330,8 +330,8 @@ impl<O: Origin> BusyTracker<O> {
         own.unwrap_or(otherwise)
     }
 
-    /// Shows `oldest` every task that runs and `began` then, for the log: what it is called, and the request that it was started
-    /// in. For the front; see [`walk`].
+    /// Shows `oldest` every task that runs and `began` then, to be named as cut off: what it is called, and the request that it
+    /// was started in. A task that has been shown has no other line. For the front; see [`walk`].
     pub(crate) async fn describe(
         &self,
         oldest: &mut Oldest<(String, Option<Arc<O>>)>,
@@ -339,6 +339,7 @@ impl<O: Origin> BusyTracker<O> {
     ) {
         let read = |_, task: &Task<O>| {
             if began.contains(&task.started) {
+                task.is_named.store(true, Ordering::Relaxed);
                 oldest.see(task.started, || (task.called(), task.origin.clone()));
             }
         };
@@ -449,7 +450,9 @@ impl<O: Origin> BusyTracker<O> {
         let spawned = self.tasks.with_value(ticket, spawned).flatten();
         // Before the list forgets the task, so that its status is never unknown in between.
         if let Some(spawned) = spawned.and_then(|spawned| spawned.upgrade()) {
-            spawned.ended_by_age(TimedOut::new(limit));
+            if !spawned.ended_by_age(TimedOut::new(limit)) {
+                return None;
+            }
         }
         let limit = humantime::format_duration(limit);
         self.note_end(ticket, TaskEnd::TimedOut);

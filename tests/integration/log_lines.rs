@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::websocket::{Peer, handshake};
-use crate::support::{Agent, Client};
+use crate::support::{Agent, Client, Latch};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_log_lines");
 
@@ -235,6 +235,79 @@ fn what_the_stop_cuts_off_is_said_once() {
         said.starts_with("cut off: invocation hang of `handler`"),
         "{said}"
     );
+}
+
+/// The messages that contain `what`, without the error that the program ends with, which repeats all that was cut off.
+fn messages<'a>(lines: &'a [Value], what: &str) -> Vec<&'a str> {
+    let messages = lines.iter().filter_map(|line| line["message"].as_str());
+    let messages = messages.filter(|message| !message.starts_with("stopped before"));
+    messages.filter(|message| message.contains(what)).collect()
+}
+
+#[test]
+fn a_task_that_is_cut_off_has_one_line() {
+    let agent = jobs(&[("AGENTCORE_SHUTDOWN_GRACE", "0s")]);
+    let latch = Latch::new();
+    let texts = ["hang".to_owned(), format!("block {}", latch.port())];
+    let ids = texts.map(|text| {
+        let start = json!({ "action": "start", "how": "spawn", "text": text });
+        agent.invoke(start).json()["id"].clone()
+    });
+    let held = latch.held();
+    agent.signal("TERM");
+    agent.lines_with([&format!(
+        "cut off: task `summarise` {}",
+        ids[1].as_str().expect("an id")
+    )]);
+    drop(held);
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    // It has been read.
+    assert!(!log.contains(r#""kind":"task""#), "{log}");
+}
+
+#[test]
+fn what_the_stop_does_not_name_is_counted() {
+    let agent = jobs(&[("AGENTCORE_SHUTDOWN_GRACE", "0s")]);
+    agent.invoke(json!({ "action": "many" }));
+    let lines = lines(agent);
+    assert_eq!(messages(&lines, "cut off: task").len(), 500);
+    assert_eq!(messages(&lines, "cut off: 100 more").len(), 1);
+    assert_eq!(messages(&lines, "0 finished, 600 cut off").len(), 1);
+    assert_eq!(tasks(&lines), [&Value::Null; 0]);
+}
+
+/// What ends behind the first look of the stop is not among what that has named.
+#[test]
+fn a_task_that_a_shutdown_hook_cancels_has_its_line() {
+    let agent = jobs(&[("AGENTCORE_SHUTDOWN_GRACE", "0s"), ("TIDY", "1")]);
+    agent.invoke(json!({ "action": "start", "how": "spawn", "text": "hang" }));
+    let lines = lines(agent);
+    assert_eq!(messages(&lines, "cut off: task `summarise`").len(), 1);
+    assert_eq!(
+        messages(&lines, "`tidy up`"),
+        ["task `tidy up` was cancelled"]
+    );
+}
+
+#[test]
+fn the_last_line_of_a_stop_says_how_it_went() {
+    let agent = jobs(&[]);
+    let latch = Latch::new();
+    let start =
+        json!({ "action": "start", "how": "spawn", "text": format!("block {}", latch.port()) });
+    agent.invoke(start);
+    let held = latch.held();
+    agent.signal("TERM");
+    agent.line_with("stopping; 1 in progress");
+    drop(held);
+    let (status, log) = agent.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let last: Value = serde_json::from_str(log.lines().last().unwrap_or_default()).expect("JSON");
+    let message = last["message"].as_str().unwrap_or_default();
+    assert_eq!(last["level"], "INFO");
+    assert!(message.starts_with("stopped after "), "{log}");
+    assert!(message.ends_with(": 1 finished, 0 cut off"), "{log}");
 }
 
 #[test]

@@ -49,8 +49,10 @@ const REPLIED: u32 = 1 << 28;
 const DROPPED: u32 = 1 << 27;
 /// The reply is a layer's, and not the entrypoint's.
 const BY_LAYER: u32 = 1 << 26;
+/// The stop has named the request as cut off, or counted it among those that it does not name.
+const CUT_OFF: u32 = 1 << 25;
 /// How many tasks make a streamed reply, in the bits below.
-const STREAMS: u32 = BY_LAYER - 1;
+const STREAMS: u32 = CUT_OFF - 1;
 
 impl LineState {
     fn set(&self, bit: u32) -> u32 {
@@ -190,11 +192,7 @@ impl Observed {
         // A failure that comes behind this sees `SAID`, and is a line of its own.
         let failure = (before & FAILED != 0).then(|| self.failure.get().cloned());
         let failure = failure.flatten();
-        let (outcome, status) = self.ending(scope);
-        // The stop has named what it has cut off.
-        if outcome == Outcome::CutOff && failure.is_none() {
-            return;
-        }
+        let (outcome, status) = self.ending();
         let took = scope.age();
         let scope = Arc::clone(scope);
         emit_below(Some(Arc::clone(&scope)), move || {
@@ -225,10 +223,20 @@ impl Observed {
         )
     }
 
-    /// How the request, which is `scope`'s, has ended, as far as is known.
-    fn ending(&self, scope: &Scope) -> (Outcome, Option<u16>) {
+    /// The stop is about to name the request, which is `scope`'s, as cut off. That is its line, if it has had none.
+    pub(crate) fn cut_off(&self, scope: &Arc<Scope>) {
+        let before = self.line.set(CUT_OFF | SAID);
+        // A failure that waits for the line is told alone.
+        let waits = before & FAILED != 0 && before & SAID == 0;
+        if let Some(failure) = self.failure.get().filter(|_| waits).cloned() {
+            emit_below(Some(Arc::clone(scope)), move || failure.log());
+        }
+    }
+
+    /// How the request has ended, as far as is known.
+    fn ending(&self) -> (Outcome, Option<u16>) {
         let (outcome, status) = self.findings.get();
-        let outcome = if scope.instance().is_cut_off() {
+        let outcome = if self.line.has(CUT_OFF) {
             Outcome::CutOff
         } else {
             // What has come to no end has been dropped.
@@ -240,7 +248,7 @@ impl Observed {
     /// Nothing of the request, which is `scope`'s, runs any more.
     pub(crate) fn end(&self, scope: &Arc<Scope>) {
         self.say(scope);
-        let (outcome, status) = self.ending(scope);
+        let (outcome, status) = self.ending();
         if let Some(metrics) = &scope.instance().metrics {
             metrics.end(scope.kind(), outcome, scope.age());
         }
@@ -302,7 +310,7 @@ impl Drop for Stream {
         }
         let Some(scope) = &self.scope else { return };
         let observed = scope.observed();
-        if scope.instance().is_cut_off() {
+        if observed.line.has(CUT_OFF) {
             self.span.note(Outcome::CutOff);
         } else if let Some(outcome) = observed.outcome() {
             self.span.note(outcome);

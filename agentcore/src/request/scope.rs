@@ -272,10 +272,6 @@ impl Origin for Scope {
         headers::session_id(self.headers())
     }
 
-    fn is_cut_off(&self) -> bool {
-        self.instance.is_cut_off()
-    }
-
     fn enter(self: &Arc<Self>, work: impl FnOnce()) {
         local::enter(self, work);
     }

@@ -143,7 +143,7 @@ impl TaskGuard {
     }
 
     /// Ends the task, which has become older than `limit`.
-    pub(super) fn end_by_age(self, limit: Duration) {
+    pub(crate) fn end_by_age(self, limit: Duration) {
         self.tracker.end_by_age(self.ticket, limit);
     }
 }

@@ -538,12 +538,32 @@ impl<T> Shared<T> {
     /// Stores the result, whose text `to_text` makes.
     fn keep(&self, result: Result<T, TaskError>, to_text: ToText<T>) -> Option<String> {
         let is_returned = result.is_ok();
-        let end = results::ending(result, to_text)?;
+        let mut end = results::ending(result, to_text)?;
+        // Making the text is the user's code, and may have taken longer than the age.
+        if let Some(late) = self.settle() {
+            end = results::ending(Err(TaskError::TimedOut(late)), to_text)?;
+        }
         let error = end.error().filter(|_| is_returned).map(str::to_owned);
         self.tracker
             .results()
             .keep(self.id, self.owner.clone(), end);
         error
+    }
+
+    /// Decides that the result is the task's own, unless the task has been ended for its age.
+    fn settle(&self) -> Option<TimedOut> {
+        let mut outcome = self.outcome.lock();
+        outcome.is_settled = outcome.late.is_none();
+        outcome.late
+    }
+
+    /// Ends the task, for its age if that has been noticed: then the thread that has noticed it may be about to do so as well.
+    fn end(&self, guard: TaskGuard) {
+        let late = self.outcome.lock().late;
+        match late {
+            Some(late) => guard.end_by_age(late.limit()),
+            None => drop(guard),
+        }
     }
 
     /// The task has left an error to its handle, and nobody has read it.
@@ -554,14 +574,18 @@ impl<T> Shared<T> {
 }
 
 impl<T: Send + 'static> EndedByAge for Shared<T> {
-    fn ended_by_age(&self, late: TimedOut) {
+    fn ended_by_age(&self, late: TimedOut) -> bool {
         let mut outcome = self.outcome.lock();
+        if outcome.is_settled && outcome.late.is_none() {
+            return false;
+        }
         outcome.late = Some(late);
         let late = outcome.late_and_detached();
         drop(outcome);
         if let Some((keep, late)) = late {
             keep(self, Err(TaskError::TimedOut(late)));
         }
+        true
     }
 }
 
@@ -570,6 +594,8 @@ struct Outcome<T> {
     stage: Stage<T>,
     /// The task has been ended for its age, though its code may still run.
     late: Option<TimedOut>,
+    /// What the result is has been decided: the age of the task no longer matters.
+    is_settled: bool,
     /// The one that awaits the handle.
     waker: Option<Waker>,
 }
@@ -594,6 +620,7 @@ impl<T> Default for Outcome<T> {
         Self {
             stage: Stage::Awaited,
             late: None,
+            is_settled: false,
             waker: None,
         }
     }
@@ -696,7 +723,7 @@ impl<T> Finish<T> {
                 } else if let Some(text) = keep(&self.shared, result) {
                     failed(text, false);
                 }
-                drop(guard);
+                self.shared.end(guard);
                 // Code that awaits a handle after it has detached the task waits for nothing.
                 if let Some(waker) = waker {
                     waker.wake();
@@ -709,16 +736,26 @@ impl<T> Finish<T> {
                     failed(text, false);
                 }
                 panics::drop_caught(result, "the result of a task");
-                drop(guard);
+                self.shared.end(guard);
             }
             // The one that awaits the result finds the task over, and the agent idle if this was its last work.
             _ => {
+                // What the line of a task that was too old says, its handle says, too.
+                let (result, unwanted) = match outcome.late {
+                    Some(late) => (Err(TaskError::TimedOut(late)), Some(result)),
+                    None => (result, None),
+                };
+                outcome.is_settled = true;
                 outcome.stage = Stage::Ending(result);
                 drop(outcome);
-                if let Some(text) = error {
-                    failed(text, true);
+                match (unwanted, error) {
+                    (Some(unwanted), _) => {
+                        panics::drop_caught(unwanted, "the result of a task");
+                    }
+                    (None, Some(text)) => failed(text, true),
+                    (None, None) => {}
                 }
-                drop(guard);
+                self.shared.end(guard);
                 self.show();
             }
         }
@@ -851,6 +888,61 @@ mod tests {
             drop(runtime);
             assert_eq!(task_status(id), TaskStatus::TimedOut);
         }
+    }
+
+    /// The line about the end of the task says `timeout`, and so does the result.
+    #[test]
+    fn the_handle_of_a_task_that_was_too_old_has_timed_out_though_its_code_has_ended() {
+        let (runtime, task, ticket, release) = blocking();
+        TrackerHandle::Process.end_old(&[ticket], AGE);
+        drop(release);
+        let error = runtime.block_on(task).unwrap_err();
+        assert_eq!(error, TaskError::TimedOut(TimedOut::new(AGE)));
+    }
+
+    /// The other way round: the result is there, so the task is not ended for its age.
+    #[tokio::test]
+    async fn a_task_whose_result_is_settled_is_not_ended_for_its_age() {
+        let guard = track("settled");
+        let ticket = guard.ticket();
+        let task = spawn(guard.wrap(async { 7 }));
+        let shared = Arc::clone(&task.shared);
+        assert_eq!(task.await, Ok(7));
+        assert!(!shared.ended_by_age(TimedOut::new(AGE)), "it is settled");
+        TrackerHandle::Process.end_old(&[ticket], AGE);
+    }
+
+    /// Says when its text is being made, and waits until it may go on.
+    struct Slow(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
+
+    impl serde::Serialize for Slow {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.send(()).unwrap();
+            assert!(self.1.recv().is_err());
+            serializer.serialize_u32(7)
+        }
+    }
+
+    #[test]
+    fn a_task_that_becomes_too_old_while_its_result_is_made_into_text_has_timed_out() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let (sender, begun) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let guard = track("made into text");
+        let ticket = guard.ticket();
+        let id = {
+            let _within = runtime.enter();
+            spawn(guard.wrap(async move { Slow(sender, released) })).detach()
+        };
+        begun.recv().unwrap();
+        TrackerHandle::Process.end_old(&[ticket], AGE);
+        drop(release);
+        // It waits for its thread.
+        drop(runtime);
+        assert_eq!(task_status(id), TaskStatus::TimedOut);
     }
 
     #[tokio::test]

@@ -88,8 +88,15 @@ pub(super) fn report<O: Origin>(task: &Task<O>, usual: Option<Level>) {
         }
         _ => None,
     };
-    if failure.is_none() && (usual.is_none() || *task.end() == TaskEnd::CutOff) {
-        // The stop has named what it has cut off.
+    if task.is_named() {
+        // The line of the stop is that of the task.
+        if let Some(failure) = failure {
+            let origin = task.origin.clone();
+            report::emit(move || origin::enter(origin.as_ref(), || failure.log()));
+        }
+        return;
+    }
+    if failure.is_none() && usual.is_none() {
         return;
     }
     let (name, outcome) = (task.name.clone(), task.end().outcome());

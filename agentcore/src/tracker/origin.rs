@@ -10,9 +10,6 @@ pub(crate) trait Origin: fmt::Debug + Send + Sync + Sized + 'static {
     /// The session that the request belongs to.
     fn session_id(&self) -> Option<&str>;
 
-    /// Whether the shutdown no longer waits for what belongs to the request.
-    fn is_cut_off(&self) -> bool;
-
     /// Does `work` as a part of the request: log lines name it.
     fn enter(self: &Arc<Self>, work: impl FnOnce());
 }
@@ -33,10 +30,6 @@ pub(super) enum NoRequest {}
 #[cfg(test)]
 impl Origin for NoRequest {
     fn session_id(&self) -> Option<&str> {
-        match *self {}
-    }
-
-    fn is_cut_off(&self) -> bool {
         match *self {}
     }
 

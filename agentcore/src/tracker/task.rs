@@ -1,6 +1,7 @@
 //! [`Task`]: everything about one running task.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -21,14 +22,17 @@ pub(super) struct Task<O> {
     /// Below which it began.
     pub(super) origin: Option<Arc<O>>,
     pub(super) span: Span,
+    /// Whether the stop has named it as cut off, or counted it among those that it does not name. Then that is its line.
+    pub(super) is_named: AtomicBool,
     /// `None` for most: a task is copied when it begins and when it ends.
     pub(super) rare: Option<Box<Rare>>,
 }
 
 /// What a spawned task shares with its handle.
 pub(crate) trait EndedByAge: Send + Sync {
-    /// The task counts no longer, since it is older than tasks may become. Its code may still run.
-    fn ended_by_age(&self, late: TimedOut);
+    /// The task is to count no longer, since it is older than tasks may become. Its code may still run. `false` if its result is
+    /// settled: then it ends by itself at this moment.
+    fn ended_by_age(&self, late: TimedOut) -> bool;
 }
 
 /// What only some tasks have.
@@ -82,6 +86,10 @@ impl<O: Origin> Task<O> {
         let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
         let own = || self.origin.as_ref().and_then(|origin| origin.session_id());
         any_session || owner::is_same(own(), session)
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.is_named.load(Ordering::Relaxed)
     }
 
     /// Its name, and its id if anybody knows it.

@@ -89,6 +89,11 @@ impl<T> Oldest<T> {
         self.kept.push(Kept { began, what });
     }
 
+    /// How many there are in all.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// How many there are beyond those that are kept.
     pub(crate) fn more(&self) -> usize {
         self.count - self.kept.len()

@@ -41,11 +41,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What has been cut off, as a person reads it.
 #[derive(Debug, Default)]
-pub(crate) struct CutOff(Vec<String>);
+pub(crate) struct CutOff {
+    names: Vec<String>,
+    /// How many invocations, sockets and tasks are among it, named or counted.
+    work: usize,
+}
 
 impl CutOff {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.names.is_empty()
+    }
+
+    /// How many invocations, sockets and tasks have been cut off.
+    pub(crate) fn work(&self) -> usize {
+        self.work
     }
 
     /// Names something, in the log and in the error.
@@ -57,7 +66,7 @@ impl CutOff {
     fn name_below(&mut self, scope: Option<Arc<Scope>>, what: String) {
         let said = what.clone();
         request::emit_below(scope, move || tracing::error!("cut off: {said}"));
-        self.0.push(what);
+        self.names.push(what);
     }
 
     pub(crate) fn name_all(&mut self, all: Vec<String>) {
@@ -71,7 +80,7 @@ impl CutOff {
         }
         let problem = format!(
             "stopped before everything was finished; cut off: {}",
-            self.0.join(", ")
+            self.names.join(", ")
         );
         Err(Error::new(Kind::CutOff, problem))
     }
@@ -159,6 +168,7 @@ impl Life {
             self.front.instance.cut_off();
             let requests = &self.front.instance.requests;
             for scope in requests.filter_map(|_, scope| Some(Arc::clone(scope))) {
+                scope.observed().cut_off(&scope);
                 oldest.see(scope.began(), || {
                     (scope.to_string(), Some(Arc::clone(&scope)))
                 });
@@ -168,6 +178,7 @@ impl Life {
         let began = (began.start_bound(), began.end_bound());
         tracker.describe(&mut oldest, began).await;
         let more = oldest.more();
+        cut_off.work += oldest.count();
         for (number, (began, (what, scope))) in oldest.into_vec().into_iter().enumerate() {
             let age = whole_milliseconds(now.saturating_duration_since(began));
             let age = humantime::format_duration(age);

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -13,7 +13,7 @@ use super::accept::{accept_all, serve_admin};
 use super::control::{Stop, next_signal};
 use super::old_tasks;
 use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
-use super::stalls;
+use super::stalls::{self, whole_milliseconds};
 use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::error::{Error, Kind};
@@ -156,6 +156,7 @@ fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Res
         }
     }
     ended.cut_off.name_all(drops.left());
+    ended.report();
     ended.into_result()
 }
 
@@ -195,6 +196,8 @@ struct Ended {
     patience: Duration,
     /// The future of `serve` was dropped, so nothing waits for the end.
     is_abandoned: bool,
+    /// When the stop was asked for, and how much was in progress then.
+    stop: Option<(StdInstant, usize)>,
 }
 
 impl Ended {
@@ -206,6 +209,7 @@ impl Ended {
             until: Instant::now() + grace.max(LEAST_FOR_DROPS),
             patience: Duration::ZERO,
             is_abandoned: false,
+            stop: None,
         }
     }
 
@@ -214,6 +218,19 @@ impl Ended {
             is_abandoned: true,
             ..Self::early(Ok(()), Duration::ZERO)
         }
+    }
+
+    /// The last line of a stop: how long it took, and what has become of the work that was in progress.
+    fn report(&self) {
+        let Some((since, in_progress)) = self.stop else {
+            return;
+        };
+        let cut_off = self.cut_off.work();
+        let finished = in_progress.saturating_sub(cut_off);
+        let took = humantime::format_duration(whole_milliseconds(since.elapsed()));
+        report::emit(move || {
+            tracing::info!("stopped after {took}: {finished} finished, {cut_off} cut off");
+        });
     }
 
     /// What `serve` returns. A start that failed says why; what was cut off after it is in the log.
@@ -311,6 +328,7 @@ impl Life {
             name = requests.first() => {
                 report::emit(move || tracing::info!("{name} during the start: stopping"));
                 let mut ended = Ended::early(Ok(()), grace);
+                ended.stop = Some((StdInstant::now(), self.front.instance.tracker.in_progress()));
                 self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
                 return ended;
             }
@@ -327,6 +345,7 @@ impl Life {
         self.front
             .workers
             .aside(move || instance.stop_told.cancel());
+        let since = StdInstant::now();
         let (count, limit) = (
             self.front.instance.tracker.in_progress(),
             humantime::format_duration(grace),
@@ -350,6 +369,7 @@ impl Life {
             },
             cut_off,
             is_abandoned: false,
+            stop: Some((since, count)),
         }
     }
 
