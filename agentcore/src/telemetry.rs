@@ -31,8 +31,8 @@
 //! | `spans` | the `tracing` spans around it: a list of objects, the outermost first, each with its `name` and its fields |
 //! | any other | the event's own fields: `tracing::info!(city = "Paris", "asked")` |
 //!
-//! `stackTrace` is a list of lines. It has the program's own frames, and those between them: the standard library, Tokio, hyper
-//! and this library are left out at both ends. With `RUST_BACKTRACE=full` it has all frames, with `RUST_BACKTRACE=0` there is
+//! `stackTrace` is a list of lines. It has the program's own frames, and those between them: the standard library, Tokio, hyper,
+//! tower, their helper crates and this library are left out at both ends. With `RUST_BACKTRACE=full` it has all frames, with `RUST_BACKTRACE=0` there is
 //! none. A program without symbols has no frames to show.
 //!
 //! ## Lines of invocations, sockets and tasks
@@ -49,7 +49,7 @@
 //! | `name` | of the function, or of the task |
 //! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; what is `cut_off` has a line of the stop instead |
 //! | `status` | of the reply, if there was one; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
-//! | `reason` | of a request that the library has rejected before the handler ran: ``missing field `price` ``, `wrong type: a string`, ``the header `X-Tenant` is missing``, `the body is larger than 100000000 bytes` |
+//! | `reason` | of a request that the library has rejected before the handler ran: ``missing field `price` ``, `wrong type: found a string`, ``the header `X-Tenant` is missing``, `the body is larger than 100000000 bytes` |
 //! | `path` | of the JSON value that the reason is about, such as `items[3].price`, up to 256 bytes; with the feature `garde`, of the first ten values that break a rule |
 //! | `durationMs` | milliseconds since the head of the request, or since the task began |
 //! | `taskId` | of a task that was spawned, or whose id the program has asked for |

@@ -7,15 +7,15 @@ use std::borrow::Cow;
 
 /// The first words of an error of serde, and what the log says for it.
 const KINDS: [(&str, &str); 16] = [
-    ("invalid type: null", "wrong type: null"),
-    ("invalid type: unit value", "wrong type: null"),
-    ("invalid type: boolean", "wrong type: a boolean"),
-    ("invalid type: integer", "wrong type: an integer"),
-    ("invalid type: floating point", "wrong type: a number"),
-    ("invalid type: number", "wrong type: a number"),
-    ("invalid type: string", "wrong type: a string"),
-    ("invalid type: sequence", "wrong type: a list"),
-    ("invalid type: map", "wrong type: an object"),
+    ("invalid type: null", "wrong type: found null"),
+    ("invalid type: unit value", "wrong type: found null"),
+    ("invalid type: boolean", "wrong type: found a boolean"),
+    ("invalid type: integer", "wrong type: found an integer"),
+    ("invalid type: floating point", "wrong type: found a number"),
+    ("invalid type: number", "wrong type: found a number"),
+    ("invalid type: string", "wrong type: found a string"),
+    ("invalid type: sequence", "wrong type: found a list"),
+    ("invalid type: map", "wrong type: found an object"),
     ("invalid type: ", "wrong type"),
     ("invalid value: ", "invalid value"),
     ("invalid length ", "wrong length"),
@@ -64,11 +64,11 @@ mod tests {
         for (said, expected) in [
             (
                 "invalid type: string \"hunter2\", expected f64",
-                "wrong type: a string",
+                "wrong type: found a string",
             ),
             (
                 "invalid type: integer `4711`, expected a string",
-                "wrong type: an integer",
+                "wrong type: found an integer",
             ),
             ("invalid type: newtype struct, expected u8", "wrong type"),
             (

@@ -18,15 +18,22 @@ const GENERATED: &str = "::__Agentcore";
 const UNKNOWN: &str = "<unknown>";
 
 /// Crates that stand between the process and the program's code.
-const LIBRARIES: [&str; 10] = [
+const LIBRARIES: [&str; 17] = [
     "__rustc",
     "agentcore",
     "alloc",
     "core",
+    "futures_core",
+    "futures_util",
+    "http_body",
+    "http_body_util",
     "hyper",
     "hyper_util",
     "std",
     "tokio",
+    "tokio_util",
+    "tower",
+    "tower_http",
     "tower_service",
     "tracing",
 ];
@@ -53,7 +60,7 @@ impl Frame<'_> {
 
 /// The frames of the program within the text of a whole backtrace, numbered from 0; `None` if no frame has a name.
 ///
-/// Frames of the standard library, Tokio, hyper and this library are left out before the first and after the last frame of
+/// Frames of [`LIBRARIES`] are left out before the first and after the last frame of
 /// the program. Between them they stay. A panic that has no frame of the program keeps the frames of its thread.
 pub(super) fn of_the_program(whole: &str) -> Option<String> {
     let frames = parse(whole);
@@ -211,6 +218,7 @@ mod tests {
             ("<F as core::future::future::Future>::poll", Some("core")),
             ("<[u8] as alloc::slice::Join>::join", Some("alloc")),
             ("<(A, B) as my_agent::Named>::name", Some("my_agent")),
+            ("<&mut T as http_body::Body>::poll_frame", Some("http_body")),
             ("tokio::runtime::task::raw::poll", Some("tokio")),
             ("start_thread", None),
             ("<unknown>", None),
