@@ -87,8 +87,9 @@
 //! [`BoxError`](crate::BoxError) or a `String`.
 //!
 //! A stop begins with the line `SIGTERM: stopping; 3 in progress, up to 10s to finish`, and ends with
-//! `stopped after 1.204s: 2 finished, 1 cut off`. What is cut off is named in between, in one line of level `ERROR` for each
-//! piece of work, up to 500 at a time; the rest is counted in one more line. It has no other line, unless it fails.
+//! `stopped after 1s 204ms: 2 finished, 1 cut off`, without the parts that are 0. What is cut off is named in between, in one line
+//! of level `ERROR` for each piece of work, up to 500 at a time; the rest is counted in one more line. It has no other line,
+//! unless it fails.
 //!
 //! ## Spans
 //!

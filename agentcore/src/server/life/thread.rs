@@ -228,9 +228,13 @@ impl Ended {
         let cut_off = self.cut_off.work();
         let finished = in_progress.saturating_sub(cut_off);
         let took = humantime::format_duration(whole_milliseconds(since.elapsed()));
-        report::emit(move || {
-            tracing::info!("stopped after {took}: {finished} finished, {cut_off} cut off");
-        });
+        // A clean stop does not have the words "cut off" in its lines: operators search for them.
+        let work = match (finished, cut_off) {
+            (0, 0) => String::new(),
+            (finished, 0) => format!(": {finished} finished"),
+            (finished, cut_off) => format!(": {finished} finished, {cut_off} cut off"),
+        };
+        report::emit(move || tracing::info!("stopped after {took}{work}"));
     }
 
     /// What `serve` returns. A start that failed says why; what was cut off after it is in the log.
