@@ -144,7 +144,6 @@ struct Holder<'a, 'text>(&'a str, &'text str);
 impl<'a, 'text> Holder<'a, 'text> {
     #[async_task]
     async fn replace(self: &mut Self, held: &'a str, text: &str) -> &'a str {
-        self.1 = self.0;
         let _ = text;
         std::mem::replace(&mut self.0, held)
     }
