@@ -124,8 +124,8 @@ impl Response {
     /// 200 with the items of `stream` as [server-sent events](crate::sse), each sent as soon as it is there.
     ///
     /// A stream of `Result`s goes into [`try_stream`](Self::try_stream). Here its items would be sent as `{"Ok":..}` and
-    /// `{"Err":..}`, so it does not compile: rustc says "type annotations needed", because the second type parameter, which
-    /// it finds by itself for all other items, has two meanings for a `Result`. Behind an `impl Serialize` the compiler does
+    /// `{"Err":..}`, so it does not compile: rustc says "type annotations needed" (E0283), because the type parameter, which it
+    /// finds by itself for all other items, has two meanings for a `Result`. Behind an `impl Serialize` the compiler does
     /// not see that an item is a `Result`. Then the reply is a 500, before anything is sent, and the log names the line of
     /// the call.
     ///
@@ -134,11 +134,12 @@ impl Response {
     ///
     /// Response::stream(stream! { yield "12".parse::<u32>().map_err(|error| error.to_string()); });
     /// ```
+    // The type parameter and the trait are what rustc's message consists of. Because the argument is an `impl Trait`, rustc
+    // does not advise to write the parameter at the call.
     #[track_caller]
-    pub fn stream<S, ResultsGoIntoTryStream>(stream: S) -> Self
-    where
-        S: Stream<Item: StreamItem + NotAResult<ResultsGoIntoTryStream>> + Send + 'static,
-    {
+    pub fn stream<ResultsGoIntoTryStream>(
+        stream: impl Stream<Item: StreamItem + NotAResult<ResultsGoIntoTryStream>> + Send + 'static,
+    ) -> Self {
         Self::stream_from(stream, Some(Location::caller()))
     }
 
