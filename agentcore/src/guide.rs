@@ -42,6 +42,10 @@ pub mod errors {
     //! [crate::HttpError::with_source]: crate::HttpError::with_source
     //! [crate::HttpErrorExt]: crate::HttpErrorExt
     //! [crate::IntoResponse]: crate::IntoResponse
+    //! [crate::Response::try_stream]: crate::Response::try_stream
+    //! [crate::stream]: crate::stream
+    //! [crate::try_stream]: crate::try_stream
+    //! [macro@crate::entrypoint]: macro@crate::entrypoint
     //! [super::streaming]: super::streaming
     #![doc = include_str!("../docs/guide/errors.md")]
 }

@@ -162,8 +162,8 @@ where
     }
 }
 
-/// The status of the [`HttpError`](crate::HttpError) that the error is or was caused by, or 500, and
-/// `{"error": "<its text>"}`.
+/// The status of the [`HttpError`](crate::HttpError) that the error is or was caused by; 504 for a
+/// [`TimedOut`](crate::TimedOut); or else 500. The body is `{"error": "<its text>"}`.
 impl IntoResponse for BoxError {
     fn into_response(self) -> Response {
         error_response(&self)

@@ -33,7 +33,7 @@
 //! | … from a handler that returns a `Stream` | 200 `text/event-stream`; see [`sse`] |
 //! | handler error | its own status ([`HttpError`], [`IntoResponse`]), else 500 `{"error":"<its text>"}` |
 //! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
-//! | handler over its [`timeout`](App::timeout), or a task that it awaits over [its age](Config::task_max_age) | 504 |
+//! | handler over its [`timeout`](App::timeout), or a task that it awaits over its `timeout` or [its age](Config::task_max_age) | 504 |
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
 //! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |

@@ -65,7 +65,7 @@ fn a_timeout_is_504_and_drops_the_handler() {
     let reply = agent.invoke(json!("slow"));
     assert_eq!(
         reply.parts(),
-        (504, json!({ "error": "timed out after 100ms" }))
+        (504, json!({ "error": "timed out after 2s" }))
     );
     agent.line_with("the handler was dropped");
     assert!(!agent.ping().busy);
@@ -79,6 +79,38 @@ fn a_task_over_its_timeout_is_an_error_of_the_callers_type() {
         agent.invoke(json!("task")).parts(),
         (200, json!("the task: timed out after 20ms"))
     );
+}
+
+#[test]
+fn a_task_over_its_timeout_is_504_if_its_error_leaves_the_handler() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_limits"),
+        &[("AGENTCORE_METRICS", "true")],
+    );
+    for (what, error) in [
+        ("task?", "timed out after 20ms"),
+        ("task with a status?", "timed out after 20ms"),
+        ("task with an error of its own?", "no answer"),
+        ("spawned?", "the task timed out after 20ms"),
+    ] {
+        let reply = agent.invoke(json!(what));
+        assert_eq!(reply.parts(), (504, json!({ "error": error })), "{what}");
+    }
+    // The status that the program gives goes before, and a task that ends in another way is a 500.
+    for (what, status, error) in [
+        ("task with another status?", 503, "Service Unavailable"),
+        ("panicked?", 500, "the task panicked"),
+    ] {
+        let reply = agent.invoke(json!(what));
+        assert_eq!(reply.parts(), (status, json!({ "error": error })), "{what}");
+    }
+    // An `HttpError` counts by its status. A reply may be read before it has been counted.
+    for counted in ["{outcome=\"timeout\"} 3", "{outcome=\"error\"} 3"] {
+        agent.until(counted, |agent| {
+            let metrics = String::from_utf8(agent.get("/metrics").body).expect("text");
+            metrics.contains(&format!("agentcore_invocations_total{counted}"))
+        });
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// A task or a handler took longer than its `timeout`.
 ///
+/// When it leaves the handler as its error, or as a cause of that, the reply is a 504, unless an [`HttpError`] comes first.
+///
 /// The error type of a function with `#[async_task(timeout = "..")]` has to be `From<TimedOut>`; [`BoxError`] is, and
 /// so is `anyhow::Error`.
 ///
@@ -25,6 +27,7 @@ use std::time::Duration;
 /// ```
 ///
 /// [`BoxError`]: crate::BoxError
+/// [`HttpError`]: crate::HttpError
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut {
     limit: Duration,

@@ -7,8 +7,10 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::response::{IntoResponse, Response};
-use crate::error::BoxError;
-use crate::report::Rejection;
+use crate::error::{BoxError, TimedOut};
+use crate::report::{Outcome, Rejection};
+use crate::request;
+use crate::tasks::TaskError;
 
 /// An error that chooses the HTTP status of the reply.
 ///
@@ -18,9 +20,10 @@ use crate::report::Rejection;
 /// On Amazon Bedrock AgentCore Runtime the *caller* sees 424 for every non-2xx answer, and no body: the platform
 /// drops both.
 ///
-/// `?` does not convert other errors into an `HttpError`: no status would be right for all of them.
-/// [`http_error`](HttpErrorExt::http_error) gives an error its status before the `?`. In a function that returns
-/// [`BoxError`], `?` takes every error; one without a status is answered with 500.
+/// `?` converts a [`TimedOut`](crate::TimedOut) into an `HttpError` with status 504. Other errors it does not convert: no
+/// status would be right for all of them. [`http_error`](HttpErrorExt::http_error) gives an error its status before the `?`.
+/// In a function that returns [`BoxError`], `?` takes every error; one without a status is answered with 500. An error type of
+/// your own may implement `From<YourError> for HttpError`.
 ///
 /// ```
 /// use agentcore::HttpError;
@@ -137,6 +140,33 @@ impl HttpError {
     }
 }
 
+/// Errors with a status of their own, which `?` converts into an [`HttpError`].
+///
+/// Without this trait, the one conversion into an `HttpError` would be that of an `HttpError`, and rustc would call every
+/// other error a "type mismatch". A trait of this crate can say what to do. Of an error behind a `?`, rustc shows the name of
+/// the trait, and the label alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not convert into an `agentcore::HttpError`, because it has no HTTP status",
+    label = "give the error a status: `.http_error(422)?`, with `use agentcore::HttpErrorExt`",
+    note = "a function that returns `Result<_, agentcore::BoxError>` takes every error; without a status it is a 500"
+)]
+pub trait HasHttpStatus {
+    fn into_http_error(self) -> HttpError;
+}
+
+impl<E: HasHttpStatus> From<E> for HttpError {
+    fn from(error: E) -> Self {
+        error.into_http_error()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl HasHttpStatus for TimedOut {
+    fn into_http_error(self) -> HttpError {
+        HttpError::new(StatusCode::GATEWAY_TIMEOUT, self.to_string()).with_source(self)
+    }
+}
+
 /// A short way from a [`Result`] or an [`Option`] to an [`HttpError`] with a status.
 ///
 /// ```
@@ -225,19 +255,31 @@ impl<T> HttpErrorExt<T> for Option<T> {
     }
 }
 
-/// The reply for an error that a handler returned: its own status where it, or a cause of it, is an [`HttpError`];
-/// 500 otherwise.
+/// The reply for an error that a handler returned. The first of it and its causes that has a status decides: an [`HttpError`]
+/// makes the reply, and a time limit makes it a 504. Without one it is a 500.
 pub(crate) fn error_response(error: &BoxError) -> Response {
+    let mut status = StatusCode::INTERNAL_SERVER_ERROR;
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
     while let Some(current) = cause {
         if let Some(http) = current.downcast_ref::<HttpError>() {
             return http.to_response();
         }
+        if is_timeout(current) {
+            request::note(Outcome::Timeout);
+            status = StatusCode::GATEWAY_TIMEOUT;
+            break;
+        }
         cause = current.source();
     }
     Response::error(error.to_string())
-        .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+        .with_status(status)
         .with_failure(&**error)
+}
+
+/// Whether it says that a task took longer than its limit.
+fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
+    let task = error.downcast_ref::<TaskError>();
+    error.is::<TimedOut>() || task.is_some_and(TaskError::is_timeout)
 }
 
 #[cfg(test)]

@@ -46,6 +46,20 @@ async fn text_as_error() -> Result<u32, String> {
     Ok(1)
 }
 
+/// An error of the program that says which status it has.
+struct Missing(String);
+
+impl From<Missing> for HttpError {
+    fn from(Missing(what): Missing) -> Self {
+        Self::new(404, format!("no {what}"))
+    }
+}
+
+#[entrypoint(main = false)]
+async fn converted_error() -> Result<(), HttpError> {
+    Err(Missing("city".to_owned()))?
+}
+
 #[entrypoint(main = false)]
 async fn http_error() -> Result<(), HttpError> {
     Err(HttpError::new(404, "nothing here"))
