@@ -326,28 +326,31 @@ fn quoted(key: Key) -> String {
     format!("`{}`", key.as_str())
 }
 
-/// The key that a typing error may have been about.
+/// The key that a typing error may have been about. One letter may be wrong, or two in six and more.
 fn nearest(typed: &str, keys: &[Key]) -> Option<Key> {
     keys.iter()
         .map(|&key| (distance(typed, key.as_str()), key))
         .min_by_key(|&(distance, _)| distance)
-        .filter(|&(distance, _)| distance <= 2)
+        .filter(|&(distance, key)| distance <= (key.as_str().len() / 3).clamp(1, 2))
         .map(|(_, key)| key)
 }
 
-/// How many letters have to be added, removed or replaced to make `a` of `b`.
+/// How many letters have to be added, removed, replaced or swapped with the next to make `b` of `a`.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    // The distances from the part of `a` read so far to each beginning of `b`.
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Of the beginnings of both; the rows are those of `a`.
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }

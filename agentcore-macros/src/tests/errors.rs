@@ -124,8 +124,12 @@ fn near_misses_are_recognised() {
             "{errors:?}"
         );
     }
-    let errors = compile_errors(expand("#[entrypoint(retries = 1)] fn handler() {}"));
-    assert!(!errors[0].1.contains("did you mean"), "{errors:?}");
+    for typed in ["retries", "mode", "safe", "flow", "limit"] {
+        let errors = compile_errors(expand(&format!(
+            "#[entrypoint({typed} = 1)] fn handler() {{}}"
+        )));
+        assert!(!errors[0].1.contains("did you mean"), "{errors:?}");
+    }
 }
 
 #[test]

@@ -38,12 +38,17 @@ pub(crate) fn said_of_unknown(name: &str) -> String {
     }
 }
 
-/// The setting's variable that a typing error may have been about.
+/// How the variables of all settings begin.
+const PREFIX: &str = "AGENTCORE_";
+
+/// The setting's variable that a typing error may have been about. In three letters behind the prefix one may be wrong, in six
+/// two, in nine and more three.
 fn nearest(typed: &str) -> Option<&'static str> {
     let variables = table::ALL.iter().map(|setting| setting.variable());
     let distances = variables.map(|variable| (distance(typed, variable), variable));
     let (distance, variable) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 3).then_some(variable)
+    let length = variable.len().saturating_sub(PREFIX.len());
+    (distance <= (length / 3).clamp(1, 3)).then_some(variable)
 }
 
 /// How many letters have to be added, removed, replaced or swapped with the next to make `b` of `a`.
@@ -74,7 +79,7 @@ pub(crate) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<Stri
         name == OF_THE_PLATFORM || settings.any(|setting| setting.variable() == name)
     };
     let mut unknown: Vec<_> = names
-        .filter(|name| name.starts_with("AGENTCORE_") && !is_known(name))
+        .filter(|name| name.starts_with(PREFIX) && !is_known(name))
         .collect();
     unknown.sort_unstable();
     unknown
@@ -105,7 +110,12 @@ mod tests {
             ("AGENTCORE_PROT", Some("AGENTCORE_PORT")),
             ("AGENTCORE_SHUTDOWN_GRASE", Some("AGENTCORE_SHUTDOWN_GRACE")),
             ("AGENTCORE_MAX_BODY_BYTE", Some("AGENTCORE_MAX_BODY_BYTES")),
+            ("AGENTCORE_DEVE", Some("AGENTCORE_DEV")),
             ("AGENTCORE_MEMORY_ID", None),
+            ("AGENTCORE_A", None),
+            ("AGENTCORE_ENV", None),
+            ("AGENTCORE_MODE", None),
+            ("AGENTCORE_TOKEN", None),
         ] {
             assert_eq!(nearest(typed), meant, "{typed}");
         }
