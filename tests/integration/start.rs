@@ -127,7 +127,7 @@ fn wrong_parts_and_wrong_settings_are_reported_together() {
     assert_eq!(lines.len(), 2 + 6, "{stderr}");
     assert_eq!(
         lines[0],
-        "error: cannot start: AGENTCORE_PROBES is `perhaps`; it takes true or false"
+        "error: cannot start: AGENTCORE_PROBES is `perhaps`; it takes true or false, 1 or 0, yes or no, on or off"
     );
     assert!(lines[1].contains("AGENTCORE_LOG is `loud`"), "{stderr}");
     assert!(lines[2].contains("found 2 entrypoints"), "{stderr}");

@@ -105,7 +105,7 @@ const FROM_ONE: &str = "a number from 1 up";
 const PORT_NUMBER: &str = "a port number from 0 to 65535";
 const TIME: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a year";
 const TIME_TO_SEND: &str = "a duration with its unit, such as 500ms or 10s, from 10ms up to a year";
-const TRUTH: &str = "true or false";
+const TRUTH: &str = "true or false, 1 or 0, yes or no, on or off";
 
 /// All of them, in the order in which they are read and shown.
 pub(crate) static ALL: &[&dyn Entry] = &[

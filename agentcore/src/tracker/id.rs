@@ -86,7 +86,7 @@ impl fmt::Debug for TaskId {
 ///
 /// ```
 /// let error = "job 7".parse::<agentcore::TaskId>().unwrap_err();
-/// assert_eq!(error.to_string(), "not a task id, which has 32 hexadecimal digits");
+/// assert_eq!(error.to_string(), "not a task id (32 hexadecimal digits)");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -94,7 +94,7 @@ pub struct ParseTaskIdError;
 
 impl fmt::Display for ParseTaskIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a task id, which has {DIGITS} hexadecimal digits")
+        write!(f, "not a task id ({DIGITS} hexadecimal digits)")
     }
 }
 
