@@ -18,27 +18,23 @@ fn now() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-// Not `async fn`: a guard that is taken before the `async` block counts the task from the call on, even if its future
-// is spawned and has yet to be polled.
+// Not `async fn`: `track` is called with the function, so the task counts from the call on, even if its future is spawned and
+// has yet to be polled.
 fn process_data(data_id: String) -> impl Future<Output = String> {
-    let guard = agentcore::track("process_data");
-    async move {
-        let _guard = guard;
+    agentcore::track("process_data").wrap(async move {
         println!("[{}] processing of {data_id} started", now());
         tokio::time::sleep(Duration::from_secs(30)).await;
         println!("[{}] processing of {data_id} completed", now());
         format!("Processed {data_id}")
-    }
+    })
 }
 
 fn cleanup_task() -> impl Future<Output = ()> {
-    let guard = agentcore::track("cleanup_task");
-    async move {
-        let _guard = guard;
+    agentcore::track("cleanup_task").wrap(async move {
         println!("[{}] cleanup started", now());
         tokio::time::sleep(Duration::from_secs(10)).await;
         println!("[{}] cleanup completed", now());
-    }
+    })
 }
 
 async fn handler(Json(event): Json<Value>) -> Json<Value> {
