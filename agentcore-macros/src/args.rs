@@ -1,6 +1,6 @@
 //! The arguments of the attributes.
 //!
-//! Not `syn::meta`: it stops at the first mistake, and speaks of "nested attributes".
+//! This does not use `syn::meta`, which stops at the first mistake and calls the arguments "nested attributes".
 
 use std::mem;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use syn::{Ident, Lit, LitBool, LitStr, Path, Token};
 use crate::errors::Errors;
 use crate::role::{self, Role};
 
-/// What an attribute says, over and above being there.
+/// The arguments of an attribute.
 ///
-/// One type for all attributes: each `parse` names the keys it knows, and the others stay at their defaults.
+/// All attributes share this type: each `parse` names the keys that it knows, and the others keep their defaults.
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) name: Option<String>,
     pub(crate) main: Option<bool>,
-    /// With the key, which may be out of place.
+    /// Comes with its key, which may be out of place.
     pub(crate) flags: Option<(Ident, bool)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     pub(crate) krate: Option<Path>,
 }
 
-/// What becomes of an invocation whose client has gone.
+/// What happens to an invocation whose client is gone.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum OnDisconnect {
     #[default]
@@ -36,7 +36,7 @@ pub(crate) enum OnDisconnect {
     Cancel,
 }
 
-/// A key that an attribute understands.
+/// The key of an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Name,
@@ -61,7 +61,7 @@ impl Key {
         }
     }
 
-    /// What the value is, and how it is written.
+    /// The value and its form.
     const fn expects(self) -> &'static str {
         match self {
             Self::Name => "a string literal, for example `name = \"chat\"`",
@@ -89,7 +89,7 @@ impl Key {
 }
 
 impl Args {
-    /// Reads `tokens`, the inside of an attribute's parentheses, and reports everything that is wrong with them.
+    /// Reads `tokens`, the content of an attribute's parentheses, and reports every mistake in them.
     pub(crate) fn parse(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Self {
         let mut args = Self::default();
         let mut seen = Vec::new();
@@ -134,7 +134,7 @@ struct Argument {
 
 impl Argument {
     fn parse(tokens: TokenStream, keys: &[Key], errors: &mut Errors) -> Option<Self> {
-        // `crate` and other keywords are keys as well.
+        // Keywords such as `crate` are keys too.
         let parts = |input: ParseStream<'_>| {
             Ok((input.call(Ident::parse_any)?, input.parse::<TokenStream>()?))
         };
@@ -212,7 +212,7 @@ impl Argument {
         }
     }
 
-    /// A bare path, or the same as a string.
+    /// A path, bare or in a string.
     fn path(&self, errors: &mut Errors) -> Option<Path> {
         let path = match syn::parse2::<LitStr>(self.value.clone()) {
             Ok(literal) => literal.parse_with(Path::parse_mod_style),
@@ -299,7 +299,7 @@ fn owners(key: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with `text`, and how a duration is written.
+/// The mistake in `text`, and how a duration is written.
 fn not_a_duration(key: Key, text: &str, error: &humantime::DurationError) -> String {
     use humantime::DurationError::{NumberOverflow, UnknownUnit};
 
@@ -326,7 +326,7 @@ fn quoted(key: Key) -> String {
     format!("`{}`", key.as_str())
 }
 
-/// The key that a typing error may have been about. One letter may be wrong, or two in six and more.
+/// The key that `typed` may be a typo of. One letter may be wrong, or two in six and more.
 fn nearest(typed: &str, keys: &[Key]) -> Option<Key> {
     keys.iter()
         .map(|&key| (distance(typed, key.as_str()), key))
@@ -335,10 +335,10 @@ fn nearest(typed: &str, keys: &[Key]) -> Option<Key> {
         .map(|(_, key)| key)
 }
 
-/// How many letters have to be added, removed, replaced or swapped with the next to make `b` of `a`.
+/// The number of letters to add, remove, replace or swap with the next one that turns `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // Of the beginnings of both; the rows are those of `a`.
+    // Distances between prefixes: one row for each prefix of `a`, one column for each of `b`.
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {
         let mut row = vec![i];

@@ -1,13 +1,13 @@
 //! `#[cfg(..)]` below an attribute.
 //!
-//! rustc expands attributes from the top, so an attribute sees the conditions below it, and has to repeat them on everything that it emits beside the
-//! item. Otherwise that names a function which is not there.
+//! rustc expands attributes from the top, so an attribute sees the conditions below it. It has to repeat them on everything that
+//! it emits beside the item. Otherwise the expansion names a function that does not exist.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 use syn::{Attribute, Meta, parse_quote};
 
-/// The conditions among `attrs`. Of a `cfg_attr`, only the conditions that it adds.
+/// The conditions among `attrs`. A `cfg_attr` is reduced to the conditions that it adds.
 pub(crate) fn of(attrs: &[Attribute]) -> Vec<Attribute> {
     attrs
         .iter()
@@ -26,7 +26,7 @@ pub(crate) fn of(attrs: &[Attribute]) -> Vec<Attribute> {
         .collect()
 }
 
-/// The arguments of a `cfg_attr`, without the attributes that are no conditions; `None` when nothing is left.
+/// The arguments of a `cfg_attr`, without attributes that are no conditions; `None` if nothing is left.
 fn conditions_of(arguments: TokenStream) -> Option<TokenStream> {
     let arguments: Vec<TokenTree> = arguments.into_iter().collect();
     let mut arguments =

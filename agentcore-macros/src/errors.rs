@@ -1,4 +1,4 @@
-//! The sink that every check reports to, so that one compilation shows every mistake.
+//! Collects the mistakes that the checks find, so that one compilation shows all of them.
 
 use std::fmt::Display;
 
@@ -9,13 +9,13 @@ use syn::{Attribute, Error};
 /// The mistakes found in one annotated item.
 pub(crate) struct Errors {
     found: Vec<Error>,
-    /// The legal shape of the item, until a message has shown it.
+    /// The legal shape of the item; `None` after a message has shown it.
     shape: Option<&'static str>,
     reported_elsewhere: bool,
 }
 
 impl Errors {
-    /// A sink for an item whose legal shape is `shape`.
+    /// No mistakes yet, in an item whose legal shape is `shape`.
     pub(crate) fn new(shape: &'static str) -> Self {
         Self {
             found: Vec::new(),
@@ -24,19 +24,19 @@ impl Errors {
         }
     }
 
-    /// A mistake that underlines all of `tokens`.
+    /// Adds a mistake that underlines all of `tokens`.
     pub(crate) fn push(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.found.push(Error::new_spanned(tokens, message));
     }
 
-    /// A mistake at one place; for tokens that are gone, or delimiters.
+    /// Adds a mistake at one place; for tokens that are gone, or delimiters.
     pub(crate) fn push_at(&mut self, span: Span, message: impl Display) {
         self.found.push(Error::new(span, message));
     }
 
-    /// A mistake in the shape of the item. The first one also shows the legal shape.
+    /// Adds a mistake in the shape of the item. The first one also shows the legal shape.
     ///
-    /// The shape is part of that message rather than an error of its own, so that one mistake stays one error.
+    /// The shape is a part of the message and no error of its own, so that one mistake is one error.
     pub(crate) fn push_shape(&mut self, tokens: impl ToTokens, message: impl Display) {
         let help = self.help();
         self.push(tokens, format_args!("{message}{help}"));
@@ -48,17 +48,17 @@ impl Errors {
         self.push_at(span, format_args!("{message}{help}"));
     }
 
-    /// What `syn` had to say.
+    /// Adds an error of `syn`.
     pub(crate) fn absorb(&mut self, error: Error) {
         self.found.push(error);
     }
 
-    /// A mistake in plain Rust, which rustc reports wherever it finds it. An expansion would repeat it.
+    /// Records a mistake in plain Rust. rustc reports it in any case, and an expansion would repeat it.
     pub(crate) fn leave_to_rustc(&mut self) {
         self.reported_elsewhere = true;
     }
 
-    /// A mistake that the emitted item itself reports.
+    /// Records a mistake that the emitted item itself reports.
     pub(crate) fn reported_in_the_item(&mut self) {
         self.reported_elsewhere = true;
     }

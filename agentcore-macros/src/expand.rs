@@ -1,7 +1,7 @@
 //! From annotated item to expansion: parse, validate, emit.
 //!
-//! A rejected item is emitted as it stands beside the errors, so that whatever uses it still resolves and one mistake
-//! makes one error. What is emitted otherwise has passed validation and cannot fail.
+//! A rejected item is emitted unchanged beside the errors, so that code that uses it still resolves and one mistake makes one
+//! error. Any other item has passed validation, so its expansion cannot fail.
 
 mod arguments;
 mod async_task;
@@ -36,7 +36,7 @@ pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
     if let Some(model) = validate::entrypoint(args, &function, &mut errors) {
         return entrypoint::expand(&model, &function);
     }
-    // In an `impl` a `main` of ours would only be another mistake.
+    // In an `impl`, a generated `main` would only be another mistake.
     let main = main && function.sig.receiver().is_none();
     if main && function.sig.ident == "main" {
         function = function.renamed("__agentcore_main");
@@ -63,7 +63,7 @@ pub(crate) fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-/// The item, and what to do about the attribute.
+/// The item, with an error that names the missing feature.
 pub(crate) fn websocket_without_feature(item: TokenStream) -> TokenStream {
     let mut errors = Errors::new(role::WEBSOCKET.shape);
     errors.push_at(
@@ -103,8 +103,8 @@ fn expand(
     }
 }
 
-/// The annotated function, without the attributes that cannot stand beside `role`'s and without a `yield`; or the item as it
-/// came.
+/// Parses the annotated function, and removes attributes that conflict with `role`'s and any `yield`. An item that is no function
+/// is returned unchanged.
 fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<AnnotatedFn, TokenStream> {
     let mut function = match syn::parse2::<AnnotatedFn>(item.clone()) {
         Ok(function) => function,
@@ -124,7 +124,7 @@ fn parse(role: &Role, item: TokenStream, errors: &mut Errors) -> Result<Annotate
     Ok(function)
 }
 
-/// Reports what does not parse as a function.
+/// Reports an item that does not parse as a function.
 fn not_a_function(role: &Role, item: &TokenStream, error: syn::Error, errors: &mut Errors) {
     if begins_a_function.parse2(item.clone()).is_ok() {
         errors.absorb(error);
@@ -139,7 +139,7 @@ fn not_a_function(role: &Role, item: &TokenStream, error: syn::Error, errors: &m
     }
 }
 
-/// Whether a signature that does not parse is at least one of a function.
+/// Parses the beginning of a function; the signature may be wrong.
 fn begins_a_function(input: ParseStream<'_>) -> syn::Result<()> {
     input.call(Attribute::parse_outer)?;
     input.parse::<Visibility>()?;
@@ -152,7 +152,8 @@ fn begins_a_function(input: ParseStream<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-/// The item and its errors. With `main`, also a `main`, so that rustc does not report a missing one. `cfgs` are the item's.
+/// The item and its errors. With `main` there is also a `main`, so that rustc does not report a missing one. `cfgs` are the
+/// item's.
 fn rejected(item: impl ToTokens, errors: Errors, main: bool, cfgs: &[Attribute]) -> TokenStream {
     let errors = errors.into_compile_errors(cfgs);
     let main = main.then(|| quote_spanned!(Span::mixed_site()=> #(#cfgs)* fn main() {}));

@@ -1,4 +1,4 @@
-//! `stream!` and `try_stream!`: an `async` block in which `yield` hands a value out.
+//! `stream!` and `try_stream!`: an `async` block in which `yield` produces an item of the stream.
 //!
 //! ```text
 //! stream! { let page = load().await; yield page; }
@@ -8,7 +8,7 @@
 //! generator(|mut yielder| async move { let page = load().await; yielder.send(page).await; })
 //! ```
 //!
-//! `yield` is a keyword without a meaning on stable Rust, so that wherever it stands, it is ours to replace.
+//! `yield` is a keyword without a meaning on stable Rust, so the macros can replace every one.
 
 mod question_mark;
 
@@ -17,7 +17,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprClosure, Token};
 
-/// Which of the two macros.
+/// One of the two macros.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Stream,
@@ -33,7 +33,7 @@ impl Kind {
     }
 }
 
-/// Expands `(path) body`, with the path of `agentcore`. The macros of that crate put it there, as `$crate`.
+/// Expands `(path) body`, where `path` leads to `agentcore`. The macros of that crate write it as `$crate`.
 pub(crate) fn expand(kind: Kind, input: TokenStream) -> TokenStream {
     let mut input = input.into_iter();
     let Some(TokenTree::Group(root)) = input.next() else {
@@ -50,17 +50,17 @@ pub(crate) fn expand(kind: Kind, input: TokenStream) -> TokenStream {
         .unwrap_or_else(|error| error.to_compile_error())
 }
 
-/// What all of one expansion needs.
+/// The constants of one expansion.
 struct Expansion {
     kind: Kind,
     root: TokenStream,
     yielder: Ident,
 }
 
-/// What a `yield` belongs to.
+/// The code that a `yield` stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// The body of the stream: only there can it hand a value out.
+    /// The body of the stream. Only here can a `yield` produce an item.
     Stream,
     AsyncBlock,
     Closure,
@@ -81,7 +81,7 @@ impl Expansion {
             Kind::TryStream => None,
         };
         let body = self.replace(body, Place::Stream)?;
-        // A body may never yield, so the yielder may be unused; and it may never end, so its end may be unreachable.
+        // A body may never yield, so the yielder may be unused. It may never end, so its end may be unreachable.
         Ok(quote_spanned! {Span::mixed_site()=>
             #private::#generator(move |#[allow(unused_variables, unused_mut)] mut #yielder| async move {
                 #[allow(unreachable_code)]
@@ -94,7 +94,7 @@ impl Expansion {
         })
     }
 
-    /// `tokens` with every `yield` replaced, at every depth; by an error if it does not stand in the stream's own body.
+    /// Replaces every `yield` in `tokens`, at every depth. Outside the stream's own body it becomes an error.
     fn replace(&self, tokens: TokenStream, place: Place) -> syn::Result<TokenStream> {
         if !mentions_yield(tokens.clone()) {
             return Ok(tokens);
@@ -111,7 +111,7 @@ impl Expansion {
                     let value = self.replace(value, place)?;
                     replaced.extend(match self.not_at_home(word, place) {
                         None => self.send(word, &value),
-                        // Of a type in error, about which rustc says nothing.
+                        // The value's type is an error, so rustc reports nothing else about it.
                         Some(error) => {
                             let error = error.into_compile_error();
                             quote!(match #value { _ => #error })
@@ -132,7 +132,7 @@ impl Expansion {
                     rest = after;
                     replaced.extend(self.replace(collect(closure), Place::Closure)?);
                 }
-                // Inside another `stream!`, a `yield` is that one's.
+                // A `yield` inside another `stream!` belongs to that stream.
                 TokenTree::Group(group) if !before.is_stream() => {
                     let place = before.place_of(group).unwrap_or(place);
                     let mut copy =
@@ -147,7 +147,7 @@ impl Expansion {
         Ok(replaced)
     }
 
-    /// What hands `value` out in place of `word`, a `yield`.
+    /// The code that sends `value`, in place of `word`, a `yield`.
     fn send(&self, word: &Ident, value: &TokenStream) -> TokenStream {
         let Self { root, yielder, .. } = self;
         let value = match self.kind {
@@ -159,7 +159,7 @@ impl Expansion {
         quote!(#yielder #send)
     }
 
-    /// Why a `yield` cannot hand anything out where it stands.
+    /// The error for a `yield` that cannot produce an item at its place.
     fn not_at_home(&self, word: &Ident, place: Place) -> Option<syn::Error> {
         let (place, help) = match place {
             Place::Stream => return None,
@@ -182,9 +182,9 @@ impl Expansion {
     }
 }
 
-/// Says why there can be no `?` in a `stream!`.
+/// Reports a `?` in a `stream!`.
 ///
-/// The block that this begins then returns a type in error. About a `?` in such a block, rustc says nothing.
+/// The error becomes a return value of the block, whose type is then an error. So rustc does not report the `?`.
 fn refuse_question_mark(place: Span) -> TokenStream {
     let error = syn::Error::new(
         place,
@@ -208,14 +208,14 @@ fn mentions_yield(tokens: TokenStream) -> bool {
     })
 }
 
-/// What the tokens before one say about it.
+/// What the tokens before a token say about it.
 #[derive(Default)]
 struct Before {
-    /// The last two, the later one first, as text. A group is a single space.
+    /// The last two tokens as text, the later one first. A group is a single space.
     last: [String; 2],
-    /// Whether an `async` stands before, perhaps with a `move`.
+    /// Whether the last token is an `async`, or the `move` after one.
     after_async: bool,
-    /// Whether a `fn` with a name stands before, and its body is still to come.
+    /// Whether a named `fn` has begun and its body has not come yet.
     in_signature: bool,
 }
 
@@ -237,13 +237,13 @@ impl Before {
         *before = std::mem::replace(last, text);
     }
 
-    /// Whether it is `stream !` or `try_stream !`.
+    /// Whether the tokens are `stream !` or `try_stream !`.
     fn is_stream(&self) -> bool {
         let [bang, name] = &self.last;
         bang == "!" && (name == "stream" || name == "try_stream")
     }
 
-    /// What a `yield` in `group` belongs to, if not to what the group is in.
+    /// The place of a `yield` in `group`, if it differs from the group's own place.
     fn place_of(&self, group: &Group) -> Option<Place> {
         match group.delimiter() {
             Delimiter::Brace if self.after_async => Some(Place::AsyncBlock),
@@ -252,7 +252,8 @@ impl Before {
         }
     }
 
-    /// Whether a `|` begins a closure here. Between two values it is an operator, and between two patterns an alternative.
+    /// Whether a `|` begins a closure here. Between two values it is an operator, and between two patterns it separates
+    /// alternatives.
     fn can_begin_a_value(&self) -> bool {
         let [last, _] = &self.last;
         match last.as_str() {
@@ -268,7 +269,7 @@ impl Before {
     }
 }
 
-/// How many of `after` belong to the closure that `bar` begins; `None` if it begins none.
+/// The number of tokens in `after` that belong to the closure that `bar` begins; `None` if it begins none.
 fn rest_of_closure(bar: &TokenTree, after: &[TokenTree]) -> Option<usize> {
     let following = |input: ParseStream<'_>| {
         input.parse::<ExprClosure>()?;
@@ -286,7 +287,7 @@ fn collect(tokens: &[TokenTree]) -> TokenStream {
     tokens.iter().cloned().collect()
 }
 
-/// Whether the last expression is `Ok(..)` or `Err(..)`, so that the body is a `Result` already.
+/// Whether the last expression is `Ok(..)` or `Err(..)`, so that the body already is a `Result`.
 fn ends_with_a_result(body: &TokenStream) -> bool {
     let body: Vec<TokenTree> = body.clone().into_iter().collect();
     let is_end = |token: &TokenTree| match token {
@@ -297,7 +298,7 @@ fn ends_with_a_result(body: &TokenStream) -> bool {
     let begin = body.iter().rposition(is_end).map_or(0, |end| end + 1);
     match &body[begin..] {
         [TokenTree::Ident(name), TokenTree::Group(_)] => is_result(name),
-        // With the types: `Ok::<(), BoxError>(())`.
+        // With type arguments: `Ok::<(), BoxError>(())`.
         [
             TokenTree::Ident(name),
             TokenTree::Punct(colon),
@@ -313,7 +314,7 @@ fn is_result(name: &Ident) -> bool {
     name == "Ok" || name == "Err"
 }
 
-/// The value behind a `yield`, and what follows it. A `yield` alone hands out `()`.
+/// Splits the tokens after a `yield` into its value and the rest. A `yield` alone yields `()`.
 fn split_value(input: ParseStream<'_>) -> syn::Result<(TokenStream, TokenStream)> {
     let ends_here = input.is_empty() || input.peek(Token![;]) || input.peek(Token![,]);
     let value = if ends_here {

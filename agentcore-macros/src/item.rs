@@ -7,9 +7,9 @@ use syn::{Attribute, Error, Ident, Signature, Token, Visibility, braced, parse_q
 
 use crate::{cfgs, yields};
 
-/// A function. Its body is not parsed.
+/// A function whose body is not parsed.
 ///
-/// Parsing it would repeat every syntax error that rustc has already reported, and cost time.
+/// Parsing it would cost time, and repeat every syntax error that rustc has already reported.
 pub(crate) struct AnnotatedFn {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -18,9 +18,9 @@ pub(crate) struct AnnotatedFn {
     pub(crate) body: Option<Body>,
 }
 
-/// The braces of a function and what they hold.
+/// A function's braces and their content.
 pub(crate) struct Body {
-    /// `#![..]` at the top; they have to stay first wherever the rest goes.
+    /// Attributes `#![..]` at the top of the body; the expansion has to keep them first.
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) brace: token::Brace,
     pub(crate) statements: TokenStream,
@@ -33,16 +33,16 @@ impl AnnotatedFn {
         self
     }
 
-    /// The function's conditions, for everything else that is emitted because of it.
+    /// The function's conditions, for all items that are emitted beside it.
     pub(crate) fn cfgs(&self) -> Vec<Attribute> {
         cfgs::of(&self.attrs)
     }
 
     /// Reports a `yield` in the body with `message`. Returns whether there is one.
     ///
-    /// The message is the value of a variable, and to rustc its type is in error. Every result is made of it, so rustc says
-    /// nothing about values that do not fit. The body stays, in a block that is not used, and so does the signature: what they
-    /// name is still in use.
+    /// The message becomes the value of a variable, whose type is an error to rustc. The function returns that variable, so rustc
+    /// reports no type mismatches. The body stays, in a block that is not used, and so does the signature: the names in it still
+    /// count as used.
     pub(crate) fn reject_yield(&mut self, message: &str) -> bool {
         let Some(body) = &mut self.body else {
             return false;
@@ -67,7 +67,7 @@ impl AnnotatedFn {
             };
             #error
         };
-        // The error stands behind a body that may end before it.
+        // The body before the error may never end.
         self.attrs.push(parse_quote!(#[allow(unreachable_code)]));
         true
     }

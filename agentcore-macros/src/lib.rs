@@ -1,9 +1,10 @@
 //! The macros of `agentcore`; use them through that crate.
 //!
-//! `stream!` and `try_stream!` are in `generator`; `agentcore` has the macros of these names, which know its path. Each attribute goes the same way: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits
-//! it. Everything but the functions below works on `proc_macro2` and is tested without a compiler around it.
+//! `stream!` and `try_stream!` are in `generator`; `agentcore` has the macros of these names, which know its path. Each attribute
+//! takes these steps: `args` and `item` parse, `validate` checks and makes a `model`, `expand` emits code. Everything but the
+//! functions below works on `proc_macro2` and is tested without a compiler.
 //!
-//! Their documentation is in `docs/`. Its examples are compiled as tests of `agentcore`, which they need.
+//! Their documentation is in `docs/`. Its examples need `agentcore`, so they are compiled as tests of that crate.
 
 mod args;
 mod cfgs;
@@ -59,7 +60,7 @@ pub fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::websocket(args.into(), item.into()).into()
 }
 
-/// What `agentcore` calls `websocket` when its feature `ws` is off.
+/// The attribute `websocket` of `agentcore` without the feature `ws`.
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn websocket_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {

@@ -1,6 +1,6 @@
 //! Annotated functions that have passed every check, as expansion needs them.
 //!
-//! Only [`validate`](crate::validate) makes these, so that expansion has nothing left to doubt.
+//! Only [`validate`](crate::validate) makes these, so expansion checks nothing.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::paths::Private;
 /// What every annotated function has.
 pub(crate) struct Function<'a> {
     pub(crate) private: Private,
-    /// The conditions below the attribute, for all items that are emitted beside the function.
+    /// The function's conditions, for all items that are emitted beside it.
     pub(crate) cfgs: Vec<Attribute>,
     pub(crate) ident: &'a Ident,
     pub(crate) is_async: bool,
@@ -25,15 +25,15 @@ pub(crate) struct Function<'a> {
 
 /// What a function returns.
 pub(crate) struct Output {
-    /// Blamed for the value: `T` of a `Result<T, E>`, or all of the type.
+    /// The range for messages about the value: `T` of a `Result<T, E>`, or the whole type.
     pub(crate) value: Range,
-    /// Blamed for the error: `E` of a `Result<T, E>`, or all of the type.
+    /// The range for messages about the error: `E` of a `Result<T, E>`, or the whole type.
     pub(crate) error: Range,
 }
 
 /// From the first to the last token of some syntax.
 ///
-/// `Span::join` is not stable. What is to underline all of a type needs a first token here and a last token there.
+/// `Span::join` is not stable. To underline a whole type, an expansion needs a token at its first span and one at its last.
 #[derive(Clone, Copy)]
 pub(crate) struct Range {
     pub(crate) start: Span,
@@ -68,13 +68,13 @@ pub(crate) struct Entrypoint<'a> {
 pub(crate) enum Main {
     None,
     WithFlags,
-    /// One that leaves all arguments to the program.
+    /// A `main` that leaves all arguments to the program.
     WithoutFlags,
 }
 
-/// What a handler or a hook takes: its payload, something from the request, or shared state.
+/// An argument of a handler or a hook: the payload, something from the request, or shared state.
 pub(crate) struct Argument<'a> {
-    /// `#[cfg(..)]` and its like, to repeat wherever the argument is spoken of.
+    /// Its `#[cfg(..)]` and `#[cfg_attr(..)]`, to repeat wherever the expansion uses the argument.
     pub(crate) cfgs: Vec<&'a Attribute>,
     pub(crate) ty: &'a Type,
     /// The type, for messages.
@@ -85,31 +85,31 @@ pub(crate) struct AsyncTask<'a> {
     pub(crate) private: Private,
     pub(crate) name: String,
     pub(crate) item: &'a AnnotatedFn,
-    /// The item's body, which is there.
+    /// The item's body. An item without one has been rejected.
     pub(crate) body: &'a Body,
     pub(crate) receiver: Option<&'a Token![self]>,
-    /// All but the receiver.
+    /// All parameters but the receiver.
     pub(crate) parameters: Vec<Parameter<'a>>,
-    /// What the future resolves to; `()` is spelled out.
+    /// The output of the future; `()` is spelled out.
     pub(crate) output: Type,
     /// That type with `_` in place of every `impl Trait`.
     pub(crate) erased_output: Type,
-    /// Blamed when the error cannot tell that the time was up.
+    /// The range for the message that the error type has no conversion from `TimedOut`.
     pub(crate) error: Range,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// A parameter of a task, split in what the caller sees and what the body sees.
+/// A parameter of a task, split into the caller's part and the body's part.
 pub(crate) struct Parameter<'a> {
-    /// All attributes but the lints.
+    /// All attributes but lints.
     pub(crate) signature_attrs: Vec<&'a Attribute>,
-    /// `#[cfg(..)]` and its like, for everything that stands for the parameter in the body.
+    /// Its `#[cfg(..)]` and `#[cfg_attr(..)]`, for all code that uses the parameter in the body.
     pub(crate) cfgs: Vec<&'a Attribute>,
-    /// `#[allow(..)]` and its like, for the pattern: they are about unused variables.
+    /// `#[allow(..)]` and other lint levels, for the pattern: they are about unused variables.
     pub(crate) lints: Vec<&'a Attribute>,
     /// The name in the signature.
     pub(crate) ident: Ident,
-    /// The pattern that the body's author wrote.
+    /// The pattern as the user wrote it.
     pub(crate) pat: &'a Pat,
     /// Whether the pattern is only a name, perhaps with `mut`.
     pub(crate) is_name: bool,
@@ -123,7 +123,7 @@ pub(crate) struct Ping<'a> {
 pub(crate) struct WebSocket<'a> {
     pub(crate) function: Function<'a>,
     pub(crate) arguments: Vec<Argument<'a>>,
-    /// Blamed when the socket is not among the arguments.
+    /// The range for the message that no argument is the socket.
     pub(crate) inputs: Range,
 }
 

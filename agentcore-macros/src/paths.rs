@@ -1,13 +1,13 @@
-//! The one path that expansions start from.
+//! The path that all expansions use.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned;
 
-/// `::agentcore::__private`, or the same in the crate that `crate = ..` names.
+/// `::agentcore::__private`, or `__private` of the crate in `crate = ..`.
 ///
-/// Interpolate it in front of everything that an expansion names and that is not the user's.
+/// It precedes every name in an expansion that is not the user's.
 #[derive(Clone)]
 pub(crate) struct Private {
     root: Option<Path>,
@@ -16,15 +16,15 @@ pub(crate) struct Private {
 
 impl Private {
     pub(crate) fn new(root: Option<Path>) -> Self {
-        // All of it at the user's path: if that does not lead to `agentcore`, this is where rustc says so. Equal
-        // messages at equal places are shown once.
+        // Every token points at the user's path. If the path does not lead to `agentcore`, rustc reports it there, once: it
+        // merges equal messages at one place.
         let span = root.as_ref().map_or_else(Span::mixed_site, |root| {
             Span::mixed_site().located_at(root.span())
         });
         Self { root, span }
     }
 
-    /// The same path, written at `span`.
+    /// A copy of the path whose tokens point at `span`.
     pub(crate) fn at(&self, span: Span) -> Self {
         Self {
             span,

@@ -1,26 +1,26 @@
-//! The attributes: what they understand, and what they are called in messages.
+//! The attributes: their arguments, and their names in messages.
 
 use crate::args::Key;
 
-/// One attribute of the crate.
+/// One of the attributes.
 pub(crate) struct Role {
     /// `entrypoint`, as in `#[entrypoint]`.
     pub(crate) attribute: &'static str,
-    /// What may stand in its parentheses.
+    /// The arguments that it takes.
     pub(crate) keys: &'static [Key],
     /// `an entrypoint`, as in "an entrypoint cannot be generic".
     pub(crate) noun: &'static str,
-    /// What the attribute goes on.
+    /// The items that the attribute may be on.
     pub(crate) target: &'static str,
-    /// What to return rather than `!`.
+    /// The advice to a function that returns `!`.
     pub(crate) instead_of_never: &'static str,
-    /// What to do rather than `yield`.
+    /// The advice to a function that contains `yield`.
     pub(crate) instead_of_yield: &'static str,
     /// The smallest complete example of its use.
     pub(crate) shape: &'static str,
 }
 
-/// All of them.
+/// All attributes.
 pub(crate) const ALL: [&Role; 6] = [
     &ENTRYPOINT,
     &ASYNC_TASK,

@@ -3,10 +3,10 @@
 use proc_macro2::{Delimiter, Group, Punct, Spacing, TokenStream, TokenTree};
 use quote::quote;
 
-/// `item` with a type for each argument that has none, such as `event` in `fn f(event)`; `None` if it has no such argument.
+/// Adds a type to each argument of `item` that has none, such as `event` in `fn f(event)`; `None` if there is no such argument.
 ///
-/// rustc has already reported the argument where it stands, and passed the item on. Of other signatures that do not parse here,
-/// rustc may accept some: those are reported, so that no function goes without what its attribute promises.
+/// rustc has already reported such an argument, and passed the item on. It may accept other signatures that do not parse here.
+/// Those are reported, so that no function silently misses what its attribute promises.
 pub(crate) fn repaired(item: TokenStream) -> Option<TokenStream> {
     let mut tokens = item.into_iter();
     let mut repaired = TokenStream::new();
@@ -38,7 +38,7 @@ pub(crate) fn repaired(item: TokenStream) -> Option<TokenStream> {
     None
 }
 
-/// `arguments`, of which those without a type get one; `None` if all have theirs.
+/// Adds a type to each argument that has none; `None` if all have one.
 fn with_types(arguments: TokenStream) -> Option<TokenStream> {
     let arguments = split(arguments);
     if !arguments.iter().any(|argument| is_untyped(argument)) {
@@ -46,7 +46,7 @@ fn with_types(arguments: TokenStream) -> Option<TokenStream> {
     }
     let typed = arguments.iter().map(|argument| match &argument[..] {
         argument if !is_untyped(argument) => quote!(#(#argument)*),
-        // A colon has been forgotten.
+        // The colon is missing.
         [
             name @ TokenTree::Ident(_),
             ty @ TokenTree::Ident(_),
@@ -86,7 +86,7 @@ fn is_untyped(argument: &[TokenTree]) -> bool {
             TokenTree::Ident(word) if word == "self" => return false,
             TokenTree::Punct(dot) if dot.as_char() == '.' => return false,
             TokenTree::Punct(colon) if colon.as_char() == ':' => {
-                // Of `::`, the first is joined to the second.
+                // In `::`, the first colon is joined to the second.
                 if colon.spacing() == Spacing::Alone && !after_colon {
                     return false;
                 }
@@ -100,7 +100,7 @@ fn is_untyped(argument: &[TokenTree]) -> bool {
     true
 }
 
-/// How many `<` are open.
+/// Counts the open `<`.
 #[derive(Default)]
 struct Depth {
     open: usize,

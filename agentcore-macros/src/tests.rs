@@ -1,7 +1,7 @@
-//! The expansions, as `proc_macro2` sees them: no compiler around, so these run in no time and under any version.
+//! Tests of the expansions on `proc_macro2` tokens: they need no compiler, so they are quick and work under any version.
 //!
-//! What the compiler makes of the same, `tests/ui` of the workspace records. After a change, have these files and strings
-//! rewritten, and look through them as through any other code:
+//! `tests/ui` of the workspace records what the compiler makes of the expansions. After a change, rewrite these files and
+//! strings, and review them like other code:
 //!
 //! ```text
 //! UPDATE_EXPECT=1 cargo test -p agentcore-macros
@@ -14,7 +14,7 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use crate::expand;
 
-/// Expands `source`: one of our attributes on an item, spelled as in a program.
+/// Expands `source`: one of the attributes on an item, written as in a program.
 fn expand(source: &str) -> TokenStream {
     let mut tokens = source.parse::<TokenStream>().expect("tokens").into_iter();
     let (Some(_), Some(TokenTree::Group(attribute))) = (tokens.next(), tokens.next()) else {
@@ -38,7 +38,7 @@ fn expand(source: &str) -> TokenStream {
     expand(args, tokens.collect())
 }
 
-/// All tokens, those in groups too.
+/// All tokens, including those in groups.
 fn flatten(tokens: TokenStream) -> Vec<TokenTree> {
     tokens
         .into_iter()

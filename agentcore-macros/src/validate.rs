@@ -1,4 +1,4 @@
-//! From syntax to model. Every check runs, whatever the others have found; nothing here makes tokens.
+//! From syntax to model. Every check runs, even after a mistake. Nothing here makes tokens.
 
 mod attributes;
 mod signature;
@@ -20,7 +20,7 @@ use crate::role::{self, Role};
 
 pub(crate) use attributes::reject_conflicts;
 
-/// Reports a `yield` that no macro of the body understands.
+/// Reports a `yield` that belongs to no macro in the body.
 pub(crate) fn reject_yield(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {
     let message = format!("{} cannot `yield`: {}", role.noun, role.instead_of_yield);
     if item.reject_yield(&message) {
@@ -205,11 +205,11 @@ pub(crate) fn on_shutdown<'a>(
     })
 }
 
-/// What a handler takes, each type checked by `check`.
+/// The arguments of a handler; `check` is called with each type.
 fn arguments(sig: &Signature, mut check: impl FnMut(&Type)) -> Vec<Argument<'_>> {
     let typed = sig.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(input) => Some(input),
-        // It has been reported.
+        // A receiver has been reported.
         FnArg::Receiver(_) => None,
     });
     typed
@@ -224,7 +224,7 @@ fn arguments(sig: &Signature, mut check: impl FnMut(&Type)) -> Vec<Argument<'_>>
         .collect()
 }
 
-/// What hooks and ping handlers have in common; their arguments.
+/// The checks that hooks and ping handlers share. Returns the arguments.
 fn hook_shape<'a>(role: &Role, item: &'a AnnotatedFn, errors: &mut Errors) -> Vec<Argument<'a>> {
     signature::callable(role, item, errors);
     signature::not_generic(role, &item.sig, errors);
@@ -285,7 +285,7 @@ fn parameter(index: usize, input: &FnArg) -> Option<Parameter<'_>> {
         cfgs: others.iter().copied().filter(|attr| is_cfg(attr)).collect(),
         signature_attrs: others,
         lints,
-        // A name is kept: documentation and editors show it.
+        // A name is kept, because documentation and editors show it.
         ident: name
             .cloned()
             .unwrap_or_else(|| hidden(&format!("arg{index}"))),

@@ -1,14 +1,14 @@
 //! `yield` in the body of an annotated function.
 //!
-//! Stable Rust gives it no meaning there, and rustc explains that in terms of coroutines. The attribute has the body in its hands, so it says what to
-//! write instead. rustc's E0658 stays: it is about the item as it was parsed, before any attribute was expanded.
+//! Stable Rust gives it no meaning there, and rustc explains that in terms of coroutines. The attribute sees the body, so it can
+//! advise. rustc's E0658 stays: it is about the item as it was parsed, before any attribute was expanded.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 
-/// Where the first `yield` of `body` stands, and `body` with a `return` in place of each; `None` when there is none.
+/// The place of the first `yield` of `body`, and `body` with a `return` in place of each `yield`; `None` if there is none.
 ///
-/// Each returns `error`, a variable whose type is in error, combined with what was yielded.
+/// Each `return` returns `error`, a variable whose type is an error, combined with the yielded value.
 pub(crate) fn as_returns(body: &TokenStream, error: &Ident) -> Option<(Span, TokenStream)> {
     if !mentions(body.clone()) {
         return None;
@@ -18,7 +18,7 @@ pub(crate) fn as_returns(body: &TokenStream, error: &Ident) -> Option<(Span, Tok
     Some((first?, replaced))
 }
 
-/// Whether the word occurs at all.
+/// Whether the word occurs anywhere.
 fn mentions(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(word) => word == "yield",
@@ -30,7 +30,7 @@ fn mentions(tokens: TokenStream) -> bool {
 fn replace(tokens: TokenStream, error: &Ident, first: &mut Option<Span>) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut replaced = TokenStream::new();
-    // On nightly, the closure behind this attribute has a use for `yield`. It ends with the statement at the latest.
+    // On nightly, a closure with this attribute may use `yield`. The closure ends with its statement at the latest.
     let mut coroutine = false;
     for (index, token) in tokens.iter().enumerate() {
         let (before, after) = (&tokens[..index], &tokens[index + 1..]);
@@ -60,7 +60,7 @@ fn replace(tokens: TokenStream, error: &Ident, first: &mut Option<Span>) -> Toke
     replaced
 }
 
-/// Whether what follows a `yield` is its value.
+/// Whether the tokens after a `yield` are its value.
 fn takes_a_value(after: &[TokenTree]) -> bool {
     match after.first() {
         None => false,
@@ -69,9 +69,10 @@ fn takes_a_value(after: &[TokenTree]) -> bool {
     }
 }
 
-/// Whether what stands before `group` gives a `yield` in it a meaning: a macro, such as `stream!`, or a generator of nightly.
+/// Whether the tokens before `group` give a `yield` in it a meaning: those of a macro, such as `stream!`, or of a nightly
+/// generator.
 ///
-/// `select!` is a macro of which people know that its branches are their own code.
+/// `select!` is an exception: users expect its branches to be ordinary code.
 fn has_own_yields(before: &[TokenTree], group: &Group) -> bool {
     match before {
         [.., TokenTree::Ident(name), TokenTree::Punct(bang)] => {

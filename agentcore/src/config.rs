@@ -1,8 +1,8 @@
-//! Configuration: builder over environment over default.
+//! Configuration: the program's values win over the environment's, and those over the defaults.
 //!
-//! A [`Config`] holds what the program says. [`Config::read`] adds what the environment says, and checks everything;
-//! the [`Reader`] keeps the books, so that all that is wrong is said in one go, and `--check` can say where each value
-//! comes from. The environment is a closure, so nothing here depends on the process's.
+//! A [`Config`] holds the values that the program sets. [`Config::read`] adds the environment's and checks everything. The
+//! [`Reader`] records it, so that one error names all problems, and `--check` can name the source of each value. The environment
+//! is a closure, so nothing here depends on that of the process.
 
 mod addresses;
 mod choices;
@@ -31,11 +31,11 @@ pub(crate) use value::Value;
 #[cfg(feature = "ws")]
 pub(crate) use ws::WsSettings;
 
-/// How an agent serves. Everything has a default, and an environment variable; what is set here wins over both.
+/// How an agent serves. Every setting has a default and an environment variable; a value that is set here wins over both.
 ///
 #[doc = include_str!("../docs/settings.md")]
 ///
-/// The generic `PORT` is ignored on purpose: platforms that set it for other reasons have broken agents by it
+/// The generic `PORT` is ignored on purpose: it has broken agents on platforms that set it for other reasons
 /// (bedrock-agentcore-sdk-python issue 593).
 ///
 /// ```
@@ -97,88 +97,86 @@ impl Config {
     }
 
     setters! {
-        /// The address to listen on. Where the agent serves on [a listener](crate::App::listener), only the
+        /// The address to listen on. If the agent serves on [a listener](crate::App::listener), only the
         /// [admin port](Self::admin_port) is bound on it.
         host: IpAddr,
         /// The port to listen on; 0 takes a free one, which the start line names.
         port: u16,
-        /// A second port on the same host, for what is not for the public: with it, the [probes](Self::probes) are served
-        /// there, and only there. 0 takes a free one, which the start line names.
+        /// A second port on the same host, for requests that the public must not make. The [probes](Self::probes) are then served
+        /// only there. 0 takes a free one, which the start line names.
         ///
-        /// It is bound on [`host`](Self::host), also where the agent serves on [a listener](crate::App::listener) with another
+        /// It is bound on [`host`](Self::host), even if the agent serves on [a listener](crate::App::listener) with another
         /// address.
         ///
-        /// Like `/ping` it is served by the thread that runs nothing of the user's.
+        /// It is served by the thread that serves `/ping` and runs no user code.
         admin_port: u16,
-        /// Whether probes for Kubernetes and its like are served; on by default where there is an
-        /// [admin port](Self::admin_port), off elsewhere.
+        /// Whether probes for Kubernetes and similar systems are served; on by default if there is an
+        /// [admin port](Self::admin_port), off otherwise.
         ///
-        /// `GET /livez` answers 200 as long as the server answers at all. `GET /readyz` answers 200 while it serves, 503
-        /// while start hooks run and from the signal to stop on. Both say why:
-        /// `{"ready":false,"reason":"draining"}`.
+        /// `GET /livez` answers 200 as long as the server answers at all. `GET /readyz` answers 200 while the agent serves, and
+        /// 503 while start hooks run and after the signal to stop. Both give a reason: `{"ready":false,"reason":"draining"}`.
         probes: bool,
         /// Threads that run handlers, when [`run`](crate::run) makes the runtime; at least 1.
         worker_threads: usize,
         /// The largest request body, in bytes; a larger one is answered 413.
         ///
-        /// It bounds what a body takes as bytes, and not what it is decoded to. A typed payload takes about the memory of its
-        /// text. A [`serde_json::Value`] takes up to 94 times that, for objects with one short key: 100 MB of `{"":0}` are
-        /// 9.4 GB. [`max_json_nodes`](Self::max_json_nodes) bounds that.
+        /// It bounds the body's bytes, and not the memory of the decoded value. A typed payload takes about the memory of its
+        /// text. A [`serde_json::Value`] takes up to 94 times that, for objects with one short key: 100 MB of `{"":0}` are 9.4
+        /// GB. [`max_json_nodes`](Self::max_json_nodes) bounds that.
         max_body_bytes: usize,
-        /// How many JSON values and keys a payload may be decoded to, at least 1; a body with more is answered 413, and in a
-        /// socket's `recv_json` it is an error.
+        /// How many JSON values and keys a payload may be decoded to, at least 1. A body with more is answered 413; in a socket's
+        /// `recv_json` it is an error.
         ///
-        /// Every value and every key counts as one; what a typed payload ignores counts as one, whatever is in it. In a
-        /// [`serde_json::Value`] each takes 32 to 350 bytes beside the text of strings, so the default of ten million bounds
-        /// one payload to some 3 GB, and a million to 350 MB. What serde buffers on its way to an untagged or flattened type
-        /// counts too. Bodies that a handler takes as [`Bytes`](bytes::Bytes) are not decoded and not counted.
+        /// Every value and every key counts as one. A value that a typed payload ignores counts as one, with all its content. In
+        /// a [`serde_json::Value`] each takes 32 to 350 bytes beside the text of strings, so the default of ten million bounds
+        /// one payload to some 3 GB, and a million to 350 MB. Values that serde buffers for an untagged or flattened type count
+        /// too. Bodies that a handler takes as [`Bytes`](bytes::Bytes) are not decoded and not counted.
         max_json_nodes: usize,
         /// The largest head of a request, in bytes from 1024 to 65536; a larger one is answered 431.
         max_header_bytes: usize,
-        /// How long the head of a request may take to arrive; also how long a connection may idle between requests.
+        /// How long the head of a request may take to arrive, and how long a connection may be idle between requests.
         header_timeout: Duration,
-        /// How long a request's body may stand still. On the long run it also has to come at 1 KiB a second or more:
-        /// a client that sends a byte now and then is given up as one that sends none.
+        /// How long a request's body may pause. On average it also has to arrive at 1 KiB a second or more, so that a client that
+        /// sends a byte now and then is given up too.
         body_timeout: Duration,
-        /// How long a client may take nothing of what is sent to it before it counts as gone and its connection is reset. One that
-        /// takes anything stays, however slowly it reads; it is looked at four times within the limit, so it may be given up a
-        /// quarter later.
+        /// How long a client may read nothing of what is sent to it before it counts as gone and its connection is reset. A
+        /// client that reads anything stays, however slowly it reads. It is checked four times within the limit, so it may be
+        /// given up a quarter later.
         ///
-        /// What can be seen of a client that reads, its system decides: a window that was closed opens again for a whole
-        /// segment, which is 64 KiB on loopback and 1.4 kB on an Ethernet. On loopback a client has to take some 100 kB within
-        /// the limit, at the default some 2 kB a second. Of what the kernel still holds when the last byte has been written, up
-        /// to some megabytes, the kernel keeps the time (`TCP_USER_TIMEOUT`), and is stricter.
+        /// The client's system decides which reads can be seen: a closed window opens again for a whole segment, which is 64 KiB
+        /// on loopback and 1.4 kB on an Ethernet. On loopback a client has to read some 100 kB within the limit, at the default
+        /// some 2 kB a second. After the last byte is written, the kernel may still hold up to some megabytes. For these its own
+        /// time (`TCP_USER_TIMEOUT`) applies, which is stricter.
         ///
-        /// A socket's client has the kernel's stricter time alone.
+        /// A socket's client has only the kernel's stricter time.
         ///
-        /// Linux only; elsewhere the system's own, much longer, times hold.
+        /// Linux only; elsewhere the system's own, much longer, times apply.
         write_timeout: Duration,
-        /// How long work may go on after the signal to stop. Shutdown hooks, and then the drops of states, have what is
-        /// left of it, and at least 2 s each.
+        /// How long work may go on after the signal to stop. Shutdown hooks, and then the destructors of states, have the rest of
+        /// it, and at least 2 s each.
         shutdown_grace: Duration,
-        /// Open connections, at least 1; one beyond them may ping, and is answered 503 otherwise.
+        /// Open connections, at least 1. A further one can call only `/ping`; anything else is answered 503.
         max_connections: usize,
-        /// Invocations in flight, at least 1; one beyond them is answered 503, with `Retry-After`. Sockets do not count.
+        /// Invocations in flight, at least 1. A further one is answered 503, with `Retry-After`. Sockets do not count.
         max_invocations: usize,
-        /// What happens to an invocation whose session is at another one.
+        /// What happens to an invocation while another one of its session runs.
         session_policy: SessionPolicy,
-        /// How long any task may run. One that runs longer is cancelled and reported as an error, so that a forgotten one
+        /// How long any task may run. A task that runs longer is cancelled and reported as an error, so that a forgotten one
         /// cannot keep the session busy, and billed, for the platform's eight hours.
         ///
-        /// What was [`spawn`](crate::spawn)ed is aborted at its next await. A function that is an
-        /// [`async_task`](macro@crate::async_task) is dropped at its next await and whoever awaits it is unwound as by a
-        /// panic: an invocation answers 504. Where nothing can be stopped, as for
-        /// [`add_async_task`](crate::add_async_task), a [`track`](crate::track) guard, a future that nobody polls or code
-        /// that blocks its thread, the task at least counts no longer.
+        /// A [`spawn`](crate::spawn)ed task is aborted at its next await. An [`async_task`](macro@crate::async_task) function is
+        /// dropped at its next await, and the code that awaits it is unwound as by a panic: an invocation answers 504. Some tasks
+        /// cannot be stopped: [`add_async_task`](crate::add_async_task), a [`track`](crate::track) guard, a future that is not
+        /// polled, code that blocks its thread. Such a task only stops counting.
         task_max_age: Duration,
         /// Whether invocations with `_agent_core_app_action` are debug actions, as in Python's SDK.
         debug: bool,
-        /// Whether `GET /` is a page to look at the agent, and to talk to it: status, tasks, recent invocations, a form for
-        /// requests. For the machine that one develops on.
+        /// Whether `GET /` is a page that shows the agent and talks to it: status, tasks, recent invocations, a form for
+        /// requests. It is meant for the developer's own machine.
         ///
-        /// The agent listens on loopback then, in a container too; any other [address](Self::host) stops the start. A request
-        /// from elsewhere, or by another name than `localhost` or an address of loopback, gets 403; so do requests that web
-        /// pages from elsewhere make. Apps that are [tested in-process](crate::testing) have no page.
+        /// The agent then listens on loopback, in a container too; any other [address](Self::host) stops the start. A request
+        /// gets 403 if it comes from another machine, if it names a host other than `localhost` or a loopback address, or if a
+        /// web page of another origin makes it. Apps that are [tested in-process](crate::testing) have no page.
         ///
         /// Needs the feature `dev-page`, which is on by default.
         #[cfg(feature = "dev-page")]
@@ -189,13 +187,13 @@ impl Config {
         busy_while: BusyWhile,
         /// What `time_of_last_update` shows while the agent is busy.
         stamp_while_busy: StampWhileBusy,
-        /// The level of the line that each invocation, and each socket, ends with; [`Info`](LogLevel::Info) by default. Errors and
+        /// The level of the line that each invocation and each socket ends with; [`Info`](LogLevel::Info) by default. Errors and
         /// panics are logged at any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
         log_invocations: LogLevel,
         /// The level of the line that each task ends with; [`Info`](LogLevel::Info) by default. Errors and panics are logged at
         /// any setting; see [`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks).
         log_tasks: LogLevel,
-        /// How log lines look, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
+        /// The form of log lines, where [`run`](crate::run) sets up the log; by default pretty on a terminal, JSON elsewhere.
         log_format: LogFormat,
         /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
         /// [`telemetry`](crate::telemetry#metrics).
@@ -213,10 +211,10 @@ impl Config {
         self
     }
 
-    /// Fills in the environment and the defaults. What is wrong, `env` knows; the settings are of use only if nothing is.
-    /// The addresses are those of `supplied` listeners, where there are any.
+    /// Fills in the environment and the defaults. `env` records the problems; the settings are usable only if there are none. The
+    /// addresses of `supplied` listeners win.
     pub(crate) fn read(&self, env: &mut Reader<'_>, supplied: Addresses) -> Settings {
-        // The dev page is for this machine only. So is the agent then, in a container too.
+        // The dev page is for this machine only, and so is the agent then, in a container too.
         #[cfg(feature = "dev-page")]
         let is_local = env.peek(&table::DEV, self.dev) == Some(true);
         #[cfg(not(feature = "dev-page"))]
@@ -275,7 +273,7 @@ impl Config {
         }
     }
 
-    /// The same, where nothing else is read.
+    /// Like [`read`](Self::read), where nothing else is read.
     #[cfg(any(test, all(fuzzing, feature = "ws")))]
     pub(crate) fn resolve(&self, environment: &Environment<'_>) -> Result<Settings, Error> {
         let mut env = Reader::new(environment);
@@ -283,7 +281,7 @@ impl Config {
         env.finish().map(|_| settings)
     }
 
-    /// What is to be logged, as the program wrote it, and how.
+    /// The program's filter, as text, and its log format.
     pub(crate) fn log_options(&self) -> (Option<&str>, Option<LogFormat>) {
         (self.log.as_deref(), self.log_format)
     }
@@ -297,7 +295,7 @@ fn default_host(everywhere: bool) -> IpAddr {
     }
 }
 
-/// Whether there is a dev page: for this machine only, so not where others are listened to.
+/// Whether there is a dev page. It is for this machine only, so a listener for other machines is a problem.
 #[cfg(feature = "dev-page")]
 fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: Addresses) -> bool {
     let dev = env.value(&table::DEV, built);
@@ -314,7 +312,7 @@ fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: A
             )
         }
         None if is_for_others(host) => {
-            // Left alone, it would be a loopback address.
+            // Without this setting, the host would be a loopback address.
             let (name, origin) = match env.source(&table::HOST) {
                 Some(Source::Builder) => (table::HOST.name, "the program sets with `Config::host`"),
                 _ => (table::HOST.variable, "the environment sets"),
@@ -332,12 +330,13 @@ fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: A
     dev
 }
 
-/// A [`Config`] with nothing left open.
+/// A [`Config`] in which every value is decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where ports are bound. A supplied listener may be elsewhere, which moves no port that the agent binds itself.
+    /// The address that ports are bound on. A supplied listener may have another address; that moves no port that the agent binds
+    /// itself.
     pub(crate) host: IpAddr,
-    /// Where the agent listens.
+    /// The address that the agent listens on.
     pub(crate) address: SocketAddr,
     pub(crate) admin_port: Option<u16>,
     pub(crate) probes: bool,
@@ -524,7 +523,7 @@ mod tests {
         );
     }
 
-    /// Whoever asks for "for ever" means it; whoever sets nonsense hears of it, as from a variable.
+    /// "For ever" is cut to the longest duration. Nonsense is an error, as from a variable.
     #[test]
     fn what_the_program_sets_is_held_to_the_same_bounds() {
         let config = Config::new().shutdown_grace(Duration::MAX);

@@ -1,4 +1,4 @@
-//! What stops a start, or a clean stop ([`Error`]), and any other error of a program ([`BoxError`], [`TimedOut`]).
+//! Why an agent does not start or stop cleanly ([`Error`]), and any other error of a program ([`BoxError`], [`TimedOut`]).
 
 mod timed_out;
 
@@ -18,13 +18,13 @@ pub(crate) use timed_out::timeout;
 /// ```
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// `error: cause: deeper cause`, for one log line.
+/// The error and its causes on one log line: `error: cause: deeper cause`.
 pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {
         let more = current.to_string();
-        // Many libraries repeat their cause's text in their own.
+        // Many libraries repeat the cause's text in their own.
         if !text.ends_with(&more) {
             text.push_str(": ");
             text.push_str(&more);
@@ -49,7 +49,7 @@ pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
 /// # }
 /// ```
 pub struct Error {
-    /// Of the first problem, and of others if they are of another.
+    /// The kinds of the problems; more than one if [`both`](Self::both) has joined two errors.
     kinds: Vec<Kind>,
     problems: Vec<String>,
     source: Option<BoxError>,
@@ -83,7 +83,7 @@ impl Error {
         }
     }
 
-    /// Both results, or everything that is wrong with either.
+    /// Both values, or the problems of both results.
     pub(crate) fn both<A, B>(one: Result<A, Self>, other: Result<B, Self>) -> Result<(A, B), Self> {
         match (one, other) {
             (Ok(one), Ok(other)) => Ok((one, other)),
@@ -128,8 +128,8 @@ impl Error {
             .is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
     }
 
-    /// The server stopped, and cut off what did not finish within the shutdown grace, or before a second signal: work,
-    /// shutdown hooks, or drops of what belongs to the agent.
+    /// The server stopped, and cut off what did not finish within the shutdown grace, or before a second signal: work, shutdown
+    /// hooks, or destructors of the agent's values.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.kinds.contains(&Kind::CutOff)
@@ -151,7 +151,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     /// For people: this is what a `main` that returns the error prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What cannot be bound or read says its cause already.
+        // The text of an I/O problem already names its cause.
         if self.kinds.contains(&Kind::Io) {
             fmt::Display::fmt(self, f)
         } else {

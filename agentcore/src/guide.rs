@@ -13,7 +13,7 @@
 //! [super::websockets]: self::websockets
 #![doc = include_str!("../docs/guide.md")]
 //!
-//! Only documentation: in a build this module is not there.
+//! This module is documentation only: builds do not contain it.
 
 pub mod quick_start {
     //! [super::concepts]: super::concepts
@@ -183,7 +183,7 @@ pub mod faq {
 mod tests {
     use std::path::Path;
 
-    /// All sources below a folder, one behind the other.
+    /// Appends all sources below `folder` to `text`.
     fn sources(folder: &Path, text: &mut String) {
         for entry in std::fs::read_dir(folder).expect("a folder of sources") {
             let path = entry.expect("an entry").path();
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    /// A bound that nothing holds is none.
+    /// A limit without a test may not hold.
     #[test]
     fn the_tests_that_hold_the_limits_exist() {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The headers that the platform sends, and which of the others an agent may pass on.
+//! The headers that the platform sends, and the other headers that an agent may pass on.
 //!
 //! Sources: the AgentCore developer guide (`runtime-header-allowlist`), the constants of AWS's Python SDK 1.25, and a
 //! dump of the headers of a live runtime.
@@ -23,21 +23,21 @@ pub(crate) const TRACEPARENT: HeaderName = name("traceparent");
 pub(crate) const TRACESTATE: HeaderName = name("tracestate");
 pub(crate) const X_AMZN_TRACE_ID: HeaderName = name("x-amzn-trace-id");
 
-/// The SDKs read the first; the second is what has been seen on the wire.
+/// The SDKs read the first; the second has been seen on the wire.
 pub(crate) const REQUEST_IDS: [HeaderName; 2] = [
     name("x-amzn-bedrock-agentcore-runtime-request-id"),
     name("x-amzn-requestid"),
 ];
 
-/// The same token under three names; the first that is there wins, in the order of Python's SDK.
+/// Three names for the same token. The first that is present wins, in the order of Python's SDK.
 pub(crate) const WORKLOAD_ACCESS_TOKENS: [HeaderName; 3] = [
     name("x-amz-bedrock-agentcore-identity-wat"),
     name("workloadaccesstoken"),
     name("x-amzn-bedrock-agentcore-runtime-workload-accesstoken"),
 ];
 
-/// How the names of headers end whose values are secrets, or carry them: the platform's own, and those that an agent's
-/// owner has had forwarded. (The browser's way to a socket has its token among the subprotocols.)
+/// Suffixes of the names of headers whose values are or contain secrets: the platform's own headers, and those that an agent's
+/// owner has had forwarded. (A browser opens a WebSocket with its token among the subprotocols.)
 const SECRETS: [&str; 15] = [
     "authorization",
     "cookie",
@@ -56,7 +56,8 @@ const SECRETS: [&str; 15] = [
     "sec-websocket-protocol",
 ];
 
-/// Marks secrets as such. From then on `Debug` shows them as `Sensitive`, wherever a layer or a handler prints headers.
+/// Marks the values of secret headers as sensitive. `Debug` then shows them as `Sensitive` when a layer or a handler prints
+/// headers.
 pub(crate) fn protect(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
         if is_secret(name.as_str()) {
@@ -65,26 +66,26 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether both texts are equal. It takes equally long for all texts of one length, so that a caller cannot find out a secret
-/// byte by byte.
+/// Whether both texts are equal. The comparison takes the same time for all texts of one length, so that a caller cannot find out
+/// a secret byte by byte.
 pub(crate) fn is_equal_secret(one: &str, other: &str) -> bool {
     let pairs = one.bytes().zip(other.bytes());
     let difference = pairs.fold(0, |difference, (one, other)| {
-        // Else the compiler may end the loop at the first difference.
+        // Otherwise the compiler may end the loop at the first difference.
         std::hint::black_box(difference | (one ^ other))
     });
     one.len() == other.len() && difference == 0
 }
 
-/// Whether the value of a header of this name, in lower case, is a secret or carries one.
+/// Whether the value of the header `name` (in lower case) is or contains a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
     let last = name.as_bytes().last();
-    // Every header of every request comes by here, and most are told by their last letter.
+    // Every header of every request is tested here, and the last letter rules most of them out.
     let might = |end: &&&str| end.as_bytes().last() == last;
     SECRETS.iter().filter(might).any(|end| name.ends_with(end))
 }
 
-/// Headers that are about this hop, this client or its browser, and say nothing to an agent's callees. The platform
+/// Headers that describe this hop, the client or its browser, and mean nothing to the services that an agent calls. The platform
 /// refuses them on an allow-list.
 const RESTRICTED: [&str; 74] = [
     // Authentication of a hop.
@@ -111,7 +112,7 @@ const RESTRICTED: [&str; 74] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    // Who asks whom.
+    // The message and its two parties.
     "date",
     "from",
     "host",
@@ -171,7 +172,7 @@ const RESTRICTED: [&str; 74] = [
     "expect",
 ];
 
-/// Families of which every member is restricted.
+/// Prefixes of which every header is restricted.
 const RESTRICTED_PREFIXES: [&str; 5] = [
     "access-control-",
     "content-",
@@ -180,8 +181,8 @@ const RESTRICTED_PREFIXES: [&str; 5] = [
     "sec-websocket-",
 ];
 
-/// Whether an agent may hand this header on to what it calls: the platform's allow-list rules, without the headers
-/// that carry secrets or that have a method of their own.
+/// Whether an agent may pass this header on to the services that it calls. These are the platform's allow-list rules, without the
+/// headers that carry secrets or have an accessor of their own.
 fn is_forwardable(name: &HeaderName) -> bool {
     let name = name.as_str();
     if RESTRICTED.contains(&name)
@@ -206,13 +207,13 @@ pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
     text(headers, &SESSION_ID)
 }
 
-/// The header's value; an empty one is none.
+/// The header's value; an empty one counts as absent.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value).filter(|text| !text.is_empty())
 }
 
-/// What `tracestate` says, if there is a valid `traceparent` for it to belong to. It may come in several parts.
+/// The value of `tracestate`, if a valid `traceparent` comes with it. Several headers are joined.
 pub(crate) fn trace_state(headers: &HeaderMap) -> Option<String> {
     text(headers, &TRACEPARENT).and_then(RemoteSpan::of_traceparent)?;
     let parts = headers.get_all(TRACESTATE).iter();
@@ -221,7 +222,7 @@ pub(crate) fn trace_state(headers: &HeaderMap) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// The forwardable ones of `headers`.
+/// The headers that an agent may pass on.
 pub(crate) fn forwardable(headers: &HeaderMap) -> HeaderMap {
     headers
         .iter()

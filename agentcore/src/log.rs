@@ -1,4 +1,4 @@
-//! The log that a program gets which sets none up itself: lines on stderr, JSON for machines, plain on a terminal.
+//! The log of programs that set none up: lines on stderr, JSON for machines, plain on a terminal.
 
 mod ids;
 mod line;
@@ -20,7 +20,7 @@ pub(crate) use line::one_line;
 use spans::{Records, Registry};
 pub(crate) use writer::{flush, last_line, line};
 
-/// What is logged, and how.
+/// The levels that are logged, and the form of the lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) format: LogFormat,
@@ -28,12 +28,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// From the program, `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`. What is wrong, `env` knows; the
-    /// log can be written to all the same.
+    /// Reads the program's values, `AGENTCORE_LOG` or else `RUST_LOG`, and `AGENTCORE_LOG_FORMAT`. `env` records the problems;
+    /// the log is usable even then.
     pub(crate) fn read(config: &Config, env: &mut Reader<'_>) -> Self {
         let (filter, format) = config.log_options();
         let written = env.written(&table::LOG, filter);
-        // Others read RUST_LOG too, some with a richer syntax; what cannot be read here is not a mistake.
+        // Other programs read `RUST_LOG` too, some with a richer syntax. A value that does not parse here is not a mistake.
         let variable = env.environment.variable;
         let general = || {
             let targets = variable("RUST_LOG")?.trim().parse().ok()?;
@@ -49,11 +49,11 @@ impl Log {
         Self { format, filter }
     }
 
-    /// Becomes the process's subscriber, unless the program has set one.
+    /// Makes this log the process's subscriber, unless the program has set one.
     pub(crate) fn install(self) {
         #[cfg(feature = "otel")]
         if let Some(spans) = otel::span_layer() {
-            // What is logged is one thing, and what is traced another.
+            // The filter applies to lines, not to traced spans.
             let lines = self.format.layer().with_filter(self.filter.0);
             let subscriber = tracing_subscriber::registry().with(spans).with(lines);
             let _ = tracing::subscriber::set_global_default(subscriber);
@@ -66,7 +66,7 @@ impl Log {
     }
 }
 
-/// Writes what was wrong with the variables of telemetry.
+/// Logs the problems of the telemetry variables.
 pub(crate) fn report_problems() {
     for problem in otel::problems() {
         tracing::warn!("{problem}");
@@ -82,12 +82,12 @@ impl LogFormat {
         }
     }
 
-    /// As the environment wants it; a mistake in there is reported where the agent is started.
+    /// The format that the environment sets, or else the default. A wrong value is reported when the agent starts.
     pub(crate) fn of_environment(environment: &Environment<'_>) -> Self {
         Reader::new(environment).computed(&table::LOG_FORMAT, None, Self::of_stderr)
     }
 
-    /// Writes every event as a line.
+    /// A layer that writes every event as a line.
     pub(crate) fn layer<S: Subscriber>(self) -> impl Layer<S> + Send + Sync + use<S> {
         writer::look(self);
         Lines {
@@ -96,7 +96,7 @@ impl LogFormat {
         }
     }
 
-    /// A line of its own, whatever the filter says: the start, and why there was none.
+    /// Renders a line that no filter applies to: the start line, or why the start failed.
     pub(crate) fn line(self, level: tracing::Level, message: &str) -> String {
         Line::plain(level, message).render(self)
     }

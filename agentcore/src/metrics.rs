@@ -8,7 +8,7 @@ pub(crate) use counters::BOUNDS;
 pub(crate) use counters::{Metrics, Now, Refused};
 pub(crate) use prometheus::CONTENT_TYPE;
 
-/// Where a reader of its own finds what the process does at this moment.
+/// Functions that read the process's present state. A metrics reader calls them when it collects.
 #[cfg_attr(not(feature = "otel"), allow(dead_code, reason = "nothing reads them"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Gauges {

@@ -7,7 +7,7 @@
 //! send  ── HTTP to the collector; tls and, for AWS itself, sign
 //! ```
 //!
-//! The SDK still changes from release to release: nothing of it is in a public signature.
+//! The SDK still changes from release to release, so no public signature names it.
 
 mod ids;
 mod instruments;
@@ -21,5 +21,5 @@ mod tls;
 pub(crate) use setup::{flush, is_on, problems, span_layer, start};
 pub(crate) use span::{Current, Span, Traced, current_span, inject, note_here};
 
-/// The name of our instrumentation scope. AgentCore's evaluations look at spans only if it begins like this.
+/// The name of the library's instrumentation scope. AgentCore's evaluations read only spans whose scope begins like this.
 const SCOPE: &str = "opentelemetry.instrumentation.agentcore_rust";

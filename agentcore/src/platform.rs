@@ -1,8 +1,8 @@
-//! What the library asks of the operating system. It is the only module that depends on the platform: nothing else in the
-//! crate has a `cfg` on the target, so a port is a change in here.
+//! What the library asks of the operating system. Only this module depends on the platform: nothing else in the crate has a `cfg`
+//! on the target, so a port changes only this module.
 //!
-//! `linux` and `other` are two implementations of one list of functions: random numbers, priorities of threads, the number
-//! of files, options of sockets. `unix` and `not_unix` differ in signals, which every Unix has.
+//! `linux` and `other` implement one list of functions: random numbers, thread priorities, the limit of open files, socket
+//! options. `unix` and `not_unix` implement signals, which are alike on every Unix.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -35,7 +35,7 @@ pub(crate) fn random_number() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// Makes `stream` end with a reset when it is closed, so that its peer does not take what it has read for all of it.
+/// Makes `stream` send a reset when it is closed. The peer then knows that what it has read is not everything.
 pub(crate) fn reset_when_closed(stream: &tokio::net::TcpStream) {
     let _ = stream.set_zero_linger();
 }
@@ -55,7 +55,7 @@ mod tests {
         }
     }
 
-    /// The conditions of every `cfg(..)`, `cfg!(..)` and `cfg_attr(..)`, however many lines they take.
+    /// The conditions of every `cfg(..)`, `cfg!(..)` and `cfg_attr(..)`, over one line or several.
     fn conditions(text: &str) -> impl Iterator<Item = &str> {
         let starts = text.match_indices("cfg").map(|(at, _)| &text[at..]);
         starts.filter_map(|rest| {

@@ -1,7 +1,7 @@
-//! What is said of what happens: how work ends, what fails, what panics.
+//! Reports how work ends, what fails and what panics.
 //!
-//! Everything here becomes an event of `tracing`. The front emits its events on a thread of their own, because the subscriber is
-//! the program's and may block.
+//! Each report is an event of `tracing`. The front emits its events on a separate thread, because the subscriber is the program's
+//! and may block.
 
 mod ended;
 mod outcome;

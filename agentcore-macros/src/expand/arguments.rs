@@ -1,4 +1,4 @@
-//! What handlers that take arguments have in common.
+//! Code for the arguments of all handlers and hooks.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -7,7 +7,7 @@ use syn::Type;
 use crate::model::{Argument, Range};
 use crate::paths::Private;
 
-/// The names that the arguments' values are bound to, and the list to call the function with.
+/// The variables of the arguments' values, and the list of arguments in the call.
 pub(super) fn values(arguments: &[Argument<'_>]) -> (Vec<Ident>, TokenStream) {
     let names: Vec<_> = (0..arguments.len())
         .map(|i| format_ident!("__agentcore_arg{i}", span = Span::mixed_site()))
@@ -20,7 +20,7 @@ pub(super) fn values(arguments: &[Argument<'_>]) -> (Vec<Ident>, TokenStream) {
     (names, list)
 }
 
-/// An expression that tells the type of an argument, and that rustc underlines as that type.
+/// An expression that carries the type of an argument. rustc underlines it as that type.
 pub(super) fn probe(private: &Private, ty: &Type) -> TokenStream {
     let Range { start, end } = Range::of(ty);
     let here = private.at(start);
@@ -29,13 +29,13 @@ pub(super) fn probe(private: &Private, ty: &Type) -> TokenStream {
     quote!(#begin #end)
 }
 
-/// What a hook or ping handler does with its arguments.
+/// The code for the arguments of a hook or ping handler.
 pub(super) struct HookArguments {
-    /// Statements that name what they need from the app, for the body of `requires`.
+    /// Statements for the body of `requires`, which name what the arguments need from the app.
     pub(super) requires: TokenStream,
-    /// Statements that make them, for the beginning of the `async` block in `call`.
+    /// Statements for the beginning of the `async` block in `call`, which make the arguments.
     pub(super) take: TokenStream,
-    /// The list to call the function with.
+    /// The list of arguments in the call.
     pub(super) values: TokenStream,
 }
 
@@ -80,12 +80,12 @@ pub(super) fn of_hook(
     }
 }
 
-/// The end of a compilation with `message`, all of it at `range`.
+/// Stops the compilation with `message`, at `range`.
 pub(super) fn compile_panic(private: &Private, range: Range, message: &str) -> TokenStream {
     let Range { start, end } = range;
     let here = private.at(start);
     let panic = quote_spanned!(start=> #here::core::panic!);
-    // Not as the format string: a type may have braces.
+    // The message is no format string: a type may contain braces.
     let arguments = quote_spanned!(end=> ("{}", #message));
     quote!(#panic #arguments)
 }

@@ -1,4 +1,4 @@
-//! `#[async_task]`: the same function, with a guard that is taken when it is called.
+//! `#[async_task]`: the function, with a guard that is taken when it is called.
 //!
 //! ```text
 //! async fn job(mut a: A, (b, _): B) -> T { body }
@@ -19,13 +19,12 @@
 //! ```
 //!
 //! which equals the `async fn` in everything but the guard:
-//! - The future borrows whatever the arguments borrow: these tokens are of edition 2024, where `impl Future` captures
-//!   all lifetimes, also in a crate of an older edition. Its bounds mention those that the arguments show: see
-//!   [`lifetimes`].
-//! - Arguments live in the block, unused ones too. They are dropped in the order in which an `async fn` drops them, and
-//!   the guard, which `tracked` keeps beside the block, after them all.
-//! - The body keeps its braces, and with them the rules of the user's edition for temporaries in the last expression.
-//!   The `return` that is never reached keeps them from being superfluous, and tells inference the type.
+//! - The future borrows what the arguments borrow: these tokens are of edition 2024, where `impl Future` captures all lifetimes,
+//!   even in a crate of an older edition. Its bounds mention the lifetimes that the arguments show: see [`lifetimes`].
+//! - Arguments live in the block, unused ones too. They are dropped in the order of an `async fn`. The guard, which `tracked`
+//!   keeps beside the block, is dropped after them.
+//! - The body keeps its braces, and so the rules of the user's edition for temporaries in the last expression. The unreachable
+//!   `return` makes the braces necessary, and gives inference the type.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -46,7 +45,7 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
     } = model;
     let site = Span::mixed_site();
 
-    // What stood at the top of the body cannot stay there: the body is not at the top any more.
+    // Inner attributes become outer ones, because the body is no longer the function's own block.
     let (attrs, vis, sig) = (&item.attrs, &item.vis, signature(model));
     let inner_attrs = body.attrs.iter().map(|attr| {
         let (pound, meta) = (&attr.pound_token, &attr.meta);
@@ -68,7 +67,7 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
             };
             let __agentcore_guard = #private::track(#name);
             let __agentcore_future = #future;
-            // In a block of its own: the user's body must not see these methods.
+            // In a separate block: the user's body must not see these methods.
             let __agentcore_error_text = {
                 use #private::probes::*;
                 (&&&#private::Probe::of_output(&__agentcore_future)).__agentcore_error_text()
@@ -79,7 +78,7 @@ pub(super) fn expand(model: &AsyncTask<'_>) -> TokenStream {
     }
 }
 
-/// `fn job(a: A) -> impl Future<Output = T>`, every parameter under a name.
+/// `fn job(a: A) -> impl Future<Output = T>`, where every parameter has a name.
 fn signature(model: &AsyncTask<'_>) -> Signature {
     let AsyncTask {
         private,
@@ -89,8 +88,8 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
     } = model;
     let mut sig = item.sig.clone();
     sig.asyncness = None;
-    // At the return type, or behind the arguments where it would be: rustc offers to add bounds to an `impl Trait`, and
-    // would otherwise add them to the attribute.
+    // The span is the return type, or the end of the arguments where it would be. rustc offers to add bounds to an `impl Trait`,
+    // and would otherwise add them to the attribute.
     let (arrow, Range { start, end }) = match &sig.output {
         ReturnType::Default => {
             let behind = sig.paren_token.span.close();
@@ -125,10 +124,10 @@ fn signature(model: &AsyncTask<'_>) -> Signature {
     sig
 }
 
-/// The `async` block that owns the arguments, with its time limit if it has one.
+/// The `async` block that owns the arguments, with the time limit if there is one.
 fn future(model: &AsyncTask<'_>) -> TokenStream {
     let AsyncTask { private, body, .. } = model;
-    // The hints that rustc adds to a type mismatch in the last expression then point into the body.
+    // With this span, rustc's hints about a type mismatch in the last expression point into the body.
     let site = Span::mixed_site().located_at(body.brace.span.join());
 
     let receiver = model
@@ -161,10 +160,10 @@ fn future(model: &AsyncTask<'_>) -> TokenStream {
     }
 }
 
-/// What makes the task's result when its time is up.
+/// An expression that makes the task's result when its time is up.
 ///
-/// The conversion stands at the error's type, and whether the result has one, the whole type tells: rustc then underlines
-/// what has to be changed.
+/// The conversion has the span of the error's type. The check that the result has one has the span of the whole type. So rustc
+/// underlines what has to change.
 fn late(model: &AsyncTask<'_>) -> TokenStream {
     let AsyncTask {
         private,
@@ -182,7 +181,7 @@ fn late(model: &AsyncTask<'_>) -> TokenStream {
     quote_spanned!(end=> #callee(#convert))
 }
 
-/// Where the type of the result stands, or would stand.
+/// The range of the return type, or of the place where it would be.
 fn returned(item: &AnnotatedFn) -> Range {
     match &item.sig.output {
         ReturnType::Default => Range::of(&item.sig.ident),
@@ -190,7 +189,7 @@ fn returned(item: &AnnotatedFn) -> Range {
     }
 }
 
-/// Tells the type of the result before the body is looked at. `async` blocks have no syntax for it.
+/// Fixes the type of the result before the body is checked. `async` blocks have no syntax for it.
 fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
     let AsyncTask {
         private,
@@ -198,7 +197,7 @@ fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
         erased_output,
         ..
     } = model;
-    // rustc quotes this expression as the place where the type was fixed. That is the return type, or where it would be.
+    // rustc quotes this expression as the place where the type was fixed, so it has the span of the return type.
     let Range { start, end } = returned(item);
     let private = private.at(start);
     let callee = quote_spanned!(start=> #private::never::<#erased_output>);
@@ -210,8 +209,8 @@ fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
     }
 }
 
-/// Takes a parameter into the block, as an `async fn` does: a name is taken by that name, and any other pattern from a
-/// variable that keeps what the pattern does not take.
+/// Moves a parameter into the block, as an `async fn` does. A name keeps its name. Any other pattern is bound from a variable,
+/// which keeps the parts that the pattern does not take.
 fn binding(parameter: &Parameter<'_>) -> TokenStream {
     let Parameter {
         cfgs,

@@ -1,4 +1,4 @@
-//! `#[entrypoint]`: the function as it is, an adapter, a registration, and `main`.
+//! `#[entrypoint]`: the unchanged function, an adapter, a registration, and `main`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -106,7 +106,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
                 ) -> impl #private::Future<Output = #private::Response> + #private::Send + 'static {
                     async move {
                         #(#decode)*
-                        // The body need not wait in memory for the handler to finish.
+                        // Frees the body's memory before the handler runs.
                         #private::drop(#invocation);
                         #respond
                     }
@@ -124,8 +124,7 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
 
 /// A compile-time check that at most one argument is the payload.
 ///
-/// Whether one is, only its type knows. All of them are counted in one constant, because the arguments before may be
-/// subject to `#[cfg]`.
+/// Only the type of an argument tells. One constant counts all arguments, because any of them may have a `#[cfg]`.
 fn one_payload(model: &Entrypoint<'_>) -> Option<TokenStream> {
     let private = &model.function.private;
     let site = Span::mixed_site();
@@ -135,7 +134,7 @@ fn one_payload(model: &Entrypoint<'_>) -> Option<TokenStream> {
     let payloads = Ident::new("__agentcore_payloads", site);
     let counted = model.arguments.iter().enumerate().map(|(i, argument)| {
         let Argument { cfgs, ty, .. } = argument;
-        // The first cannot be a second one.
+        // The first one cannot be a second payload.
         let limit = (i > 0).then(|| {
             let panic = second_payload(private, argument);
             quote_spanned!(site=> if #payloads > 1 { #panic })
@@ -156,7 +155,7 @@ fn one_payload(model: &Entrypoint<'_>) -> Option<TokenStream> {
     })
 }
 
-/// The end of a compilation, all of it at the type of the argument.
+/// Stops the compilation, at the type of the argument.
 fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
     let Argument { ty, text, .. } = argument;
     let message = format!(
@@ -167,11 +166,11 @@ fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
     compile_panic(private, Range::of(ty), &message)
 }
 
-/// `main`, all of it at the attribute, which is what writes it: when there are two functions named `main` in one file, or none
-/// at the crate's root, this is what rustc underlines.
+/// `main`, with the span of the attribute. rustc underlines the attribute if a file has two functions named `main`, or if the
+/// crate's root has none.
 ///
-/// It has the context of the user's code, and no `#[allow(dead_code)]`: a `main` that is never called belongs to an
-/// entrypoint that nothing starts, and rustc says so.
+/// It has the context of the user's code, and no `#[allow(dead_code)]`: a `main` that is never called belongs to an entrypoint
+/// that nothing starts, and rustc says so.
 fn main(model: &Entrypoint<'_>) -> Option<TokenStream> {
     let Function {
         private,
@@ -194,7 +193,7 @@ fn main(model: &Entrypoint<'_>) -> Option<TokenStream> {
     })
 }
 
-/// A compile-time check that `main` is where a program starts. rustc only says that there is none.
+/// A compile-time check that `main` is at the root of the program. rustc would only report that there is none.
 fn at_the_root(model: &Entrypoint<'_>) -> Option<TokenStream> {
     if model.main == Main::None {
         return None;

@@ -1,4 +1,4 @@
-//! `#[on_start]` and `#[on_shutdown]`: the function as it is, an adapter and a registration.
+//! `#[on_start]` and `#[on_shutdown]`: the unchanged function, an adapter and a registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};

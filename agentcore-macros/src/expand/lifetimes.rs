@@ -1,10 +1,10 @@
-//! The lifetimes of a task's arguments, every one under a name.
+//! Gives every lifetime in a task's arguments a name.
 //!
-//! rustc takes a borrow that an `impl Trait` holds, and whose lifetime its bounds do not mention, for an accident. When such
-//! a borrow does not live long enough, as in `spawn(job(&text))`, it advises `+ use<>` at the return type. The source has no
-//! `impl Trait` there. With bounds that mention the lifetimes, rustc says what it says of an `async fn`.
+//! If an `impl Trait` holds a borrow whose lifetime its bounds do not mention, rustc takes the borrow for an accident. When such
+//! a borrow does not live long enough, as in `spawn(job(&text))`, rustc advises `+ use<>` at the return type, where the source
+//! has no `impl Trait`. With bounds that mention the lifetimes, rustc reports what it reports for an `async fn`.
 //!
-//! Lifetimes that a type hides, as `Chars` does for `Chars<'_>`, cannot be seen here. The future borrows them all the same.
+//! Lifetimes that a type hides, as in `Chars` for `Chars<'_>`, cannot be seen here. The future still borrows them.
 
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
@@ -15,10 +15,10 @@ use syn::{
     ReceiverKind, ReturnType, Signature, Token, Type, TypeParamBound,
 };
 
-/// Names the lifetimes that the arguments of `sig` leave out. Returns all that they have.
+/// Names the lifetimes that the arguments of `sig` leave out. Returns all lifetimes of the arguments.
 ///
-/// Where the return type leaves one out, none is named: rustc advises against signatures with both. The bounds then mention
-/// the lifetime already, as part of the future's output.
+/// If the return type leaves one out, none is named: rustc advises against signatures with both. The bounds then mention the
+/// lifetime already, as part of the future's output.
 pub(super) fn name_all(sig: &mut Signature) -> Vec<Lifetime> {
     let mut names = Names::new(&sig.generics);
     if let ReturnType::Type(_, ty) = &sig.output {
@@ -40,7 +40,7 @@ pub(super) fn name_all(sig: &mut Signature) -> Vec<Lifetime> {
                     _ => {}
                 }
             }
-            // An argument with a `#[cfg]` may not be there, and bounds cannot have conditions.
+            // An argument with a `#[cfg]` may be missing, and bounds cannot have conditions.
             FnArg::Typed(typed) if typed.attrs.is_empty() => {
                 let Pat::Ident(pat) = &*typed.pat else {
                     continue;
@@ -59,9 +59,9 @@ pub(super) fn name_all(sig: &mut Signature) -> Vec<Lifetime> {
     all
 }
 
-/// The names that are given to the lifetimes of one signature.
+/// The names of the lifetimes in one signature.
 struct Names {
-    /// The argument that is being looked at.
+    /// The argument that is being named.
     argument: String,
     taken: Vec<Ident>,
     new: Vec<Lifetime>,
@@ -77,7 +77,7 @@ impl Names {
                 .map(|parameter| parameter.lifetime.ident.clone())
                 .collect(),
             new: Vec::new(),
-            // A bound that mentions it could not have the condition.
+            // A lifetime with a condition is left out: a bound cannot have conditions.
             all: declared()
                 .filter(|parameter| parameter.attrs.is_empty())
                 .map(|parameter| parameter.lifetime.clone())
@@ -85,7 +85,7 @@ impl Names {
         }
     }
 
-    /// A name for a lifetime that stands at `span`: `'_text` in the argument `text`.
+    /// A name for a lifetime at `span`: `'_text` in the argument `text`.
     fn give(&mut self, span: Span) -> Lifetime {
         let argument = self.argument.trim_start_matches('_');
         let first = format_ident!("_{argument}");
@@ -93,7 +93,7 @@ impl Names {
         let free = std::iter::once(first)
             .chain(more)
             .find(|name| !self.taken.contains(name));
-        // The numbers do not run out.
+        // There is always a free number.
         let mut ident = free.unwrap_or_else(|| format_ident!("_lifetime"));
         self.taken.push(ident.clone());
         let span = Span::mixed_site().located_at(span);
@@ -111,7 +111,7 @@ impl Names {
         if lifetime.ident == "_" {
             *lifetime = self.give(lifetime.apostrophe);
         } else if lifetime.ident != "static" && !self.all.contains(lifetime) {
-            // Of the `impl` around the function.
+            // A lifetime of the `impl` around the function.
             self.all.push(lifetime.clone());
         }
     }
@@ -145,13 +145,13 @@ impl Names {
             Type::Tuple(ty) => ty.elems.iter_mut().for_each(|elem| self.of_type(elem)),
             Type::ImplTrait(ty) => self.bounds(&mut ty.bounds),
             Type::TraitObject(ty) => self.bounds(&mut ty.bounds),
-            // In a `fn(&T)` they are the pointer's own.
+            // Lifetimes in a `fn(&T)` are the pointer's own.
             _ => {}
         }
     }
 
     fn arguments(&mut self, arguments: &mut PathArguments) {
-        // In a `Fn(&T)` they are the bound's own.
+        // Lifetimes in a `Fn(&T)` are the bound's own.
         let PathArguments::AngleBracketed(arguments) = arguments else {
             return;
         };
@@ -169,7 +169,7 @@ impl Names {
         for bound in bounds {
             match bound {
                 TypeParamBound::Lifetime(lifetime) => self.lifetime(lifetime),
-                // Behind a `for<'a>`, a lifetime may be the bound's own.
+                // After a `for<'a>`, a lifetime may be the bound's own.
                 TypeParamBound::Trait(bound) if bound.lifetimes.is_none() => {
                     for segment in &mut bound.path.segments {
                         self.arguments(&mut segment.arguments);

@@ -1,4 +1,4 @@
-//! `#[ping]`: the function as it is, an adapter and a registration.
+//! `#[ping]`: the unchanged function, an adapter and a registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};

@@ -11,8 +11,8 @@ use crate::paths::Private;
 
 /// The beginning of `const NAME: () = {..};`, the scope of all items that are emitted beside the function.
 ///
-/// The constant has a name rather than `_`: in an `impl`, rustc would complain first of all about the missing name. The name has the
-/// function's in it, which is in lower case, hence the `allow`.
+/// The constant has a name, because in an `impl` rustc would first complain about a missing one. The name contains the
+/// function's, which is in lower case, so it needs the `allow`.
 pub(super) fn scope(function: &Function<'_>, role: &str) -> TokenStream {
     let site = Span::mixed_site();
     let Function { cfgs, ident, .. } = function;
@@ -22,15 +22,15 @@ pub(super) fn scope(function: &Function<'_>, role: &str) -> TokenStream {
 
 /// Submits `descriptor`, an expression, to the registry.
 ///
-/// Goes into a `const _`: inside one, `submit!` also works in the body of a function.
+/// It has to be in a `const _`: there `submit!` also works in the body of a function.
 pub(super) fn submit(private: &Private, descriptor: &TokenStream) -> TokenStream {
     quote_spanned!(Span::mixed_site()=> #private::inventory::submit! { #descriptor })
 }
 
 /// An expression for the name and the place of the function `ident`.
 pub(super) fn meta(private: &Private, name: &str, ident: &Ident) -> TokenStream {
-    // `line!()` answers with the place where it is written. At the function's name that is the line that people look
-    // for; elsewhere in the expansion it would be the attribute's.
+    // `line!()` gives the line of its own tokens. At the function's name that is the line that a reader looks for; elsewhere in
+    // the expansion it would be the attribute's.
     let here = private.at(ident.span());
     let line = quote_spanned!(ident.span()=> #here::core::line!());
     quote_spanned! {Span::mixed_site()=>
@@ -38,7 +38,7 @@ pub(super) fn meta(private: &Private, name: &str, ident: &Ident) -> TokenStream 
     }
 }
 
-/// An expression for the crate that the function is in, if what compiles it says which.
+/// An expression for the crate of the function, if the build tool names it.
 pub(super) fn package(private: &Private) -> TokenStream {
     let variable = |name| quote_spanned!(Span::mixed_site()=> #private::core::option_env!(#name));
     let (name, version) = (variable("CARGO_PKG_NAME"), variable("CARGO_PKG_VERSION"));

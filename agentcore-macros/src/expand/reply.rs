@@ -1,15 +1,15 @@
-//! Calling the annotated function, and telling its value from its error.
+//! Calls the annotated function, and tells its value from its error.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
 use crate::model::{Function, Range};
 
-/// An expression for what the function returns, to be evaluated in an `async` block.
+/// An expression for the function's return value, for an `async` block.
 ///
-/// The call goes through a check whose name says what is asked of it, because rustc's message about futures that cannot
-/// change threads ends with that name. What the check returns is `Send` by declaration, so the block around it does not
-/// repeat the message; and `.await` repeats it in the same place, where rustc suppresses it.
+/// The call goes through a check, whose name states the demand: rustc's message about futures that are not `Send` ends with that
+/// name. The check returns a future that is declared `Send`, so the block around it does not repeat the message. `.await` repeats
+/// it in the same place, where rustc suppresses it.
 pub(super) fn called(function: &Function<'_>, arguments: &TokenStream, role: &str) -> TokenStream {
     let Function {
         private,
@@ -17,7 +17,7 @@ pub(super) fn called(function: &Function<'_>, arguments: &TokenStream, role: &st
         is_async,
         ..
     } = function;
-    // The check's whole expression stands at the function's name: that is what the message underlines.
+    // The whole expression has the span of the function's name, which the message underlines.
     let here = ident.span();
     let private = private.at(here);
     if *is_async {
@@ -25,13 +25,13 @@ pub(super) fn called(function: &Function<'_>, arguments: &TokenStream, role: &st
         quote_spanned!(here=> #private::#check(#ident(#arguments)).await)
     } else {
         let check = quote_spanned!(here=> #private::sync_function_runs_on_another_thread);
-        // Not quite like the rest: lints that know closures must not take this one for the user's.
+        // A slightly different span: lints about closures must not take this one for the user's.
         let here = Span::mixed_site().located_at(here);
         quote_spanned!(here=> #check(move || #ident(#arguments)).await)
     }
 }
 
-/// An expression that turns what the function returns into `on_value` or `on_error` of it.
+/// An expression that passes the function's return value to `on_value` or `on_error`.
 pub(super) fn outcome(
     function: &Function<'_>,
     call: &TokenStream,
@@ -60,10 +60,10 @@ pub(super) fn outcome(
     }
 }
 
-/// An expression, and the name to bind a one-tuple to for it, that rustc underlines as all of `range`.
+/// An expression that rustc underlines as all of `range`, and the variable, a one-tuple, that it reads.
 ///
-/// A message about a generic call points at the argument. An argument of one token would underline one token of the
-/// user's type; `tuple.0` has a first and a last one.
+/// A message about a generic call points at the argument. An argument of one token would underline one token of the user's type;
+/// `tuple.0` has a first and a last one.
 fn blamed(name: &str, range: Range) -> (TokenStream, Ident) {
     let ident = Ident::new(name, range.start);
     let mut index = Literal::usize_unsuffixed(0);

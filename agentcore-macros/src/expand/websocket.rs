@@ -1,4 +1,4 @@
-//! `#[websocket]`: the function as it is, an adapter and a registration.
+//! `#[websocket]`: the unchanged function, an adapter and a registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -98,9 +98,9 @@ pub(super) fn expand(model: &WebSocket<'_>, item: &AnnotatedFn) -> TokenStream {
     quote!(#item #adapter)
 }
 
-/// A compile-time check that one argument is the socket, and only one.
+/// A compile-time check that exactly one argument is the socket.
 ///
-/// Whether one is, only its type knows. All of them are counted in one constant, because any may be subject to `#[cfg]`.
+/// Only the type of an argument tells. One constant counts all arguments, because any of them may have a `#[cfg]`.
 fn one_socket(model: &WebSocket<'_>) -> TokenStream {
     let private = &model.function.private;
     let site = Span::mixed_site();

@@ -1,13 +1,13 @@
-//! The `?` in a `stream!`, which cannot fail.
+//! A `?` in a `stream!`, which cannot fail.
 //!
-//! rustc says that the operator needs an `async` block that returns `Result`. The source has no such block, and the answer
-//! is another macro.
+//! rustc says that the operator needs an `async` block that returns `Result`. The source shows no such block, and the remedy is
+//! another macro.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 use super::{Before, Place, rest_of_closure};
 
-/// Macros whose arguments are expressions. In the arguments of any other, a `?` may be part of its own syntax.
+/// Macros whose arguments are expressions. In other macros a `?` may be part of their own syntax.
 const OF_EXPRESSIONS: [&str; 20] = [
     "assert",
     "assert_eq",
@@ -31,7 +31,7 @@ const OF_EXPRESSIONS: [&str; 20] = [
     "writeln",
 ];
 
-/// Where the first `?` stands that would leave the stream itself. One in a nested block, closure or function leaves that.
+/// The place of the first `?` that would leave the stream itself. A `?` in a nested block, closure or function leaves only that.
 pub(super) fn first(body: TokenStream) -> Option<Span> {
     let tokens: Vec<TokenTree> = body.into_iter().collect();
     let mut rest = &tokens[..];
@@ -71,7 +71,7 @@ fn may_leave(before: &Before, name: Option<&Ident>, group: &Group) -> bool {
     match (last.as_str(), name) {
         (_, Some(name)) if name == "macro_rules" => false,
         ("!", Some(name)) if !before.is_stream() => {
-            // Behind a keyword, the `!` is a negation.
+            // After a keyword, the `!` is a negation.
             OF_EXPRESSIONS.iter().any(|macro_| name == macro_)
                 || syn::parse_str::<Ident>(&name.to_string()).is_err()
         }
@@ -86,7 +86,7 @@ fn may_leave(before: &Before, name: Option<&Ident>, group: &Group) -> bool {
 }
 
 impl Before {
-    /// Whether it may be the end of a value. What `?Sized` stands behind is not.
+    /// Whether the last token may end a value. The token before `?Sized` does not.
     fn is_value(&self) -> bool {
         let [last, _] = &self.last;
         let is_word =

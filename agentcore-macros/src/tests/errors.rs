@@ -1,11 +1,11 @@
-//! What wrong items are answered with, and where.
+//! The errors for wrong items, and their places.
 
 use expect_test::{Expect, expect};
 use proc_macro2::{Group, TokenStream, TokenTree};
 
 use super::{expand, flatten};
 
-/// Compares the errors with `expected`: for each, what it underlines and what it says. Help is left to the UI tests.
+/// Compares the errors with `expected`: the underlined text and the message of each. The UI tests check the help.
 fn check(source: &str, expected: &Expect) {
     let errors: String = compile_errors(expand(source))
         .into_iter()
@@ -306,7 +306,7 @@ fn an_odd_signature_is_reported_once() {
     assert_eq!(errors.len(), 1, "{errors:?}");
 }
 
-/// Every result has the type of the message, so that rustc has nothing to add about types.
+/// Every result has the type of the message, so that rustc reports nothing else about types.
 #[test]
 fn a_yield_in_the_body_is_reported() {
     for (attribute, instead) in [
@@ -375,7 +375,7 @@ fn conditions_are_repeated() {
         "#[on_start] #[cfg(a)] fn name() {}",
         "#[on_shutdown] #[cfg(a)] fn name() {}",
         "#[async_task] #[cfg(a)] async fn name() {}",
-        // With a mistake.
+        // An item with a mistake.
         "#[entrypoint(nam = 1)] #[cfg(a)] async fn name() {}",
         "#[ping(nam = 1)] #[cfg(a)] fn name() -> PingStatus {}",
     ] {
@@ -531,7 +531,7 @@ fn attributes_that_cannot_stand_together() {
     );
 }
 
-/// Their mistakes would be reported beside ours, and they are the same mistakes.
+/// They would report the same mistakes again.
 #[test]
 fn rejected_attributes_are_dropped_and_others_kept() {
     let source = "#[entrypoint] #[tokio::main] #[inline] async fn handler() {}";
@@ -546,7 +546,7 @@ fn rejected_attributes_are_dropped_and_others_kept() {
     );
 }
 
-/// rustc would complain about it in addition.
+/// rustc would report it too.
 #[test]
 fn a_rejected_entrypoint_has_a_main() {
     assert!(emits("#[entrypoint(nam = 1)] fn handler() {}", "main"));
@@ -573,7 +573,7 @@ fn a_rejected_entrypoint_has_a_main() {
     assert!(renamed.ends_with("fn main () { }"), "{renamed}");
 }
 
-/// An editor goes on completing in it, and its callers still resolve.
+/// Editors can still complete in it, and its callers still resolve.
 #[test]
 fn a_rejected_item_is_kept() {
     for source in [

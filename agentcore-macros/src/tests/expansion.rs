@@ -1,11 +1,11 @@
-//! What correct items become.
+//! The expansions of correct items.
 
 use expect_test::{ExpectFile, expect_file};
 use proc_macro2::{TokenStream, TokenTree};
 
 use super::{expand, flatten};
 
-/// Compares the expansion with a file, and makes sure that it names this crate only as `crate = ..` says.
+/// Compares the expansion with a file, and checks that it names this crate only by the path in `crate = ..`.
 fn check(source: &str, expected: &ExpectFile) {
     let expansion = expand(source);
     let file = syn::parse2(expansion).expect("items");
@@ -138,7 +138,7 @@ fn on_shutdown() {
     );
 }
 
-/// Only rustc knows whether a body is valid, and only rustc says so.
+/// Only rustc knows whether a body is valid, and only rustc reports it.
 #[test]
 fn bodies_are_not_parsed() {
     for attribute in ["entrypoint", "async_task", "websocket"] {

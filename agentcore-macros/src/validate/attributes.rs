@@ -8,13 +8,12 @@ use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::role::Role;
 
-/// Reports the attributes that cannot stand beside `role`'s, and removes them, so that none of them makes further
-/// errors of the same mistake.
+/// Reports the attributes that conflict with `role`'s, and removes them, so that they cause no further errors.
 pub(crate) fn reject_conflicts(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {
     item.attrs.retain(|attr| match message(role, attr) {
         None => true,
         Some(message) if is_tracked_entrypoint(role, attr) => {
-            // Here the attribute to remove is the one that is being expanded. The other one generates `main`.
+            // This attribute is the one to remove: the other one generates `main`.
             errors.push_at(Span::call_site(), message);
             true
         }
@@ -67,7 +66,7 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
             .is_some_and(|last| last.ident == "entrypoint")
 }
 
-/// Whether the attribute looks like one of this crate, imported or with the crate's name before it.
+/// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
     const OURS: [&str; 6] = [
         "entrypoint",

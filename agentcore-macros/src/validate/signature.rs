@@ -7,7 +7,7 @@ use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::role::Role;
 
-/// The server has to be able to call it: a plain free function.
+/// Checks that the server can call the function: it is a plain free function.
 pub(super) fn callable(role: &Role, item: &AnnotatedFn, errors: &mut Errors) {
     let noun = role.noun;
     let sig = &item.sig;
@@ -34,7 +34,7 @@ pub(super) fn callable(role: &Role, item: &AnnotatedFn, errors: &mut Errors) {
     }
 }
 
-/// Lifetimes count as well: there is nobody to borrow from.
+/// Checks that the function is not generic. Lifetimes count too, because arguments are owned.
 pub(super) fn not_generic(role: &Role, sig: &Signature, errors: &mut Errors) {
     let message = format!(
         "{} cannot be generic: the server needs one concrete function",
@@ -47,7 +47,7 @@ pub(super) fn not_generic(role: &Role, sig: &Signature, errors: &mut Errors) {
     }
 }
 
-/// `!` cannot be written as the output of a future, and nothing could be done with a function that never returns.
+/// Rejects `!`. It cannot be the output of a future, and a function that never returns has no reply.
 pub(super) fn returns(role: &Role, sig: &Signature, errors: &mut Errors) {
     let ReturnType::Type(_, ty) = &sig.output else {
         return;

@@ -1,12 +1,12 @@
-//! Checks of types, as far as their syntax shows anything.
+//! Checks of types, by their syntax alone.
 
 use quote::ToTokens;
 use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeReference, parse_quote};
 
 use crate::errors::Errors;
 
-/// A handler's argument is made from the request: it has to be a concrete type that owns what it holds. `concrete` says
-/// which one to take instead of `impl Trait`.
+/// Checks an argument of a handler. It is made from the request, so it has to be a concrete type that owns its content.
+/// `concrete` is the advice for an `impl Trait`.
 pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
     for part in parts(ty) {
         match part {
@@ -35,7 +35,7 @@ pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
     }
 }
 
-/// Whether it is written as a reference to the socket of a websocket handler.
+/// Whether the type is written as a reference to a `WebSocket`.
 pub(super) fn is_borrowed_socket(ty: &Type) -> bool {
     let Type::Reference(reference) = ty else {
         return false;
@@ -49,7 +49,7 @@ pub(super) fn is_borrowed_socket(ty: &Type) -> bool {
     }
 }
 
-/// State is found by its type, so the type needs a name.
+/// Checks that the type has a name, because state is found by its type.
 pub(super) fn nameable(ty: &Type, errors: &mut Errors) {
     for part in parts(ty) {
         match part {
@@ -72,9 +72,9 @@ pub(super) fn erase_impl_trait(ty: &Type) -> Type {
     erased
 }
 
-/// `T` and `E` of what is written as a `Result`.
+/// `T` and `E` of a type that is written as a `Result`.
 ///
-/// Good enough for pointing at things, and for nothing else: any type may go by that name.
+/// This is only good for spans: any type may have that name.
 pub(super) fn result_arguments(ty: &Type) -> (Option<&Type>, Option<&Type>) {
     let Type::Path(path) = ty else {
         return (None, None);
@@ -94,7 +94,7 @@ pub(super) fn result_arguments(ty: &Type) -> (Option<&Type>, Option<&Type>) {
 
 /// Source text as a person would space it.
 pub(super) fn text(tokens: &impl ToTokens) -> String {
-    // Compilers print token streams with more or with fewer spaces in different versions.
+    // Versions of rustc put different spaces into the text of token streams.
     let spaced = tokens.to_token_stream().to_string();
     let mut text = String::with_capacity(spaced.len());
     let mut chars = spaced.chars().peekable();
@@ -119,7 +119,7 @@ enum Part<'a> {
     Lifetime(&'a Lifetime),
 }
 
-/// The type itself and everything it names, except behind references and in bounds.
+/// The type itself and all types in it, except behind references and in bounds.
 fn parts(ty: &Type) -> Vec<Part<'_>> {
     let mut found = Vec::new();
     collect(ty, &mut found);
@@ -183,7 +183,7 @@ fn is_static(lifetime: Option<&Lifetime>) -> bool {
     lifetime.is_some_and(|lifetime| lifetime.ident == "static")
 }
 
-/// What to take instead of `&T`.
+/// The type to take instead of `&T`, for messages.
 fn owned_form(reference: &TypeReference) -> String {
     match &*reference.elem {
         Type::Path(path) if path.path.is_ident("str") => "`String`".to_owned(),

@@ -1,8 +1,8 @@
-//! [`Addresses`]: where listeners listen that the agent does not open itself.
+//! [`Addresses`]: the addresses of listeners that the agent does not open itself.
 
 use std::net::SocketAddr;
 
-/// Where listeners listen that were supplied; settings depend on it.
+/// The addresses of supplied listeners; settings depend on them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Addresses {
     pub(crate) agent: Option<SocketAddr>,

@@ -1,4 +1,4 @@
-//! Settings that are one of a few words.
+//! Settings whose values are a few words.
 
 use super::value::words;
 
@@ -21,7 +21,7 @@ pub enum ErrorMode {
     InBand,
 }
 
-/// What happens to an invocation whose session is at another one.
+/// What happens to an invocation while another one of its session runs.
 ///
 /// Amazon Bedrock AgentCore Runtime delivers simultaneous invocations of one session to the same process
 /// (bedrock-agentcore-sdk-python pull request 200). An agent that keeps a conversation may not want that. Invocations
@@ -39,8 +39,8 @@ pub enum SessionPolicy {
     Concurrent,
     /// It is answered 409, with `Retry-After`.
     Reject,
-    /// It waits until the others are over, in the order in which they came; its `timeout` begins with its turn. Beyond
-    /// 64 that wait, it is answered 429, with `Retry-After`.
+    /// It waits until the others are over, in the order of arrival; its `timeout` begins with its turn. While 64 wait, a further
+    /// one is answered 429, with `Retry-After`.
     Queue,
 }
 
@@ -56,8 +56,8 @@ pub enum BusyWhile {
     /// Tasks, and invocations in flight.
     #[default]
     Activity,
-    /// Tasks only, as in Python's SDK. The platform has been seen to end sessions in the middle of an invocation that
-    /// took longer than the idle time-out.
+    /// Tasks only, as in Python's SDK. The platform has been seen to end sessions during an invocation that took longer than the
+    /// idle time-out.
     Tasks,
 }
 
@@ -73,12 +73,12 @@ pub enum StampWhileBusy {
     /// When it became busy, as AWS documents it.
     #[default]
     Freeze,
-    /// The time of the ping: safe also where a platform were to judge idleness by the stamp alone. While the agent is
-    /// healthy the stamp is frozen all the same.
+    /// The time of the ping. It is also safe if a platform judges idleness by the stamp alone. While the agent is healthy the
+    /// stamp stays frozen.
     Refresh,
 }
 
-/// How log lines look.
+/// The form of log lines.
 ///
 /// ```
 /// let config = agentcore::Config::new().log_format(agentcore::LogFormat::Json);
@@ -93,7 +93,7 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// How important a line of the log is, for lines that the library writes itself.
+/// The level of a log line that the library writes itself.
 ///
 /// ```
 /// let config = agentcore::Config::new().log_invocations(agentcore::LogLevel::Debug);
@@ -102,7 +102,7 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogLevel {
-    /// There is no line.
+    /// No line is written.
     Off,
     /// An error.
     Error,
@@ -112,7 +112,7 @@ pub enum LogLevel {
     Info,
     /// Shown where [`Config::log`](crate::Config::log) asks for it.
     Debug,
-    /// Shown where it asks for everything.
+    /// Shown where [`Config::log`](crate::Config::log) asks for everything.
     Trace,
 }
 
@@ -126,7 +126,7 @@ impl LogLevel {
         Self::Trace,
     ];
 
-    /// The level of this number, which is its place among all.
+    /// The level at index `number` of [`ALL`](Self::ALL).
     pub(crate) fn of_number(number: u8) -> Self {
         let known = Self::ALL.get(usize::from(number));
         known.copied().unwrap_or(Self::Off)

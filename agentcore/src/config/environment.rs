@@ -1,11 +1,11 @@
-//! Reading the environment, and keeping the books: what was found where, and what is wrong with it.
+//! Reads the environment, and records where each value was found and what is wrong.
 
 use super::table::{Computed, Entry, Setting};
 use super::value::Value;
 use crate::error::{Error, Kind};
 use crate::platform;
 
-/// What the process was started with.
+/// The environment that a process was started in.
 pub(crate) struct Environment<'a> {
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// Whether only an address that is reachable from outside makes sense.
@@ -13,7 +13,7 @@ pub(crate) struct Environment<'a> {
 }
 
 impl Environment<'static> {
-    /// This process's.
+    /// The environment of this process.
     pub(crate) fn of_process() -> Self {
         let exists = |path: &str| std::path::Path::new(path).exists();
         let is_set = |name: &str| std::env::var_os(name).is_some();
@@ -21,7 +21,7 @@ impl Environment<'static> {
             variable: &|name| {
                 std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
             },
-            // Engines leave different traces; a process that is PID 1 is in a container or a microVM in any case.
+            // Each container engine leaves its own traces. PID 1 is in a container or a microVM in any case.
             in_container: platform::is_pid_1()
                 || exists("/.dockerenv")
                 || exists("/run/.containerenv")
@@ -30,7 +30,7 @@ impl Environment<'static> {
         }
     }
 
-    /// One in which no variable is set.
+    /// An environment without variables.
     pub(crate) fn empty() -> Self {
         Self {
             variable: &|_| None,
@@ -39,12 +39,12 @@ impl Environment<'static> {
     }
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The program's [`Config`](crate::Config).
     Builder,
-    /// This variable.
+    /// The environment variable of this name.
     Environment(&'static str),
     Default,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Found {
     pub(crate) source: Source,
 }
 
-/// Finds the values of settings; remembers each, and everything that is wrong.
+/// Finds the values of settings. It records each value and each problem.
 pub(crate) struct Reader<'a> {
     pub(crate) environment: &'a Environment<'a>,
     found: Vec<Found>,
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// The value of a setting that nobody has to set.
+    /// The value of a setting that may have none.
     pub(super) fn optional<T>(
         &mut self,
         setting: &'static Setting<T, Computed>,
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// What the program or else the environment says, for a default that depends on it. Says nothing of what is wrong.
+    /// The program's value, or else the environment's, for a default that depends on it. It records no problems.
     #[cfg(feature = "dev-page")]
     pub(super) fn peek<T: Value, D>(&self, setting: &Setting<T, D>, built: Option<T>) -> Option<T> {
         built.or_else(|| {
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Where the value of a setting comes from that has been read.
+    /// The source of a setting's value, if the setting has been read.
     #[cfg(feature = "dev-page")]
     pub(super) fn source(&self, setting: &dyn Entry) -> Option<Source> {
         let mut found = self.found.iter();
@@ -136,13 +136,13 @@ impl<'a> Reader<'a> {
         Some(found.source)
     }
 
-    /// What the program or else the environment says.
+    /// The program's value, or else the environment's.
     pub(crate) fn find<T: Value, D>(
         &mut self,
         setting: &Setting<T, D>,
         built: Option<T>,
     ) -> Option<(T, Source)> {
-        // Read in any case: what is wrong is said even where the program decides.
+        // The variable is read in any case, so that its problems are reported even where the program decides.
         let said = self.said(setting);
         let Some(value) = built.map(Value::tamed) else {
             return said.map(|value| (value, Source::Environment(setting.variable)));
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         Some((value, Source::Builder))
     }
 
-    /// The variable's value; `None` when it is unset or empty, or wrong, which is then a problem.
+    /// The variable's value; `None` if it is unset or empty, or if it is wrong, which is a problem.
     fn said<T: Value, D>(&mut self, setting: &Setting<T, D>) -> Option<T> {
         let text = (self.environment.variable)(setting.variable)?;
         let trimmed = text.trim();
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Refuses a variable that is set and empty, where that could be taken for "none" and the default is "all".
+    /// Refuses an empty variable, which could mean "none" while the default is "all".
     #[cfg(feature = "ws")]
     pub(super) fn refuse_empty<T, D>(&mut self, setting: &Setting<T, D>) {
         let text = (self.environment.variable)(setting.variable);
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the program wrote as text.
+    /// Parses a value that the program sets as text.
     pub(crate) fn written<T: Value, D>(
         &mut self,
         setting: &Setting<T, D>,
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         self.problem(format!("{name} is `{value}`; it takes {takes}"));
     }
 
-    /// Everything that was found, or everything that is wrong.
+    /// All values that were found, or all problems.
     pub(crate) fn finish(self) -> Result<Vec<Found>, Error> {
         if self.problems.is_empty() {
             Ok(self.found)
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value in a line of text.
+/// A value as plain text.
 pub(crate) fn as_text(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),

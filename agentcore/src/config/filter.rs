@@ -4,13 +4,13 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::Value;
 
-/// What is logged.
+/// The levels that are logged, by target.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter(pub(crate) Targets);
 
 impl Value for Filter {
-    /// Reads `info,my_agent=debug`. A bare word has to be a level: taken for the name of a target, a typo would silence
-    /// everything else.
+    /// Reads `info,my_agent=debug`. A bare word has to be a level: if a typo counted as a target, it would silence everything
+    /// else.
     fn parse(text: &str) -> Option<Self> {
         let mut targets = Targets::new();
         let mut is_empty = true;
@@ -33,7 +33,7 @@ impl Value for Filter {
     }
 }
 
-/// A module's path; no filter by span or field, which would be taken for the name of a module that logs nothing.
+/// A module's path. A filter by span or field is refused: it would be taken for a module that logs nothing.
 fn target_of(text: &str) -> Option<&str> {
     let text = text.trim();
     let is_path = |letter: char| letter.is_alphanumeric() || "_:-.".contains(letter);
@@ -42,7 +42,7 @@ fn target_of(text: &str) -> Option<&str> {
 
 fn level(text: &str) -> Option<LevelFilter> {
     let text = text.trim();
-    // An empty one would parse, as `error`.
+    // An empty text would parse as `error`.
     if text.is_empty() {
         return None;
     }

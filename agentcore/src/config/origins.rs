@@ -4,20 +4,20 @@ use http::{HeaderMap, header};
 
 use super::Value;
 
-/// Which web pages may open sockets.
+/// The web pages that may open sockets.
 ///
-/// A browser lets any page connect to any server, the one on the developer's laptop too, and says in `Origin` which page
-/// it is. Clients that are no browsers do not send it, and neither does the platform.
+/// A browser lets any page connect to any server, a developer's laptop too, and names the page in `Origin`. Clients that are no
+/// browsers do not send it, and neither does the platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
     #[default]
     Any,
-    /// In lower case.
+    /// The allowed origins, in lower case.
     Only(Vec<String>),
 }
 
 impl Origins {
-    /// Reads a list such as `https://app.example.com, http://localhost:3000`, or `*`; `None` if that is not what it is.
+    /// Reads a list such as `https://app.example.com, http://localhost:3000`, or `*`; `None` if it is neither.
     pub(crate) fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut origins = Vec::new();
         for origin in list.into_iter().map(str::trim) {
@@ -37,7 +37,7 @@ impl Origins {
         (!origins.is_empty()).then_some(Self::Only(origins))
     }
 
-    /// Whether the page that `headers` name may.
+    /// Whether the page in the `Origin` of `headers` may open a socket.
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         match self {
             Self::Any => true,
@@ -50,7 +50,7 @@ impl Origins {
     }
 }
 
-/// In lower case, and without the port that the scheme has anyway.
+/// The origin in lower case, without its scheme's default port, as browsers send it.
 fn as_browsers_say(scheme: &str, host: &str) -> String {
     let scheme = scheme.to_ascii_lowercase();
     let port = match scheme.as_str() {

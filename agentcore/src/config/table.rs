@@ -1,7 +1,7 @@
-//! The settings: the one place that says what there is.
+//! The settings: the only list of them.
 //!
-//! `--help`, `--check`, the page `docs/settings.md` (which is also the table of [`Config`](crate::Config)) and what is said
-//! about wrong values are all made from it.
+//! `--help`, `--check`, the page `docs/settings.md` (which is also the table of [`Config`](crate::Config)) and the messages about
+//! wrong values are all made from it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use super::filter::Filter;
 use super::origins::Origins;
 use super::value::Value;
 
-/// One setting, of type `T`. What it is when nobody sets it is a value, or [`Computed`].
+/// One setting, of type `T`. Its default is a value, or [`Computed`].
 pub(crate) struct Setting<T, D = T> {
-    /// The method of [`Config`](crate::Config).
+    /// The name of its method of [`Config`](crate::Config).
     pub(crate) name: &'static str,
     pub(crate) variable: &'static str,
-    /// Behind "it takes".
+    /// The allowed values, as the words after "it takes".
     pub(crate) takes: &'static str,
     /// Whether a value that parses is also within bounds.
     pub(crate) allowed: fn(&T) -> bool,
     pub(crate) default: D,
-    /// In half a line.
+    /// What it does, in half a line.
     pub(crate) meaning: &'static str,
 }
 
-/// A default that depends on the process, or is to be without a value; in words.
+/// Describes a default that depends on the process, or that is no value.
 pub(crate) struct Computed(&'static str);
 
-/// A default, for people.
+/// Shows a default to people.
 trait DefaultText {
     fn text(&self) -> String;
 }
@@ -53,7 +53,7 @@ pub(crate) trait Entry: Sync {
     fn variable(&self) -> &'static str;
     fn takes(&self) -> &'static str;
     fn meaning(&self) -> &'static str;
-    /// With values in backticks.
+    /// The default, with values in backticks.
     fn default(&self) -> String;
 }
 
@@ -87,7 +87,7 @@ fn at_least_one(number: &usize) -> bool {
     *number >= 1
 }
 
-/// What takes a client to send, with a network in between. Less would cut off everybody, pings too.
+/// Whether a client can send something within `time` over a network. A shorter limit would cut off every client, pings too.
 fn time_to_send(time: &Duration) -> bool {
     *time >= Duration::from_millis(10)
 }
@@ -107,7 +107,7 @@ const TIME: &str = "a duration with its unit, such as 500ms, 10s or 2h, up to a 
 const TIME_TO_SEND: &str = "a duration with its unit, such as 500ms or 10s, from 10ms up to a year";
 const TRUTH: &str = "true or false, 1 or 0, yes or no, on or off";
 
-/// All of them, in the order in which they are read and shown.
+/// All settings, in the order in which they are read and shown.
 pub(crate) static ALL: &[&dyn Entry] = &[
     &HOST,
     &PORT,
@@ -194,7 +194,7 @@ pub(super) static WORKER_THREADS: Setting<usize, Computed> = Setting {
     name: "worker_threads",
     variable: "AGENTCORE_WORKER_THREADS",
     takes: "a number from 1 to 1024",
-    // Beyond it the process only gets slower, if it starts at all.
+    // More threads only make the process slower, if it starts at all.
     allowed: |threads| (1..=1024).contains(threads),
     default: Computed("one per CPU"),
     meaning: "threads that run handlers",
@@ -223,7 +223,7 @@ pub(super) static MAX_HEADER_BYTES: Setting<usize> = Setting {
     name: "max_header_bytes",
     variable: "AGENTCORE_MAX_HEADER_BYTES",
     takes: "a number of bytes from 1024 to 65536",
-    // Heads have to fit into what is read from a connection at a time, with room to spare.
+    // A head has to fit into one read buffer, with room to spare.
     allowed: |bytes| (1024..=65536).contains(bytes),
     default: 65536,
     meaning: "the largest head of a request; a larger one is answered 431",
@@ -270,7 +270,7 @@ pub(super) static MAX_CONNECTIONS: Setting<usize> = Setting {
     variable: "AGENTCORE_MAX_CONNECTIONS",
     takes: FROM_ONE,
     allowed: at_least_one,
-    // Ten thousand invocations in flight, and room for those who ask how they are.
+    // Ten thousand invocations in flight, and room for pings and probes.
     default: 10_240,
     meaning: "connections open at once (fewer if the limit of open files is lower); a further one can call only /ping, and gets 503 for anything else",
 };
@@ -402,7 +402,7 @@ pub(super) static WS_FRAME_BYTES: Setting<usize> = Setting {
     name: "ws_frame_bytes",
     variable: "AGENTCORE_WS_FRAME_BYTES",
     takes: "a number of bytes from 128 up",
-    // A header, and enough behind it to be worth one.
+    // A header, and enough payload to be worth one.
     allowed: |bytes| *bytes >= 128,
     default: 32 << 10,
     meaning: "the largest frame that is sent, by default what the platform takes for sure; larger messages are split",
@@ -413,7 +413,7 @@ pub(super) static WS_FRAMES_PER_SECOND: Setting<u32> = Setting {
     name: "ws_frames_per_second",
     variable: "AGENTCORE_WS_FRAMES_PER_SECOND",
     takes: "a number from 4 up",
-    // A quarter of it goes at once, and that has to be something.
+    // A quarter of it goes at once, and that has to be at least one frame.
     allowed: |frames| *frames >= 4,
     default: 240,
     meaning: "the most frames a second that are sent on one socket; a quarter may go at once; the platform's limit is 250",
@@ -449,7 +449,7 @@ pub(super) static LOG_TASKS: Setting<LogLevel> = Setting {
     meaning: "the level of the line that each task ends with; failures are logged in any case",
 };
 
-/// The one variable that stands in for another: `RUST_LOG`, where this one is not set.
+/// What is logged. It is the only setting with a second variable: `RUST_LOG`, which is read if this one is not set.
 pub(crate) static LOG: Setting<Filter, Computed> = Setting {
     name: "log",
     variable: "AGENTCORE_LOG",
@@ -493,7 +493,7 @@ mod tests {
         page
     }
 
-    /// With addresses in backticks: on a page, they would be links that lead nowhere.
+    /// Puts addresses into backticks. On the page they would be links that lead nowhere.
     #[cfg(all(feature = "dev-page", feature = "ws"))]
     fn marked(text: &str) -> String {
         let mark = |word: &str| {
@@ -520,7 +520,7 @@ mod tests {
         }
     }
 
-    /// A variable that a page makes up, or that is gone, would be looked for in vain.
+    /// Readers would look in vain for a variable that a page makes up or that is gone.
     #[test]
     fn the_pages_name_no_other_variables() {
         let pages = [
@@ -539,7 +539,7 @@ mod tests {
                 let end = rest.find(|c: char| c != '_' && !c.is_ascii_uppercase());
                 let (name, behind) = rest.split_at(end.unwrap_or(rest.len()));
                 rest = behind;
-                // The typo that a page shows being found, and what every variable begins with.
+                // A page shows how the first, a typo, is found. The second is the prefix of every variable.
                 if name == "AGENTCORE_PROT" || name == "AGENTCORE_" {
                     continue;
                 }
@@ -552,7 +552,7 @@ mod tests {
         assert!(named > 20, "this test no longer finds them");
     }
 
-    /// Every word of a choice, and what a default says, is a value.
+    /// Every word of a choice parses, and so does every default.
     #[test]
     fn what_is_promised_is_taken() {
         fn words<T: Value, D>(setting: &Setting<T, D>) {

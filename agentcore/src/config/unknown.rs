@@ -1,8 +1,8 @@
-//! Variables that look like settings and are none.
+//! Finds variables that look like settings and are none.
 
 use super::table;
 
-/// Set by the platform for agents that speak A2A.
+/// The platform sets it for agents that speak A2A.
 const OF_THE_PLATFORM: &str = "AGENTCORE_RUNTIME_URL";
 
 /// The names of the process's variables.
@@ -10,7 +10,7 @@ pub(crate) fn names_of_variables() -> impl Iterator<Item = String> {
     std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())
 }
 
-/// Warns, in one line, of variables that begin as settings do and are none. For a start that has a log.
+/// Warns, in one line, of variables that have the prefix of settings and are none. The log must be set up.
 pub(crate) fn warn_of_unknown_variables() {
     if let Some(warning) = warning_of_unknown(&unknown_variables(names_of_variables())) {
         tracing::warn!("{warning}");
@@ -30,7 +30,7 @@ fn warning_of_unknown(unknown: &[String]) -> Option<String> {
     ))
 }
 
-/// A variable's name, and what may have been meant.
+/// A variable's name, and the setting that may be meant.
 pub(crate) fn said_of_unknown(name: &str) -> String {
     match nearest(name) {
         Some(meant) => format!("{name} (did you mean {meant}?)"),
@@ -41,8 +41,7 @@ pub(crate) fn said_of_unknown(name: &str) -> String {
 /// How the variables of all settings begin.
 const PREFIX: &str = "AGENTCORE_";
 
-/// The setting's variable that a typing error may have been about. In three letters behind the prefix one may be wrong, in six
-/// two, in nine and more three.
+/// The variable of a setting that `typed` may be a typo of. One letter in three may be wrong, and at most three.
 fn nearest(typed: &str) -> Option<&'static str> {
     let variables = table::ALL.iter().map(|setting| setting.variable());
     let distances = variables.map(|variable| (distance(typed, variable), variable));
@@ -51,10 +50,10 @@ fn nearest(typed: &str) -> Option<&'static str> {
     (distance <= (length / 3).clamp(1, 3)).then_some(variable)
 }
 
-/// How many letters have to be added, removed, replaced or swapped with the next to make `b` of `a`.
+/// The number of letters to add, remove, replace or swap with the next one that turns `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // Of the beginnings of both; the rows are those of `a`.
+    // Distances between prefixes: one row for each prefix of `a`, one column for each of `b`.
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {
         let mut row = vec![i];
@@ -71,8 +70,8 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// A typo in a name is the one mistake in a setting that a start cannot see. Other programs may have variables of this
-/// prefix too, so it does not stop one.
+/// The variables with the prefix of settings that are no settings. No other check finds a typo in a name. Other programs may have
+/// variables with this prefix too, so it only causes a warning.
 pub(crate) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let is_known = |name: &str| {
         let mut settings = table::ALL.iter();

@@ -1,22 +1,22 @@
-//! What settings are made of: how each type is read from a variable, and how it is shown.
+//! The types of settings: how each is read from a variable, and how it is shown.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-/// Beyond it clocks overflow, and nobody means it.
+/// The longest duration. Longer ones overflow clocks and are never meant.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A type that a setting may have.
+/// The type of a setting.
 pub(crate) trait Value: Sized {
-    /// Reads what a variable holds; it has no space around it.
+    /// Reads a variable's text, without the space around it.
     fn parse(text: &str) -> Option<Self>;
 
-    /// The value for people and machines: what [`parse`](Self::parse) would read again, or a number or truth value.
+    /// The value for people and machines: text that [`parse`](Self::parse) can read, or a number or truth value.
     fn show(&self) -> Json;
 
-    /// The value as it is used, where a program may set more than makes sense.
+    /// The value that is used: bounded, where a program may set more than makes sense.
     fn tamed(self) -> Self {
         self
     }
@@ -73,7 +73,7 @@ impl Value for IpAddr {
         if text.eq_ignore_ascii_case("localhost") {
             return Some(Ipv4Addr::LOCALHOST.into());
         }
-        // As in a URL, too: `[::1]`.
+        // Also as in a URL: `[::1]`.
         let bare = text
             .strip_prefix('[')
             .and_then(|text| text.strip_suffix(']'))
@@ -86,7 +86,7 @@ impl Value for IpAddr {
     }
 }
 
-/// A value that is one of a few words.
+/// Implements [`Value`] for an enum whose variants are words.
 macro_rules! words {
     ($type:ty: $($word:literal => $variant:ident),+ $(,)?) => {
         impl $crate::config::Value for $type {

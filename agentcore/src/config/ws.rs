@@ -1,10 +1,10 @@
-//! The part of the configuration that is about WebSockets.
+//! The settings for WebSockets.
 
 use std::time::Duration;
 
 use super::{Config, Origins, Reader, table};
 
-/// What the program says about WebSockets.
+/// The values that the program sets for WebSockets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WsOptions {
     ping_interval: Option<Duration>,
@@ -16,7 +16,7 @@ pub(super) struct WsOptions {
     origins: Option<Vec<String>>,
 }
 
-/// The settings about WebSockets, complete.
+/// The WebSocket settings, complete.
 #[derive(Clone, Debug)]
 pub(crate) struct WsSettings {
     pub(crate) ping_interval: Duration,
@@ -29,7 +29,7 @@ pub(crate) struct WsSettings {
 }
 
 impl Config {
-    /// How often sockets are pinged. A client from which nothing is heard for two intervals is taken for dead.
+    /// How often sockets are pinged. A client that sends nothing for two intervals counts as dead.
     pub fn ws_ping_interval(mut self, interval: Duration) -> Self {
         self.ws.ping_interval = Some(interval);
         self
@@ -41,12 +41,12 @@ impl Config {
         self
     }
 
-    /// How many bytes of what a client sends are read, of one socket, before the handler asks for them; 64 KiB by default.
+    /// How many bytes of one socket are read before its handler asks for them; 64 KiB by default.
     ///
-    /// Beyond that, or eight messages, the socket is not read until its handler receives again, and its client has to wait.
-    /// Its pings are not answered meanwhile. A message that is larger is read whole once the handler asks for it. A handler
-    /// that has dropped its receiver asks for nothing: what arrives is thrown away, a message at a time, and one that
-    /// is larger than this stops the reading.
+    /// At that limit, or at eight messages, the socket is not read until its handler receives again, and its client has to wait.
+    /// Pings of the client are not answered meanwhile. A larger message is read whole once the handler asks for it. A handler
+    /// that has dropped its receiver asks for nothing: messages are then read and discarded one at a time, and a message above
+    /// the limit stops the reading.
     ///
     /// ```
     /// use agentcore::Config;
@@ -61,8 +61,8 @@ impl Config {
         self
     }
 
-    /// The same for all sockets together; 64 MiB by default. Once they have used it up a socket is read only when its
-    /// handler asks, and looked at again in every [`ws_ping_interval`](Self::ws_ping_interval).
+    /// How many bytes of all sockets together are read before their handlers ask for them; 64 MiB by default. Once they are used
+    /// up, a socket is read only when its handler asks, and checked again every [`ws_ping_interval`](Self::ws_ping_interval).
     pub fn ws_read_ahead_total_bytes(mut self, bytes: usize) -> Self {
         self.ws.read_ahead_total_bytes = Some(bytes);
         self
@@ -70,8 +70,8 @@ impl Config {
 
     /// The largest frame that is sent, header included, in bytes from 128 up. Larger messages are split.
     ///
-    /// Amazon Bedrock AgentCore Runtime closes sockets over larger frames, at 32 KB by one of its documents and 64 KB by
-    /// another.
+    /// Amazon Bedrock AgentCore Runtime closes a socket on which a larger frame is sent. The limit is 32 KB by one of its
+    /// documents and 64 KB by another.
     pub fn ws_frame_bytes(mut self, bytes: usize) -> Self {
         self.ws.frame_bytes = Some(bytes);
         self
@@ -80,15 +80,15 @@ impl Config {
     /// The most frames that are sent on one socket within any second, from 4 up. A quarter of them may go at once, so
     /// that a few small messages never wait.
     ///
-    /// Amazon Bedrock AgentCore Runtime closes sockets over more than 250.
+    /// Amazon Bedrock AgentCore Runtime closes a socket on which more than 250 are sent.
     pub fn ws_frames_per_second(mut self, frames: u32) -> Self {
         self.ws.frames_per_second = Some(frames);
         self
     }
 
-    /// The web pages that may open sockets, such as `https://app.example.com`; any, by default. An empty list, or an empty
-    /// variable, stops the start: it could mean all or none. A browser on a page
-    /// from elsewhere gets 403. What is no browser sends no `Origin` and is let in.
+    /// The web pages that may open sockets, such as `https://app.example.com`; any, by default. An empty list or an empty
+    /// variable stops the start: it could mean all or none. A browser on another page gets 403. Clients that are no browsers send
+    /// no `Origin` and are let in.
     ///
     /// ```
     /// use agentcore::Config;

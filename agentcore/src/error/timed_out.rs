@@ -57,7 +57,7 @@ impl fmt::Display for TimedOut {
 
 impl std::error::Error for TimedOut {}
 
-/// `future`, dropped when `limit` is over.
+/// Runs `future`, and drops it when `limit` is over.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, TimedOut> {
     tokio::time::timeout(limit, future)
         .await

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-/// What callers up the line passed along, in `baggage` headers.
+/// Key-value pairs that a request's callers pass along, in `baggage` headers.
 ///
 /// Properties (`;…`) are dropped and values percent-decoded. Of entries with the same key the last one counts.
 ///
@@ -21,21 +21,21 @@ use percent_encoding::percent_decode_str;
 pub struct Baggage(Vec<(String, String)>);
 
 impl Baggage {
-    /// The gateway's routing experiment that this request takes part in.
+    /// The key of the gateway's routing experiment that this request takes part in.
     pub const ROUTING_EXPERIMENT_ARN: &'static str = "aws.agentcore.gateway.routing_experiment_arn";
-    /// The variant that it was routed to.
+    /// The key of the variant that the experiment chose.
     pub const ROUTING_EXPERIMENT_VARIANT: &'static str =
         "aws.agentcore.gateway.routing_experiment_variant_name";
-    /// The configuration bundle that applies to it.
+    /// The key of the configuration bundle that applies to the request.
     pub const CONFIG_BUNDLE_ARN: &'static str = "aws.agentcore.configbundle_arn";
-    /// The bundle's version.
+    /// The key of the bundle's version.
     pub const CONFIG_BUNDLE_VERSION: &'static str = "aws.agentcore.configbundle_version";
 
-    /// Reads the values of any number of `baggage` headers; what is no `key=value` is skipped.
+    /// Reads the values of any number of `baggage` headers. An entry that is no `key=value` is skipped.
     #[must_use]
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut entries: Vec<(String, String)> = Vec::new();
-        // By key: a caller may send thousands.
+        // The index of each key's entry. It is a map because a caller may send thousands.
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in values.into_iter().flat_map(|value| value.split(',')) {
             let pair = entry.split(';').next().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Baggage {
             .map(|(_, value)| value)
     }
 
-    /// All entries, in the order in which their keys came first.
+    /// All entries, in the order in which their keys first appear.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()

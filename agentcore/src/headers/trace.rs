@@ -1,24 +1,24 @@
-//! Where a request stands in its trace, as its headers say: W3C's `traceparent`, or X-Ray's `X-Amzn-Trace-Id`.
+//! The trace that a request belongs to, from its headers: W3C's `traceparent`, or X-Ray's `X-Amzn-Trace-Id`.
 
-/// A span of somebody else's: the one that a request belongs to.
+/// The caller's span, which a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteSpan {
     /// Never 0.
     pub(crate) trace: u128,
-    /// `None` where only the trace is told, as X-Ray's header may.
+    /// `None` if the header names only the trace, as X-Ray's may.
     pub(crate) span: Option<u64>,
-    /// Whether the trace is recorded; `None` where that is left to whoever reads it.
+    /// Whether the caller records the trace; `None` if the header leaves that to the receiver.
     pub(crate) sampled: Option<bool>,
 }
 
 impl RemoteSpan {
-    /// From the two headers. W3C's wins over X-Ray's, as where AWS's own distribution reads both.
+    /// Reads both headers. W3C's wins over X-Ray's, as in AWS's own distribution.
     pub(crate) fn of(traceparent: Option<&str>, x_amzn_trace_id: Option<&str>) -> Option<Self> {
         let w3c = traceparent.and_then(Self::of_traceparent);
         w3c.or_else(|| x_amzn_trace_id.and_then(Self::of_x_amzn_trace_id))
     }
 
-    /// `00-<trace>-<span>-<flags>`; a later version may go on behind it.
+    /// Reads `00-<trace>-<span>-<flags>`. A later version may append more.
     pub(crate) fn of_traceparent(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('-');
         let mut next = || parts.next();
@@ -38,7 +38,7 @@ impl RemoteSpan {
         (is_well_formed && found.trace != 0 && span != 0).then_some(found)
     }
 
-    /// `Root=1-<8 digits>-<24 digits>;Parent=<16 digits>;Sampled=<0, 1 or ?>`, in any order, among other things.
+    /// Reads `Root=1-<8 digits>-<24 digits>;Parent=<16 digits>;Sampled=<0, 1 or ?>`, in any order. Other parts are ignored.
     pub(crate) fn of_x_amzn_trace_id(text: &str) -> Option<Self> {
         let mut found = Self {
             trace: 0,
@@ -63,7 +63,7 @@ impl RemoteSpan {
     }
 }
 
-/// Exactly so many lower-case digits: `from_str_radix` alone would take signs.
+/// Parses exactly `count` lower-case digits. `from_str_radix` alone would accept signs.
 fn hex(digits: &str, count: usize) -> Option<u128> {
     let are_digits = digits
         .bytes()
@@ -95,7 +95,7 @@ mod tests {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0";
         assert_eq!(read(&format!("{text}1")), sampled(true));
         assert_eq!(read(&format!("{text}0")), sampled(false));
-        // What a later version adds is passed over, and what this one knows nothing of is not.
+        // What a later version appends is ignored. Nothing may follow version 00.
         assert_eq!(
             read(&format!("{}1-more", text.replacen("00", "cc", 1))),
             sampled(true)

@@ -1,12 +1,12 @@
-//! Which request, session and trace a line belongs to.
+//! The ids of the request, session and trace that a line belongs to.
 
 use crate::otel;
 use crate::request::RequestContext;
 
-/// The longest id that a line shows, in characters: a session id may have 256, and whoever sends more is up to something.
+/// The longest id that a line shows, in characters: a session id has at most 256.
 const LONGEST: usize = 256;
 
-/// What is known where a line is written.
+/// The ids that are known where a line is written.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     pub(super) request: Option<String>,
@@ -16,7 +16,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// The caller's. Only asked for when a line is written: a request that writes none pays nothing.
+    /// The ids of the caller's request. They are read only when a line is written: a request that writes none pays nothing.
     pub(super) fn here() -> Self {
         let context = RequestContext::current();
         let context = context.as_ref();
@@ -44,7 +44,7 @@ impl Ids {
     }
 }
 
-/// An id as a line may show it: whoever sent it could have written anything.
+/// An id without control characters, cut to [`LONGEST`]. A client may send any text as an id.
 fn shown(id: &str) -> String {
     let of_printable = |letter: char| if letter.is_control() { ' ' } else { letter };
     id.chars().take(LONGEST).map(of_printable).collect()

@@ -1,7 +1,7 @@
-//! One line: what an event says, and of which request.
+//! One log line: an event, its spans and the ids of its request.
 //!
-//! A line is bounded. An event can carry a text of any length, such as an error that quotes what a client has sent, and
-//! lines wait in a queue in memory.
+//! A line is bounded: an event can carry a text of any length, such as an error that quotes a client, and lines wait in a queue
+//! in memory.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -16,7 +16,7 @@ use super::ids::Ids;
 use super::spans::Around;
 use crate::config::LogFormat;
 
-/// The keys that every line may have. An event's own field of the same name stands beside it under another.
+/// The keys that every line may have. An event's field of one of these names gets the prefix `field.`.
 const RESERVED: [&str; 9] = [
     "timestamp",
     "level",
@@ -29,13 +29,13 @@ const RESERVED: [&str; 9] = [
     "spans",
 ];
 
-/// How many bytes of one text a line has. A deep stack fits.
+/// The most bytes of one text in a line. A deep stack fits.
 const LONGEST_TEXT: usize = 64 << 10;
 
-/// How many bytes all texts of a line have together. In JSON, a control character of one byte is six.
+/// The most bytes of all texts in a line. In JSON, a control character of one byte becomes six.
 const LONGEST_TEXTS: usize = 256 << 10;
 
-/// The last second that a timestamp can name: the end of the year 9999.
+/// The last second that a timestamp can show: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 pub(super) struct Line<'a> {
@@ -43,12 +43,12 @@ pub(super) struct Line<'a> {
     target: &'a str,
     ids: Ids,
     fields: Fields,
-    /// The outermost first.
+    /// The spans around the event, the outermost first.
     spans: Vec<Around>,
 }
 
 impl<'a> Line<'a> {
-    /// What `event` says here and now, within `spans`.
+    /// The line of `event`, within `spans`, with the ids of the caller's request.
     pub(super) fn of(event: &'a Event<'_>, spans: Vec<Around>) -> Self {
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// One of no request, said by the library itself.
+    /// A line of the library itself, which belongs to no request.
     pub(super) fn plain(level: Level, message: &str) -> Self {
         let mut fields = Fields::default();
         fields.message = fields.text(format_args!("{message}"));
@@ -76,15 +76,15 @@ impl<'a> Line<'a> {
 
     pub(super) fn render(&self, format: LogFormat) -> String {
         match format {
-            // Strings, numbers and lists of strings: nothing that could fail.
+            // It has only strings, numbers and lists of strings, so this cannot fail.
             LogFormat::Json => serde_json::to_string(self).unwrap_or_default(),
             LogFormat::Pretty => self.to_string(),
         }
     }
 }
 
-/// A time as lines show it. A clock that is not set can stand before 1970 or behind the year 9999, which no timestamp can
-/// show; a line then has the nearest that one can.
+/// A time as lines show it. A clock that is not set can be before 1970 or after the year 9999, which no timestamp can show. The
+/// line then has the nearest time that one can show.
 fn timestamp(time: SystemTime) -> humantime::Rfc3339Timestamp {
     let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
     humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, last))
@@ -99,7 +99,7 @@ impl Serialize for Line<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("timestamp", &format_args!("{}", now()))?;
         map.serialize_entry("level", self.level.as_str())?;
-        // The error's text stands once in a line, under a key of its own.
+        // If the error's text has its own key, the message leaves it out.
         match self.fields.message_without_error() {
             Some((_, brief)) => map.serialize_entry("message", brief)?,
             None => map.serialize_entry("message", &self.fields.message.shown())?,
@@ -110,7 +110,7 @@ impl Serialize for Line<'_> {
         }
         for (name, value) in &self.fields.others {
             match value {
-                // A list of lines, as Python's.
+                // A list of lines, as in Python's SDK.
                 Said::Text(text) if name == "stackTrace" => {
                     map.serialize_entry(name, &text.shown().lines().collect::<Vec<_>>())?;
                 }
@@ -125,7 +125,7 @@ impl Serialize for Line<'_> {
 }
 
 impl Serialize for Around {
-    /// The name of the span, and its fields beside it.
+    /// Writes the span's name, with its fields beside it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", self.name)?;
@@ -140,7 +140,7 @@ impl Serialize for Around {
 }
 
 impl fmt::Display for Around {
-    /// `request{method=GET uri=/}`.
+    /// Writes `request{method=GET uri=/}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
         for (place, (name, said)) in self.fields.iter().enumerate() {
@@ -179,8 +179,8 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// Without what would break the line, or a terminal: texts are from anywhere, and a line that somebody else has written
-/// must not look like one of ours.
+/// Escapes control characters, which could break the line or control a terminal. Any party may write a text, and no text may look
+/// like a line of the log.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return text.into();
@@ -196,7 +196,7 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     line.into()
 }
 
-/// As the value of a field: in quotes, where it would look like more than one.
+/// The text as a field's value: quoted, if it would look like several values.
 fn one_word(text: &str) -> Cow<'_, str> {
     let is_odd =
         |letter: char| letter.is_control() || letter.is_whitespace() || "=\"".contains(letter);
@@ -207,29 +207,29 @@ fn one_word(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text, of which a line has no more than the beginning.
+/// A text of which only the beginning may be kept.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
     kept: String,
-    /// How many bytes it would have.
+    /// The length of the whole text, in bytes.
     whole: usize,
     most: usize,
 }
 
 impl Text {
-    /// Keeps up to `most` bytes. What is not kept is counted and nowhere made.
+    /// Keeps up to `most` bytes. The rest is counted, but never in memory.
     pub(super) fn new(text: impl fmt::Display, most: usize) -> Self {
         let mut new = Self {
             kept: String::new(),
             whole: 0,
             most,
         };
-        // An implementation may fail half-way. What it has written stands.
+        // An implementation may fail half-way. What it has written stays.
         let _ = write!(new, "{text}");
         new
     }
 
-    /// No more than the first `most` bytes of it.
+    /// Keeps only the first `most` bytes.
     fn cut(mut self, most: usize) -> Self {
         let mut end = most.min(self.kept.len());
         while !self.kept.is_char_boundary(end) {
@@ -240,7 +240,7 @@ impl Text {
         self
     }
 
-    /// With a mark where it was cut.
+    /// The text, with a mark if it is cut.
     fn shown(&self) -> Cow<'_, str> {
         let (kept, whole) = (self.kept.len(), self.whole);
         if kept == whole {
@@ -252,7 +252,7 @@ impl Text {
 
 impl fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Once something is left out, so is everything behind it.
+        // After the first cut, everything is left out.
         let is_whole = self.kept.len() == self.whole;
         self.whole += text.len();
         if is_whole {
@@ -266,7 +266,7 @@ impl fmt::Write for Text {
     }
 }
 
-/// What a field says.
+/// The value of a field.
 #[derive(Clone, Debug)]
 pub(super) enum Said {
     Text(Text),
@@ -275,7 +275,7 @@ pub(super) enum Said {
 }
 
 impl Said {
-    /// How many bytes of text it holds.
+    /// The bytes of text that it holds.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.kept.len(),
@@ -283,7 +283,7 @@ impl Said {
         }
     }
 
-    /// With no more than `most` bytes of text.
+    /// The value, cut to at most `most` bytes of text.
     pub(super) fn within(self, most: usize) -> Self {
         match self {
             Self::Text(text) if text.kept.len() > most => Self::Text(text.cut(most)),
@@ -302,7 +302,7 @@ impl Serialize for Said {
 }
 
 impl fmt::Display for Said {
-    /// As the value of a field in a pretty line.
+    /// Writes it as the value of a field in a pretty line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(&one_word(&text.shown())),
@@ -311,7 +311,7 @@ impl fmt::Display for Said {
     }
 }
 
-/// Whether the text of the field `name` stands at the end of the message, too, which then has it once.
+/// Whether messages may end with the text of the field `name`. A line then has that text only once.
 fn ends_messages(name: &str) -> bool {
     matches!(name, "errorMessage" | "reason")
 }
@@ -320,7 +320,7 @@ fn ends_messages(name: &str) -> bool {
 struct Fields {
     message: Text,
     others: Vec<(Cow<'static, str>, Said)>,
-    /// How many bytes of text the line has room for.
+    /// How many more bytes of text fit into the line.
     room: usize,
 }
 
@@ -359,7 +359,7 @@ impl Fields {
         }
     }
 
-    /// The message up to the error or the reason that it ends with, and the name of the field that has that text. Either may be
+    /// The message without the error or the reason that it ends with, and the name of the field that has that text. Either may be
     /// cut.
     fn message_without_error(&self) -> Option<(&str, &str)> {
         let texts = self.others.iter().filter(|(name, _)| ends_messages(name));
@@ -370,7 +370,7 @@ impl Fields {
         texts.next()
     }
 
-    /// The message up to `text`, if it ends with that.
+    /// The part of the message before `text`, if the message ends with `text`.
     fn message_before(&self, text: &Text) -> Option<&str> {
         let begins = self.message.whole.checked_sub(text.whole)?;
         let (before, said) = self.message.kept.split_at_checked(begins)?;
@@ -490,7 +490,7 @@ mod tests {
             assert!(pretty.contains(&format!("`handler` failed: {beginning}")));
             assert!(!pretty.contains("errorMessage"));
         }
-        // A message that says something else, or nothing else, is left as it is.
+        // A message that does not end with the error, or has nothing else, is left as it is.
         for (prefix, error) in [("", "disk full"), ("failed ", "disk full"), ("x: ", "")] {
             let line = failed(prefix, error);
             let json = line.render(LogFormat::Json);
@@ -508,7 +508,7 @@ mod tests {
         assert!(text.kept.len() <= LONGEST_TEXT);
         let end = format!("ü [cut: {LONGEST_TEXT} of {} bytes]", 2 * LONGEST_TEXT);
         assert!(text.shown().ends_with(&end), "{}", text.kept.len());
-        // A letter of two bytes that has room for one.
+        // Only one of the letter's two bytes fits.
         assert_eq!(Text::new("aü", 2).shown(), "a [cut: 1 of 3 bytes]");
         assert_eq!(
             Text::new(format_args!("ü{}", "b"), 1).shown(),
@@ -544,7 +544,7 @@ mod tests {
         );
     }
 
-    /// What an event calls as we call ours must not make a second key of the same name.
+    /// An event's field that is named like a line's key must not make a second key of that name.
     #[test]
     fn an_events_own_field_does_not_hide_ours() {
         let (sender, lines) = std::sync::mpsc::channel();

@@ -1,8 +1,7 @@
-//! The `tracing` spans around an event: what they are called, and their fields.
+//! The `tracing` spans around an event: their names and fields.
 //!
-//! tracing-subscriber's registry would keep this, and bring crates along that the library does without. [`Registry`] gives
-//! spans their ids in the log that the library sets up. [`Records`] keeps their fields, there and in a subscriber of the
-//! program's own.
+//! tracing-subscriber's registry could keep them, but brings crates that the library does without. [`Registry`] gives spans their
+//! ids in the log that the library sets up. [`Records`] keeps their fields, there and in a subscriber of the program's own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,13 +17,13 @@ use tracing_core::span::Current;
 use super::line::{Said, Text};
 use crate::util::sync::{Mutex, MutexGuard};
 
-/// How many bytes of text the fields of one span have together. A client may decide what is in them, such as a path.
+/// The most bytes of text that the fields of one span have together. A client may decide their content, such as a path.
 const LONGEST_FIELDS: usize = 4 << 10;
 
-/// How many spans a line shows, the innermost ones.
+/// The most spans that a line shows. The outer ones are left out.
 const MOST_SPANS: usize = 16;
 
-/// Among how many locks the spans of a subscriber are spread.
+/// The number of locks that the spans of a subscriber are spread over.
 const SHARDS: usize = 16;
 
 thread_local! {
@@ -32,7 +31,7 @@ thread_local! {
     static ENTERED: RefCell<Vec<(Owner, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One subscriber: the ids of spans are its own.
+/// One subscriber. Each has its own span ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Owner(usize);
 
@@ -43,7 +42,7 @@ impl Owner {
     }
 
     fn enter(self, id: &Id) {
-        // A thread that ends has no list any more.
+        // A thread that is ending may have dropped its list.
         let _ = ENTERED.try_with(|entered| entered.borrow_mut().push((self, id.into_u64())));
     }
 
@@ -68,7 +67,7 @@ impl Owner {
     }
 }
 
-/// A map from the ids of spans, with a lock for each part of it.
+/// A map from span ids, with one lock per shard.
 struct Shards<T>([Mutex<HashMap<u64, T>>; SHARDS]);
 
 impl<T> Shards<T> {
@@ -81,7 +80,7 @@ impl<T> Shards<T> {
     }
 }
 
-/// The subscriber below the log: it gives spans ids, counts their handles, and knows the current one.
+/// The subscriber below the log: it allots span ids, counts handles, and knows the current span.
 pub(super) struct Registry {
     owner: Owner,
     next: AtomicU64,
@@ -162,21 +161,21 @@ impl Subscriber for Registry {
     }
 }
 
-/// The spans that are open, with their fields.
+/// The open spans, with their fields.
 pub(super) struct Records {
     owner: Owner,
     open: Shards<Recorded>,
 }
 
-/// One span, and those around it, the outermost first. They may be closed: their fields are of use as long as a span within
-/// them is open.
+/// One span, and the spans around it, the outermost first. An outer span may be closed: its fields are kept as long as a span
+/// within it is open.
 #[derive(Clone)]
 struct Recorded {
     around: Vec<Arc<Own>>,
     own: Arc<Own>,
 }
 
-/// What a span is called, and its fields.
+/// The name and the fields of a span.
 struct Own {
     name: &'static str,
     fields: Mutex<SpanFields>,
@@ -191,7 +190,7 @@ impl Records {
     }
 
     pub(super) fn begin(&self, attributes: &Attributes<'_>, id: &Id) {
-        // The program's own code formats the fields, and may log: no lock is held.
+        // The program's own code formats the fields, and may log. So no lock is held.
         let mut fields = SpanFields::default();
         attributes.record(&mut fields);
         let parent = match attributes.parent() {
@@ -230,7 +229,7 @@ impl Records {
     pub(super) fn close(&self, id: &Id) {
         let id = id.into_u64();
         let closed = self.open.of(id).remove(&id);
-        // Not under the lock.
+        // Dropped outside the lock.
         drop(closed);
     }
 
@@ -266,7 +265,7 @@ impl Recorded {
     }
 }
 
-/// A span, as a line shows it.
+/// A span as a line shows it.
 pub(super) struct Around {
     pub(super) name: &'static str,
     pub(super) fields: Vec<(&'static str, Said)>,
@@ -275,7 +274,7 @@ pub(super) struct Around {
 /// The fields of one span.
 struct SpanFields {
     values: Vec<(&'static str, Said)>,
-    /// How many bytes of text there is room for.
+    /// How many more bytes of text fit.
     room: usize,
 }
 
@@ -289,7 +288,7 @@ impl Default for SpanFields {
 }
 
 impl SpanFields {
-    /// Takes in what was recorded later. A field that has a value gets the new one.
+    /// Adds fields that were recorded later. A field that has a value gets the new one.
     fn merge(&mut self, later: Self) {
         for (name, said) in later.values {
             let place = self.values.iter().position(|(known, _)| *known == name);
@@ -351,7 +350,7 @@ mod tests {
     use crate::config::LogFormat;
     use crate::log::line::Line;
 
-    /// The log's layer, with a channel in place of stderr.
+    /// The log's layer, with a channel instead of stderr.
     struct Lines {
         spans: Arc<Records>,
         format: LogFormat,
@@ -461,7 +460,7 @@ mod tests {
         let spans = spans_of(|| {
             let outer = info_span!("outer", a = 1);
             let inner = info_span!(parent: &outer, "inner", b = 2);
-            // The inner span shows it all the same.
+            // The inner span still shows it.
             drop(outer);
             info_span!("elsewhere").in_scope(|| {
                 info!(parent: &inner, "of the inner span");

@@ -1,9 +1,9 @@
-//! Lines on their way to stderr, through a thread of their own.
+//! Writes lines to stderr, on a separate thread.
 //!
-//! The reader of stderr may stop reading. Then a write blocks, and with it the thread that writes, which must never be the
-//! front. So all lines go through a queue that is bounded in lines and in bytes. When it is full, the front drops its line,
-//! and so do workers the lines of work that has not failed. For other lines the workers wait, as they would have for stderr
-//! itself. The process ends whether or not anybody reads.
+//! The reader of stderr may stop reading. Then a write blocks its thread, which must never be the front. So all lines go through
+//! a queue that is bounded in lines and in bytes. When it is full, the front drops its line, and so do workers the lines of work
+//! that has not failed. For other lines the workers wait, as they would for stderr itself. The process ends even if nothing reads
+//! stderr.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,38 +15,38 @@ use crate::config::LogFormat;
 use crate::report;
 use crate::util::sync::Mutex;
 
-/// How many lines the queue holds.
+/// The most lines in the queue.
 const LINES_AHEAD: usize = 4096;
 
-/// How many bytes all lines in the queue have together.
+/// The most bytes of all lines in the queue together.
 const BYTES_AHEAD: usize = 4 << 20;
 
-/// What is written at a time, in bytes. A longer line is written alone.
+/// The most bytes that one write takes. A longer line is written alone.
 const PIECE: usize = 64 * 1024;
 
-/// How long lines gather after a piece has been written.
+/// How long lines are collected after a write.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long the end of the process waits for its last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// How often it looks for room for them.
+/// How often that end checks for room.
 const ROOM_EVERY: Duration = Duration::from_millis(1);
 
-/// How the writer's own lines look.
+/// The format of the writer's own lines.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
 
 static ROOM: Room = Room::new(BYTES_AHEAD);
 
-/// Lines that found no room since the last one that did.
+/// The lines dropped since the last report of dropped lines.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Room in bytes, taken and given back.
+/// Room in the queue, in bytes.
 ///
-/// Taking is one atomic operation. Threads that wait for room use the lock, and so does the writer that makes room. The front
-/// never waits, so it takes no lock that a thread of lower priority can hold.
+/// To take room is one atomic operation. Threads that wait for room use the lock, and so does the writer that makes room. The
+/// front never waits, so it takes no lock that a thread of lower priority can hold.
 struct Room {
     left: AtomicUsize,
     most: usize,
@@ -64,7 +64,7 @@ impl Room {
         }
     }
 
-    /// What is taken for a line of `bytes`. One that is larger than the queue takes all of it.
+    /// The room that a line of `bytes` takes. A line that is larger than the queue takes all of it.
     fn of(&self, bytes: usize) -> usize {
         bytes.min(self.most)
     }
@@ -83,14 +83,15 @@ impl Room {
             return;
         }
         let mut waiting = self.waiting.lock();
-        // Looked for under the lock, without which nobody is told: room that is made behind the look wakes the wait.
+        // Checked again under the lock: `give_back` takes it before it notifies, so room that is made after this check wakes the
+        // wait.
         while !self.try_take(bytes) {
             let woken = self.freed.wait(waiting);
             waiting = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Gives room back, and tells nobody.
+    /// Gives room back without waking threads that wait for it.
     fn untake(&self, bytes: usize) {
         self.left.fetch_add(self.of(bytes), Ordering::AcqRel);
     }
@@ -103,18 +104,18 @@ impl Room {
 }
 
 enum Entry {
-    /// Has taken its room.
+    /// A line that has taken its room.
     Line(String),
-    /// Everything before has been written.
+    /// A request of `flush`, answered when everything before it has been written.
     Flushed(SyncSender<()>),
 }
 
-/// Lines look so, if none has been asked to look otherwise.
+/// Sets the format of the writer's own lines, if none is set yet.
 pub(super) fn look(format: LogFormat) {
     FORMAT.get_or_init(|| format);
 }
 
-/// Writes one line, without its line break.
+/// Writes one line, which has no line break.
 pub(crate) fn line(line: String) {
     let Some((queue, line)) = queued(line) else {
         return;
@@ -126,13 +127,13 @@ pub(crate) fn line(line: String) {
     } else if !ROOM.try_take(bytes) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     } else if queue.try_send(Entry::Line(line)).is_err() {
-        // The queue is full of lines: the writer makes room, and tells of it, with each that it writes.
+        // The queue is full of lines. The writer notifies waiting threads after each write, so this need not.
         ROOM.untake(bytes);
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The same, for one of the last lines of a process: whatever thread this is, it waits, and not for ever.
+/// Writes one of the last lines of a process. Any thread, the front too, waits for room, but at most [`FLUSH`].
 pub(crate) fn last_line(line: String) {
     let Some((queue, line)) = queued(line) else {
         return;
@@ -152,19 +153,19 @@ pub(crate) fn last_line(line: String) {
 
 fn queued(mut line: String) -> Option<(&'static SyncSender<Entry>, String)> {
     line.push('\n');
-    // A text that has grown by doubling would take twice the room that it needs.
+    // Text that has grown by doubling may occupy twice its length.
     if line.capacity() - line.len() > 1024 {
         line.shrink_to_fit();
     }
     let Some(queue) = queue() else {
-        // No thread to be had: straight on, and nothing to be done if that fails.
+        // The thread could not be started: the line is written here, and lost if that fails.
         let _ = io::stderr().lock().write_all(line.as_bytes());
         return None;
     };
     Some((queue, line))
 }
 
-/// Whether there was room in time. A queue that is full has a slow reader, not necessarily none.
+/// Sends `entry` and returns whether there was room before `deadline`. A full queue may only have a slow reader.
 fn send_until(deadline: Instant, queue: &SyncSender<Entry>, mut entry: Entry) -> bool {
     while let Err(TrySendError::Full(refused)) = queue.try_send(entry) {
         if Instant::now() >= deadline {
@@ -176,7 +177,7 @@ fn send_until(deadline: Instant, queue: &SyncSender<Entry>, mut entry: Entry) ->
     true
 }
 
-/// Waits, not for ever, until all that has been written is out.
+/// Waits until all queued lines are written, at most [`FLUSH`].
 pub(crate) fn flush() {
     let Some(queue) = QUEUE.get() else { return };
     let deadline = Instant::now() + FLUSH;
@@ -193,13 +194,13 @@ fn queue() -> Option<&'static SyncSender<Entry>> {
     }
     let (sender, entries) = sync_channel(LINES_AHEAD);
     let writer = std::thread::Builder::new().name("agentcore-log".to_owned());
-    // Of two that come here at once, one has started a thread for nothing; it ends with its queue.
+    // If two threads come here at once, the second queue is dropped, and its thread ends.
     writer.spawn(move || write_all(&entries)).ok()?;
     Some(QUEUE.get_or_init(|| sender))
 }
 
-/// Writes each line when it comes, unless another has been written within the last millisecond. Then lines gather, and are
-/// written in one piece. Waking this thread for each of 100 000 lines a second costs more than making the lines.
+/// Writes each line when it arrives, unless another was written within the last millisecond. Then lines are collected and written
+/// at once: to wake this thread for each of 100 000 lines a second costs more than to make the lines.
 fn write_all(entries: &Receiver<Entry>) {
     let mut stderr = io::stderr();
     let mut piece = Vec::new();
@@ -210,7 +211,7 @@ fn write_all(entries: &Receiver<Entry>) {
         while let Some(entry) = next {
             match entry {
                 Entry::Line(line) => {
-                    // A piece never grows beyond `PIECE`, so its memory does not either.
+                    // A piece never grows beyond `PIECE`, and so its memory stays bounded.
                     if piece.len() + line.len() > PIECE {
                         // A closed stderr is no reason to fail.
                         let _ = stderr.write_all(&piece);
@@ -262,12 +263,12 @@ mod tests {
         assert!(ROOM.try_take(6));
         assert!(!ROOM.try_take(6));
         let waiting = std::thread::spawn(|| {
-            // A line that is larger than the queue is let through alone.
+            // A line that is larger than the queue takes all of it.
             ROOM.take(20);
             assert!(!ROOM.try_take(1));
             ROOM.give_back(20);
         });
-        // Whether the other waits yet or not: it is told.
+        // The other thread may wait already or not: it gets the room.
         ROOM.give_back(6);
         waiting.join().unwrap();
         assert!(ROOM.try_take(10));

@@ -1,7 +1,7 @@
-//! What is counted.
+//! The metrics of an app.
 //!
-//! Plain relaxed counters: nearly all of them are only ever raised by the front's thread, which accepts, reads and writes
-//! for everybody, so nobody competes for them. Off, there is no `Metrics`, and each event costs a look at that.
+//! They are plain relaxed counters: only the front's thread, which accepts, reads and writes for all connections, raises nearly
+//! all of them, so there is no contention. Without metrics there is no `Metrics`, and each event costs one check of an `Option`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -13,14 +13,14 @@ use http_body::Frame;
 use super::prometheus::Text;
 use crate::report::{Kind, Outcome};
 
-/// Upper bounds of the histogram of invocations, in seconds: from what a cache answers to what a background platform
-/// allows, with its limits of 15 minutes, one hour and eight hours among them.
+/// Upper bounds of the histogram of invocations, in seconds: from a cache's answer to a background job, with the platform's
+/// limits of 15 minutes, one hour and eight hours among them.
 pub(crate) const BOUNDS: [f64; 18] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
     900.0, 3600.0, 28800.0,
 ];
 
-/// Goes up.
+/// A monotonic counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -34,7 +34,7 @@ impl Counter {
     }
 }
 
-/// What has begun, and how much of it is over.
+/// Counts activities that have begun and those that have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Activities {
     begun: Counter,
@@ -51,13 +51,13 @@ impl Activities {
     }
 
     fn open(&self) -> u64 {
-        // In this order: what ends in between does not count twice.
+        // `ended` is read first. Otherwise an activity that begins and ends between the reads would be subtracted and not added.
         let ended = self.ended.get();
         self.begun.get().saturating_sub(ended)
     }
 }
 
-/// Everything that is counted for one app.
+/// All metrics of one app.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     started: SystemTime,
@@ -66,9 +66,9 @@ pub(crate) struct Metrics {
     invocations: Activities,
     sockets: Activities,
     outcomes: [Counter; Outcome::ALL.len()],
-    /// One more than bounds: beyond the last.
+    /// One counter per bucket. The last counts durations above the last bound.
     durations: [Counter; BOUNDS.len() + 1],
-    /// Of all durations, in nanoseconds.
+    /// The sum of all durations, in nanoseconds.
     duration: Counter,
     pub(crate) request_bytes: Counter,
     response_bytes: Counter,
@@ -77,10 +77,10 @@ pub(crate) struct Metrics {
     pub(crate) full_stalls: Counter,
 }
 
-/// Why a request was not let in.
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The agent starts, or stops.
+    /// The agent is starting or stopping.
     NotServing,
     Connections,
     Invocations,
@@ -96,13 +96,13 @@ impl Refused {
     ];
 }
 
-/// What is not counted but looked at, when somebody asks.
+/// Values that are not counted but read for each page.
 #[derive(Debug)]
 pub(crate) struct Now<'a> {
     pub(crate) is_busy: bool,
-    /// Unix seconds of its last change.
+    /// When the status last changed, in Unix seconds.
     pub(crate) changed: u32,
-    /// How many tasks run under each name.
+    /// The number of running tasks under each name.
     pub(crate) tasks: Vec<(&'a str, u64)>,
     pub(crate) workers: usize,
 }
@@ -155,7 +155,7 @@ impl Metrics {
         activities.end();
     }
 
-    /// What the socket has been given of a reply.
+    /// Counts the bytes of a reply that were handed to the socket.
     pub(crate) fn sent<E>(&self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>) {
         if let Poll::Ready(Some(Ok(frame))) = polled {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -167,7 +167,7 @@ impl Metrics {
         self.refused[why as usize].add(1);
     }
 
-    /// All of it, in Prometheus' text format.
+    /// All metrics, in Prometheus' text format.
     pub(crate) fn render(&self, now: Now<'_>) -> String {
         let mut text = Text::default();
         text.gauge("agentcore_build_info", "The library's version.")

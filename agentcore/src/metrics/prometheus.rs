@@ -2,10 +2,10 @@
 
 use std::fmt::{Display, Write as _};
 
-/// What a scraper is told this is.
+/// The page's `Content-Type`.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A page of metrics, as it is written.
+/// A page of metrics while it is written.
 #[derive(Debug, Default)]
 pub(super) struct Text(String);
 
@@ -24,7 +24,8 @@ impl Text {
         self.family(name, help, "gauge")
     }
 
-    /// `buckets` are bounds and how many lie between each and the one before; `beyond` lie above the last.
+    /// Writes a histogram. `buckets` holds each bound and the number of values between it and the bound before; `beyond` is the
+    /// number above the last bound.
     pub(super) fn histogram(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The ids of traces and spans, and what the baggage puts onto every span.
+//! The ids of traces and spans, and the attributes that baggage adds to every span.
 
 use std::cell::Cell;
 
@@ -11,10 +11,10 @@ use opentelemetry_sdk::trace::{IdGenerator, Span, SpanData, SpanProcessor};
 use crate::headers::Baggage;
 use crate::platform;
 
-/// The key under which AWS's distribution carries the session along, and puts it onto spans.
+/// The baggage key of the session. AWS's distribution passes it along, and copies it to spans.
 pub(super) const SESSION_ID: &str = "session.id";
 
-/// What is copied from the baggage onto every span.
+/// The baggage entries that are copied to every span.
 const STAMPED: [&str; 3] = [
     SESSION_ID,
     Baggage::ROUTING_EXPERIMENT_ARN,
@@ -29,7 +29,7 @@ thread_local! {
     static WANTED: Cell<Option<TraceId>> = const { Cell::new(None) };
 }
 
-/// Runs `start`, whose span gets this trace's id if it is the first one of it.
+/// Runs `start`. Its span gets the trace id `id`, if it begins a trace.
 pub(super) fn with_trace_id<R>(id: TraceId, start: impl FnOnce() -> R) -> R {
     WANTED.set(Some(id));
     let started = start();
@@ -37,8 +37,8 @@ pub(super) fn with_trace_id<R>(id: TraceId, start: impl FnOnce() -> R) -> R {
     started
 }
 
-/// Straight from the operating system: a generator that was seeded at the start would make the same ids in every session
-/// that is restored from one snapshot.
+/// Takes ids from the operating system: a generator that was seeded at the start would make the same ids in every session that is
+/// restored from one snapshot.
 #[derive(Debug)]
 pub(super) struct SystemIds;
 
@@ -46,7 +46,7 @@ impl IdGenerator for SystemIds {
     fn new_trace_id(&self) -> TraceId {
         WANTED.take().unwrap_or_else(|| {
             let mut bytes = [0; 16];
-            // Without randomness a trace of its own is impossible; an invalid one is at least nobody else's.
+            // Without randomness the id is zero, which is invalid, but belongs to no other trace.
             platform::random(&mut bytes);
             TraceId::from_bytes(bytes)
         })
@@ -61,7 +61,7 @@ pub(super) fn random_span() -> u64 {
     platform::random_number()
 }
 
-/// Copies from the baggage what belongs onto every span, the user's own spans included.
+/// Copies the entries of [`STAMPED`] to every span, the user's own spans included.
 #[derive(Debug)]
 pub(super) struct Stamp;
 

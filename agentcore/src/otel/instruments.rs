@@ -1,4 +1,4 @@
-//! What is measured for OTLP. Spans tell the rest.
+//! The metrics for OTLP. Spans carry the rest.
 
 use std::time::Duration;
 

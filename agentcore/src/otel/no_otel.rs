@@ -1,4 +1,4 @@
-//! What stands in for `otel` where that feature is off: nothing, at no cost.
+//! Replaces `otel` where that feature is off. Everything here does nothing, at no cost.
 
 #![expect(clippy::unused_self, reason = "the other ones have something to say")]
 
@@ -10,7 +10,7 @@ use crate::config::Environment;
 use crate::metrics::Gauges;
 use crate::report::{Kind, Outcome};
 
-/// `future` as it is.
+/// The future itself.
 pub(crate) type Traced<F> = F;
 
 #[derive(Clone, Debug)]

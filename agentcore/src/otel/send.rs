@@ -1,7 +1,7 @@
 //! The HTTP client of the exporters.
 //!
-//! Each export has a connection of its own: there is one every few seconds, and a connection that was kept might be one from
-//! before a snapshot. It runs on the exporter's own thread, which nobody waits for.
+//! Each export opens a new connection: there is one every few seconds, and a kept connection might date from before a snapshot.
+//! It runs on the exporter's own thread, which nothing waits for.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -26,16 +26,16 @@ use crate::error::{BoxError, with_causes};
 use crate::platform;
 use crate::util::sync::Mutex;
 
-/// The standard's own default.
+/// The default of the OTLP standard.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Failures are reported this often.
+/// The shortest time between two reports of failures.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// An answer's largest body. There is little in one.
+/// The most bytes of an answer's body. Answers are short.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// What is sent.
+/// The kind of telemetry that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     Traces,
@@ -50,7 +50,7 @@ impl Signal {
         }
     }
 
-    /// The general variable, or this signal's own, which wins.
+    /// This signal's own variable, or else the general one.
     fn variable(self, environment: &Environment<'_>, name: &str) -> Option<String> {
         let own = format!("OTEL_EXPORTER_OTLP_{}_{name}", self.name().to_uppercase());
         let general = format!("OTEL_EXPORTER_OTLP_{name}");
@@ -62,9 +62,9 @@ impl Signal {
 pub(super) struct Client {
     signal: Signal,
     runtime: Runtime,
-    /// A PEM file of whom to trust.
+    /// The path of a PEM file of trusted certificates.
     certificate: Option<String>,
-    /// Made when it is needed: reading the system's certificates takes longer than a start may.
+    /// Made at the first use: reading the system's certificates takes longer than a start may.
     connector: OnceLock<TlsConnector>,
     timeout: Duration,
     #[cfg(feature = "otel-aws")]
@@ -76,7 +76,7 @@ pub(super) struct Client {
 struct Failures {
     said: Option<Instant>,
     unsaid: u64,
-    /// The other side has no place for this, and never will.
+    /// The endpoint does not take this signal, and never will.
     unwanted: bool,
 }
 
@@ -85,7 +85,7 @@ thread_local! {
 }
 
 impl Client {
-    /// `None`, with a word in the log, if there cannot be one.
+    /// Makes a client; `None`, after a problem was recorded, if that fails.
     pub(super) fn new(environment: &Environment<'_>, signal: Signal) -> Option<Self> {
         Self::build(environment, signal)
             .inspect_err(|error| {
@@ -112,7 +112,7 @@ impl Client {
         })
     }
 
-    /// One that signs for X-Ray in `region`.
+    /// A client that signs for X-Ray in `region`.
     #[cfg(feature = "otel-aws")]
     pub(super) fn signing(environment: &Environment<'_>, region: String) -> Option<Self> {
         let mut client = Self::new(environment, Signal::Traces)?;
@@ -156,7 +156,7 @@ impl Client {
         Ok(self.connector.get_or_init(|| connector))
     }
 
-    /// What has gone wrong with a batch, at most once a minute.
+    /// Reports that a batch was not sent, at most once a minute.
     fn warn(&self, endpoint: &str, why: &str, status: Option<StatusCode>) {
         let mut failures = self.failures.lock();
         if failures.unwanted {
@@ -215,7 +215,7 @@ impl HttpClient for Client {
     }
 }
 
-/// Without what may be a secret in it.
+/// The address without the parts that may be a secret.
 fn shown(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or("http");
     let host = uri.host().unwrap_or_default();
@@ -225,7 +225,7 @@ fn shown(uri: &Uri) -> String {
     }
 }
 
-/// One request, and its answer.
+/// Sends one request, and reads its answer.
 async fn exchange<S>(stream: S, request: Request<Bytes>) -> Result<Response<Bytes>, BoxError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -240,7 +240,7 @@ where
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = Uri::try_from(path)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // On this thread's runtime: it goes on while the answer is awaited, and ends with it.
+    // Runs on this thread's runtime while the answer is awaited, and ends with it.
     let connection = tokio::spawn(connection);
     let answer = sender
         .send_request(Request::from_parts(head, Full::new(body)))

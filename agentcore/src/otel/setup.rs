@@ -1,4 +1,4 @@
-//! One pipeline for the process, as the environment asks for it.
+//! Sets up the one pipeline of the process, as the environment asks.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -30,7 +30,7 @@ use crate::util::sync::Mutex;
 
 static PIPELINE: OnceLock<Option<Pipeline>> = OnceLock::new();
 
-/// Why something is not sent, until the log is there to be told.
+/// Why something is not sent. It is kept here until the log is set up.
 static PROBLEMS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) struct Pipeline {
     metrics: Option<SdkMeterProvider>,
 }
 
-/// What spans call the agent.
+/// The names of the agent in spans.
 #[derive(Debug)]
 pub(super) struct AgentNames {
     pub(super) name: String,
@@ -64,23 +64,23 @@ pub(crate) fn start(environment: &Environment<'_>, gauges: Gauges) {
     PIPELINE.get_or_init(|| Pipeline::of(environment, gauges));
 }
 
-/// What was wrong with what the environment asks for, since the last time this was asked.
+/// The problems with the environment's variables since the last call.
 pub(crate) fn problems() -> Vec<String> {
     let mut problems = PROBLEMS.lock();
     std::mem::take(&mut problems)
 }
 
-/// Telemetry starts before the log, which has to know whether spans are wanted. What goes wrong is told there later.
+/// Records a problem. Telemetry starts before the log, which has to know whether spans are wanted, so the log gets it later.
 pub(super) fn problem(problem: String) {
     let mut problems = PROBLEMS.lock();
     problems.push(problem);
 }
 
-/// What the environment says about where telemetry goes.
+/// Where the environment sends telemetry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Destination {
     Nowhere,
-    /// A collector, which the exporter reads from the same variables.
+    /// A collector. The exporter reads its address from the same variables.
     Collector,
     /// AWS's own endpoint for traces, signed.
     Aws {
@@ -135,7 +135,7 @@ impl Destination {
     }
 }
 
-/// The region, if this is X-Ray's own endpoint, as AWS's distribution recognises it.
+/// The region, if `endpoint` is X-Ray's own. AWS's distribution recognises it in this way.
 fn region_of_x_ray(endpoint: &str) -> Option<&str> {
     let host = endpoint
         .strip_prefix("https://xray.")?
@@ -177,7 +177,7 @@ impl Pipeline {
         let provider = SdkTracerProvider::builder()
             .with_id_generator(SystemIds)
             .with_resource(resource.clone())
-            // In this order: what is on a span when it ends is sent.
+            // In this order: the exporter must see the attributes that `Stamp` adds.
             .with_span_processor(Stamp)
             .with_batch_exporter(exporter)
             .build();
@@ -198,7 +198,7 @@ impl Pipeline {
     }
 
     fn flush(&self) {
-        // What is wrong has been said where it was found.
+        // Failures have been reported where they happened.
         let _ = self.traces.force_flush();
         if let Some(metrics) = &self.metrics {
             let _ = metrics.force_flush();
@@ -206,7 +206,7 @@ impl Pipeline {
     }
 }
 
-/// An endpoint for metrics alone is somebody's mistake, not a wish for nothing.
+/// Warns of an endpoint for metrics alone, which is a mistake: without traces no metrics are sent.
 fn warn_of_lone_metrics(environment: &Environment<'_>) {
     let is_set = |name| (environment.variable)(name).is_some_and(|text| !text.trim().is_empty());
     let is_off = ["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]
@@ -219,7 +219,7 @@ fn warn_of_lone_metrics(environment: &Environment<'_>) {
     }
 }
 
-/// Metrics go to a collector only: AWS has no endpoint that takes them by OTLP.
+/// Makes the exporter of metrics. They go to a collector only: AWS has no OTLP endpoint for them.
 fn meter_provider(environment: &Environment<'_>, resource: Resource) -> Option<SdkMeterProvider> {
     let get = |name| (environment.variable)(name).filter(|text| !text.trim().is_empty());
     let endpoint =
@@ -242,7 +242,7 @@ fn meter_provider(environment: &Environment<'_>, resource: Resource) -> Option<S
     Some(provider)
 }
 
-/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; without a name, the program's.
+/// The attributes of `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`. The default name is the program's.
 fn resource(environment: &Environment<'_>) -> Resource {
     let detected = Resource::builder().build();
     let get = |name| (environment.variable)(name);
@@ -272,7 +272,7 @@ impl AgentNames {
         let get = |name: &'static str| resource.get(&Key::from_static_str(name));
         let name = get("service.name").map(|name| name.to_string());
         let name = name.unwrap_or_default();
-        // The platform appends the endpoint to the name, and to the ARN.
+        // The platform appends the endpoint to the name and to the ARN.
         let name = name.strip_suffix(".DEFAULT").unwrap_or(&name);
         let id = get("cloud.resource_id").map(|arn| {
             let arn = arn.to_string();
@@ -287,8 +287,8 @@ impl AgentNames {
     }
 }
 
-/// Sends what there is, and waits for it as long as `patience`. Not on the caller's threads: a collector that does not
-/// answer must not keep them.
+/// Sends all pending telemetry, and waits at most `patience`. It runs on a new thread, so that a collector that does not answer
+/// blocks none of the caller's.
 pub(crate) async fn flush(patience: Duration) {
     let Some(pipeline) = pipeline() else { return };
     let (sender, flushed) = oneshot::channel();
@@ -298,7 +298,7 @@ pub(crate) async fn flush(patience: Duration) {
         let _ = sender.send(());
     });
     if started.is_ok() && tokio::time::timeout(patience, flushed).await.is_err() {
-        // The process is about to end, whether or not anybody reads its log.
+        // The process is about to end, even if nothing reads its log.
         report::without_waiting(|| {
             tracing::warn!(
                 "the last traces were not sent within {}",
@@ -308,7 +308,7 @@ pub(crate) async fn flush(patience: Duration) {
     }
 }
 
-/// Makes spans of the program's own `tracing` spans; nothing where nothing is traced.
+/// A layer that exports the program's own `tracing` spans; `None` while tracing is off.
 pub(crate) fn span_layer<S>() -> Option<impl Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,

@@ -15,18 +15,18 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::error::BoxError;
 
-/// How long before they expire credentials are asked for anew.
+/// How long before credentials expire new ones are requested.
 const EARLY: Duration = Duration::from_secs(300);
 
-/// For those that do not say when they expire.
+/// How long credentials without an expiry are kept.
 const KEEP: Duration = Duration::from_secs(900);
 
 #[derive(Debug)]
 pub(super) struct Signer {
     region: String,
-    /// Found at the first export: a start has no time for it, and a snapshot must have none.
+    /// Found at the first export: the search would delay the start, and a snapshot must not contain the result.
     provider: OnceCell<SharedCredentialsProvider>,
-    /// What was given out last, and until when it is good.
+    /// The last credentials, and the time until which they are used.
     credentials: Mutex<Option<(Credentials, SystemTime)>>,
 }
 
@@ -39,7 +39,7 @@ impl Signer {
         }
     }
 
-    /// `request`, signed with the credentials of the environment, the container or the machine.
+    /// Signs `request` with the credentials of the environment, the container or the machine.
     pub(super) async fn sign(
         &self,
         mut request: Request<Bytes>,
@@ -62,7 +62,7 @@ impl Signer {
             headers,
             SignableBody::Bytes(request.body()),
         )?;
-        // It writes the session's token into the log, at the lowest level.
+        // Signing logs the session's token, at the lowest level. So it runs without a subscriber.
         let signed =
             tracing::subscriber::with_default(NoSubscriber::default(), || sign(signable, &params))?;
         let (instructions, _) = signed.into_parts();

@@ -1,4 +1,4 @@
-//! Our own spans, and which span is the current one.
+//! The library's own spans, and which span is current.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,12 +22,13 @@ use crate::headers::{self, Baggage, RemoteSpan, session_id};
 use crate::report::Kind;
 use crate::report::Outcome;
 
-/// One span of ours, and with it what is passed on below it; nothing where nothing is traced. It ends with its drop.
+/// One span of the library, with the context for everything below it; empty while tracing is off. The span ends when it is
+/// dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Span(Option<Context>);
 
 impl Span {
-    /// Of a request that has just arrived.
+    /// The span of a request that has just arrived.
     pub(crate) fn request(kind: Kind, handler: &'static str, headers: &HeaderMap) -> Self {
         let (method, path) = match kind {
             Kind::Invocation => ("POST", "/invocations"),
@@ -68,14 +69,14 @@ impl Span {
         Self(Some(parent.with_span(span)))
     }
 
-    /// Of a task that begins below the current span.
+    /// The span of a task, as a child of the current span.
     pub(crate) fn task(name: &str) -> Self {
         Self::below_current(format!("task {name}"), || {
             vec![KeyValue::new("agentcore.task.name", name.to_owned())]
         })
     }
 
-    /// Of a streamed reply.
+    /// The span of a streamed reply.
     pub(crate) fn stream() -> Self {
         Self::below_current("stream".to_owned(), Vec::new)
     }
@@ -97,7 +98,7 @@ impl Span {
         Current(self.0.clone())
     }
 
-    /// What has become of its work.
+    /// Records the outcome of its work.
     pub(crate) fn note(&self, outcome: Outcome) {
         if let Some(context) = &self.0 {
             note_on(&context.span(), outcome);
@@ -130,7 +131,7 @@ impl Span {
 
 fn note_on(span: &SpanRef<'_>, outcome: Outcome) {
     span.set_attribute(KeyValue::new("agentcore.outcome", outcome.name()));
-    // A 4xx is the client's mistake, and one that is given up nobody's.
+    // A 4xx is the client's mistake, and a cancelled request is no error.
     if matches!(
         outcome,
         Outcome::Error | Outcome::Timeout | Outcome::Panic | Outcome::CutOff
@@ -140,7 +141,7 @@ fn note_on(span: &SpanRef<'_>, outcome: Outcome) {
     }
 }
 
-/// What has become of the caller's work: it is noted on the span that it is in.
+/// Records the outcome of the caller's work on the current span.
 pub(crate) fn note_here(outcome: Outcome) {
     if setup::is_on() {
         Context::map_current(|context| note_on(&context.span(), outcome));
@@ -153,17 +154,17 @@ impl Drop for Span {
         if std::thread::panicking() {
             self.note(Outcome::Panic);
         }
-        // Others may still have the context, and be working in it; the span's own time is over.
+        // The context may still be in use elsewhere, but the span's own time is over.
         context.span().end();
     }
 }
 
-/// Ids are what a client has sent: an attribute as long as a header helps nobody.
+/// Clients send ids, and an attribute as long as a header is of no use.
 fn shown(id: &str) -> String {
     id.chars().take(256).collect()
 }
 
-/// What a request's headers say it is part of; and the trace that it begins, where they name one and no span in it.
+/// The parent context in a request's headers. If they name a trace and no span, the trace's id is returned too.
 fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceId>) {
     let mut context = Context::new();
     let mut entries: Vec<_> = Vec::new();
@@ -176,11 +177,11 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
         );
     }
     if let Some(session) = session {
-        // Not what somebody up the line calls a session: the one that the platform has put this request into.
+        // The session is the platform's, and not one that a caller names in its baggage.
         entries.retain(|entry| entry.key.as_str() != SESSION_ID);
         entries.push(KeyValue::new(SESSION_ID, shown(session)));
     }
-    // What goes onto spans comes first: there is room for so many entries, and the last ones find none.
+    // Entries that are copied to spans come first: baggage has a limit of entries, and drops the last ones.
     entries.sort_by_key(|entry| !ids::is_stamped(entry.key.as_str()));
     if !entries.is_empty() {
         context = context.with_baggage(entries);
@@ -198,7 +199,7 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
     let trace = TraceId::from(trace);
     let span = match (span, sampled) {
         (Some(span), _) => span,
-        // That the trace is not recorded can only be inherited. The parent is never seen.
+        // "Not recorded" can only be inherited from a parent, so this makes one. No collector ever gets it.
         (None, Some(false)) => ids::random_span(),
         (None, _) => return (context, Some(trace)),
     };
@@ -209,7 +210,7 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
     (context.with_remote_span_context(remote), None)
 }
 
-/// The trace and the span that the caller is in.
+/// The current trace and span.
 pub(crate) fn current_span() -> Option<(u128, u64)> {
     setup::pipeline()?;
     Context::map_current(|context| {
@@ -221,7 +222,7 @@ pub(crate) fn current_span() -> Option<(u128, u64)> {
     })
 }
 
-/// Names the current span as the parent of what is called with `headers`.
+/// Sets the current span as the parent of the request that `headers` belong to.
 pub(crate) fn inject(headers: &mut HeaderMap) {
     if setup::pipeline().is_none() {
         return;
@@ -251,17 +252,17 @@ pub(crate) fn inject(headers: &mut HeaderMap) {
     });
 }
 
-/// What is current somewhere: the span, and the baggage.
+/// A context: the current span, and the baggage.
 #[derive(Clone, Debug)]
 pub(crate) struct Current(Option<Context>);
 
 impl Current {
-    /// The caller's.
+    /// The caller's context.
     pub(crate) fn here() -> Self {
         Self(setup::is_on().then(Context::current))
     }
 
-    /// `future`, with this current whenever it is polled, and dropped.
+    /// Wraps `future`: this context is current whenever the future is polled and when it is dropped.
     pub(crate) fn wrap<F>(self, future: F) -> Traced<F> {
         Traced {
             future: Some(future),

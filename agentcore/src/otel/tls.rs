@@ -1,4 +1,4 @@
-//! TLS to whoever takes the telemetry.
+//! TLS connections to the telemetry endpoint.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::error::BoxError;
 
-/// Whom to trust: the certificates in `file`, else the system's, else Mozilla's, which are compiled in: an image made from
-/// nothing has no others.
+/// Trusts the certificates in `file`, or else the system's, or else Mozilla's. Those are compiled in, because an image from
+/// scratch has no others.
 pub(super) fn connector(file: Option<&str>) -> Result<TlsConnector, BoxError> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = file {

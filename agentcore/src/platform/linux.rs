@@ -13,11 +13,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub(crate) use init::{init, is_pid_1};
 
-/// By how much the threads of the user's code are nicer than the front. With eight spinning handlers on two cores, the 99th
-/// percentile of pings is 4.5 ms without it and 0.25 ms with it.
+/// The difference in niceness between the threads of the user's code and the front. With eight spinning handlers on two cores,
+/// the 99th percentile of pings is 4.5 ms without it and 0.25 ms with it.
 const STEP_BACK: i32 = 5;
 
-/// Fills `bytes` with random ones; false if the system has none. Each call asks the system: a generator that is seeded once
+/// Fills `bytes` with random bytes; false if the system has none. Each call asks the system: a generator that is seeded once
 /// would be equal in all processes that are restored from one snapshot.
 pub(crate) fn random(mut bytes: &mut [u8]) -> bool {
     while !bytes.is_empty() {
@@ -31,11 +31,11 @@ pub(crate) fn random(mut bytes: &mut [u8]) -> bool {
 
 /// Gives the calling thread, and processes that it starts, a lower priority than the front's.
 pub(crate) fn step_back() {
-    // On Linux niceness belongs to a thread. More of it needs no permission, and a failure costs only the advantage.
+    // On Linux niceness belongs to a thread. Raising it needs no permission, and a failure costs only the advantage.
     let _ = nice(STEP_BACK);
 }
 
-/// Raises the number of files that the process may open to the most that it may ask for.
+/// Raises the limit of open files to the maximum that the process may set.
 pub(crate) fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(
@@ -52,8 +52,7 @@ pub(crate) fn file_limit() -> Option<usize> {
     usize::try_from(getrlimit(Resource::Nofile).current?).ok()
 }
 
-/// Takes the listeners that were passed to the process as descriptors from 3 on. Processes that it starts do not inherit
-/// them.
+/// Takes the listeners that were passed to the process as descriptors from 3 on. Child processes do not inherit them.
 ///
 /// # Errors
 ///
@@ -64,7 +63,7 @@ pub(crate) fn inherited_listeners(count: usize) -> io::Result<Vec<TcpListener>> 
         let problem = format!("fd {} is no TCP socket that listens", 3 + number);
         io::Error::new(io::ErrorKind::InvalidInput, problem)
     };
-    // It takes the variables away as well: processes that this one starts would take them for theirs.
+    // This also removes the variables. Otherwise a child process would take the listeners for its own.
     let mut passed = listenfd::ListenFd::from_env();
     (0..count)
         .map(|number| {
@@ -79,7 +78,7 @@ pub(crate) fn inherited_listeners(count: usize) -> io::Result<Vec<TcpListener>> 
         .collect()
 }
 
-/// Says that the program cannot take them.
+/// Fails: the program is built without the feature.
 #[cfg(not(feature = "socket-activation"))]
 pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     Err(io::Error::new(
@@ -88,28 +87,28 @@ pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     ))
 }
 
-/// Ends connections whose peer neither takes nor acknowledges anything for `limit`. Connections that `listener` accepts
-/// inherit the option.
+/// Ends connections whose peer neither reads nor acknowledges anything for `limit`. Connections that `listener` accepts inherit
+/// the option.
 pub(crate) fn give_up_on_silent_peers(listener: &impl AsFd, limit: Duration) {
-    // The kernel's own rules notice after a quarter of an hour that a peer is gone.
+    // By default the kernel notices only after a quarter of an hour that a peer is gone.
     let _ = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(limit));
 }
 
-/// Ends `stream` when its peer acknowledges nothing for `limit`, or leaves that to the kernel's own rules.
+/// Ends `stream` when its peer acknowledges nothing for `limit`. `None` restores the kernel's default.
 pub(crate) fn end_when_silent(stream: &tokio::net::TcpStream, limit: Option<Duration>) {
     let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit.unwrap_or_default()));
 }
 
-/// How many bytes the peer of `stream` has not acknowledged, sent or not; `None` if the kernel does not tell.
+/// How many bytes in `stream`'s send buffer the peer has not acknowledged, sent or not; `None` if the kernel does not tell.
 ///
-/// It is asked over netlink (`sock_diag(7)`): the options that tell it (`TCP_INFO`, `SIOCOUTQ`) nobody reads for safe code. A
-/// question takes some microseconds, and needs no rights. Some sandboxes know no such sockets.
+/// It asks over netlink (`sock_diag(7)`), because no crate reads `TCP_INFO` or `SIOCOUTQ` for safe code. A question takes some
+/// microseconds and needs no permission. Some sandboxes have no netlink sockets.
 pub(crate) fn unacknowledged(stream: &tokio::net::TcpStream) -> Option<u32> {
     const NETLINK: i32 = 16;
     const SOCK_DIAG: i32 = 4;
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
-    /// Behind a header of 16 bytes and 52 that repeat the question: when it expires, what it has received, what it has not
-    /// got acknowledged.
+    /// The offset of the answer's number: a header of 16 bytes, 52 bytes that repeat the question, then the timer, the bytes
+    /// received, and the bytes not acknowledged.
     const ANSWER: usize = 76;
 
     let question = question(stream.local_addr().ok()?, stream.peer_addr().ok()?);
@@ -145,18 +144,18 @@ fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
     let family: u8 = if local.is_ipv4() { 2 } else { 10 };
     let mut bytes = Vec::with_capacity(LENGTH as usize);
     bytes.extend(LENGTH.to_ne_bytes());
-    // `SOCK_DIAG_BY_FAMILY`, `NLM_F_REQUEST`; any number for the answer, from the kernel.
+    // `SOCK_DIAG_BY_FAMILY`, `NLM_F_REQUEST`, sequence number 0, port number 0 (the kernel chooses one).
     bytes.extend(20_u16.to_ne_bytes());
     bytes.extend(1_u16.to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend([family, TCP, 0, 0]);
-    // In any state.
+    // Any state.
     bytes.extend(u32::MAX.to_ne_bytes());
     bytes.extend(local.port().to_be_bytes());
     bytes.extend(peer.port().to_be_bytes());
     bytes.extend(address(local));
     bytes.extend(address(peer));
-    // On any interface, whichever socket it is.
+    // Any interface, any cookie.
     bytes.extend([0; 4]);
     bytes.extend([0xff; 8]);
     bytes

@@ -1,16 +1,16 @@
-//! Signals, and what sockets need where there is no Unix.
+//! Signals and socket options where there is no Unix.
 
 use std::io;
 
 use tokio::net::TcpSocket;
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
-/// Ctrl-C, which is all that can be told from a kill.
+/// Ctrl-C, the only request to stop that the library gets here.
 #[derive(Debug)]
 pub(crate) struct Signals(CtrlC);
 
 impl Signals {
-    /// Listens from now on, also while nothing waits for [`next`](Self::next).
+    /// Listens from now on, also before [`next`](Self::next) is called.
     pub(crate) fn new() -> io::Result<Self> {
         ctrl_c().map(Self)
     }

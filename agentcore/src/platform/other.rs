@@ -1,20 +1,21 @@
-//! Platforms other than Linux. They have random numbers; the rest improves on what works without it, and does nothing here.
+//! Platforms other than Linux. They have random numbers. The other functions are improvements that Linux alone has; here they do
+//! nothing.
 
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Fills `bytes` with random ones; false if the system has none.
+/// Fills `bytes` with random bytes; false if the system has none.
 pub(crate) fn random(bytes: &mut [u8]) -> bool {
-    // A crate for this alone: on Linux rustix, which is needed in any case, has it.
+    // This crate is needed only here: on Linux rustix, which the library needs in any case, has random numbers.
     getrandom::fill(bytes).is_ok()
 }
 
 /// Does nothing: niceness belongs to the process, or does not exist.
 pub(crate) fn step_back() {}
 
-/// Does nothing: the process opens as many files as it may by default.
+/// Does nothing: by default the process may open its maximum of files.
 pub(crate) fn raise_file_limit() {}
 
 /// How many files the process may open: not known.
@@ -22,7 +23,7 @@ pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 
-/// Says that listeners are passed on Linux only.
+/// Fails: listeners are passed on Linux only.
 pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
@@ -33,7 +34,7 @@ pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
 /// Does nothing: the system's own time-outs apply.
 pub(crate) fn give_up_on_silent_peers<S>(_: &S, _: Duration) {}
 
-/// Nobody tells.
+/// `None`: only Linux tells.
 pub(crate) fn unacknowledged(_: &tokio::net::TcpStream) -> Option<u32> {
     None
 }
@@ -46,7 +47,7 @@ pub(crate) fn is_pid_1() -> bool {
     std::process::id() == 1
 }
 
-/// Says that this process has to be the agent: containers of other systems have an init of their own.
+/// Returns `None`, so this process becomes the agent: containers of other systems have an init of their own.
 pub(crate) fn init() -> io::Result<Option<ExitCode>> {
     Ok(None)
 }

@@ -1,11 +1,11 @@
-//! Signals, and what sockets need on a Unix.
+//! Signals and socket options of a Unix.
 
 use std::io;
 
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, counted. They must be handled: the kernel has no default action for them in PID 1.
+/// SIGTERM and SIGINT. They must be handled: the kernel has no default action for them in PID 1.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -29,7 +29,7 @@ impl Signals {
     }
 }
 
-/// Lets a restarted agent bind its address while the kernel still keeps connections of the last one.
+/// Lets a restarted agent bind its address while the kernel still keeps connections of its predecessor.
 pub(crate) fn reuse_address(socket: &TcpSocket) -> io::Result<()> {
     socket.set_reuseaddr(true)
 }

@@ -1,6 +1,6 @@
-//! The line that says how an invocation, a socket or a task has ended.
+//! The log line of the end of an invocation, a socket or a task.
 //!
-//! There is one for each, and it carries the error if there was one. [`Failure`] is that error on its way to the line.
+//! Each has one line, with the error if there was one. [`Failure`] is that error before it is written.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::panics::Panic;
 use super::rejection::Rejection;
 use super::{emit, without_waiting};
 
-/// Writes an event of a level that is known only now.
+/// Writes an event whose level is known only at run time.
 macro_rules! event_at {
     ($level:expr, $($event:tt)+) => {
         match $level {
@@ -40,21 +40,21 @@ enum Cause {
     Error(String),
     /// An error whose reply has a status that is no server error.
     Refusal(StatusCode, String),
-    /// What has ended it, as the rest of a sentence.
+    /// The event that ended the work, as the rest of a sentence.
     Stopped(String),
     Panic(Panic),
-    /// A layer has dropped the call, and made this reply or this error.
+    /// A layer has dropped the call, and returned this reply or this error.
     Dropped {
         status: StatusCode,
         error: Option<String>,
         is_error: bool,
     },
-    /// The library has rejected the request. That is the client's mistake, so the line has its usual level.
+    /// The library has rejected the request. That is the client's mistake, so the line keeps its usual level.
     Rejected(Rejection),
 }
 
 impl Failure {
-    /// An error of `what`; `text` has the causes in it.
+    /// An error of `what`; `text` includes the causes.
     pub(crate) fn error(what: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -75,7 +75,7 @@ impl Failure {
         }
     }
 
-    /// `what` was ended by a limit; `how` is the rest of the sentence.
+    /// A limit has ended `what`; `how` is the rest of the sentence.
     pub(crate) fn stopped(what: impl Into<Cow<'static, str>>, how: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -90,7 +90,8 @@ impl Failure {
         }
     }
 
-    /// A layer has dropped the call of `what`, and made a reply with `status`, or an `error`. `is_late` says that it was for the time.
+    /// A layer has dropped the call of `what`, and returned a reply with `status`, or an `error`. `is_late` says that a time
+    /// limit was the reason.
     pub(crate) fn dropped(
         what: String,
         status: StatusCode,
@@ -107,7 +108,7 @@ impl Failure {
         }
     }
 
-    /// A request of `what` that the library has rejected.
+    /// The library has rejected a request to `what`.
     pub(super) fn rejected(what: impl Into<Cow<'static, str>>, rejection: Rejection) -> Self {
         Self {
             what: what.into(),
@@ -115,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// The level of its line; `None` for the usual one.
+    /// The level of the line; `None` for the usual one.
     fn level(&self) -> Option<Level> {
         match self.cause {
             Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Some(Level::ERROR),
@@ -125,7 +126,7 @@ impl Failure {
         }
     }
 
-    /// The message of its line, for a reply with `status`.
+    /// The message of the line, for a reply with `status`.
     fn message(&self, status: Option<u16>) -> String {
         let what = &self.what;
         match &self.cause {
@@ -150,7 +151,7 @@ impl Failure {
         }
     }
 
-    /// What the line has of the error beside its message.
+    /// The fields of the line beside its message.
     fn details(&self) -> Details<'_> {
         match &self.cause {
             Cause::Error(text) => Details {
@@ -178,7 +179,7 @@ impl Failure {
         }
     }
 
-    /// Writes a line of the failure alone, for work whose end has no line or has had it.
+    /// Writes a line for the failure alone. It is for work whose end has no line, or has had it.
     pub(crate) fn log(self) {
         emit(move || {
             let Details {
@@ -207,12 +208,12 @@ struct Details<'a> {
     message: Option<&'a str>,
     location: Option<&'a str>,
     stack: Option<&'a str>,
-    /// Of a request that was rejected.
+    /// Why a request was rejected.
     reason: Option<&'a str>,
     path: Option<&'a str>,
 }
 
-/// What ends.
+/// Work whose end has a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Invocation,
@@ -222,7 +223,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// What a request of this kind is, if its end has a line.
+    /// The work that a request of this kind is; `None` if its end has no line.
     pub(crate) fn of(kind: Kind) -> Option<Self> {
         match kind {
             Kind::Invocation => Some(Self::Invocation),
@@ -232,7 +233,7 @@ impl Work {
         }
     }
 
-    /// As the line's `kind` says it.
+    /// The value of the line's field `kind`.
     fn kind(self) -> &'static str {
         match self {
             Self::Invocation => "invocation",
@@ -242,12 +243,12 @@ impl Work {
         }
     }
 
-    /// A request of this kind, for the function `name`, that the library has rejected.
+    /// The failure of a request to the function `name` that the library has rejected.
     pub(crate) fn rejected(self, name: &str, rejection: Rejection) -> Failure {
         Failure::rejected(format!("{} `{name}`", self.function()), rejection)
     }
 
-    /// As messages call the function.
+    /// The word for the function in messages.
     pub(crate) fn function(self) -> &'static str {
         match self {
             Self::Invocation => "entrypoint",
@@ -261,22 +262,22 @@ impl Work {
 /// How work has ended.
 pub(crate) struct Ended<'a> {
     pub(crate) work: Work,
-    /// Of the function, or of the task.
+    /// The name of the function or the task.
     pub(crate) name: &'a str,
-    /// Of a task, if the program knows it.
+    /// The task's id, if the program knows it.
     pub(crate) task_id: Option<String>,
-    /// Whether the reply is a layer's, and not the function's.
+    /// Whether a layer made the reply, and not the function.
     pub(crate) by_layer: bool,
     pub(crate) outcome: Outcome,
-    /// Of the reply.
+    /// The reply's status.
     pub(crate) status: Option<u16>,
     pub(crate) took: Duration,
     pub(crate) failure: Option<&'a Failure>,
 }
 
 impl Ended<'_> {
-    /// Writes the line. `usual` is the level for work that has not failed. Such a line does not wait for room while nothing reads
-    /// stderr: an agent that logs nothing itself would stand still.
+    /// Writes the line. `usual` is the level for work that has not failed. The line of such work does not wait for room on
+    /// stderr: otherwise a stderr that nothing reads would stop an agent that logs nothing itself.
     pub(crate) fn log(&self, usual: Level) {
         if self.failure.and_then(Failure::level).is_some() {
             self.write(usual);
@@ -316,7 +317,7 @@ impl Ended<'_> {
     fn level(&self, usual: Level) -> Level {
         match (self.failure.and_then(Failure::level), self.outcome) {
             (Some(level), _) => level,
-            // An error without a failure has been received by other code of the program, which reports it.
+            // An error without a failure has reached other code of the program, which reports it.
             (None, _) if self.work == Work::Task => usual,
             (None, Outcome::Error | Outcome::Panic | Outcome::Timeout) => Level::ERROR,
             (None, _) => usual,
@@ -348,7 +349,7 @@ impl Ended<'_> {
     }
 }
 
-/// With three places behind the point.
+/// Milliseconds with three decimal places.
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
 }

@@ -1,10 +1,10 @@
-//! What a request is, and how it ended.
+//! The kind of a request, and how it ended.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::StatusCode;
 
-/// What the code below is there for.
+/// What user code is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Invocation,
@@ -12,9 +12,9 @@ pub(crate) enum Kind {
     Socket,
     /// A request that goes through the layers and is no invocation.
     Other,
-    /// The custom ping handler. It is asked *for* the status, so its own last answer is no part of what it sees.
+    /// The custom ping handler. It is asked *for* the status, so the status that it sees does not include its own last answer.
     Ping,
-    /// A hook.
+    /// A start or shutdown hook.
     Hook,
 }
 
@@ -24,20 +24,20 @@ impl Kind {
     }
 }
 
-/// In the order in which a later finding outweighs an earlier one: a stream that breaks after its 200 has failed.
+/// How a request or a task ended. A later variant outweighs an earlier one: a stream that breaks after its 200 has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Outcome {
     Success = 1,
     /// The reply's status is a 4xx.
     ClientError,
-    /// It is a 5xx, or the stream or the socket failed.
+    /// The reply's status is a 5xx, or the stream or the socket failed.
     Error,
-    /// Nobody waited for it any more.
+    /// Its caller no longer waited for it.
     Cancelled,
     Timeout,
     Panic,
-    /// The shutdown did not wait for it.
+    /// The shutdown did not wait for its end.
     CutOff,
 }
 
@@ -62,7 +62,7 @@ impl Outcome {
         }
     }
 
-    /// As metrics and spans call it.
+    /// The name in metrics and spans.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -80,7 +80,7 @@ impl Outcome {
     }
 }
 
-/// What has been found out so far: the outcome above the status, so that the greater word is the later finding.
+/// What is known so far of how a request ended: the outcome in the upper 16 bits, the reply's status in the lower ones.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(AtomicU32);
 
@@ -89,7 +89,7 @@ const STATUS_BITS: u32 = 16;
 impl Findings {
     pub(crate) fn add(&self, outcome: Outcome, status: Option<StatusCode>) {
         let status = status.map_or(0, |status| u32::from(status.as_u16()));
-        // What weighs more keeps the status that the client has seen.
+        // The gravest outcome stays, and so does the status that the client has seen.
         let join = |word: u32| {
             let known = word & ((1 << STATUS_BITS) - 1);
             let status = if status == 0 { known } else { status };
@@ -101,7 +101,7 @@ impl Findings {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, join);
     }
 
-    /// The outcome, if there has been one, and the status of the reply.
+    /// The outcome, if there is one, and the reply's status.
     pub(crate) fn get(&self) -> (Option<Outcome>, Option<u16>) {
         let word = self.0.load(Ordering::Relaxed);
         let number = word >> STATUS_BITS;

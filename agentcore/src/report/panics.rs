@@ -1,4 +1,4 @@
-//! Panics in user code: caught at the edge, logged once, with place and backtrace.
+//! Panics in user code: caught where the library calls it, logged once, with place and backtrace.
 
 mod backtrace;
 
@@ -16,9 +16,9 @@ use super::{Failure, Outcome};
 use crate::error::TimedOut;
 
 thread_local! {
-    /// Whether a panic on this thread would be caught, and so logged, here.
+    /// Whether this module would catch, and so log, a panic on this thread.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// What the hook saw of the panic that is being caught.
+    /// What the hook recorded of the panic that is being caught.
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
@@ -28,7 +28,7 @@ struct Place {
     backtrace: Option<String>,
 }
 
-/// A panic that was caught; or the unwinding of a task that took too long, which nothing else can stop.
+/// A caught panic; or the unwinding of code that awaits a task which exceeded its limit. Nothing else can stop that code.
 #[derive(Clone, Debug)]
 pub(crate) struct Panic {
     message: String,
@@ -48,7 +48,7 @@ impl From<Place> for Panic {
     }
 }
 
-/// How many panics have been caught on this thread.
+/// The number of panics caught on this thread.
 #[cfg(test)]
 pub(crate) fn caught_here() -> usize {
     CAUGHT.get()
@@ -60,7 +60,7 @@ thread_local! {
 }
 
 impl Panic {
-    /// For a task that exceeded a limit, and unwinds whoever awaits it. It has been reported already.
+    /// The unwinding of code that awaits a task which exceeded its limit. The limit has been reported already.
     pub(crate) fn of_limit(limit: TimedOut) -> Self {
         Self {
             message: format!("a task {limit}"),
@@ -70,12 +70,12 @@ impl Panic {
         }
     }
 
-    /// The limit, if this is about one.
+    /// The exceeded limit, if that is the reason.
     pub(crate) fn limit(&self) -> Option<TimedOut> {
         self.limit
     }
 
-    /// What the code that panicked said.
+    /// The message of the panic.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
@@ -85,7 +85,7 @@ impl Panic {
         self.location.as_deref()
     }
 
-    /// The program's frames, one or two lines for each.
+    /// The program's frames, one or two lines each.
     pub(crate) fn backtrace(&self) -> Option<&str> {
         self.backtrace.as_deref()
     }
@@ -100,7 +100,7 @@ impl Panic {
     fn caught(payload: Box<dyn Any + Send>) -> Self {
         #[cfg(test)]
         CAUGHT.set(CAUGHT.get() + 1);
-        // Caught on another thread before, and passed on.
+        // Another thread has caught the panic before and passed it on.
         let payload = match payload.downcast::<Self>() {
             Ok(panic) => return *panic,
             Err(payload) => payload,
@@ -111,7 +111,7 @@ impl Panic {
         }
     }
 
-    /// For a panic that no hook of ours has seen.
+    /// A panic that the library's hook has not seen.
     fn without_a_place(payload: &(dyn Any + Send)) -> Self {
         Self {
             message: message(payload),
@@ -121,12 +121,12 @@ impl Panic {
         }
     }
 
-    /// Goes on panicking, on whichever thread this is.
+    /// Continues the panic on this thread.
     pub(crate) fn resume(self) -> ! {
         panic::resume_unwind(Box::new(self))
     }
 
-    /// Writes a line of the panic alone; `what` names the code that panicked.
+    /// Writes a line for the panic alone; `what` names the code that panicked.
     pub(crate) fn log(&self, what: &str) {
         Failure::panic(what.to_owned(), self.clone()).log();
     }
@@ -138,8 +138,8 @@ fn message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("a value that is not text").to_owned()
 }
 
-/// Replaces the process's panic hook by one that logs, so that a panic is one structured line and not two loose ones.
-/// Only [`run`](crate::run) does this: it owns the process.
+/// Replaces the process's panic hook by one that logs a panic as one structured line and not as two loose ones. Only
+/// [`run`](crate::run) does this: it owns the process.
 pub(crate) fn install_hook() {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         let place = Place {
@@ -156,8 +156,8 @@ pub(crate) fn install_hook() {
     }));
 }
 
-/// The program's own frames above the caller: all frames if `RUST_BACKTRACE` is `full`, none if it is 0. The first backtrace
-/// of a process takes some ten megabytes, in which the standard library keeps the symbols.
+/// The program's own frames above the caller; all frames if `RUST_BACKTRACE` is `full`, none if it is 0. The first backtrace of a
+/// process takes some ten megabytes, in which the standard library keeps the symbols.
 fn backtrace() -> Option<String> {
     let wanted = std::env::var_os("RUST_BACKTRACE").unwrap_or_default();
     if wanted == "0" {
@@ -171,7 +171,7 @@ fn backtrace() -> Option<String> {
     }
 }
 
-/// `future`, with a panic turned into an error.
+/// Wraps `future`, so that a panic in it becomes an error.
 pub(crate) fn catch<F: Future>(future: F) -> Catch<F> {
     Catch {
         future: Some(future),
@@ -180,14 +180,14 @@ pub(crate) fn catch<F: Future>(future: F) -> Catch<F> {
 
 pin_project! {
     pub(crate) struct Catch<F> {
-        // `None` once it has been given up.
+        // `None` after `give_up`.
         #[pin]
         future: Option<F>,
     }
 }
 
 impl<F> Catch<F> {
-    /// Gives the future up: drops it where it is, which may panic as well. `what` names it, for the log.
+    /// Drops the future in place, and catches a panic of its destructor. `what` names it, for the log.
     pub(crate) fn give_up(self: Pin<&mut Self>, what: &str) {
         let mut future = self.project().future;
         if let Err(panic) = guard(|| future.set(None)) {
@@ -210,14 +210,14 @@ impl<F: Future> Future for Catch<F> {
     }
 }
 
-/// `work`, with a panic turned into an error.
+/// Runs `work`, and returns a panic in it as an error.
 pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = CATCHING.replace(true);
-    // What the work leaves behind broken is its own; nothing of ours is behind the same reference.
+    // The panic may leave only the work's own values half changed: it shares no reference with the library.
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(outer);
     if done.is_ok() {
-        // The work has caught a panic of its own. That is its business, but not a secret.
+        // The work has caught a panic itself. The panic is still logged.
         if let Some(place) = PLACE.take() {
             Panic::from(place).log("code that caught it itself");
         }
@@ -225,12 +225,12 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     done.map_err(Panic::caught)
 }
 
-/// Does `work`, and returns whether it has panicked. Nothing is logged of the panic: the work is a call of the program's subscriber,
-/// which would have to log it. It may be called while the thread unwinds, and leaves the first panic as it is.
+/// Runs `work`, and returns whether it has panicked. The panic is not logged: the work calls the program's subscriber, which
+/// would have to log it. It may be called while the thread unwinds, and leaves the first panic as it is.
 pub(crate) fn silenced(work: impl FnOnce()) -> bool {
     let outer = (CATCHING.replace(true), PLACE.take());
     let done = panic::catch_unwind(AssertUnwindSafe(work));
-    // The drop of a panic's payload may panic, too.
+    // The destructor of a panic's payload may panic, too.
     let has_panicked = done.is_err();
     let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(done)));
     CATCHING.set(outer.0);
@@ -238,7 +238,7 @@ pub(crate) fn silenced(work: impl FnOnce()) -> bool {
     has_panicked
 }
 
-/// `work`. A panic in it goes on. `tell` has it before, unless code further up on this thread catches the panic.
+/// Runs `work`, and lets a panic in it continue. `tell` gets the panic first, unless an outer call on this thread catches it.
 pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     if CATCHING.get() || !cfg!(panic = "unwind") {
         return work();
@@ -262,7 +262,7 @@ pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
                     None => Panic::without_a_place(&*payload),
                 },
             };
-            // One of a limit has been reported where the limit was found exceeded.
+            // A panic of a limit was reported when the limit was exceeded.
             if panic.limit.is_none() {
                 tell(panic);
             }
@@ -271,7 +271,7 @@ pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Drops `value`, whose drop may be the user's code; `what` names it, for the log.
+/// Drops `value`, whose destructor may be user code, and catches a panic; `what` names it, for the log.
 pub(crate) fn drop_caught<T>(value: T, what: &str) {
     if let Err(panic) = guard(|| drop(value)) {
         panic.log(&format!("{what}, when it was dropped,"));

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::panics;
 
-/// Events that wait for the subscriber. Each is a sentence of the server's own with names and ids that have bounds.
+/// The most events that wait for the subscriber. Each is a sentence of the server's with names and ids of bounded length.
 const MOST_WAITING: usize = 1024;
 
 /// How long the end of the server waits for its last events.
@@ -37,19 +37,18 @@ pub(crate) fn queue_here() {
     QUEUED.set(true);
 }
 
-/// The queue. The first event starts its thread, which is memory that an idle agent does without; `None` if the system
-/// refuses a thread.
+/// The queue. The first event starts its thread, so that an idle agent saves the memory. `None` if the system refuses a thread.
 fn queue() -> Option<&'static Queue> {
     if QUEUE.get().is_none() {
         let queue = Queue::start().ok()?;
-        // Of two threads that are started at once, one ends with its queue.
+        // If two threads start a queue at once, one queue is dropped and its thread ends.
         QUEUE.get_or_init(|| queue);
     }
     QUEUE.get()
 }
 
-/// Runs `event`, which calls a macro of `tracing`, where it may block. A panic of the subscriber ends here, because the caller may
-/// be about to lower the count of what runs.
+/// Runs `event`, which calls a macro of `tracing`, on a thread that may block. A panic of the subscriber ends here, because the
+/// caller may be about to lower the count of running work.
 pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     if !QUEUED.get() {
         let has_panicked = panics::silenced(event);
@@ -61,12 +60,12 @@ pub(crate) fn emit(event: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Whether some subscriber may want events of this level. A number that tracing keeps says so: no subscriber is asked.
+/// Whether any subscriber may want events of this level. It reads a number that tracing keeps, and calls no subscriber.
 pub(crate) fn is_wanted(level: LevelFilter) -> bool {
     LevelFilter::current() >= level
 }
 
-/// Waits until the subscriber has all events that are queued now, at most one second. Blocks the thread.
+/// Waits until the subscriber has all events that are queued now, at most one second. It blocks the thread.
 pub(crate) fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush();
@@ -75,7 +74,7 @@ pub(crate) fn flush() {
 
 struct Queue {
     events: SyncSender<Event>,
-    /// How many events found the queue full and have not been reported.
+    /// The number of events that found the queue full and have not been reported.
     lost: Arc<AtomicUsize>,
 }
 
@@ -98,7 +97,7 @@ impl Queue {
         }
     }
 
-    /// Counts a lost event. The next one that is queued reports it.
+    /// Counts a lost event. The next queued event reports it.
     fn lose(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
@@ -155,7 +154,7 @@ mod tests {
     #[test]
     fn a_panic_of_the_subscriber_ends_with_the_event() {
         emit(|| panic!("a subscriber's own"));
-        // In a drop while the thread unwinds, it would end the process.
+        // A panic in a destructor while the thread unwinds would end the process.
         struct Emits;
         impl Drop for Emits {
             fn drop(&mut self) {

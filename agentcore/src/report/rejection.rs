@@ -1,17 +1,18 @@
-//! [`Rejection`]: why a request was rejected before its handler ran, as its log line says it.
+//! [`Rejection`]: why a request was rejected before its handler ran, for its log line.
 
 use std::borrow::Cow;
 
 use crate::util::text::cut;
 
-/// How many bytes of the path, or of a list of paths, a line has.
+/// The bytes that a line may have of the path, or of a list of paths.
 const LONGEST_PATH: usize = 256;
 
-/// What is wrong with a request. It has no value of the request, because a value may be a secret and the line goes to the log.
+/// What is wrong with a request. It contains no value of the request, because a value may be a secret and the line goes to the
+/// log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     pub(super) reason: Cow<'static, str>,
-    /// The JSON path of the mistake. The keys in it are the client's.
+    /// The JSON path of the mistake. Its keys are the client's.
     pub(super) path: Option<String>,
 }
 
@@ -23,7 +24,7 @@ impl Rejection {
         }
     }
 
-    /// The rejection, with the place in the payload that it is about.
+    /// Adds the JSON path of the mistake.
     pub(crate) fn at(mut self, path: String) -> Self {
         self.path = Some(cut(path, LONGEST_PATH));
         self

@@ -1,6 +1,6 @@
 //! Whether the log may make a thread wait.
 //!
-//! The log waits for room when nobody reads stderr, so that no line is lost. The front never waits for it, and no thread does
+//! The log waits for room while nothing reads stderr, so that no line is lost. The front never waits for it, and no thread waits
 //! for the lines of work that has not failed: those are dropped and counted.
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ thread_local! {
     static MAY_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a line of this thread is dropped when there is no room for it.
+/// Whether this thread drops a line when there is no room for it.
 pub(crate) fn may_not_wait() -> bool {
     MAY_NOT_WAIT.get()
 }
@@ -19,9 +19,9 @@ pub(crate) fn never_wait() {
     MAY_NOT_WAIT.set(true);
 }
 
-/// Does `work`, in which the log does not make this thread wait.
+/// Runs `work`. Meanwhile the log does not make this thread wait.
 pub(crate) fn without_waiting<R>(work: impl FnOnce() -> R) -> R {
-    /// Restores what was set before, after a panic too.
+    /// Restores the previous value, after a panic too.
     struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {

@@ -1,11 +1,11 @@
-//! Serialising structs field by field, in the order in which they are named.
+//! Serialises structs field by field, in the order in which the macro names them.
 //!
-//! Not with serde's derive: of all that the library would need it takes the longest to build, but for syn and tokio. An agent
-//! whose own types need no derive is built without it.
+//! It replaces serde's derive, which takes longer to build than any other dependency but syn and tokio. An agent whose own types
+//! need no derive is built without it.
 
 use serde_core::ser::SerializeMap;
 
-/// Something that is a part of a map: all of it, or what another struct shows of itself.
+/// A value that is part of a map: a whole struct, or the fields that one struct adds to another.
 pub(crate) trait Fields {
     fn add_to<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
@@ -16,8 +16,8 @@ impl<T: Fields> Fields for Option<T> {
     }
 }
 
-/// Has a type serialised as a map of the fields that are named: `field`; `field?`, left out while it is `None`; `..field`, whose
-/// own fields come in its place.
+/// Serialises a type as a map of the named fields. `field?` is left out while it is `None`. `..field` is replaced by the field's
+/// own fields.
 macro_rules! fields {
     ($type:ident $(<$life:lifetime>)? { $($fields:tt)* }) => {
         impl $(<$life>)? $crate::util::fields::Fields for $type $(<$life>)? {

@@ -1,11 +1,11 @@
-//! JSON of the values that the user's code sends.
+//! Writes the values that the user's code sends as JSON.
 //!
 //! A `Result` of two serialisable types is serialisable itself: as `{"Ok":..}` or `{"Err":..}`. Sent as it is, an error
 //! would leave with status 200. So a value that is a `Result`, or an `Option` of one, is an error here. A `Result` in a
 //! field, a list or a newtype is serialised as usual: there the type says so on purpose.
 //!
-//! Serde names the type without its path, and a program may have an enum `Result` of its own. So the type's full name has to say
-//! that it is the one of the standard library, as for the results of tasks.
+//! Serde names the type without its path, and a program may have an enum `Result` of its own. So the type's full name decides, as
+//! for the results of tasks.
 
 use std::fmt;
 use std::io;
@@ -34,20 +34,19 @@ where
     })
 }
 
-/// As [`to_writer`], into a text.
+/// Like [`to_writer`], into a text.
 pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<String> {
     let mut text = Vec::with_capacity(128);
     to_writer(&mut text, value)?;
     String::from_utf8(text).map_err(serde_json::Error::custom)
 }
 
-/// Whether `T` is a `Result`: known before there is a value. It does not see through a reference or a `Box`, which
-/// [`to_writer`] does.
+/// Whether `T` is a `Result`; no value is needed. It does not see through a reference or a `Box`, which [`to_writer`] does.
 pub(crate) fn is_result<T: ?Sized>() -> bool {
     std::any::type_name::<T>().starts_with(RESULT)
 }
 
-/// Whether `T` is a `Result`, or one behind types that serde sees through: references, owning pointers and `Option`.
+/// Whether `T` is a `Result`, or wraps one in types that serde sees through: references, owning pointers and `Option`.
 fn wraps_result<T: ?Sized>() -> bool {
     let mut name = std::any::type_name::<T>();
     loop {
@@ -63,7 +62,7 @@ fn wraps_result<T: ?Sized>() -> bool {
 
 /// How the name of `Result` begins.
 const RESULT: &str = "core::result::Result<";
-/// How the names of types begin that are serialised as what is inside of them.
+/// How the names of types begin that serde serialises as their content.
 const TRANSPARENT: [&str; 8] = [
     "&mut ",
     "&",
@@ -71,16 +70,16 @@ const TRANSPARENT: [&str; 8] = [
     "core::option::Option<",
     "alloc::sync::Arc<",
     "alloc::rc::Rc<",
-    // The name has the lifetime or not: that depends on the version of rustc.
+    // Whether the name has the lifetime depends on the version of rustc.
     "alloc::borrow::Cow<'_, ",
     "alloc::borrow::Cow<",
 ];
 
-/// Passes all on to serde_json, but a `Result`. What is inside of the value meets serde_json itself, so that the difference
-/// costs nothing.
+/// Passes every value but a `Result` on to serde_json. The content of the value meets serde_json itself, so the check costs
+/// nothing there.
 struct Outermost<'a, W> {
     inner: Inner<'a, W>,
-    /// Whether the type may be a `Result`. It is asked only about values that look like one.
+    /// Whether the type may be a `Result`. It is called only for values that look like one.
     wraps_result: fn() -> bool,
 }
 
@@ -160,7 +159,7 @@ impl<'a, W: io::Write> Serializer for Outermost<'a, W> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Self::Error> {
-        // As serde has it for the one of `core`, and derives it for any other.
+        // Serde writes the standard `Result` under these names. A derive writes the same names for any other enum `Result`.
         if name == "Result" && matches!(variant, "Ok" | "Err") && (self.wraps_result)() {
             return Err(Self::Error::custom(IS_A_RESULT));
         }

@@ -1,13 +1,13 @@
-//! What keeps the traits over the users' functions to the library, and tells their implementations apart.
+//! Seals the traits over the users' functions, and tells their implementations apart.
 
-/// An argument of methods that nothing outside the library can implement or call: the type cannot be named there.
+/// An argument of methods that only the library may implement or call: its type cannot be named outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Seal;
 
-/// In the arguments of a trait over functions: one that returns a future.
+/// A type argument of traits over functions: the function returns a future.
 #[derive(Debug)]
 pub enum Awaited {}
 
-/// In the arguments of a trait over functions: one that returns its value.
+/// A type argument of traits over functions: the function returns its value.
 #[derive(Debug)]
 pub enum Blocking {}

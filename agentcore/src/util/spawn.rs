@@ -1,8 +1,8 @@
-//! Starting tasks in boxes.
+//! Starts tasks from boxed futures.
 //!
-//! For every type of future that is spawned the compiler writes tokio's tasks anew, once for each of tokio's schedulers. That
-//! was a sixth of what a debug build of this library had to compile. Invocations and the user's own tasks are worth it;
-//! whatever is started once, or once for a connection, has the same type here.
+//! The compiler generates tokio's task code anew for every type of spawned future, once for each of tokio's schedulers. That was
+//! a sixth of the code in a debug build of this library. Invocations and the user's own tasks are worth it. A future that is
+//! started once, or once for a connection, is boxed to one type here.
 
 use std::future::Future;
 
@@ -11,14 +11,14 @@ use tokio::task::JoinHandle;
 
 use super::BoxFuture;
 
-/// As [`tokio::spawn`].
+/// Like [`tokio::spawn`].
 pub(crate) fn boxed<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> JoinHandle<T> {
     boxed_on(&Handle::current(), future)
 }
 
-/// As [`Handle::spawn`].
+/// Like [`Handle::spawn`].
 pub(crate) fn boxed_on<T: Send + 'static>(
     runtime: &Handle,
     future: impl Future<Output = T> + Send + 'static,

@@ -1,8 +1,7 @@
-//! The primitives that hand-written synchronisation is made of.
+//! The primitives of hand-written synchronisation.
 //!
-//! They stand in one module so that a model checker can put its own in their place: `tests/loom.rs` of the workspace
-//! compiles the sources that use this module with the primitives of loom. So a source that two threads share names
-//! nothing of `std::sync` itself.
+//! They are in one module so that a model checker can replace them: `tests/loom.rs` of the workspace compiles the sources that
+//! use this module with loom's primitives. So a source that two threads share names nothing of `std::sync` itself.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,8 +14,8 @@ pub(crate) use tokio_util::sync::CancellationToken as Token;
 
 /// A mutual exclusion lock that ignores poison.
 ///
-/// A thread that panics while it holds a lock leaves the value as it is. The library's critical sections run no code of
-/// the user's and leave no value half changed, so the next holder goes on with it.
+/// A thread that panics while it holds a lock leaves the value as it is. The library's critical sections run no user code and
+/// leave no value half changed, so the next holder can go on with it.
 #[derive(Default)]
 pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
 
@@ -34,7 +33,7 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// The lock, unless another thread holds it.
+    /// Takes the lock, unless another thread holds it.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(held) => Some(held),
@@ -50,9 +49,9 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// A number that another process, or another session restored from the same snapshot, would not draw.
+/// A number that no other process draws, nor another session restored from the same snapshot.
 pub(crate) fn random() -> u64 {
-    // Without randomness tickets are still told apart within the process.
+    // 0 where the system has no randomness: tickets are still told apart within the process.
     crate::platform::random_number()
 }
 

@@ -1,9 +1,9 @@
-//! Bounds on texts.
+//! Bounds the length of texts.
 
 /// Stands for the rest of a text.
 const CUT: &str = "…";
 
-/// `text`, up to `most` bytes of it. The last of them, `…`, tell that it was longer.
+/// Shortens `text` to at most `most` bytes. A shortened text ends in `…`, which counts.
 pub(crate) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(boundary(&text, most - CUT.len()));
@@ -12,7 +12,7 @@ pub(crate) fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// The end of the last character that ends within the first `most` bytes of `text`.
+/// The largest character boundary in `text` that is not above `most`.
 pub(crate) fn boundary(text: &str, most: usize) -> usize {
     if most >= text.len() {
         return text.len();

@@ -1,4 +1,4 @@
-//! A timer for tasks that wait for something else as well. It is a module so that a model checker can put its own in its place.
+//! A timer for tasks that wait for other events too. It is a module so that a model checker can replace it.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A timer of one length that is started again and again.
+/// A timer of a fixed length that can be restarted.
 #[derive(Debug)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -16,7 +16,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// A timer that does not run. Its future is made when it first does.
+    /// A timer that does not run yet. Its future is made at the first start.
     pub(crate) fn new(length: Duration) -> Self {
         Self {
             sleep: None,
@@ -25,7 +25,7 @@ impl Timer {
         }
     }
 
-    /// Starts the timer unless it runs. Ready when it ends, and it does not run then.
+    /// Starts the timer unless it runs. Ready when the time is over; the next poll starts it again.
     ///
     /// # Panics
     ///

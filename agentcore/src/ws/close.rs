@@ -18,7 +18,7 @@ use std::fmt;
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// Everything has been said.
+    /// The normal end: nothing is left to be said.
     pub const NORMAL: Self = Self(1000);
     /// The server stops, or the user has left the page.
     pub const GOING_AWAY: Self = Self(1001);
@@ -28,9 +28,9 @@ impl CloseCode {
     pub const UNSUPPORTED_DATA: Self = Self(1003);
     /// A text message that is not UTF-8, or data that its receiver cannot read.
     pub const INVALID_DATA: Self = Self(1007);
-    /// A rule was broken for which there is no other code. The platform closes with it when frames come too fast.
+    /// A rule without a code of its own was broken. The platform closes with it when frames come too fast.
     pub const POLICY_VIOLATION: Self = Self(1008);
-    /// A message, or for the platform a frame, is too large.
+    /// A message is too large, or for the platform a frame.
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
     /// The handler failed.
     pub const INTERNAL_ERROR: Self = Self(1011);
@@ -61,7 +61,7 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// What one side says when it closes: a code, and a reason for people, which may be empty.
+/// The content of a close frame: a code, and a reason for people, which may be empty.
 ///
 /// ```
 /// use agentcore::{CloseCode, CloseFrame};
@@ -75,12 +75,11 @@ pub struct CloseFrame {
     reason: String,
 }
 
-/// What a control frame may hold, less the code.
+/// The longest reason in bytes: the payload of a control frame, less the code.
 const LONGEST_REASON: usize = 123;
 
 impl CloseFrame {
-    /// A frame with `code` and `reason`. Of a reason of more than 123 bytes, the most that a close frame can hold, the
-    /// rest is cut off.
+    /// A frame with `code` and `reason`. The reason is cut to 123 bytes, the most that a close frame can hold.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();

@@ -1,4 +1,4 @@
-//! The end of a connection, in good order as far as the other side takes part in it.
+//! The closing of a connection, in good order as far as the client takes part.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,29 +13,28 @@ use tokio::time::timeout;
 use super::connection::{End, Protocol};
 use super::message::close_into_wire;
 
-/// How long the other side may take nothing of what is being sent, or has to answer a close frame.
+/// How long the client may read nothing of what is sent, and how long it has to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that is closed is listened to. One that is dropped with unread data in it is reset, and the
-/// client may never see why.
+/// How long a closed connection is still read. If it is dropped with unread data it is reset, and the client may never see why it
+/// was closed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Why something did not leave.
+/// The reasons why something was not sent.
 const SILENT: &str = "the client took nothing of them for 5s";
 const GONE: &str = "the connection has gone";
 
-/// Sends what is left to be sent, and the close frame, over a connection whose talking is over because of `end`. The
-/// connection is still to be [closed](shake_hands).
+/// Sends what is queued, and then the close frame, if `end` needs one. The connection is not [closed](shake_hands) yet.
 ///
 /// # Errors
 ///
-/// The connection is gone, or something did not leave within a time; which of them.
+/// The connection is gone, or the client read nothing in time; the text says which.
 pub(super) async fn send(mut protocol: Protocol, end: End) -> Result<Protocol, &'static str> {
     match end {
         End::Lost => return Err(GONE),
         End::Ours(frame) => {
             let close = close_into_wire(frame.as_ref());
-            // It may be closed already: then the library has its own answer ready.
+            // An error means that the library has its own close frame ready.
             let _ = Pin::new(&mut protocol).start_send(close);
         }
         End::Theirs => {}
@@ -46,14 +45,14 @@ pub(super) async fn send(mut protocol: Protocol, end: End) -> Result<Protocol, &
         match timeout(CLOSE_TIMEOUT, flush).await {
             Ok(Ok(())) => return Ok(protocol),
             Ok(Err(_)) => return Err(GONE),
-            // As long as something leaves: a large message takes its time.
+            // Something was sent meanwhile: a large message may take longer.
             Err(_) if protocol.get_ref().written() > written => {}
             Err(_) => return Err(SILENT),
         }
     }
 }
 
-/// Waits until both sides have closed, and the connection as well. At most `most` bytes of one message are kept.
+/// Waits until both sides have closed, and then for the end of the connection. At most `most` bytes of one message are kept.
 pub(super) async fn shake_hands(mut protocol: Protocol, most: usize) {
     protocol.get_mut().limit_reads(Some(most));
     let until_closed = poll_fn(|cx| poll_closed(&mut protocol, most, cx));
@@ -62,20 +61,20 @@ pub(super) async fn shake_hands(mut protocol: Protocol, most: usize) {
     let _ = timeout(LINGER, linger(&mut protocol)).await;
 }
 
-/// What arrives on the way is not wanted any more.
+/// Reads and discards messages until the client has closed.
 fn poll_closed(protocol: &mut Protocol, most: usize, cx: &mut Context<'_>) -> Poll<()> {
     loop {
         match Pin::new(&mut *protocol).poll_next(cx) {
             Poll::Ready(Some(Ok(_))) => _ = protocol.get_mut().limit_reads(Some(most)),
             Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-            // In the middle of a message that is larger.
+            // The rest of a larger message is not read.
             Poll::Pending if protocol.get_ref().is_starved() => return Poll::Ready(()),
             Poll::Pending => return Poll::Pending,
         }
     }
 }
 
-/// Says that nothing more will come, and listens until the other side does.
+/// Shuts down the server's direction, and reads until the client does so too.
 async fn linger(protocol: &mut Protocol) {
     let flushed = poll_fn(|cx| Pin::new(&mut *protocol).poll_flush(cx)).await;
     if flushed.is_err() {
@@ -93,6 +92,6 @@ async fn linger(protocol: &mut Protocol) {
             }
         }
     });
-    // An error is an end, too.
+    // An error ends it too.
     let _ = discard.await;
 }

@@ -1,5 +1,4 @@
-//! A socket's connection, and what waits on its two sides: messages that the handler has yet to receive, and messages that it
-//! has sent.
+//! A socket's connection and its two queues: messages that the handler has yet to receive, and messages that it has sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,29 +16,28 @@ use super::session::Sockets;
 use super::transport::Transport;
 use crate::error::with_causes;
 
-/// Messages that either side may be ahead of the other. What the client may be ahead is also bounded in bytes, by
-/// [`Share`].
+/// The most messages in the inbox, and in the outbox. The inbox is also bounded in bytes, by [`Share`].
 const MESSAGES_AHEAD: usize = 8;
 
-/// Pings whose answers may be waiting to be sent. A client that sends more without reading is not listened to until it
-/// has read: the answers would fill the memory.
+/// The most pings whose answers may wait to be sent. A client that sends more is not read until it takes the answers: they would
+/// fill the memory.
 const PINGS_AHEAD: usize = 16;
 
-/// Intervals between pings that the other side may be silent for.
+/// The number of intervals between pings in which the client may be silent.
 const SILENT_INTERVALS: u32 = 2;
 
-/// The library's part: frames, on top of the transport.
+/// The protocol library's stream: frames, on top of the transport.
 pub(super) type Protocol = wire::WebSocketStream<Transport>;
 
 /// What the handler receives.
 pub(super) type Received = Result<Message, WebSocketError>;
 
-/// Why the talking is over.
+/// Why no more messages are exchanged.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The close frame is ours to send.
+    /// The server has to send the close frame.
     Ours(Option<CloseFrame>),
-    /// The other side has closed; the library has its answer ready.
+    /// The client has closed; the library has its answer ready.
     Theirs,
     /// The connection is gone.
     Lost,
@@ -48,38 +46,38 @@ pub(super) enum End {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// None before the upgrade, and when the talking is over.
+    /// `None` before the upgrade and after the end.
     protocol: Option<Protocol>,
-    /// The same when the talking is over, and why it is, until the driver comes for it.
+    /// The protocol after the end, and why it ended, until the driver takes it.
     ended: Option<(Protocol, End)>,
     inbox: VecDeque<Message>,
-    /// The handler has asked for a message that has not come yet. It is read whatever its size.
+    /// Whether the handler waits for a message that has not come yet. It is read whatever its size.
     asked: bool,
-    /// What is read though the handler has not asked for it. None before the upgrade.
+    /// Counts what is read before the handler asks for it. `None` before the upgrade.
     ahead: Option<Share>,
-    /// Whether what arrives goes into the inbox.
+    /// Whether messages that arrive go into the inbox.
     receiving: bool,
-    /// How it ended, which the handler receives behind the last message.
+    /// How the connection ended. The handler receives it after the last message.
     last: Option<Received>,
     outbox: VecDeque<Message>,
-    /// Whether the handler may send. Not behind a close, which the connection may not have got to yet.
+    /// Whether the handler may send. It may not after a close, even before that is sent.
     sending: bool,
     /// Tasks that wait for room in the outbox.
     senders: Vec<Waker>,
     /// Whether something could not be sent at once.
     unsent: bool,
-    /// What to close with when everything from the handler has been sent.
+    /// The close frame that follows everything from the handler.
     last_word: Option<CloseFrame>,
-    /// Answers to pings that may not have left yet.
+    /// The number of answers to pings that may not have left yet.
     pings_ahead: usize,
     /// Whether nothing is read because the handler has not taken what is there, or no more may be read ahead.
     full: bool,
-    /// Intervals since the other side was last heard.
+    /// The number of intervals since the client was last heard.
     silent: u32,
 }
 
 impl Connection {
-    /// One that has yet to be connected.
+    /// A connection that has yet to be connected.
     pub(super) fn new() -> Self {
         Self {
             protocol: None,
@@ -109,7 +107,7 @@ impl Connection {
         self.ahead = Some(sockets.read_ahead.share());
     }
 
-    /// What the handler receives next, if that is known. `None` is the end.
+    /// The next message for the handler, if there is one. `None` is the end.
     pub(super) fn poll_received(&mut self) -> Poll<Option<Received>> {
         match self.inbox.pop_front() {
             Some(message) => {
@@ -117,12 +115,12 @@ impl Connection {
                 Poll::Ready(Some(Ok(message)))
             }
             None if self.receiving => Poll::Pending,
-            // Given once, if at all.
+            // `last` is given once, if at all.
             None => Poll::Ready(self.last.take()),
         }
     }
 
-    /// Whether there is room, for the first time since there was none.
+    /// Whether there is room in the inbox again. It is true once each time.
     pub(super) fn has_room_again(&mut self) -> bool {
         let again = self.full
             && self.inbox.len() < MESSAGES_AHEAD
@@ -131,7 +129,7 @@ impl Connection {
         again
     }
 
-    /// Ready when there is room for another message from the handler, or an error when none may be sent any more.
+    /// Ready when there is room for another message from the handler; an error when none may be sent any more.
     pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
         if self.sending && self.outbox.len() >= MESSAGES_AHEAD {
             if !self.senders.iter().any(|known| known.will_wake(cx.waker())) {
@@ -149,7 +147,7 @@ impl Connection {
         }
     }
 
-    /// Takes a message from the handler, be there room or not. It has to be [sent](Self::send) then.
+    /// Takes a message from the handler, with or without room. The caller then has to [send](Self::send) it.
     pub(super) fn put(&mut self, message: Message) -> Result<(), WebSocketError> {
         self.check_open()?;
         self.sending = !matches!(message, Message::Close(_));
@@ -162,7 +160,7 @@ impl Connection {
         self.sending
     }
 
-    /// The tasks that wait for room, if there is some.
+    /// The tasks that wait for room, if there is room.
     pub(super) fn senders_with_room(&mut self) -> Vec<Waker> {
         if self.sending && self.outbox.len() >= MESSAGES_AHEAD {
             return Vec::new();
@@ -170,28 +168,26 @@ impl Connection {
         std::mem::take(&mut self.senders)
     }
 
-    /// Whether there is something for the handler.
+    /// Whether the handler has something to receive.
     pub(super) fn has_news(&self) -> bool {
         !self.inbox.is_empty() || !self.receiving
     }
 
-    /// Whether the talking is over.
+    /// Whether no more messages are exchanged, and the driver has not taken the end.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// The connection when the talking is over, and why it is; once.
+    /// The connection after its end, and why it ended; once.
     pub(super) fn take_ended(&mut self) -> Option<(Protocol, End)> {
         self.ended.take()
     }
 
-    /// Sends what there is to be sent, and receives until no more may be read ahead. `cx` is woken when there is more to
-    /// do.
+    /// Sends what can be sent, and receives until no more may be read ahead. `cx` is woken when there is more to do.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         self.send(cx);
-        // This also sends the answers to the pings that are found.
-        // A message that is asked for is read whole. So is one that nobody receives: it is dropped then, and what is behind it,
-        // a ping or a close, is for the server.
+        // Receiving also sends the answers to pings. A message that the handler asks for is read whole. So is one without a
+        // receiver: it is dropped, and the server handles what follows it, such as a ping or a close.
         if self.asked || !self.receiving {
             self.receive_until(1, cx);
             if self.asked || !self.receiving {
@@ -214,34 +210,34 @@ impl Connection {
         self.full = starved || (self.receiving && self.inbox.len() >= MESSAGES_AHEAD);
     }
 
-    /// Receives a message for the handler, which waits for it.
+    /// Receives a message for the handler, which is waiting for it.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>) {
         if self.unsent {
             self.send(cx);
         }
         self.asked = self.receiving;
-        // The inbox is empty.
+        // The inbox is empty, so nothing is read ahead.
         if let Some(ahead) = &mut self.ahead {
             ahead.clear();
         }
         self.receive_until(1, cx);
     }
 
-    /// Reads no more than so many bytes from now on. Returns what was left of the limit before.
+    /// Limits reads to `bytes` from now on. Returns the unused rest of the previous limit.
     fn limit_reads(&mut self, bytes: Option<usize>) -> usize {
         let transport = self.protocol.as_mut().map(Protocol::get_mut);
         let before = transport.and_then(|transport| transport.limit_reads(bytes));
         before.unwrap_or_default()
     }
 
-    /// So many bytes are not in memory any more, or have not been read.
+    /// Gives back `bytes` that are not in memory any more, or were not read.
     fn free(&mut self, bytes: usize) {
         if let Some(ahead) = &mut self.ahead {
             ahead.free(bytes);
         }
     }
 
-    /// Sends what there is to be sent.
+    /// Sends what can be sent.
     pub(super) fn send(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(end) = self.poll_send(cx) {
             self.end(end);
@@ -269,7 +265,7 @@ impl Connection {
                 None if self.last_word.is_some() => {
                     return Poll::Ready(End::Ours(self.last_word.take()));
                 }
-                // Nothing yet; or the handler has dropped the socket, and says how to close when it returns.
+                // Nothing to send; or the handler has dropped the socket, and its result decides how to close.
                 None => break,
             };
             if let Err(error) = Pin::new(&mut *protocol).start_send(message) {
@@ -290,8 +286,8 @@ impl Connection {
         let Some(protocol) = &mut self.protocol else {
             return Poll::Pending;
         };
-        // Room first: what has been read cannot be put back. Without a receiver it is read all the same; the other side
-        // may still close, and answer pings.
+        // Only while there is room: what has been read cannot be put back. Without a receiver everything is read; the client may
+        // still close, and answer pings.
         while !self.receiving || self.inbox.len() < messages {
             if self.pings_ahead >= PINGS_AHEAD {
                 match ready!(Pin::new(&mut *protocol).poll_flush(cx)) {
@@ -310,7 +306,7 @@ impl Connection {
             }
             self.pings_ahead += usize::from(message.is_ping());
             let length = message.as_payload().len();
-            // Counted with the payload when it was read.
+            // The header was counted with the payload when it was read.
             let header = header_length(length);
             let kept = match Message::of_wire(message) {
                 Some(Ok(message)) if self.receiving => {
@@ -332,11 +328,11 @@ impl Connection {
         self.ended_by(WebSocketError::of_wire(error))
     }
 
-    /// Tells the handler of `error`.
+    /// Ends with `error`, which the handler receives.
     fn ended_by(&mut self, error: WebSocketError) -> End {
         tracing::debug!("websocket: {}", with_causes(&error));
-        // For most breaches of the protocol the library has its own answer ready already, and keeps to that; for a
-        // message that became too large in its last fragment it has none.
+        // For most breaches of the protocol the library has queued its own close frame, which wins. For a message that became too
+        // large in its last fragment it has none.
         let end = match error.protocol_code() {
             Some(code) => End::Ours(Some(CloseFrame::new(code, ""))),
             None => End::Lost,
@@ -345,14 +341,14 @@ impl Connection {
         end
     }
 
-    /// Tells the handler how it ended, behind everything that it has not received yet.
+    /// Sets how the connection ended. The handler receives it after everything else.
     fn end_with(&mut self, last: Received) {
         if self.receiving {
             self.last = Some(last);
         }
     }
 
-    /// The talking is over, on both of the handler's halves.
+    /// Ends the exchange of messages, for both halves of the handler.
     fn end(&mut self, end: End) {
         self.stop_receiving();
         self.sending = false;
@@ -363,14 +359,14 @@ impl Connection {
         }
     }
 
-    /// Receives nothing more; the handler sees the end once it has read what is there.
+    /// Stops receiving. The handler sees the end after the messages that are there.
     pub(super) fn stop_receiving(&mut self) {
         self.receiving = false;
         self.asked = false;
         self.full = false;
     }
 
-    /// The handler receives nothing more, nor what is there, which is returned.
+    /// Stops receiving, and returns the messages that the handler has not received.
     pub(super) fn forget_received(&mut self) -> VecDeque<Message> {
         self.stop_receiving();
         self.last = None;
@@ -380,20 +376,21 @@ impl Connection {
         std::mem::take(&mut self.inbox)
     }
 
-    /// Sends what the handler has given, and closes with `frame` then.
+    /// Sends what the handler has given, and then closes with `frame`.
     pub(super) fn finish(&mut self, frame: CloseFrame) {
         self.stop_receiving();
         self.sending = false;
         self.last_word.get_or_insert(frame);
     }
 
-    /// To be called once in every interval: sends a ping, unless the other side has been silent for too long.
+    /// Sends a ping, unless the client has been silent for too long. The caller calls it once in every interval.
     pub(super) fn tick(&mut self) {
         let Some(protocol) = &mut self.protocol else {
             return;
         };
         let transport = protocol.get_mut();
-        // A client that is not listened to cannot be heard. One that takes nothing either waits for nothing but us.
+        // Silence does not count while the server does not read. It does count if a write is blocked too: then the client does
+        // not read either.
         let unheard = self.full && !transport.is_blocked();
         if transport.was_heard() || unheard {
             self.silent = 0;
@@ -412,7 +409,7 @@ impl Connection {
         self.end(end);
     }
 
-    /// Lets go of everything; the connection is reset unless it has been closed.
+    /// Drops everything. The connection is reset unless it has been closed.
     pub(super) fn hang_up(&mut self) {
         self.end(End::Lost);
         self.ended = None;
@@ -420,7 +417,7 @@ impl Connection {
     }
 }
 
-/// The length of the header of a client's frame that is a whole message.
+/// The length of the header of a client's frame, if the frame is a whole message.
 fn header_length(payload: usize) -> usize {
     match payload {
         ..=125 => 6,

@@ -1,4 +1,4 @@
-//! What goes wrong with a socket.
+//! Errors of a socket.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,8 +11,8 @@ use crate::error::BoxError;
 
 /// Why a message was not received or not sent.
 ///
-/// Its text is for people; ask the `is_*` methods to decide something in code. A handler may return it with `?`: that a
-/// client has left is no failure of the handler's, and not logged as one.
+/// Its text is for people; ask the `is_*` methods to decide something in code. A handler may return it with `?`: a client that
+/// has left is no failure of the handler, and is not logged as one.
 ///
 /// ```
 /// use agentcore::{WebSocket, WebSocketError};
@@ -32,11 +32,11 @@ pub struct WebSocketError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Sent into a socket that is closed.
+    /// A message was sent into a closed socket.
     Closed,
     /// The connection ended without a close frame.
     Lost,
-    /// The other side has gone silent.
+    /// The other side sends nothing any more.
     Silent,
     /// The other side broke the protocol.
     Protocol(CloseCode),
@@ -94,27 +94,27 @@ impl WebSocketError {
         self.kind == Kind::Closed
     }
 
-    /// The client has gone without a word: the connection broke, or nothing was heard from it for too long.
+    /// The client is gone without a close frame: the connection broke, or nothing was heard from it for too long.
     #[must_use]
     pub fn is_disconnect(&self) -> bool {
         matches!(self.kind, Kind::Lost | Kind::Silent)
     }
 
-    /// The client sent what it may not: a frame that is none, text that is not UTF-8, a message over the limit. The
-    /// socket has been closed with the code for it.
+    /// The client broke the protocol: an invalid frame, text that is not UTF-8, a message over the limit. The socket has been
+    /// closed with the matching code.
     #[must_use]
     pub fn is_protocol(&self) -> bool {
         self.protocol_code().is_some()
     }
 
-    /// A message that [`recv_json`](super::WebSocket::recv_json) could not read, or
-    /// [`send_json`](super::WebSocket::send_json) not write. The socket is open.
+    /// [`recv_json`](super::WebSocket::recv_json) could not read a message, or [`send_json`](super::WebSocket::send_json) could
+    /// not write one. The socket is still open.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.kind == Kind::Json
     }
 
-    /// What the socket is closed with, for a breach of the protocol.
+    /// The code that the socket is closed with, for a breach of the protocol.
     pub(super) fn protocol_code(&self) -> Option<CloseCode> {
         match self.kind {
             Kind::Protocol(code) => Some(code),
@@ -123,7 +123,7 @@ impl WebSocketError {
     }
 }
 
-/// Whether a handler that failed with `error` did so because of its client.
+/// Whether a handler that returned `error` failed because of its client.
 pub(super) fn is_of_the_client(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {

@@ -50,7 +50,7 @@ pub trait WebSocketHandler<Args>: Clone + Send + Sync + 'static {
 /// check(Err::<(), BoxError>("no more tea".into()));
 /// ```
 pub trait WebSocketReply {
-    /// How it ended.
+    /// Whether it ended well.
     #[doc(hidden)]
     fn into_end(self, seal: Seal) -> Result<(), BoxError>;
 }
@@ -67,7 +67,7 @@ impl<E: Into<BoxError>> WebSocketReply for Result<(), E> {
     }
 }
 
-/// The arguments before and behind the socket.
+/// Implements the trait for functions with these arguments before and after the socket.
 macro_rules! handlers {
     ($(($($before:ident),*; $($behind:ident),*)),+ $(,)?) => {$(
         impl<F, Fut, $($before,)* $($behind),*> WebSocketHandler<($($before,)* WebSocket, $($behind,)*)> for F

@@ -1,4 +1,4 @@
-//! The opening handshake, RFC 6455 section 4.2: what a request has to say, and the answer.
+//! The opening handshake, RFC 6455 section 4.2: the headers that a request needs, and the answer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,16 +9,16 @@ use sha1_smol::Sha1;
 use crate::config::Origins;
 use crate::handler::response::Response;
 
-/// The only version there is.
+/// The only version of the protocol.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// What the RFC has servers append to the key.
+/// The text that the RFC appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The answer to a request for `GET /ws`: 101, or why not.
+/// The answer to a request for `GET /ws`: 101, or the reason for its rejection.
 ///
-/// Subprotocols that the client offers are left unanswered. The platform offers one of its own to carry a token, takes
-/// care of it itself and forwards no `Sec-WebSocket-*` header.
+/// Subprotocols that the client offers are not answered. The platform offers one of its own to carry a token, answers it itself,
+/// and forwards no `Sec-WebSocket-*` header.
 pub(crate) fn accept(
     version: Version,
     headers: &HeaderMap,
@@ -74,7 +74,7 @@ fn upgrade_required(details: &str) -> Response {
     .with_header(header::SEC_WEBSOCKET_VERSION, VERSION)
 }
 
-/// Whether one of the comma-separated words of the header, which may be there several times, is `token`.
+/// Whether `token` is one of the comma-separated words of the header, which may occur several times.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
@@ -84,7 +84,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-/// The header's value, if it is there once.
+/// The header's value, if the header occurs exactly once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())

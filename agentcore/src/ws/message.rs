@@ -1,4 +1,4 @@
-//! What goes back and forth.
+//! [`Message`]: what a socket receives and sends.
 
 use bytes::Bytes;
 use tokio_websockets as wire;
@@ -6,9 +6,9 @@ use tokio_websockets as wire;
 use super::close::{CloseCode, CloseFrame};
 use super::error::WebSocketError;
 
-/// One message, whole, however many frames it came in.
+/// One whole message, sent in one frame or in several.
 ///
-/// Pings and pongs are not among them: they are answered inside.
+/// Pings and pongs are no messages: the library answers them.
 ///
 /// ```
 /// use agentcore::Message;
@@ -26,7 +26,7 @@ pub enum Message {
     Text(String),
     /// Bytes.
     Binary(Bytes),
-    /// The end: received, the other side has closed, with or without saying why; sent, it closes the socket like
+    /// The end. Received: the client has closed, with or without a reason. Sent: it closes the socket, like
     /// [`WebSocket::close`](super::WebSocket::close).
     Close(Option<CloseFrame>),
 }
@@ -41,7 +41,7 @@ impl Message {
         }
     }
 
-    /// The length of what it carries, in bytes.
+    /// The length of its payload, in bytes.
     pub(super) fn length(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -50,11 +50,11 @@ impl Message {
         }
     }
 
-    /// A data message that came off the wire; `None` for a control frame.
+    /// Converts a received data message; `None` for a control frame.
     pub(super) fn of_wire(message: wire::Message) -> Option<Result<Self, WebSocketError>> {
         if message.is_text() {
-            // Checked here although the library does: it lets a text pass that ends within a character if the last
-            // fragment is empty, and its own `as_text` makes an invalid `str` of that.
+            // The library checks texts too, but passes one that ends within a character if the last fragment is empty. Its own
+            // `as_text` would make an invalid `str` of that.
             let text = simdutf8::compat::from_utf8(message.as_payload());
             let text = text.map(|text| Self::Text(text.to_owned()));
             Some(text.map_err(WebSocketError::not_text))
@@ -67,7 +67,7 @@ impl Message {
 
     pub(super) fn close_of_wire(message: &wire::Message) -> Option<CloseFrame> {
         let (code, reason) = message.as_close()?;
-        // No code on the wire is 1005 to the library.
+        // The library reports a close frame without a code as 1005.
         CloseCode::new(code.into()).map(|code| CloseFrame::new(code, reason))
     }
 

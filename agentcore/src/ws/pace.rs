@@ -1,8 +1,8 @@
-//! Keeping outgoing frames under the platform's rate.
+//! Keeps outgoing frames below the platform's rate.
 //!
-//! The platform closes a socket (1008) whose server sends more than 250 frames in a second. A large message is many
-//! frames, and the library below splits it but cannot wait between the pieces. So this looks at the bytes on their way
-//! out, where every frame passes, whoever made it, and lets each begin only when its time has come.
+//! The platform closes a socket (1008) whose server sends more than 250 frames in a second. A large message is many frames, and
+//! the protocol library splits it but cannot wait between the pieces. So the pacer works on the outgoing bytes, which contain
+//! every frame, the library's own too. It lets each frame begin only when the rate allows.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Which frames may go now.
+/// Decides which frames may go now.
 #[derive(Debug)]
 pub(super) struct Pacer {
     bucket: Bucket,
-    /// Bytes from the front of what is being written that belong to frames which may go.
+    /// The number of bytes, from the start of what is being written, that belong to frames which may go.
     admitted: usize,
-    /// Wakes when the next frame may go. Made when a frame first has to wait, which most sockets never see.
+    /// A timer until the next frame may go. It is made when a frame first has to wait, which is rare.
     wait: Option<Pin<Box<Sleep>>>,
-    /// Whose clock that is. A message may be sent from a thread that belongs to no runtime.
+    /// The runtime of the timer. A message may be sent from a thread that belongs to no runtime.
     runtime: Handle,
 }
 
@@ -41,8 +41,7 @@ impl Pacer {
 
     /// How many of the bytes in `slices` may be written now; not ready while that is none.
     ///
-    /// `slices` begins with what has not been [written](Self::written) yet, and holds the headers of frames in one
-    /// piece.
+    /// `slices` begins with the first byte that is not [written](Self::written) yet, and holds each frame's header in one piece.
     pub(super) fn poll_admit(
         &mut self,
         cx: &mut Context<'_>,
@@ -50,7 +49,7 @@ impl Pacer {
     ) -> Poll<usize> {
         let mut before = 0;
         for slice in slices {
-            // While the last admitted frame ends in this slice, another one begins there.
+            // While the last admitted frame ends in this slice, another one begins in it.
             while self.admitted < before + slice.len() {
                 match self.bucket.take(Instant::now()) {
                     Ok(()) => self.admitted += length_of_frame(&slice[self.admitted - before..]),
@@ -63,7 +62,7 @@ impl Pacer {
         Poll::Ready(before)
     }
 
-    /// The first `bytes` have gone.
+    /// Records that the first `bytes` have gone.
     pub(super) fn written(&mut self, bytes: usize) {
         self.admitted -= bytes;
     }
@@ -80,18 +79,18 @@ impl Pacer {
     }
 }
 
-/// A token bucket, kept as the one moment from which it is full again (the "generic cell rate algorithm").
+/// A token bucket, stored as the instant at which it is full again (the "generic cell rate algorithm").
 #[derive(Debug)]
 struct Bucket {
     full_at: Instant,
-    /// Between two tokens.
+    /// The time between two tokens.
     every: Duration,
-    /// What a full bucket holds, in time.
+    /// The time in which an empty bucket fills.
     depth: Duration,
 }
 
 impl Bucket {
-    /// A quarter may go at once, the others come one by one: together at most `per_second` within any second.
+    /// A quarter may go at once, the rest one by one: together at most `per_second` within any second.
     fn new(per_second: u32) -> Self {
         let burst = (per_second / 4).max(1);
         let every = Duration::from_secs(1) / per_second.saturating_sub(burst).max(1);
@@ -102,7 +101,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token, or says when there will be one.
+    /// Takes a token, or returns when there will be one.
     fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let full_at = self.full_at.max(now) + self.every;
         if full_at > now + self.depth {
@@ -113,7 +112,7 @@ impl Bucket {
     }
 }
 
-/// The length of a whole frame, by its header. Ours are not masked.
+/// The length of a whole frame, from its header. The server's frames are not masked.
 fn length_of_frame(frame: &[u8]) -> usize {
     match *frame {
         [_, 126, a, b, ..] => 4 + usize::from(u16::from_be_bytes([a, b])),
@@ -130,7 +129,7 @@ fn length_of_frame(frame: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// The moments at which `count` frames go that are all there from the beginning.
+    /// The times at which `count` frames go, if all are ready at the start.
     fn schedule(per_second: u32, count: usize) -> Vec<Duration> {
         let mut bucket = Bucket::new(per_second);
         let began = bucket.full_at;
@@ -186,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn frames_beyond_the_burst_wait_wherever_the_writes_end() {
-        // Frames of seven bytes, header and payload apart, as the library hands them over.
+        // Frames of seven bytes, in two slices, as the library writes them.
         let (header, payload) = ([0x82, 5], [0; 5]);
         let slices: Vec<_> = (0..6)
             .flat_map(|_| [IoSlice::new(&header), IoSlice::new(&payload)])

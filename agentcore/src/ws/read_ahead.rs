@@ -1,7 +1,7 @@
 //! The bytes that are read ahead of handlers, and their bounds.
 //!
-//! A client may send faster than a handler receives. What is read before the handler asks for it lies in memory, so it is
-//! counted: for one socket, and for all sockets together. A message that the handler has asked for is not counted; its bound
+//! A client may send faster than a handler receives. Bytes that are read before the handler asks for them stay in memory, so they
+//! are counted: for one socket, and for all sockets together. A message that the handler has asked for is not counted; its bound
 //! is the size of the largest message.
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ struct Total {
 }
 
 impl ReadAhead {
-    /// At most `per_socket` bytes for one socket, and `total` for all of them. Each has a sixteenth of its own bound all the
-    /// same.
+    /// At most `per_socket` bytes for one socket, and `total` for all of them. Each socket always has a sixteenth of its own
+    /// bound.
     pub(crate) fn new(per_socket: usize, total: usize) -> Self {
         Self {
             per_socket,
@@ -53,23 +53,23 @@ impl ReadAhead {
     }
 }
 
-/// What one socket has read ahead. Given back by the drop.
+/// The bytes that one socket has read ahead. Its drop gives them back.
 #[derive(Debug)]
 pub(super) struct Share {
     bounds: ReadAhead,
-    /// Also counted in the total.
+    /// These bytes are also counted in the total.
     used: usize,
 }
 
 impl Share {
-    /// Takes as many bytes as may be read now, which may be none. What is not read is to be [freed](Self::free).
+    /// Reserves as many bytes as may be read now, possibly none. The caller has to [free](Self::free) what it does not read.
     pub(super) fn reserve(&mut self) -> usize {
         let wanted = self.bounds.per_socket.saturating_sub(self.used);
         let total = &self.bounds.total;
-        // A little beyond the total, so that sockets which use it up cannot keep all others from their pings.
+        // This may exceed the total a little: otherwise sockets that use it up would keep all others from reading pings.
         let least = (self.bounds.per_socket / 16).saturating_sub(self.used);
         let mut got = 0;
-        // A count, and nothing that another thread would read because of it.
+        // Relaxed: the count guards no other memory.
         let _ = total
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -80,14 +80,14 @@ impl Share {
         got
     }
 
-    /// `bytes` are not in memory any more.
+    /// Gives back `bytes`, which are not in memory any more.
     pub(super) fn free(&mut self, bytes: usize) {
         let bytes = bytes.min(self.used);
         self.used -= bytes;
         self.bounds.total.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Nothing is in memory any more.
+    /// Gives back all bytes.
     pub(super) fn clear(&mut self) {
         self.free(self.used);
     }
@@ -120,7 +120,7 @@ mod tests {
         assert!(shares[2].has_room());
         assert_eq!(shares[3].reserve(), 4);
         assert_eq!(bounds.used(), 25);
-        // More than it has is all that it has.
+        // It frees at most what it has.
         shares[0].free(100);
         assert_eq!(bounds.used(), 19);
         drop(shares);

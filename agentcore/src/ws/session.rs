@@ -1,4 +1,4 @@
-//! One socket from its upgrade to its end: the connection and the handler side by side.
+//! One socket from its upgrade to its end: its connection and its handler, side by side.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use crate::request::drops::DropOnWorkers;
 use crate::request::{self, Activity, Scope};
 use crate::util::BoxFuture;
 
-/// What all sockets of a server have in common.
+/// What all sockets of a server share.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     pub(super) settings: WsSettings,
-    /// The bound on what is read ahead for all of them together.
+    /// The bound on what is read ahead for all sockets together.
     pub(super) read_ahead: ReadAhead,
     pub(super) shutdown_grace: Duration,
 }
@@ -46,20 +46,19 @@ impl Sockets {
     }
 }
 
-/// How long before the end of the shutdown grace a socket is closed whose handler still works.
+/// How long before the end of the shutdown grace a socket is closed if its handler still runs.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// How long a stop waits for a client to answer a close frame. One that is there does so at once. If the process ended
-/// before, the answer would be answered with a reset, and with that the client's system drops what the client has not read
-/// yet.
+/// How long a stop waits for a client to answer a close frame. A live client answers at once. If the process ended earlier, the
+/// kernel would answer with a reset, and the client's system would then drop what the client has not read yet.
 const ANSWER: Duration = Duration::from_millis(200);
 
-/// What a frame's header takes of it: up to 64 KiB, and beyond.
+/// The length of a frame's header: for payloads below 64 KiB, and for larger ones.
 const SMALL_HEADER: usize = 4;
 const LARGE_HEADER: usize = 10;
 
 impl WsSettings {
-    /// The most that one frame may carry.
+    /// The largest payload of one frame, in bytes.
     pub(super) fn payload_bytes(&self) -> usize {
         let small = self.frame_bytes - SMALL_HEADER;
         if small <= usize::from(u16::MAX) {
@@ -78,16 +77,16 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// The socket, once: the macro has checked that one argument takes it.
+    /// Takes the socket. It is there once: the macro has checked that one argument takes it.
     pub(crate) fn socket(&mut self) -> Result<WebSocket, Response> {
         self.socket.take().ok_or_else(internal_error)
     }
 }
 
-/// A handler that has its arguments and waits for its connection; or the reply of an argument that refused.
+/// A handler that has its arguments and waits for its connection; or the reply of an argument that refused the request.
 pub(crate) type Opened = Result<BoxFuture<Result<(), BoxError>>, Response>;
 
-/// A socket whose handshake is answered.
+/// A socket whose handshake has been answered.
 pub(crate) struct Session {
     name: &'static str,
     scope: Arc<Scope>,
@@ -95,7 +94,7 @@ pub(crate) struct Session {
     work: DropOnWorkers<Work>,
 }
 
-/// What the user's code has made, and what it may have sent already.
+/// The values that user code has made. They are dropped on the workers.
 struct Work {
     handler: BoxFuture<Result<(), BoxError>>,
     shared: Arc<Shared>,
@@ -103,8 +102,8 @@ struct Work {
 }
 
 impl Session {
-    /// Makes the handler's arguments, which is running the user's code: on the workers, below the request's scope. An
-    /// argument that refuses the request is answered before anything is upgraded.
+    /// Makes the handler's arguments. This runs user code, so it runs on the workers, in the request's scope. If an argument
+    /// refuses the request, its reply is sent and nothing is upgraded.
     pub(crate) async fn open(
         name: &'static str,
         open: impl FnOnce(Opening) -> Opened,
@@ -116,7 +115,7 @@ impl Session {
             socket: Some(socket),
             invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
         };
-        // A refusal is the user's, and so is the body that it may have.
+        // A refusal may be user code, and so may its body.
         let opened = panics::catch(async move {
             match open(opening) {
                 Ok(handler) => Ok(handler),
@@ -162,15 +161,15 @@ impl Session {
         &self.scope
     }
 
-    /// Serves the socket over `io`, of which `ahead` has been read already. Runs on the workers, below the request's
+    /// Serves the socket over `io`; `ahead` holds the bytes that have been read already. It runs on the workers, in the request's
     /// scope.
     ///
-    /// When the server is told to stop, nothing more is received, so that a handler that waits for a message sees the
-    /// end at once, and one that is working finishes and sees it then. Sending goes on working meanwhile. The close
-    /// frame, 1001, is sent when the handler has returned, or when the grace is nearly over.
+    /// When the server is told to stop, nothing more is received: a handler that waits for a message sees the end at once, and
+    /// one that works sees it when it next receives. Sending still works. The close frame, 1001, is sent when the handler has
+    /// returned, or when the grace is nearly over.
     ///
-    /// The socket is in flight until the handler has returned and the close frame has left. The closing handshake comes
-    /// behind that. A stop waits for the client's answer for [`ANSWER`] at most.
+    /// The socket is in flight until the handler has returned and the close frame has left. The closing handshake follows. A stop
+    /// waits for the client's answer for [`ANSWER`] at most.
     pub(crate) async fn run(self, io: impl Io, ahead: Bytes) {
         let Self {
             name,
@@ -188,7 +187,7 @@ impl Session {
         } = work;
         let transport = Transport::new(io, ahead, sockets.settings.frames_per_second);
         let mut driver = Driver::new(shared, transport, &sockets);
-        // A task of its own: the connection is looked after whatever the handler does to its thread.
+        // A separate task: the driver runs even if the handler blocks its thread.
         let mut handler = request::spawn_in_scope(run_handler(name, handler));
         let mut returned = false;
         let mut stopped = false;
@@ -214,7 +213,7 @@ impl Session {
         let (protocol, end) = loop {
             let happened = tokio::select! {
                 biased;
-                // First: what comes behind the signal is not received.
+                // First: nothing that comes after the signal is received.
                 () = &mut stopping, if !stopped => Happened::Stop,
                 ended = driver.drive() => break ended,
                 result = &mut handler, if !returned => Happened::Returned(result),
@@ -254,7 +253,7 @@ impl Session {
         };
         activity.scope().cancel();
         drop(driver);
-        // What the handler has sent, and the close frame, are a part of the work.
+        // Sending the handler's messages and the close frame is part of the work.
         let sent = tokio::select! {
             sent = closing::send(protocol, end) => sent,
             () = &mut cut_off => {
@@ -279,7 +278,7 @@ impl Session {
             }
         };
         let mut farewell = pin!(farewell);
-        // The client's answer to it is none: a client may sleep.
+        // The client's answer is not part of it: a client may sleep.
         let mut answered = false;
         if let (true, Some(end)) = (returned, grace_ends) {
             let left = end.saturating_duration_since(Instant::now());
@@ -287,7 +286,7 @@ impl Session {
         }
         let rest_of_the_work = async move {
             if !returned {
-                // Work that has been accepted is finished, unless it is cut off. Its outcome has been logged.
+                // Accepted work is finished, unless it is cut off. `run_handler` records its outcome.
                 tokio::select! {
                     _ = &mut handler => {}
                     () = &mut cut_off => handler.abort(),
@@ -304,7 +303,7 @@ impl Session {
     }
 }
 
-/// What comes between the messages.
+/// An event of a session other than the end of its connection.
 enum Happened {
     Stop,
     Returned(Result<Ended, JoinError>),

@@ -1,17 +1,17 @@
-//! The connection between its two tasks: the handler, which receives and sends, and the driver, which keeps the connection
-//! going whatever the handler does.
+//! The connection between its two tasks: the handler, which receives and sends, and the driver, which keeps the connection going
+//! whatever the handler does.
 //!
 //! # Invariant
 //!
-//! The [`Connection`] is polled under its lock only, and with the waker of [`Wakeups`] only; there stands which task
-//! a wake-up reaches. What one task does that the other waits for is told when the lock is released, in
-//! [`Shared::release`], and nowhere else:
+//! The [`Connection`] is polled only under its lock, and only with the waker of [`Wakeups`], which decides which task a wake-up
+//! reaches. A task that does what the other waits for wakes it when it releases the lock, in [`Shared::release`] and nowhere
+//! else:
 //!
 //! - A message or an end in the inbox wakes a handler that waits.
 //! - Room in the outbox wakes every sender that waits for it.
 //! - Room in the inbox, or the end of the connection, wakes the driver.
 //!
-//! The locks are taken one after the other, never one inside the other, and no waker is used under either.
+//! The locks are taken one after the other, never one inside the other, and no waker is woken under either.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -27,8 +27,8 @@ use super::wakeups::Wakeups;
 use crate::util::sync::{Mutex, MutexGuard};
 use crate::util::timer::Timer;
 
-/// How long the driver leaves the connection to a handler that has been woken, or has got a message. A ping may be answered
-/// so late, once, when the handler computes instead; and so often a busy socket costs more than its messages.
+/// How long the driver leaves the connection to a handler that has been woken or has got a message. It is the longest delay of a
+/// pong if the handler then computes, and the interval at which a busy socket pays for a further wake-up.
 const WATCH: Duration = Duration::from_millis(50);
 
 /// The handler's side; see the [module](self).
@@ -36,7 +36,7 @@ const WATCH: Duration = Duration::from_millis(50);
 pub(super) struct Shared {
     connection: Mutex<Connection>,
     wakeups: Arc<Wakeups>,
-    /// Of `wakeups`.
+    /// The waker of `wakeups`.
     waker: Waker,
 }
 
@@ -66,7 +66,7 @@ impl Shared {
         received
     }
 
-    /// The handler receives nothing any more.
+    /// Drops what the handler has not received. It receives nothing more.
     pub(super) fn stop_receiving(&self) {
         let forgotten = self.connection.lock().forget_received();
         drop(forgotten);
@@ -74,12 +74,12 @@ impl Shared {
         self.wakeups.wake_driver();
     }
 
-    /// Ready when there is room for another message; an error when there never will be.
+    /// Ready when there is room for another message; an error when none may be sent any more.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
         self.connection.lock().poll_room(cx)
     }
 
-    /// Sends `message`. What cannot be sent at once leaves when it can.
+    /// Sends `message`. What cannot be sent at once is sent later.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Shared {
         !self.connection.lock().is_sending()
     }
 
-    /// Unlocks the connection, then tells of what has become of it.
+    /// Unlocks the connection, then wakes the tasks that wait for its new state.
     fn release(&self, mut connection: MutexGuard<'_, Connection>) {
         let senders = connection.senders_with_room();
         let for_handler = connection.has_news();
@@ -117,7 +117,7 @@ impl Shared {
     }
 }
 
-/// The driver's side; see the [module](self). When it is dropped the handler sees the end.
+/// The driver's side; see the [module](self). Its drop ends the connection, which the handler sees.
 #[derive(Debug)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -138,7 +138,7 @@ impl Driver {
     ///
     /// # Cancel safety
     ///
-    /// Safe: everything that has been begun is kept.
+    /// Safe: nothing that has begun is lost.
     pub(super) async fn drive(&mut self) -> (Protocol, End) {
         std::future::poll_fn(|cx| self.poll_drive(cx)).await
     }
@@ -154,7 +154,7 @@ impl Driver {
         ended.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Not ready while the connection is best left to the handler.
+    /// Not ready while the connection is left to the handler.
     fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let found = self.shared.wakeups.look(cx.waker());
         if !found.watching {
@@ -171,17 +171,17 @@ impl Driver {
         }
     }
 
-    /// Receives nothing more. The handler sees the end once it has read what is there.
+    /// Stops receiving. The handler sees the end after the messages that are there.
     pub(super) fn stop_receiving(&self) {
         self.change(Connection::stop_receiving);
     }
 
-    /// Sends what the handler has given, and closes with `frame` then.
+    /// Sends what the handler has given, and then closes with `frame`.
     pub(super) fn finish(&self, frame: CloseFrame) {
         self.change(|connection| connection.finish(frame));
     }
 
-    /// Sends a ping, unless the other side has been silent for too long. To be called once in every interval.
+    /// Sends a ping, unless the client has been silent for too long. The caller calls it once in every interval.
     pub(super) fn tick(&self) {
         self.change(Connection::tick);
     }

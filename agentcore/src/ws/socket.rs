@@ -41,18 +41,17 @@ use crate::util::json;
 ///
 /// # The end
 ///
-/// The socket is closed when the handler returns: with 1000, or with 1011 after an error or a panic. To close earlier, or
-/// with another code, there is [`close`](Self::close). Dropping the socket alone does not close it.
+/// The socket is closed when the handler returns: with 1000, or with 1011 after an error or a panic. [`close`](Self::close)
+/// closes it earlier, or with another code. Dropping the socket alone does not close it.
 ///
-/// When the client closes, [`recv`](Self::recv) yields [`Message::Close`] and then `None`; when it vanishes, an error
-/// and then `None`; when the server is told to stop, `None` once all that was received has been read, while sending
-/// goes on working until the handler returns or the shutdown grace is nearly over. [`CancellationToken`] tells of all
-/// three.
+/// When the client closes, [`recv`](Self::recv) yields [`Message::Close`] and then `None`. When the client vanishes, it yields an
+/// error and then `None`. When the server is told to stop, it yields `None` after all received messages; sending still works
+/// until the handler returns or the shutdown grace is nearly over. [`CancellationToken`] is cancelled in all three cases.
 ///
 /// # What is done inside
 ///
-/// Pings are answered, and sent, whatever the handler does meanwhile. Messages are split into frames, and those paced,
-/// as the platform demands; see [`Config`].
+/// Pings are answered and sent even while the handler computes. Messages are split into frames, and the frames are paced, as the
+/// platform demands; see [`Config`].
 ///
 /// [`CancellationToken`]: crate::CancellationToken
 /// [`Config`]: crate::Config
@@ -63,7 +62,7 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// A socket that has yet to be connected, and what connects it.
+    /// A socket without a connection, and the shared state that connects it.
     pub(super) fn new() -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::new());
         let socket = Self {
@@ -79,18 +78,18 @@ impl WebSocket {
 
     /// The next message; `None` when there will be none.
     ///
-    /// An error is said once, and is the end as well. See [above](Self#the-end).
+    /// An error is returned once, and ends the socket. See [above](Self#the-end).
     ///
     /// # Cancel safety
     ///
-    /// Safe: a message that has not been returned is returned by the next call. In `tokio::select!` nothing is lost.
+    /// Safe: no message is lost in `tokio::select!`. The next call returns a message that this one has not returned.
     pub async fn recv(&mut self) -> Option<Result<Message, WebSocketError>> {
         self.receiver.recv().await
     }
 
     /// The next message, text or binary, decoded from JSON; `None` when there will be none.
     ///
-    /// Of JSON that does not fit `T`, the error's source says where:
+    /// If the JSON does not fit `T`, the error's source names the place:
     /// ``items[1].price: invalid type: string "x", expected f64 at line 1 column 75``.
     ///
     /// ```
@@ -117,7 +116,7 @@ impl WebSocket {
         self.receiver.recv_json().await
     }
 
-    /// Sends a message; waits while too many are on their way. Waits neither for the network nor for the client.
+    /// Sends a message. It waits while eight messages are queued, but not until this one has left.
     ///
     /// # Errors
     ///
@@ -125,7 +124,8 @@ impl WebSocket {
     ///
     /// # Cancel safety
     ///
-    /// The message is on its way, whole, or not at all. When the future is dropped it is not.
+    /// If the future is dropped before it is ready, nothing of the message is sent. Once it is ready, the whole message is
+    /// queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
         self.sender.send(message).await
     }
@@ -134,8 +134,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); or the value [cannot be serialised](WebSocketError::is_json), or is a [`Result`], which
-    /// would be sent as `{"Ok":..}` or `{"Err":..}`. Nothing is sent then.
+    /// As [`send`](Self::send); or the value [cannot be serialised](WebSocketError::is_json), or is a [`Result`], which would
+    /// become `{"Ok":..}` or `{"Err":..}`. Then nothing is sent.
     ///
     /// # Cancel safety
     ///
@@ -144,8 +144,8 @@ impl WebSocket {
         self.sender.send_json(value).await
     }
 
-    /// Closes the socket behind what has been sent. Nothing can be sent any more, and what the client still sends is not
-    /// received.
+    /// Closes the socket after everything that was sent before. Then nothing more can be sent, and messages that still arrive are
+    /// not received.
     ///
     /// ```
     /// # use agentcore::{CloseCode, WebSocket, WebSocketError};
@@ -169,7 +169,7 @@ impl WebSocket {
         self.sender.close(code, reason).await
     }
 
-    /// The two directions apart, for two tasks.
+    /// Splits the socket into its two directions, for two tasks.
     ///
     /// ```
     /// # use agentcore::{WebSocket, WebSocketError};
@@ -346,7 +346,7 @@ impl Sink<Message> for WebSocketSender {
         self.shared.send(message)
     }
 
-    /// Ready at once: what has been sent leaves by itself.
+    /// Ready at once: messages that were sent leave without it.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
         Poll::Ready(Ok(()))
     }
@@ -360,7 +360,7 @@ impl Sink<Message> for WebSocketSender {
             return Poll::Ready(Ok(()));
         }
         let normal = CloseFrame::new(CloseCode::NORMAL, "");
-        // An error says that another clone has just done it.
+        // An error means that another clone has just closed it.
         Poll::Ready(self.start_send(normal.into()).or(Ok(())))
     }
 }

@@ -1,5 +1,5 @@
-//! Sockets without a network, and with a clock that obeys: what takes time, and how the halves behave as stream and
-//! sink. Everything that can be seen on the wire, `tests/integration/websocket.rs` of the workspace looks at.
+//! Sockets without a network and with a paused clock: what takes time, and how the halves behave as stream and sink.
+//! `tests/integration/websocket.rs` of the workspace tests everything that shows on the wire.
 
 mod wakeups;
 
@@ -30,7 +30,7 @@ use crate::request::{Activity, Arrival};
 use crate::tracker::BusyTracker;
 use crate::util::BoxFuture;
 
-/// Longer than anything that is waited for in paused time, where it passes at once.
+/// Longer than any wait in paused time, which passes at once.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The deadline of tests in which time is not paused.
@@ -40,10 +40,10 @@ const PER_SOCKET: usize = 64 << 10;
 
 const PING: [u8; 2] = [0x89, 0];
 const PONG_TO_CLIENT: [u8; 2] = [0x8a, 0];
-/// From a client: masked, with a mask of zeros.
+/// A pong of a client: masked, with a mask of zeros.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
-/// An open socket: the client's end of its connection, and its whole life.
+/// An open socket: the client's end of its connection, and its session.
 struct Open {
     wire: DuplexStream,
     session: JoinHandle<()>,
@@ -131,7 +131,7 @@ impl Open {
     }
 }
 
-/// A handler that receives until there is nothing more, and who is told the last message.
+/// A handler that receives until the end, and a channel that gets the last message.
 fn receiver() -> (impl FnOnce(WebSocket) -> Receiving, oneshot::Receiver<Last>) {
     let (tell, told) = oneshot::channel();
     let handler = move |mut socket: WebSocket| -> Receiving {
@@ -140,7 +140,7 @@ fn receiver() -> (impl FnOnce(WebSocket) -> Receiving, oneshot::Receiver<Last>) 
             while let Some(received) = socket.recv().await {
                 last = Some(received);
             }
-            // Nobody asks in some of the tests.
+            // Some tests do not wait for it.
             let _ = tell.send(last);
             Ok(())
         })
@@ -156,7 +156,7 @@ fn text(text: &str) -> Vec<u8> {
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
-/// A client's binary message of `length` bytes, of which there are more than 64 Ki.
+/// A client's binary message of `length` bytes, more than 64 Ki.
 fn binary(length: usize) -> Vec<u8> {
     let mut message = vec![0x82, 0xff];
     message.extend((length as u64).to_be_bytes());
@@ -202,7 +202,7 @@ async fn every_byte_is_a_sign_of_life() {
     assert_eq!(last, Message::Close(None));
 }
 
-/// The same in the other direction: pings wait behind what the client has yet to read.
+/// In the other direction: pings wait behind what the client has yet to read.
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_alive_and_one_that_stops_is_not() {
     let mut socket = open(async |socket: WebSocket| {
@@ -226,7 +226,7 @@ async fn a_slow_reader_is_alive_and_one_that_stops_is_not() {
     assert!((50..=75).contains(&took), "{took} s");
 }
 
-/// Who is not listened to cannot be heard.
+/// The client's silence does not count while the server does not read.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_does_not_receive_does_not_lose_its_client() {
     let (proceed, wait) = oneshot::channel::<()>();
@@ -250,8 +250,8 @@ async fn a_handler_that_does_not_receive_does_not_lose_its_client() {
     assert_eq!(received.await, Ok(20));
 }
 
-/// The first message is read whole, because the handler asks for it, and whatever polls the connection meanwhile. Of
-/// what comes behind it no more is read than may be.
+/// The first message is read whole, because the handler asks for it, even if the driver polls the connection meanwhile. Of what
+/// follows it, only the allowed bytes are read.
 #[tokio::test(start_paused = true)]
 async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_is_not() {
     const LARGE: usize = 512 << 10;
@@ -271,7 +271,7 @@ async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_
     for round in 0..3 {
         proceed.send(()).await.unwrap();
         for piece in large.chunks(50 << 10) {
-            // The server's ping makes the driver look between the pieces.
+            // The server's ping makes the driver poll between the pieces.
             tokio::time::sleep(Duration::from_secs(30)).await;
             timeout(DEADLINE, socket.writes(piece))
                 .await
@@ -279,7 +279,7 @@ async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_
         }
         assert_eq!(told.recv().await.unwrap(), LARGE, "{round}");
     }
-    // Nobody asks for this one.
+    // The handler does not ask for this one.
     let flood = async {
         let mut written = 0;
         while let Ok(Ok(more)) =
@@ -296,7 +296,7 @@ async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_
         "{written}"
     );
     assert_eq!(socket.read_ahead.used(), PER_SOCKET);
-    // Until the handler asks.
+    // The handler asks for it here.
     proceed.send(()).await.unwrap();
     socket.writes(&large[written..]).await;
     assert_eq!(told.recv().await.unwrap(), LARGE);
@@ -309,7 +309,7 @@ async fn what_is_read_ahead_is_bounded_in_bytes_and_a_message_that_is_asked_for_
     assert_eq!(socket.read_ahead.used(), 0);
 }
 
-/// Many sockets whose handlers are at work, and one whose handler receives.
+/// Many sockets whose handlers compute, and one whose handler receives.
 #[tokio::test(start_paused = true)]
 async fn all_sockets_together_read_no_more_ahead_than_the_total() {
     let bounds = ReadAhead::new(PER_SOCKET, 3 * PER_SOCKET);
@@ -324,7 +324,7 @@ async fn all_sockets_together_read_no_more_ahead_than_the_total() {
         {}
         busy.push(socket);
     }
-    // Three have all that they may, and each of the others its sixteenth.
+    // Three have read all that they may, and each of the others its sixteenth.
     assert_eq!(bounds.used(), 3 * PER_SOCKET + 5 * PER_SOCKET / 16);
     let (handler, last) = receiver();
     let mut socket = open_with(bounds.clone(), handler).await;
@@ -341,7 +341,7 @@ async fn all_sockets_together_read_no_more_ahead_than_the_total() {
     }
 }
 
-/// It only sends, the handler only answers, and in the end both sides wait for the other to read.
+/// The client only sends, the handler only answers, and in the end each waits for the other to read.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_none_of_the_answers_is_given_up() {
     let mut socket = open(async |mut socket: WebSocket| {
@@ -366,7 +366,7 @@ async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
     let mut socket = open(async |_| Ok(())).await;
     let began = Instant::now();
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
-    // It is not waited for, though.
+    // The socket is over before that, though.
     timeout(DEADLINE, socket.instance.tracker.idle())
         .await
         .expect("an end in time");
@@ -375,11 +375,11 @@ async fn a_client_that_does_not_answer_the_close_is_left_after_five_seconds() {
         .await
         .expect("a session that ends")
         .expect("no panic");
-    // Five for the answer, and one for the end of the connection.
+    // Five seconds for the answer, and one for the end of the connection.
     assert_eq!(began.elapsed().as_secs(), 6);
 }
 
-/// A stop does wait for it, but not for long, and never beyond the grace.
+/// A stop does wait for the answer, but not for long, and never beyond the grace.
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_the_answer_for_a_moment() {
     for answers in [false, true] {
@@ -404,7 +404,7 @@ async fn a_stop_waits_for_the_answer_for_a_moment() {
     }
 }
 
-/// The ping lies in the same buffer as the message: the connection has nothing more to say that could wake anybody.
+/// The ping is in the same buffer as the message, so no further wake-up comes from the connection.
 #[tokio::test(start_paused = true)]
 async fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {
     let (proceed, wait) = oneshot::channel::<()>();
@@ -426,7 +426,7 @@ async fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {
         "{:?}",
         began.elapsed()
     );
-    // From here on it is known that the handler does not look.
+    // From here on the driver knows that the handler does not come back.
     let later = Instant::now();
     socket.writes(&masked_ping).await;
     socket.reads(&PONG_TO_CLIENT).await;
@@ -435,7 +435,7 @@ async fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
 }
 
-/// As in a `select!` whose other branch has won: the handler is woken for what comes in, and does not look.
+/// As in a `select!` whose other branch has won: the handler is woken for what comes in, and does not receive.
 #[tokio::test(start_paused = true)]
 async fn a_ping_is_answered_though_a_handler_that_has_given_up_is_called_for_it() {
     let (proceed, wait) = oneshot::channel::<()>();
@@ -464,7 +464,7 @@ async fn a_ping_is_answered_though_a_handler_that_has_given_up_is_called_for_it(
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
 }
 
-/// Frames beyond the burst wait for a timer, which only a runtime has. (Paused time would run away while the thread works.)
+/// Frames beyond the burst wait for a timer, which needs a runtime. (Paused time would run ahead while the thread works.)
 #[tokio::test]
 async fn messages_may_be_sent_from_a_thread_that_knows_no_runtime() {
     let mut socket = open(async |socket: WebSocket| {
@@ -489,7 +489,7 @@ async fn messages_may_be_sent_from_a_thread_that_knows_no_runtime() {
     assert!(took >= Duration::from_secs(40) / 180, "{took:?}");
 }
 
-/// Each waits for room again and again.
+/// Each sender waits for room again and again.
 #[tokio::test(start_paused = true)]
 async fn many_senders_get_everything_through_to_a_slow_reader() {
     let mut socket = open(async |socket: WebSocket| {
@@ -518,7 +518,7 @@ async fn many_senders_get_everything_through_to_a_slow_reader() {
     socket.reads(&[0x88, 2, 0x03, 0xe8]).await;
 }
 
-/// A handler that only sends does not look; its client is looked after, and its end noticed.
+/// A handler that only sends does not receive. The driver serves its client, and notices the client's end.
 #[tokio::test(start_paused = true)]
 async fn without_its_receiver_a_socket_answers_pings_and_sees_the_end() {
     let mut socket = open(async |socket: WebSocket| {
@@ -531,7 +531,7 @@ async fn without_its_receiver_a_socket_answers_pings_and_sees_the_end() {
     })
     .await;
     socket.reads(b"\x81\x04tick").await;
-    // More than is read ahead, and in pieces whose headers alone are more.
+    // More than is read ahead, in pieces whose headers alone exceed it.
     socket.writes(&text("nobody reads this")).await;
     let large = [
         &[0x82, 0x80 | 127, 0, 0, 0, 0, 0, 1, 0x86, 0xa0][..],
@@ -554,7 +554,7 @@ async fn without_its_receiver_a_socket_answers_pings_and_sees_the_end() {
     socket.ends_after(&[0x88, 0]).await;
 }
 
-/// A flood of pings whose answers nobody reads is not taken in.
+/// A flood of pings whose answers are not read is not read either.
 #[tokio::test(start_paused = true)]
 async fn pings_without_end_do_not_fill_the_memory() {
     let (handler, _) = receiver();
@@ -619,8 +619,8 @@ async fn a_handler_that_goes_on_is_closed_a_second_before_the_grace_ends() {
     assert!((9..10).contains(&sent_for.as_secs()), "{sent_for:?}");
 }
 
-/// Paused time passes only while nobody has anything to do: a session that is woken by itself would keep this test here
-/// for ever, and a worker at full load.
+/// Paused time passes only while every task waits. A session that wakes itself would keep this test here for ever, and a worker
+/// at full load.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_waited_for_in_silence_after_the_last_call() {
     let socket = open(async |socket: WebSocket| {
@@ -664,7 +664,7 @@ async fn a_socket_is_a_stream_and_a_sink() {
                 .unwrap_err()
                 .is_closed()
         );
-        // Closing what is closed is no mistake for a sink.
+        // A sink may be closed twice.
         std::future::poll_fn(|cx| Pin::new(&mut socket).poll_close(cx)).await?;
         assert!(
             socket
@@ -725,7 +725,7 @@ async fn a_result_is_not_sent_as_json() {
         is_json && text.contains("`Result` is not sent as it is"),
         "{text}"
     );
-    // Nothing has been sent of it.
+    // Nothing of it has been sent.
     open.reads(&[&[0x81, 14][..], br#"[{"Err":"no"}]"#].concat())
         .await;
 }

@@ -1,4 +1,4 @@
-//! The connection below the protocol: paced on its way out, listened to for signs of life.
+//! The byte stream below the protocol. It paces what is written and watches for signs of life.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,15 +12,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::pace::Pacer;
 use crate::util::write;
 
-/// So much is read at once, or more.
+/// The least room of a read, in bytes, unless reads are limited.
 const SPARE: usize = 8 * 1024;
 
 thread_local! {
-    /// Where to, if that is not where it belongs.
+    /// Scratch buffer for reads larger than the caller's buffer.
     static PIECE: RefCell<[u8; SPARE]> = const { RefCell::new([0; SPARE]) };
 }
 
-/// What a connection may be made of.
+/// A byte stream that can carry a WebSocket.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
@@ -28,18 +28,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// A connection that was upgraded.
 pub(super) struct Transport {
     io: Box<dyn Io>,
-    /// Read, and not handed on yet; at first what the HTTP side had read beyond the handshake.
+    /// Bytes that have been read and not passed on; at first those that the HTTP side has read after the handshake.
     ahead: Bytes,
-    /// How many more bytes may be read, if that is limited.
+    /// The number of bytes that may still be read, if that is limited.
     limit: Option<usize>,
-    /// A read did not take place because of the limit.
+    /// Whether a read did not take place because of the limit.
     starved: bool,
     pacer: Pacer,
-    /// Whether the other side has shown a sign of life since this was last asked.
+    /// Whether the client has shown a sign of life since the last call of `was_heard`.
     heard: bool,
-    /// Whether a write waits for the other side to take something.
+    /// Whether a write waits for the client to read.
     blocked: bool,
-    /// Bytes that have been written in all.
+    /// The number of bytes written so far.
     written: u64,
 }
 
@@ -57,36 +57,36 @@ impl Transport {
         }
     }
 
-    /// Reads no more than so many bytes from now on. Returns what was left of the limit before.
+    /// Limits reads to `bytes` from now on. Returns the unused rest of the previous limit.
     pub(super) fn limit_reads(&mut self, bytes: Option<usize>) -> Option<usize> {
         self.starved = false;
         std::mem::replace(&mut self.limit, bytes)
     }
 
-    /// Whether a read did not take place because of the limit. Nothing wakes the reader for it.
+    /// Whether a read did not take place because of the limit. Nothing wakes the reader for that.
     pub(super) fn is_starved(&self) -> bool {
         self.starved
     }
 
-    /// How many bytes have been written in all.
+    /// The number of bytes written so far.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Whether the other side has shown a sign of life since the last time this was asked: it has sent something, be
-    /// it a part of a frame, or taken something that it had kept waiting.
+    /// Whether the client has shown a sign of life since the last call: it has sent something, even a part of a frame, or has
+    /// taken something that a write waited with.
     pub(super) fn was_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
 
-    /// Whether a write waits for the other side to take something.
+    /// Whether a write waits for the client to read.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked
     }
 }
 
-/// Reads up to `most` bytes into `buffer`, and returns what does not fit into it. The library's buffer often has room for
-/// the most of a message only, and to ask for the rest would be another system call.
+/// Reads up to `most` bytes into `buffer`, and returns the bytes that do not fit. The library's buffer often has room for most of
+/// a message only, and to read the rest would take another system call.
 fn read_beyond(
     io: Pin<&mut dyn Io>,
     cx: &mut Context<'_>,
@@ -159,7 +159,7 @@ impl AsyncWrite for Transport {
                 return Poll::Pending;
             }
         };
-        // Bytes that only went into a buffer tell nothing; that there is room in a full one tells that they arrive.
+        // Bytes that fit into a buffer prove nothing. Room in a buffer that was full proves that earlier bytes have arrived.
         this.heard |= std::mem::take(&mut this.blocked);
         this.pacer.written(written);
         this.written += written as u64;

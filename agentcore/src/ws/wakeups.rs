@@ -33,7 +33,7 @@ use std::task::{Wake, Waker};
 
 use crate::util::sync::Mutex;
 
-/// Wakes the task that has to look after the connection; see the [module](self).
+/// Wakes the task that has to poll the connection; see the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Wakeups(Mutex<State>);
 
@@ -41,30 +41,30 @@ pub(super) struct Wakeups(Mutex<State>);
 struct State {
     handler: HandlerWait,
     driver: Option<Waker>,
-    /// The driver polls the connection soon, whatever happens.
+    /// Whether the driver polls the connection soon in any case.
     watching: bool,
 }
 
-/// What the handler does about its next message.
+/// The handler's state between two messages.
 #[derive(Debug, Default)]
 enum HandlerWait {
-    /// Something else.
+    /// It does not wait.
     #[default]
     Absent,
-    /// It waits.
+    /// It waits for a message.
     Waiting(Waker),
     /// It has been woken, and has not come back yet.
     Woken,
-    /// Nothing, for ever: the driver has left the connection.
+    /// It never waits again: the driver has left the connection.
     Gone,
 }
 
-/// What the driver finds.
+/// What the driver finds when it is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The driver is to watch.
+    /// Whether the driver has to watch.
     pub(super) watching: bool,
-    /// The handler has been woken, and has not come back yet.
+    /// Whether the handler has been woken, and has not come back yet.
     pub(super) handler_is_woken: bool,
 }
 
@@ -94,7 +94,7 @@ impl Wakeups {
         drop(before);
     }
 
-    /// Wakes the handler, if it waits, for what is in its inbox already.
+    /// Wakes the handler, if it waits, for a message in its inbox.
     pub(super) fn wake_handler(&self) {
         let mut state = self.0.lock();
         let before = match state.handler {
@@ -107,7 +107,7 @@ impl Wakeups {
         }
     }
 
-    /// The driver has left the connection. A handler that waited has been woken for the end.
+    /// The driver leaves the connection. A handler that waited has been woken for the end.
     pub(super) fn leave(&self) {
         let mut state = self.0.lock();
         let before = std::mem::replace(&mut state.handler, HandlerWait::Gone);
@@ -151,7 +151,7 @@ impl Wakeups {
 }
 
 impl State {
-    /// Has the driver watch. Returns its waker, unless it watches already.
+    /// Makes the driver watch. Returns its waker, unless it watches already.
     fn watch(&mut self) -> Option<Waker> {
         let watched = std::mem::replace(&mut self.watching, true);
         if watched { None } else { self.driver.clone() }

@@ -1,9 +1,9 @@
 //! Init: what PID 1 does for a container. PID 1 becomes the parent of every process whose own parent has ended, and such an
-//! orphan stays in the table of processes until PID 1 asks for its exit status.
+//! orphan stays in the process table until PID 1 asks for its exit status.
 //!
-//! The agent cannot do that itself: the kernel does not tell an orphan from a child that the program has started, and the
-//! exit status of a child belongs to the code that waits for it. So PID 1 starts the agent as a child and does nothing else
-//! from then on: it passes signals on, asks for the status of every process that ends, and ends as the agent does.
+//! The agent cannot do that itself: the kernel does not tell an orphan from a child that the program has started, and the exit
+//! status of a child belongs to the code that waits for it. So PID 1 starts the agent as a child. From then on it only passes
+//! signals on, asks for the status of every process that ends, and ends as the agent does.
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -19,11 +19,11 @@ use tokio::signal::unix::{self, SignalKind, signal};
 /// Tells the agent that its parent is this init.
 const MARK: &str = "__AGENTCORE_INIT";
 
-/// Names the process that a service manager passes listeners to. Without it, they are for the process that finds them.
+/// Holds the pid that a service manager passes listeners to. Without it, any process may take them.
 const LISTENERS_FOR: &str = "LISTEN_PID";
 
-/// Signals that the agent gets from init. Engines send SIGTERM, SIGINT, or the signal that the image names; the others are
-/// for handlers of the program's own.
+/// Signals that init passes to the agent. Container engines send SIGTERM, SIGINT, or the signal that the image names; the program
+/// may have its own handlers for the others.
 const PASSED_ON: [Signal; 6] = [
     Signal::TERM,
     Signal::INT,
@@ -38,13 +38,13 @@ pub(crate) fn is_pid_1() -> bool {
     std::process::id() == 1 || is_child_of_init()
 }
 
-/// Processes that the agent starts inherit the mark, but not the parent.
+/// Whether PID 1 has started this process. The mark alone is not enough: child processes of the agent inherit it.
 fn is_child_of_init() -> bool {
     std::env::var_os(MARK).is_some() && getppid() == Some(Pid::INIT)
 }
 
-/// Is init for a program that has done nothing yet, and returns how it ends; `None` if the process has to be the agent,
-/// because it is not PID 1.
+/// Runs as init if this process is PID 1, and returns the agent's exit code. Returns `None` if the process is not PID 1 and has
+/// to be the agent. The program must not have done anything before.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ pub(crate) fn init() -> io::Result<Option<ExitCode>> {
         return serve().map(Some);
     }
     if is_child_of_init() {
-        // A terminal sends Ctrl-C to all processes of a session. Init passes it on, and two of them mean "at once".
+        // A terminal sends Ctrl-C to all processes of a session. Init passes it on, and a second one means "stop at once".
         let _ = setsid();
     }
     Ok(None)
@@ -65,7 +65,7 @@ fn serve() -> io::Result<ExitCode> {
         .enable_io()
         .build()?;
     runtime.block_on(async {
-        // Before the agent starts: nothing that happens to it can be missed.
+        // Listens before the agent starts, so that no signal is missed.
         let mut ended = signal(SignalKind::child())?;
         let mut signals = Signals::new()?;
         let agent = Pid::from_child(&start_agent()?);
@@ -76,7 +76,7 @@ fn serve() -> io::Result<ExitCode> {
             tokio::select! {
                 _ = ended.recv() => {}
                 signal = signals.next() => {
-                    // The agent may have ended already, and its status waits to be asked for.
+                    // The agent may have ended already; then the next loop asks for its status.
                     let _ = kill_process(agent, signal);
                 }
             }
@@ -84,12 +84,12 @@ fn serve() -> io::Result<ExitCode> {
     })
 }
 
-/// Starts this program again, with its arguments, its variables, and its files.
+/// Starts this program again, with its arguments, environment and open files.
 fn start_agent() -> io::Result<Child> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| OsString::from("agent"));
     let arguments: Vec<_> = arguments.collect();
-    // Listeners that a service manager passes to PID 1 are the agent's, whose number the manager does not know.
+    // A service manager names PID 1 as the owner of the listeners. The agent has another pid, so the name is removed.
     let are_passed_on = std::env::var_os(LISTENERS_FOR).is_some_and(|process| process == "1");
     let mut result = Err(io::Error::from(io::ErrorKind::NotFound));
     for path in paths(&name) {
@@ -106,8 +106,8 @@ fn start_agent() -> io::Result<Child> {
     result
 }
 
-/// Where this program may be found. A root may be without `/proc`; then the name by which the program was called is a path,
-/// unless it was looked up.
+/// Where this program may be found. A root may have no `/proc`. Then the name by which the program was called is its path, unless
+/// the shell looked it up.
 fn paths(name: &OsString) -> impl Iterator<Item = PathBuf> {
     let called = PathBuf::from(name);
     let is_path = called.components().count() > 1;
@@ -118,9 +118,9 @@ fn paths(name: &OsString) -> impl Iterator<Item = PathBuf> {
         .chain(is_path.then_some(called))
 }
 
-/// Asks for the status of all processes that have ended. Returns that of `agent` if it is one of them.
+/// Asks for the status of all processes that have ended. Returns the agent's status if the agent is one of them.
 fn reap(agent: Pid) -> Option<WaitStatus> {
-    // Several ends may be one signal.
+    // One signal may stand for several processes.
     while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) {
         if process == agent {
             return Some(status);
@@ -129,7 +129,7 @@ fn reap(agent: Pid) -> Option<WaitStatus> {
     None
 }
 
-/// As a shell has it: what the agent returned, or 128 and the number of the signal that ended it.
+/// The exit code, as a shell has it: the code that the agent returned, or 128 plus the number of the signal that ended it.
 fn exit_code(status: WaitStatus) -> ExitCode {
     let code = status
         .exit_status()

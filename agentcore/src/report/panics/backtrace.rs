@@ -1,7 +1,7 @@
 //! The part of a backtrace that shows the program's own code.
 //!
 //! A backtrace of a handler has about a hundred frames. Some twenty belong to the panic itself, and most of the others to the
-//! runtime that polls the handler. [`of_the_program`] keeps what lies between the two.
+//! runtime that polls the handler. [`of_the_program`] keeps the frames between the two.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ const BEGIN: &str = "::__rust_begin_short_backtrace";
 /// The frame above which the standard library deals with a panic.
 const END: &str = "::__rust_end_short_backtrace";
 
-/// How the names of types begin that the library's macros put into the program.
+/// A part of the names of types that the library's macros generate.
 const GENERATED: &str = "::__Agentcore";
 
-/// What a frame without a symbol is called.
+/// The name of a frame without a symbol.
 const UNKNOWN: &str = "<unknown>";
 
 /// Crates that stand between the process and the program's code.
@@ -41,30 +41,30 @@ const LIBRARIES: [&str; 17] = [
 /// One function of a backtrace.
 struct Frame<'a> {
     name: &'a str,
-    /// The file, line and column, where they are known.
+    /// The file, line and column, if known.
     place: Option<&'a str>,
 }
 
 impl Frame<'_> {
-    /// Whether the frame belongs to the panic, the runtime, or the language's start of a thread. A name without a path is C's.
+    /// Whether the frame belongs to the panic, the runtime, or the start of a thread. A name without a path is a C function.
     fn is_of_a_library(&self) -> bool {
         let of_a_library = crate_of(self.name).is_none_or(|name| LIBRARIES.contains(&name));
         of_a_library || self.name.contains(GENERATED)
     }
 
-    /// Whether the frame is the named function of the standard library. Types may stand behind the name.
+    /// Whether the frame is this function of the standard library. Type arguments may follow the name.
     fn is(&self, function: &str) -> bool {
         self.name.contains(function)
     }
 }
 
-/// The frames of the program within the text of a whole backtrace, numbered from 0; `None` if no frame has a name.
+/// The program's frames in the text of a whole backtrace, numbered from 0; `None` if no frame has a name.
 ///
-/// Frames of [`LIBRARIES`] are left out before the first and after the last frame of
-/// the program. Between them they stay. A panic that has no frame of the program keeps the frames of its thread.
+/// Frames of [`LIBRARIES`] are left out before the program's first frame and after its last. Between them they stay. A panic
+/// without a frame of the program keeps the frames of its thread.
 pub(super) fn of_the_program(whole: &str) -> Option<String> {
     let frames = parse(whole);
-    // A panic during another panic has each of the marks twice. The first ones are its own.
+    // A panic during another panic has each mark twice. The first marks are its own.
     let begin = frames
         .iter()
         .position(|frame| frame.is(END))
@@ -83,8 +83,8 @@ pub(super) fn of_the_program(whole: &str) -> Option<String> {
     kept.iter().any(is_known).then(|| render(kept))
 }
 
-/// The frames in the text of a `std::backtrace::Backtrace`. Each is a line with a number and a name, or with a name alone for a
-/// function that was inlined, and may have a second line with its place.
+/// The frames in the text of a `std::backtrace::Backtrace`. A frame is a line with a number and a name, or with a name alone if
+/// the function was inlined. A second line may hold its place.
 fn parse(whole: &str) -> Vec<Frame<'_>> {
     let mut frames: Vec<Frame<'_>> = Vec::new();
     for line in whole.lines().map(str::trim) {
@@ -127,12 +127,12 @@ fn crate_of(symbol: &str) -> Option<&str> {
         if behind.starts_with("::") && !name.is_empty() {
             return Some(name);
         }
-        // A type parameter or a type of the language: the trait tells whose code it is.
+        // A type parameter or a primitive type: the trait names the crate.
         rest = rest.split_once(" as ")?.1;
     }
 }
 
-/// A type without what may stand before its path.
+/// Strips the prefixes before a type's path.
 fn without_prefixes(mut path: &str) -> &str {
     const PREFIXES: [&str; 9] = ["<", "&", "*", "(", "[", "mut ", "const ", "dyn ", "impl "];
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix)) {

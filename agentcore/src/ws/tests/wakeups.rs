@@ -1,4 +1,4 @@
-//! Which of the two tasks is woken. Every order of events of two threads is looked at in `tests/loom.rs` of the workspace.
+//! Which of the two tasks is woken. `tests/loom.rs` of the workspace checks every order of events of two threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -144,7 +144,7 @@ fn each_can_be_woken_alone() {
     assert_eq!(both.woken(), (0, 0), "it does not wait any more");
 }
 
-/// Its drop looks at the wake-ups that it was kept in, as that of a task that owns the socket does.
+/// Its drop takes the lock that it was kept under, as the drop of a task that owns the socket does.
 struct Owner(std::sync::Weak<Wakeups>);
 
 impl Wake for Owner {
@@ -161,7 +161,7 @@ impl Drop for Owner {
 
 type Call = fn(&Wakeups, &Waker);
 
-/// On a thread of its own: a drop below the lock would wait for that lock for ever.
+/// Runs on a separate thread: a drop under the lock would deadlock.
 #[test]
 fn a_waker_is_dropped_outside_the_lock() {
     let (sender, done) = channel();
