@@ -15,38 +15,38 @@ use crate::report;
 /// Everything about one running task.
 pub(super) struct Task<O> {
     pub(super) name: Cow<'static, str>,
-    /// Where the name is counted.
+    /// The place where the name is counted.
     pub(super) place: names::Place,
     pub(super) started: Instant,
-    /// Below which it began.
+    /// The request that the task was started in.
     pub(super) origin: Option<Arc<O>>,
     pub(super) span: Span,
-    /// `None` for most: a task is copied when it begins and when it ends.
+    /// `None` for most tasks: a task is copied when it begins and when it ends, so it is kept small.
     pub(super) rare: Option<Box<Rare>>,
 }
 
-/// What a spawned task shares with its handle.
+/// The part of a spawned task that it shares with its handle.
 pub(crate) trait EndedByAge: Send + Sync {
-    /// The task counts no longer, since it is older than tasks may become. Its code may still run.
+    /// The task no longer counts, since it is older than the maximum age. Its code may still run.
     fn ended_by_age(&self, late: TimedOut);
 }
 
-/// What only some tasks have.
+/// The fields that only some tasks use.
 #[derive(Default)]
 pub(super) struct Rare {
-    /// Shared, so that a list takes it along without copying it under a lock.
+    /// Shared, so that a list copies only the reference under the lock.
     pub(super) metadata: Option<Arc<Value>>,
-    /// Ends it, if it is one that was spawned.
+    /// Aborts a spawned task.
     pub(super) abort: Option<AbortHandle>,
-    /// Is told when it is ended for its age, if it is one that was spawned. Weak: dropping it drops nothing of the user's.
+    /// Called when a spawned task is ended for its age. Weak, so that dropping it drops nothing of the user's.
     pub(super) spawned: Option<Weak<dyn EndedByAge>>,
     /// `None` until the program asks for it.
     pub(super) id: Option<TaskId>,
-    /// Whether callers of every session may ask for it.
+    /// Whether callers of every session may ask for the task.
     pub(super) any_session: bool,
-    /// What is known of its end.
+    /// How the task ends, as far as is known.
     pub(super) end: TaskEnd,
-    /// What the line about its end has to tell.
+    /// The details for the line about its end.
     pub(super) failure: Option<Box<report::Failure>>,
 }
 
@@ -67,7 +67,7 @@ impl<O: Origin> Task<O> {
         self.rare.as_ref()?.metadata.as_ref()
     }
 
-    /// How it has ended, or will, as far as is known.
+    /// How the task has ended or will end, as far as is known.
     pub(super) fn end(&self) -> &TaskEnd {
         static COMPLETED: TaskEnd = TaskEnd::Completed;
         self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
@@ -77,14 +77,14 @@ impl<O: Origin> Task<O> {
         self.rare.as_ref()?.failure.as_deref()
     }
 
-    /// Whether a caller in `session` may ask for it.
+    /// Whether a caller in `session` may ask for the task.
     pub(super) fn admits(&self, session: Option<&str>) -> bool {
         let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
         let own = || self.origin.as_ref().and_then(|origin| origin.session_id());
         any_session || owner::is_same(own(), session)
     }
 
-    /// Its name, and its id if anybody knows it.
+    /// The task's name, and its id if it has one.
     pub(super) fn called(&self) -> String {
         match self.id() {
             Some(id) => format!("task `{}` {id}", self.name),
