@@ -34,9 +34,9 @@
 //! | handler error | its own status ([`HttpError`], [`IntoResponse`]), else 500 `{"error":"<its text>"}` |
 //! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
 //! | handler over its [`timeout`](App::timeout), or a task that it awaits over [its age](Config::task_max_age) | 504 |
+//! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 if there is no handler |
 //! | … that is no valid handshake, or has another version | 400 or 426; 403 for a web page that is not on the list |
-//! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |

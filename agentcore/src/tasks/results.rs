@@ -39,7 +39,7 @@ pub enum TaskStatus {
     /// It took longer than its limit, or became older than [`Config::task_max_age`](crate::Config::task_max_age). In the second
     /// case code that blocks its thread may still run, and its result is dropped.
     TimedOut,
-    /// The caller may ask for no such task. It never existed, or its result was not kept or has expired, or it belongs to
+    /// There is no such task for the caller: it never existed, its result was not kept or has expired, or it belongs to
     /// another session.
     Unknown,
 }

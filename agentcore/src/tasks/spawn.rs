@@ -109,6 +109,7 @@ impl TaskBuilder {
 
     /// Lets callers of every session ask for the task by its id, with [`task_status`] and [`cancel_task`]. By default it
     /// belongs to the session that started it.
+    ///
     /// The id is then all that a caller needs. It is a secret, and cannot be guessed. Give it only to callers that may have the
     /// result. The log lines of the task have it as `taskId`
     /// ([`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks)), so everyone who reads the log can ask as well.
