@@ -458,7 +458,7 @@ impl App {
     /// Whether [`run`](Self::run) reads the program's arguments: `--help`, `--version`, `--check`, as [`run`](crate::run#flags)
     /// describes them. On by default.
     ///
-    /// Off, all arguments belong to the program. On, only those behind `--` do.
+    /// Off, all arguments belong to the program. On, only those after `--` do.
     ///
     /// ```no_run
     /// fn main() -> std::process::ExitCode {

@@ -61,7 +61,7 @@ use cli::Command;
 /// | `--version`, `-V` | prints name and version of the agent, and of this library |
 /// | `--check` | does what a start does, up to the port and the start hooks, and prints the functions, and every setting with its origin. If the agent cannot start, prints what a start would print, and exits with 1 |
 /// | `--check --json` | prints the result of `--check` as JSON |
-/// | `--` | the arguments behind it belong to the program |
+/// | `--` | the arguments after it belong to the program |
 ///
 /// Any other argument causes one line on stderr and exit code 2, before anything starts. With
 /// [`App::flags(false)`](App::flags), or `#[entrypoint(flags = false)]`, all arguments belong to the program.

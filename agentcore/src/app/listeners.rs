@@ -23,7 +23,7 @@ const ADMIN: &str = "admin";
 #[derive(Debug, Default)]
 pub(crate) struct Supplied {
     pub(crate) agent: Option<TcpListener>,
-    /// For the admin port.
+    /// The listener for the admin port.
     pub(crate) admin: Option<TcpListener>,
     /// Whether a service manager has the listeners too, and passes them to the next process.
     pub(crate) is_inherited: bool,

@@ -307,7 +307,7 @@ fn explain<T: DeserializeOwned>(
     if !error.is_data() && shape_error(error).is_none() {
         return invalid("Invalid JSON", &error.to_string());
     }
-    // The body may be broken behind the place where its shape was wrong. Broken JSON is the more useful answer.
+    // The body may be broken after the place where its shape was wrong. Broken JSON is the more useful answer.
     if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }

@@ -174,7 +174,7 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
             match *this.unwanted {
                 Unwanted::Finishes => *this.cut_off = request::until_cut_off(),
                 Unwanted::Stops => {
-                    // Before the drop, because an agent behind layers tells by it that the client has left.
+                    // Before the drop, because an agent inside layers learns by it that the client has left.
                     if let Some(scope) = request::current() {
                         scope.cancel();
                     }

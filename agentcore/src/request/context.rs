@@ -13,7 +13,7 @@ use crate::platform;
 
 /// What is known about the request that is being served.
 ///
-/// Take it as an argument of the entrypoint, or call [`current`](Self::current) anywhere below it: in async tasks, in what
+/// Take it as an argument of the entrypoint, or call [`current`](Self::current) anywhere in its work: in async tasks, in what
 /// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` carries it only into an async task.) Cheap to
 /// clone.
 ///

@@ -49,7 +49,7 @@ const REPLIED: u32 = 1 << 28;
 const DROPPED: u32 = 1 << 27;
 /// The reply is a layer's, not the entrypoint's.
 const BY_LAYER: u32 = 1 << 26;
-/// The bits below: the number of tasks that make a streamed reply.
+/// The bits below `BY_LAYER`: the number of tasks that make a streamed reply.
 const STREAMS: u32 = BY_LAYER - 1;
 
 impl LineState {

@@ -175,7 +175,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// For people.
+/// The report as text, for people.
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} can start", self.package)?;

@@ -564,7 +564,7 @@ impl<T: Send + 'static> EndedByAge for Shared<T> {
     }
 }
 
-/// The stage of a task, and who waits for it.
+/// The stage of a task, and the waker of the code that awaits it.
 struct Outcome<T> {
     stage: Stage<T>,
     /// Set when the task has been ended for its age. Its code may still run.

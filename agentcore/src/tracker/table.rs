@@ -120,7 +120,7 @@ impl<T> Table<T> {
         found
     }
 
-    /// Shows the next values to `read`, and returns the position behind them; `None` at the end. If another thread holds the
+    /// Shows the next values to `read`, and returns the position after them; `None` at the end. If another thread holds the
     /// lock, it fails and has shown nothing.
     pub(crate) fn try_show(
         &self,
@@ -150,7 +150,7 @@ impl<T> Table<T> {
 #[derive(Debug)]
 pub(crate) struct Locked;
 
-/// Shows a slice of a shard to `read`, and returns the position behind it.
+/// Shows a slice of a shard to `read`, and returns the position after it.
 fn show<T>(
     slots: &Slots<T>,
     Position { shard, slot }: Position,

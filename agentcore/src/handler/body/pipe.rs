@@ -228,7 +228,7 @@ impl Writer {
         Poll::Ready(Ok(offered))
     }
 
-    /// Joins `frame` to `small`, or puts it behind, and puts both into the pipe.
+    /// Joins `frame` to `small`, or puts it after it, and puts both into the pipe.
     fn put_back(&self, frame: Frame<Bytes>, mut small: Vec<u8>) -> Result<Option<Waker>, Left> {
         let (before, behind) = match frame.data_ref() {
             Some(data) if data.len() <= SMALL => {

@@ -43,7 +43,7 @@ struct Node<'t> {
 pub(super) struct Document<'t> {
     text: &'t str,
     nodes: Vec<Node<'t>>,
-    /// The markers of all values, one behind the other.
+    /// The markers of all values, one after the other.
     markers: Vec<u8>,
 }
 
@@ -442,7 +442,7 @@ pub(super) enum Edit<'e> {
     Insert(&'e Set, &'static str),
     /// Adds an entry at the end of this map. Its value is `null`.
     InsertNull(Id, &'static str),
-    /// Adds a marker directly behind this value. In a map it has the key of the value.
+    /// Adds a marker directly after this value. In a map it has the key of the value.
     Follow(Id),
     /// Removes this value.
     Remove(Id),
@@ -656,9 +656,9 @@ impl<'de> Reader<'de> {
         self.reading(Source::Marker(self.document.marker(id)))
     }
 
-    /// The marker directly behind value `id`, if the change adds one there.
+    /// The marker directly after value `id`, if the change adds one there.
     fn follower(self, id: Id) -> Option<Self> {
-        // The number behind the last value: the marker stands for no value.
+        // The number after the last value: the marker stands for no value.
         matches!(self.edit, Edit::Follow(at) if at == id).then(|| self.marker(self.document.len()))
     }
 

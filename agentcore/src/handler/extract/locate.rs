@@ -6,7 +6,7 @@
 //!
 //! - A text is at one address in every pass, and an error about it has that address.
 //! - A *marker* in the place of a value is refused by every type. If the error stays the same, it comes before the marked value
-//!   is read, otherwise behind.
+//!   is read, otherwise after.
 //!
 //! The number of passes is bounded, and there is an answer only if the passes prove it. The answer is the value itself, or one
 //! that contains it.
@@ -220,7 +220,7 @@ impl Search<'_> {
     }
 
     /// The innermost value inside `id` that the passes prove to cause the error: it is read before the error, and the value
-    /// behind it is not.
+    /// after it is not.
     fn descend(&mut self, id: Id) -> Option<Id> {
         let read = self.read(id);
         for child in &read {
@@ -234,13 +234,13 @@ impl Search<'_> {
                 return Some(inner.unwrap_or(child.id));
             }
         }
-        // The value behind an entry of a map may be refused before the entry is read, as in an enum whose content comes before
+        // The value after an entry of a map may be refused before the entry is read, as in an enum whose content comes before
         // its tag. Further in there may be a proof.
         let mut uncaught = read.iter().filter(|child| !child.is_caught);
         uncaught.find_map(|child| self.descend(child.id))
     }
 
-    /// Whether the error comes before the value behind this one is read.
+    /// Whether the error comes before the value after this one is read.
     fn is_before_the_next(&mut self, id: Id) -> bool {
         matches!(self.pass(Edit::Follow(id)), Some(Outcome::Same(None)))
     }

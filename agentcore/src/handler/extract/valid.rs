@@ -112,7 +112,7 @@ struct Problem {
 
 fields! { Problem { details, path } }
 
-/// An [`ErrorBody`](crate::handler::response::ErrorBody) with a list behind it.
+/// An [`ErrorBody`](crate::handler::response::ErrorBody) with a list after it.
 struct Problems {
     error: &'static str,
     first: Option<Problem>,
