@@ -65,7 +65,7 @@ impl Serialize for TaskStatus {
     }
 }
 
-/// A value that is kept when its task is detached: anything that is `serde::Serialize`, and [`Json`].
+/// A value that is kept when its task is detached: anything that is `serde::Serialize`, and [`Json`](crate::Json).
 ///
 /// For a task that returns a `Result`, this is the value; the error may be any that converts into [`BoxError`]. Such a task
 /// ends as [`TaskStatus::Completed`] with the value, or as [`TaskStatus::Failed`] with the error's text.

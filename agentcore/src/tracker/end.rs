@@ -1,6 +1,6 @@
-//! [`TaskEnd`]: how a task ends, and [`report`]: the line that says it.
+//! [`TaskEnd`]: how a task ends, and [`report()`]: the line that says it.
 //!
-//! [`BusyTracker::end_task`](super::BusyTracker::end_task) calls [`report`] once for each task. For a task that is too old,
+//! [`BusyTracker::end_task`](super::BusyTracker::end_task) calls [`report()`] once for each task. For a task that is too old,
 //! [`BusyTracker::end_old`](super::BusyTracker::end_old) does. Until then the task's [`TaskEnd`] holds what is known.
 
 use tracing::Level;
