@@ -84,7 +84,8 @@ use cli::Command;
 ///
 /// # Panics
 ///
-/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with [`App::bind`] there.
+/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with
+/// [`App::bind`] there.
 #[must_use = "the exit code tells whether everything was finished"]
 #[track_caller]
 pub fn run() -> ExitCode {
