@@ -1,4 +1,4 @@
-//! [`App`]: an agent put together by hand, or from what the macros registered.
+//! [`App`]: an agent, built by hand or from what the macros registered.
 
 pub(crate) mod describe;
 pub(crate) mod descriptors;
@@ -38,10 +38,10 @@ use crate::ws::WebSocketHandler;
 
 /// An agent: its entrypoint, hooks, shared state and configuration.
 ///
-/// [`from_registry`](Self::from_registry) takes what the macros registered, [`new`](Self::new) starts empty; both can be added
-/// to. Everything that an attribute does, a method does too.
+/// [`from_registry`](Self::from_registry) starts with what the macros registered, [`new`](Self::new) with nothing; parts can be
+/// added to both. For each attribute there is a method.
 ///
-/// The functions may be the same, but for three types. A macro sees the types of a function and decides by them; a generic
+/// The functions may be identical, except for three types. A macro sees the types of a function and decides by them, while a
 /// method accepts what one trait describes.
 ///
 /// | annotated | by hand |
@@ -77,23 +77,23 @@ pub struct App {
     without_flags: bool,
 }
 
-/// What a start begins with.
+/// The input of a start.
 pub(crate) struct Prepared {
     pub(crate) agent: Agent,
     pub(crate) settings: Settings,
-    /// Listeners that are there already.
+    /// Listeners that the program or a service manager has opened.
     pub(crate) supplied: Supplied,
-    /// Every setting, with where it comes from.
+    /// Every setting and its origin.
     pub(crate) found: Vec<Found>,
 }
 
 impl App {
-    /// An app without any part.
+    /// An empty app.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An app made of everything that is annotated in this binary.
+    /// An app made of all annotated functions of this binary.
     ///
     /// Annotated functions of a library crate count only if the binary names that crate somewhere; `use library as _;`
     /// is enough. Otherwise the linker leaves the crate out.
@@ -146,15 +146,15 @@ impl App {
         self
     }
 
-    /// Limits the time of an invocation, as `#[entrypoint(timeout = "..")]` does; unlimited by default.
+    /// Limits the time of an invocation, as `#[entrypoint(timeout = "..")]` does. By default there is no limit.
     ///
-    /// The time begins when the handler is called, and ends when it has returned a reply or, of a streamed one, when the last
-    /// item has been sent. When it is over before the handler has returned, the handler is dropped and the answer is 504. When
-    /// it is over while a reply is streamed, the stream is dropped, and the client gets one last event:
+    /// The time begins when the handler is called. It ends when the handler has returned a reply or, for a streamed reply, when
+    /// the last item has been sent. If the limit is reached before the handler has returned, the handler is dropped and the
+    /// answer is 504. If it is reached while a reply is streamed, the stream is dropped, and the client gets one last event:
     /// `{"error":"timed out after 90s","error_type":"TimedOut","message":"An error occurred during streaming"}`. A streamed body
-    /// that is no stream of events, such as one of an [`http::Response`], breaks off instead. Either way the log has a line,
-    /// the request's [`CancellationToken`](crate::CancellationToken) is cancelled, and the invocation is over. Code that
-    /// blocks its thread cannot be stopped; it is dropped when it comes to its next `.await`.
+    /// that is not a stream of events, such as the body of an [`http::Response`], breaks off instead. In each case a line is
+    /// logged, the request's [`CancellationToken`](crate::CancellationToken) is cancelled, and the invocation ends. Code that
+    /// blocks its thread cannot be stopped; it is dropped at its next `.await`.
     ///
     /// Sockets have no such limit.
     ///
@@ -173,13 +173,13 @@ impl App {
         self
     }
 
-    /// Limits the time that a streamed reply may go on without a new item, as `#[entrypoint(idle_timeout = "..")]` does;
-    /// unlimited by default.
+    /// Limits the time between two items of a streamed reply, as `#[entrypoint(idle_timeout = "..")]` does. By default there is
+    /// no limit.
     ///
-    /// The time begins when the handler has returned its stream, and anew with each item. It stands still while an item waits
-    /// for a slow client, for which there is [`write_timeout`](Config::write_timeout). The comments that are sent during
-    /// silence do not count as items. When the time is over, the reply ends as with [`timeout`](Self::timeout); the error of
-    /// the last event is `no item for 1m`. It has no effect on a reply that is not streamed.
+    /// The time begins when the handler has returned its stream, and begins anew with each item. It stands still while an item
+    /// waits for a slow client, which [`write_timeout`](Config::write_timeout) limits. The comments that are sent during silence
+    /// do not count as items. When the time is over, the reply ends as with [`timeout`](Self::timeout); the error of the last
+    /// event is `no item for 1m`. The limit has no effect on a reply that is not streamed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -192,8 +192,8 @@ impl App {
         self
     }
 
-    /// Drops the handler when its client goes away, as `#[entrypoint(on_disconnect = "cancel")]` does. By default
-    /// work that has been accepted is finished.
+    /// Drops the handler when its client goes away, as `#[entrypoint(on_disconnect = "cancel")]` does. By default the handler
+    /// runs to its end.
     pub fn cancel_on_disconnect(mut self) -> Self {
         self.cancel_on_disconnect = true;
         self
@@ -201,9 +201,9 @@ impl App {
 
     /// Sets the custom ping handler, as [`ping`](macro@crate::ping) does.
     ///
-    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), and with the automatic
-    /// status as a [`PingStatus`](crate::PingStatus) if it is to have the last word. Without it, the agent is busy if either
-    /// says so.
+    /// It takes the functions that the attribute takes: `async` or not, with any number of [`State<S>`](crate::State). With the
+    /// automatic status as a [`PingStatus`](crate::PingStatus) argument, the handler's answer replaces that status. Without it,
+    /// the agent is busy if either says so.
     ///
     /// ```
     /// use agentcore::{App, PingStatus};
@@ -231,7 +231,7 @@ impl App {
         self
     }
 
-    /// Names a task, for the start line; `#[async_task]` does it by itself.
+    /// Adds the name of a task to the start line. `#[async_task]` does this for its functions.
     #[track_caller]
     pub fn task(mut self, name: &'static str) -> Self {
         self.parts.tasks.push(here(name));
@@ -246,13 +246,13 @@ impl App {
         self
     }
 
-    /// Adds a start hook, as [`on_start`](macro@crate::on_start) does. What it makes is shared state.
+    /// Adds a start hook, as [`on_start`](macro@crate::on_start) does. The value that it returns becomes shared state.
     ///
-    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State). What they return is a
-    /// [`StartReply`](crate::StartReply): `()`, `Result<S, E>`, or `State<S>` for a value that cannot fail.
+    /// It takes the functions that the attribute takes: `async` or not, with any number of [`State<S>`](crate::State). They
+    /// return a [`StartReply`](crate::StartReply): `()`, `Result<S, E>`, or `State<S>` for a value without an error.
     ///
-    /// Hooks run one after the other, before `/ping` answers 200: in the order in which they were added, except that a hook
-    /// that takes a `State<S>` runs after the one that makes it.
+    /// Hooks run one after the other, before `/ping` answers 200. They run in the order in which they were added, except that a
+    /// hook that takes a `State<S>` runs after the one that makes it.
     ///
     /// ```
     /// use agentcore::{App, BoxError, State};
@@ -278,8 +278,8 @@ impl App {
         self
     }
 
-    /// As [`on_start`](Self::on_start), for a hook that fails the start when it takes longer than `limit`, as
-    /// `#[on_start(timeout = "..")]` does.
+    /// Adds a start hook as [`on_start`](Self::on_start) does. The start fails if the hook takes longer than `limit`, as with
+    /// `#[on_start(timeout = "..")]`.
     ///
     /// ```
     /// use agentcore::App;
@@ -315,11 +315,11 @@ impl App {
         });
     }
 
-    /// Adds a shutdown hook, as [`on_shutdown`](macro@crate::on_shutdown) does. Hooks run, in the order in which they were
-    /// added, when the work in progress has ended, or its grace has.
+    /// Adds a shutdown hook, as [`on_shutdown`](macro@crate::on_shutdown) does. Hooks run in the order in which they were added,
+    /// when the work in progress has ended or its grace period is over.
     ///
-    /// It takes the same functions: `async` or not, with any number of [`State<S>`](crate::State), that return `()` or a
-    /// `Result` of that and any error.
+    /// It takes the functions that the attribute takes: `async` or not, with any number of [`State<S>`](crate::State). They
+    /// return `()`, or a `Result` of `()` and any error.
     ///
     /// ```
     /// use agentcore::{App, State};
@@ -348,7 +348,7 @@ impl App {
         self
     }
 
-    /// Wraps the agent in a tower layer; of several, the one that is added last is the outermost.
+    /// Wraps the agent in a tower layer. The layer that is added last is the outermost.
     ///
     /// A layer sees every request except those for `/ping` and `/ws`. It sees unknown paths and other methods than POST, so it
     /// can answer CORS preflights and [routes of your own](#routes-of-your-own). It is built and called on the workers, within
@@ -373,10 +373,10 @@ impl App {
     ///
     /// # Cancellation
     ///
-    /// A layer that drops the future of its call cancels the handler: the handler is dropped at its next `.await`, the log has
-    /// a line, and the invocation is over. tower-http's `TimeoutLayer` does so when its time is over, and answers with its own
-    /// status. Work that has to go on belongs into a task, such as one of [`spawn`](crate::spawn). A handler that is not
-    /// `async` cannot be stopped: it runs to its end, and the agent is busy until then.
+    /// A layer that drops the future of its call cancels the handler: the handler is dropped at its next `.await`, a line is
+    /// logged, and the invocation ends. tower-http's `TimeoutLayer` does so when its time is over, and answers with its own
+    /// status. Work that has to go on belongs in a task, such as one of [`spawn`](crate::spawn). A handler that is not `async`
+    /// cannot be stopped: it runs to its end, and the agent is busy until then.
     ///
     /// A client that leaves cancels nothing, with layers or without, unless
     /// [`cancel_on_disconnect`](Self::cancel_on_disconnect) is set. A reply that is already streamed is dropped with its
@@ -442,7 +442,7 @@ impl App {
         self
     }
 
-    /// Says who the agent is, for `--version` and the start line. What the macros registered knows by itself.
+    /// Sets the agent's name and version, for `--version` and the start line. The macros register them by themselves.
     ///
     /// ```
     /// use agentcore::App;
@@ -455,10 +455,10 @@ impl App {
         self
     }
 
-    /// Whether [`run`](Self::run) looks at the program's arguments: `--help`, `--version`, `--check`, as
-    /// [`run`](crate::run#flags) describes them. It does by default.
+    /// Whether [`run`](Self::run) reads the program's arguments: `--help`, `--version`, `--check`, as [`run`](crate::run#flags)
+    /// describes them. On by default.
     ///
-    /// Off, all arguments are the program's own. On, only those behind `--` are.
+    /// Off, all arguments belong to the program. On, only those after `--` do.
     ///
     /// ```no_run
     /// fn main() -> std::process::ExitCode {
@@ -475,22 +475,22 @@ impl App {
         !self.without_flags
     }
 
-    /// Who it says that it is, before it is checked.
+    /// The name and version before the parts are checked.
     pub(crate) fn package_so_far(&self) -> Package {
         self.parts.package
     }
 
-    /// Sets the configuration; what it leaves open, the environment and the defaults decide.
+    /// Sets the configuration. The environment and the defaults fill in what it does not set.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Serves on `listener`, and not on the [host](Config::host) and [port](Config::port) of the configuration.
+    /// Serves on `listener` instead of the [host](Config::host) and [port](Config::port) of the configuration.
     ///
-    /// For a listener that the program has to open itself: one with options of its own, one whose port a test has to know
-    /// before the agent starts, or one that another process has passed on. It may be blocking. Connections that it has
-    /// accepted nothing of yet are served. On Linux the [`write_timeout`](Config::write_timeout) becomes an option of it.
+    /// Use it for a listener that the program has to open itself: one with options of its own, one whose port a test has to know
+    /// before the agent starts, or one that another process has passed on. It may be blocking. Connections that already wait in
+    /// its queue are served. On Linux the [`write_timeout`](Config::write_timeout) becomes an option of it.
     ///
     /// ```no_run
     /// use std::net::TcpListener;
@@ -510,13 +510,13 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`bind`](Self::bind), [`serve`](Self::serve) and [`run`](Self::run) fail if the system does not tell its address.
+    /// [`bind`](Self::bind), [`serve`](Self::serve) and [`run`](Self::run) fail if the system does not report its address.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.supplied.agent = Some(listener);
         self
     }
 
-    /// Serves the [admin port](Config::admin_port) on `listener`. The [probes](Config::probes) are on by default then.
+    /// Serves the [admin port](Config::admin_port) on `listener`. This turns the [probes](Config::probes) on by default.
     ///
     /// ```no_run
     /// use std::net::TcpListener;
@@ -534,9 +534,9 @@ impl App {
         self
     }
 
-    /// Everything that a start with a log needs, or everything that is wrong; and the log to say it in.
+    /// Returns the input of a start, or all problems; and the log to write them to.
     ///
-    /// The process is the agent's own, so listeners that were passed to the process are the agent's too.
+    /// The process belongs to the agent here, so listeners that were passed to the process are the agent's.
     pub(crate) fn prepare(
         mut self,
         environment: &Environment<'_>,
@@ -553,7 +553,7 @@ impl App {
         (log, self.prepared(settings, env))
     }
 
-    /// The same where the log is the program's own business.
+    /// Returns the input of a start, where the program sets up its own log.
     pub(crate) fn prepare_in(self, environment: &Environment<'_>) -> Result<Prepared, Error> {
         let mut env = Reader::new(environment);
         let settings = self.read(&mut env);
@@ -597,7 +597,7 @@ impl App {
     }
 }
 
-/// The caller's caller, as a place.
+/// The source location of the caller's caller.
 #[track_caller]
 fn here(name: &'static str) -> Meta {
     let place = Location::caller();

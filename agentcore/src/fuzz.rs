@@ -1,5 +1,5 @@
-//! What the fuzz targets of `agentcore/fuzz` reach of the inside. **Not public API**, and only there under
-//! `--cfg fuzzing`: everything that can be tried through the public API is.
+//! The internals that the fuzz targets of `agentcore/fuzz` use. **Not public API**, and only present with `--cfg fuzzing`. It
+//! has only what the public API does not reach.
 
 #![expect(missing_debug_implementations, reason = "for fuzzers, not for people")]
 
@@ -25,17 +25,17 @@ use crate::request::{Activity, Arrival, RequestContext};
 use crate::server::InProcess;
 use crate::ws;
 
-/// An app that is served, with a status of its own, and connections that come from the caller.
+/// A served app with a status of its own, for connections that the caller supplies.
 pub struct Server(InProcess);
 
 impl Server {
-    /// Checks `app` and runs its start hooks. The environment does not count.
+    /// Checks `app` and runs its start hooks. Ignores the environment.
     pub async fn start(app: App) -> Result<Self, Error> {
         let (agent, settings) = app.into_agent_for_tests()?;
         InProcess::start(agent, settings).await.map(Self)
     }
 
-    /// Speaks HTTP on `io` until the connection is over, or `stop` completes and the shutdown is over. `answered` is told
+    /// Serves HTTP on `io` until the connection is over, or `stop` completes and the shutdown is over. `answered` is called with
     /// the method and the status of every answer, in order.
     pub async fn serve<T>(
         &self,
@@ -49,7 +49,7 @@ impl Server {
         self.0.serve(io, crowded, stop, answered).await;
     }
 
-    /// Speaks WebSocket on `io`, of which `ahead` was read with the handshake. The handle is the session's whole life.
+    /// Serves WebSocket on `io`. `ahead` holds the bytes that were read with the handshake. The handle is that of the session.
     pub async fn open_session<T>(&self, io: T, ahead: Bytes) -> Result<JoinHandle<()>, StatusCode>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -57,23 +57,23 @@ impl Server {
         self.0.open_session(HeaderMap::new(), io, ahead).await
     }
 
-    /// Stops as a signal would.
+    /// Stops as after a signal.
     pub async fn stop(&self) {
         let _ = self.0.stop().await;
     }
 
-    /// Completes when nothing runs.
+    /// Completes when nothing is in progress.
     pub async fn idle(&self) {
         self.0.tracker().idle().await;
     }
 
-    /// Everything that runs, whether or not it counts as busy.
+    /// The number of tasks and invocations in progress, whether or not they count as busy.
     #[must_use]
     pub fn in_progress(&self) -> usize {
         self.0.tracker().in_progress()
     }
 
-    /// What `/ping` would say; `None` while a debug action forces it.
+    /// Whether `/ping` would report busy; `None` while a debug action forces the status.
     #[must_use]
     pub fn is_busy(&self) -> Option<bool> {
         let view = self.0.tracker().status();
@@ -81,7 +81,7 @@ impl Server {
     }
 }
 
-/// The context of a request with `headers`, and what an extractor sees of it.
+/// The context of a request with `headers`, and the invocation that extractors see.
 #[must_use]
 pub fn request(headers: HeaderMap) -> (RequestContext, Invocation) {
     let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
@@ -94,7 +94,7 @@ pub fn request(headers: HeaderMap) -> (RequestContext, Invocation) {
     }
 }
 
-/// The answer to a handshake at a server that is open to the pages of `origins`; `None` if that is no list of origins.
+/// The answer to a handshake at a server that is open to the pages of `origins`; `None` if `origins` is not a list of origins.
 pub fn handshake(
     version: Version,
     headers: &HeaderMap,
@@ -104,19 +104,19 @@ pub fn handshake(
     Some(ws::accept(version, headers, &origins))
 }
 
-/// What a set of variables comes to.
+/// The configuration that a set of variables results in.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Resolved {
     pub address: std::net::SocketAddr,
     pub worker_threads: Option<usize>,
     pub max_connections: usize,
-    /// All of them.
+    /// All durations.
     pub durations: [Duration; 5],
     pub frame_bytes: usize,
     pub frame_payload_bytes: usize,
     pub frames_per_second: u32,
-    /// Everything else, as text.
+    /// The other settings, as text.
     pub rest: String,
 }
 
@@ -146,7 +146,7 @@ pub fn settings(variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved, E
     })
 }
 
-/// Reads what is to be logged from `variable` as a start would; what it comes to, as text.
+/// Reads the log settings from `variable` as a start would. Returns the result as text.
 pub fn log(variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
     let environment = Environment {
         variable,

@@ -1,6 +1,6 @@
-//! The user's code, and what becomes of it: arguments, replies, and the call between them.
+//! The user's code: its arguments, the call, and its replies.
 //!
-//! Here stands [`Handler`]: plain functions and closures as entrypoints, without macros.
+//! This file has [`Handler`], which lets plain functions and closures be entrypoints without macros.
 
 pub(crate) mod body;
 mod debug_actions;
@@ -29,9 +29,9 @@ use crate::util::sealed::{Awaited, Blocking, Seal};
 
 /// A function or closure that [`App::entrypoint`](crate::App::entrypoint) takes.
 ///
-/// Implemented for `async` and other functions of up to six arguments, each [`FromInvocation`] (the payload is
-/// [`Json<T>`](crate::Json)), that return a [`HandlerReply`]. One that is not `async` runs on the blocking pool. `Args` is
-/// inferred. The trait is sealed.
+/// Implemented for functions of up to six arguments, `async` or not. Each argument is a [`FromInvocation`] (the payload is
+/// [`Json<T>`](crate::Json)), and they return a [`HandlerReply`]. A function that is not `async` runs on the blocking pool.
+/// `Args` is inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, BoxError, Json};
@@ -73,13 +73,13 @@ pub trait Handler<Args>: Clone + Send + Sync + 'static {
 ///
 /// | type | reply |
 /// | --- | --- |
-/// | anything [`IntoResponse`]: [`Json<T>`](crate::Json), [`Response`], `http::Response<B>` | as it says |
+/// | anything [`IntoResponse`]: [`Json<T>`](crate::Json), [`Response`], `http::Response<B>` | its own reply |
 /// | a `Stream` of [`StreamItem`]s | [server-sent events](crate::sse) |
-/// | a `Stream` of `Result<T, E>`, where `E` converts into [`BoxError`] | the same; an error is the last event |
+/// | a `Stream` of `Result<T, E>`, where `E` converts into [`BoxError`] | server-sent events; an error is the last event |
 /// | a `Result` of one of these and an error that is [`IntoResponse`], such as [`BoxError`] and [`HttpError`](crate::HttpError) | for an error: its own reply |
 ///
-/// The items of a stream are `Result`s or can be serialised. `Result<T, String>` is both, since serde serialises a `Result`,
-/// and the compiler asks for type annotations; make the error a [`BoxError`].
+/// The items of a stream are `Result`s or can be serialised. `Result<T, String>` is both, since serde serialises a `Result`, so
+/// the compiler asks for type annotations. Use [`BoxError`] as the error then.
 ///
 /// ```
 /// use agentcore::{BoxError, HandlerReply, HttpError, Json, stream, try_stream};
@@ -111,7 +111,7 @@ pub trait HandlerReply<Kind> {
     fn into_reply(self, seal: Seal) -> Response;
 }
 
-/// What tells the kinds of replies apart.
+/// Markers that tell the kinds of replies apart.
 mod kind {
     #[derive(Debug)]
     pub enum Whole {}

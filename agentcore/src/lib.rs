@@ -35,8 +35,8 @@
 //! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
 //! | handler over its [`timeout`](App::timeout), or a task that it awaits over its `timeout` or [its age](Config::task_max_age) | 504 |
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
-//! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 where there is none |
-//! | … that is none, or of another version | 400 or 426, 403 for a web page that is not on the list |
+//! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 if there is no handler |
+//! | … that is no valid handshake, or has another version | 400 or 426; 403 for a web page that is not on the list |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
@@ -62,7 +62,7 @@
 //! | `dev-page`, on by default | the dev page, where [`Config::dev`] switches it on | 1.85 |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
-//! | `otel-aws` | the same to AWS itself, signed; includes `otel` | 1.88 |
+//! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |
 //! | `socket-activation` | listeners that systemd passes to the program, on Linux | 1.85 |
 //!
 //! # Without macros
@@ -81,8 +81,8 @@ The [`guide`] explains all of it, page by page: [`guide::quick_start`] for the f
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// From the bottom to the top: each module uses only modules above it in this list. `tests/layers.rs` holds it. The empty lines
-// keep rustfmt from sorting them.
+// From the bottom to the top: each module uses only modules above it in this list, which `tests/layers.rs` checks. The empty
+// lines keep rustfmt from sorting them.
 
 /// The operating system.
 mod platform;
@@ -99,7 +99,7 @@ mod config;
 /// The text of HTTP headers.
 mod headers;
 
-/// What is said of failures, panics and ends.
+/// The reports of failures, panics and ends.
 mod report;
 
 /// Counters, and the page that Prometheus reads.
@@ -112,10 +112,10 @@ mod otel;
 #[path = "otel/no_otel.rs"]
 mod otel;
 
-/// What runs, and what `/ping` makes of it.
+/// The work in progress, and the status that `/ping` reports.
 mod tracker;
 
-/// The request in flight, and the app it belongs to.
+/// Requests in flight, and the app that they belong to.
 mod request;
 
 /// Lines on stderr.
@@ -124,23 +124,23 @@ mod log;
 /// Tasks that run beside the replies.
 mod tasks;
 
-/// The user's code, and what becomes of it.
+/// The user's code, and the conversion of its arguments and replies.
 mod handler;
 
 /// WebSockets.
 #[cfg(feature = "ws")]
 mod ws;
 
-/// Putting an agent together.
+/// Building an agent from its parts.
 mod app;
 
 /// Sockets, routes and the two schedulers.
 mod server;
 
-/// What a generated `main` calls.
+/// The function that a generated `main` calls.
 mod run;
 
-// With sockets: the guide links to them.
+// Only with the feature `ws`, because the guide links to sockets.
 #[cfg(all(any(doc, doctest, test), feature = "ws"))]
 pub mod guide;
 
@@ -205,8 +205,8 @@ pub use ws::{
     WebSocketReply, WebSocketSender,
 };
 
-/// Compiles the code of pages that rustdoc would not: the README, and the docs of the macros, which belong to their own
-/// crate.
+/// Compiles the code of pages that rustdoc would not compile: the README, and the docs of the macros, which belong to a crate
+/// of their own.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]

@@ -1,11 +1,11 @@
-//! What the macros' expansions name. **Not public API**: anything in here may change or vanish in any release.
+//! The items that the macros' expansions name. **Not public API**: any release may change or remove them.
 //!
-//! `agentcore-macros` is pinned to the exact version of this crate, so both sides change together. Expansions reach
-//! everything through this module by absolute path, the standard library too: a user's own `Result`, `Send` or `core`
-//! cannot get between.
+//! `agentcore-macros` is pinned to the exact version of this crate, so both change together. Expansions reach everything
+//! through this module by absolute path, the standard library too, so that a user's own `Result`, `Send` or `core` cannot
+//! replace it.
 //!
-//! Which kind of argument or return value a type is, the expansion asks the type ([`Probe`]); see `args` and
-//! `reply`.
+//! The kind of an argument or a return value is decided by its type. The expansion asks the type by a [`Probe`]; see `args`
+//! and `reply`.
 
 #![expect(
     missing_debug_implementations,
@@ -13,7 +13,7 @@
 )]
 #![expect(clippy::unused_self, reason = "of a tag, only the type matters")]
 
-// `lib.rs` gives this module another name than its file, after which rustc would look for these beside it.
+// `lib.rs` gives this module another name than its file's, so rustc would look for its submodules beside the file.
 #[path = "private/args.rs"]
 mod args;
 #[path = "private/bounds.rs"]
@@ -77,8 +77,8 @@ pub use probe::Probe;
 #[cfg(feature = "ws")]
 pub use websocket::{SocketError, SocketReply};
 
-/// The traits whose methods expansions call on a [`Probe`], without their names: a glob import of this brings the
-/// methods into scope, and nothing that a user's type could be mistaken for.
+/// The traits whose methods expansions call on a [`Probe`]. They have no names here: a glob import brings only their methods
+/// into scope, so that no user type can be mistaken for one of them.
 pub mod probes {
     pub use super::args::{ExtractorProbe as _, PayloadCount as _, PayloadProbe as _};
     pub use super::bounds::{ErrorReply as _, JsonReply as _, Payload as _};

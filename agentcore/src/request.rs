@@ -1,4 +1,4 @@
-//! One request in flight: what the code below it knows of it without being told, and the app that it belongs to.
+//! Requests in flight: their scope, context, admission and cancellation, and the app that they belong to.
 
 mod activity;
 pub(crate) mod admission;

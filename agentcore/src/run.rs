@@ -1,4 +1,4 @@
-//! [`run`]: what the generated `main` calls.
+//! [`run`]: the function that the generated `main` calls.
 
 pub(crate) mod check;
 mod cli;
@@ -17,11 +17,11 @@ use crate::server::Server;
 use crate::{otel, report, request};
 use cli::Command;
 
-/// Runs the agent that is annotated in this binary: the whole of the `main` that `#[entrypoint]` generates.
+/// Runs the agent that is annotated in this binary. The `main` that `#[entrypoint]` generates does only this.
 ///
-/// It looks at the program's [flags](#flags), reads the [configuration](crate::Config) from the environment, sets up a log
-/// on stderr unless the program has set a `tracing` subscriber, checks what is registered, builds a multi-threaded Tokio
-/// runtime, serves, and drains when a SIGTERM or SIGINT comes, as PID 1 too.
+/// It reads the program's [flags](#flags) and the [configuration](crate::Config) from the environment, and sets up a log on
+/// stderr unless the program has set a `tracing` subscriber. Then it checks what is registered, builds a multi-threaded Tokio
+/// runtime, serves, and drains on SIGTERM or SIGINT, as PID 1 too.
 ///
 /// One line on stderr says that the agent is ready:
 ///
@@ -29,17 +29,17 @@ use cli::Command;
 /// 2026-11-25T04:58:22.200Z  INFO agentcore: agentcore-examples 0.1.0 (agentcore 0.1.0) is ready on http://127.0.0.1:24002 after 0.5 ms: entrypoint `handler` (examples/bench_agent.rs:51), websocket `echo` (examples/bench_agent.rs:100), tasks: cleanup_data, process_data
 /// ```
 ///
-/// Or why it is not, everything that is wrong at once. Where the log is JSON, each problem is a JSON line for machines, and
-/// behind those a plain one for whoever reads the log of a container that does not start:
+/// If it cannot start, it reports all problems at once. If the log is JSON, each problem is a JSON line for machines, and a
+/// plain line follows for people who read the log of the container:
 ///
 /// ```text
 /// {"timestamp":"2026-11-25T04:53:48.333Z","level":"ERROR","message":"cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535","logger":"agentcore"}
 /// error: cannot start: AGENTCORE_PORT is `eighty`; it takes a port number from 0 to 65535
 /// ```
 ///
-/// The exit code is 0 after a stop at which everything was finished: work, shutdown hooks, and the drops of what belongs to
-/// the agent. It is 1 when something was cut off, which the last line names, or when the start failed; and 2 after arguments
-/// that are not understood. A hook that fails, and telemetry that cannot be sent, are reported and change nothing about it.
+/// The exit code is 0 after a stop at which everything was finished: work, shutdown hooks, and the drops of the agent's
+/// values. It is 1 if something was cut off, which the last line names, or if the start failed. It is 2 after arguments that
+/// are not understood. A hook that fails, or telemetry that cannot be sent, is reported and does not change the exit code.
 ///
 /// ```no_run
 /// #[agentcore::entrypoint(main = false)]
@@ -59,39 +59,41 @@ use cli::Command;
 /// | --- | --- |
 /// | `--help`, `-h` | prints the flags and the settings |
 /// | `--version`, `-V` | prints name and version of the agent, and of this library |
-/// | `--check` | does what a start does, up to the port and the start hooks, and says what it found: the functions, and every setting with where it comes from. Exits with 1, and says what a start would say, if the agent cannot start |
-/// | `--check --json` | the same as JSON |
-/// | `--` | what is behind it is the program's own |
+/// | `--check` | does what a start does, up to the port and the start hooks, and prints the functions, and every setting with its origin. If the agent cannot start, prints what a start would print, and exits with 1 |
+/// | `--check --json` | prints the result of `--check` as JSON |
+/// | `--` | the arguments after it belong to the program |
 ///
-/// Anything else is one line on stderr and exit code 2, before anything starts. With
-/// [`App::flags(false)`](App::flags), or `#[entrypoint(flags = false)]`, all arguments are the program's own.
+/// Any other argument causes one line on stderr and exit code 2, before anything starts. With
+/// [`App::flags(false)`](App::flags), or `#[entrypoint(flags = false)]`, all arguments belong to the program.
 ///
-/// What `--check --json` prints is one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
+/// `--check --json` prints one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
 /// text, `version` is text or null. If it is `ok`, it also has: `entrypoint` (an object with `name`, `file`, `line`,
-/// `timeout`, `idle_timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null), `tasks` and
-/// `shutdown_hooks` (lists of these), `start_hooks` (the same, with `timeout` and `state`), `layers` (how many), `listeners` (a list of `role`, `agent` or `admin`,
-/// `address` and `source`, `LISTEN_FDS` or `program`; empty where the agent binds its ports itself), `settings`
-/// (a list, in the order of the table of [`Config`](crate::Config), of `name`, `variable`, `value`, `source` and `default`;
-/// `source` is `builder`, `environment` or `default`, and `value` null where the default is not a value),
-/// `unknown_variables` (names that begin as settings do, and are none), `warnings` (lines about what does not keep it from
-/// starting, and will not work) and `not_tried`. Later versions may add fields.
+/// `timeout`, `idle_timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null),
+/// `tasks` and `shutdown_hooks` (lists of such objects), `start_hooks` (such a list, with `timeout` and `state` added), `layers`
+/// (their number), `listeners` (a list of `role`, `agent` or `admin`, `address` and `source`, `LISTEN_FDS` or `program`; empty
+/// if the agent binds its ports itself), `settings` (a list, in the order of the table of [`Config`](crate::Config), of `name`,
+/// `variable`, `value`, `source` and `default`; `source` is `builder`, `environment` or `default`, and `value` is null if the
+/// default is not a value), `unknown_variables` (names that begin like settings and are not settings), `warnings` (lines about
+/// what will not work, but does not prevent the start) and `not_tried`. Later versions may add fields.
 ///
 /// # As PID 1
 ///
-/// It handles signals as PID 1 too, but does not ask for the exit status of orphaned processes: the status of a child belongs to
-/// the code that has started it. Where handlers start processes, run the container with an init; the generated `main` is one
-/// itself on Linux. See [the guide](guide/configuration/index.html#as-pid-1).
+/// It handles signals as PID 1 too. It does not reap orphaned processes, because the exit status of a child belongs to the
+/// code that has started it. If handlers start processes, run the container with an init; on Linux the generated `main` is
+/// an init itself. See [the guide](guide/configuration/index.html#as-pid-1).
 ///
 /// # Panics
 ///
-/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with [`App::bind`] there.
+/// When called from within a Tokio runtime, which cannot start another. Make `main` a plain `fn`, or serve with
+/// [`App::bind`] there.
 #[must_use = "the exit code tells whether everything was finished"]
 #[track_caller]
 pub fn run() -> ExitCode {
     run_app(App::from_registry())
 }
 
-/// The generated `main` of `#[entrypoint]`. Nothing of the program has run yet, so PID 1 can start it once more.
+/// The generated `main` of `#[entrypoint]`. No code of the program has run yet, so PID 1 can start the program again as its
+/// child.
 #[must_use]
 #[track_caller]
 pub fn main() -> ExitCode {
@@ -125,12 +127,12 @@ fn run_app(app: App) -> ExitCode {
     run_from(app, Start::ByProgram)
 }
 
-/// What has happened in the process before the agent runs.
+/// What has run in the process before the agent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// Nothing: `main` is generated.
     OfProcess,
-    /// The program may have done anything, which must not be done twice.
+    /// Code of the program, which must not run twice.
     ByProgram,
 }
 
@@ -163,7 +165,7 @@ fn run_from(app: App, start: Start) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Tokio would panic later, and speak of a future to await where there is none.
+/// Panics within a runtime, with a message of its own. Tokio would panic later, with advice that does not apply here.
 #[track_caller]
 fn refuse_within_runtime() {
     assert!(
@@ -174,14 +176,14 @@ fn refuse_within_runtime() {
     );
 }
 
-/// Serves. With `no_init`, as a PID 1 that has to be the agent itself because of this error.
+/// Serves. `no_init` is the error because of which a process as PID 1 has to be the agent itself.
 fn serve(app: App, began: Instant, no_init: Option<&std::io::Error>) -> ExitCode {
-    // Nothing of the user's runs on this thread, and the end of the process is its business.
+    // No user code runs on this thread, and this thread ends the process.
     report::never_wait();
     let environment = Environment::of_process();
     let (log, prepared) = app.prepare(&environment);
     let format = log.format;
-    // Before the log, which makes spans of the program's own.
+    // Before the log, which makes the spans of user code.
     otel::start(&environment, request::GAUGES);
     log.install();
     log::report_problems();
@@ -237,13 +239,13 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
         server
             .on_ready(move |agent| {
                 let message = ready(agent, address, dev, admin, began);
-                // No matter of log levels.
+                // Written at every log level.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
             .serve()
             .await
     });
-    // What still runs has been named; a handler that blocks its thread must not keep the process.
+    // The work that still runs has been named. A handler that blocks its thread must not keep the process.
     runtime.shutdown_background();
     result
 }
@@ -269,10 +271,10 @@ fn ready(
     )
 }
 
-/// Says why there was no start, or what was not finished. No matter of log levels either.
+/// Says why the start failed, or what was not finished, at every log level.
 ///
-/// A machine reads each problem of a start as a JSON line. Who looks at a container that does not start is a person in
-/// any case, and reads the same once more, at the end.
+/// If the log is JSON, a machine reads each problem of a start as a JSON line. But a person reads the log of a container that
+/// does not start, so the problems follow once more as plain text.
 pub(crate) fn say(error: &Error, format: LogFormat) {
     let problems = match error.problems() {
         [_] => vec![with_causes_once(error)],
@@ -294,7 +296,7 @@ pub(crate) fn say(error: &Error, format: LogFormat) {
     }
 }
 
-/// The problem of an I/O error says its cause already.
+/// The message of the error and its causes. The message about an address in use includes its cause already.
 fn with_causes_once(error: &Error) -> String {
     if error.is_address_in_use() {
         error.to_string()

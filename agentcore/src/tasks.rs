@@ -1,4 +1,4 @@
-//! Tasks: functions, futures and pieces of work that run beside the replies of the agent.
+//! Tasks: work that runs beside the replies of the agent.
 
 mod error_text;
 mod guard;

@@ -1,8 +1,8 @@
 //! Testing agents in-process: no port, no process, any number of apps at once.
 //!
-//! [`TestClient`] speaks to an app as the platform would, with everything between the socket and the handler in place:
-//! paths and methods, decoding, errors, time limits, streams, and a `/ping` whose status is the app's own, whatever other
-//! tests do. It runs on the test's runtime, so that paused time works too.
+//! [`TestClient`] calls an app as the platform would. Everything between the socket and the handler takes part: paths and
+//! methods, decoding, errors, time limits and streams. `/ping` reports the status of this app alone, whatever other tests do.
+//! The app runs on the test's runtime, so that paused time works too.
 //!
 //! ```
 //! use agentcore::testing::TestClient;
@@ -27,12 +27,12 @@
 //!
 //! A request with headers, in a session, or of a user begins with [`TestClient::post`] or [`TestClient::get`].
 //!
-//! What fails in here panics with the line of the test, and with the status and the body of the reply. The panic of a
-//! future that is awaited names the line in its text.
+//! When a call fails, it panics with the line of the test, and with the status and the body of the reply. A future that is
+//! awaited names the line in the text of its panic.
 //!
-//! Code that the handler starts with `tokio::spawn` has no request around it, and tracks its tasks with the process
-//! instead of the app under test, unless the task's function is called before: `tokio::spawn(task())`, not
-//! `tokio::spawn(async { task().await })`. [`agentcore::spawn`](crate::spawn) always carries the request along.
+//! Code that the handler starts with `tokio::spawn` runs outside of the request, and tracks its tasks with the process
+//! instead of the app under test. To avoid that, call the task's function first: `tokio::spawn(task())`, not
+//! `tokio::spawn(async { task().await })`. [`agentcore::spawn`](crate::spawn) always stays in the request.
 
 mod request;
 #[cfg(test)]
@@ -90,11 +90,11 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// Checks `app` and runs its start hooks. Its configuration counts, the environment does not.
+    /// Checks `app` and runs its start hooks. Its configuration applies; the environment is ignored.
     ///
     /// # Errors
     ///
-    /// What would keep the app from starting.
+    /// The problems that would keep the app from starting.
     pub async fn new(app: App) -> Result<Self, Error> {
         let (agent, settings) = app.into_agent_for_tests()?;
         Ok(Self {
@@ -102,16 +102,16 @@ impl TestClient {
         })
     }
 
-    /// The agent that is annotated in this test's binary.
+    /// A client of the agent that is annotated in this test's binary.
     ///
     /// # Errors
     ///
-    /// What would keep it from starting.
+    /// The problems that would keep the agent from starting.
     pub async fn from_registry() -> Result<Self, Error> {
         Self::new(App::from_registry()).await
     }
 
-    /// A `POST /invocations` with `event` as JSON, to be given headers and sent.
+    /// A `POST /invocations` with `event` as JSON. Add headers to it, then send it.
     ///
     /// ```
     /// # use agentcore::testing::TestClient;
@@ -134,7 +134,7 @@ impl TestClient {
         self.request(Method::POST, "/invocations").json(event)
     }
 
-    /// A `GET` of `path`, to be given headers and sent; of `/ws`, to become a [socket](TestRequest::websocket).
+    /// A `GET` of `path`. Add headers to it, then send it; with the path `/ws`, open a [socket](TestRequest::websocket).
     ///
     /// # Panics
     ///
@@ -144,11 +144,11 @@ impl TestClient {
         self.request(Method::GET, path)
     }
 
-    /// Any other request without a body, to be given headers and a body, and sent.
+    /// A request with any method, without a body. Add headers and a body to it, then send it.
     ///
     /// # Panics
     ///
-    /// When `method` is not valid, or `path` is not, or does not begin with a `/`.
+    /// When `method` or `path` is not valid, or `path` does not begin with a `/`.
     #[track_caller]
     pub fn request<M>(&self, method: M, path: &str) -> TestRequest<'_>
     where
@@ -157,7 +157,7 @@ impl TestClient {
         TestRequest::new(self, method, path)
     }
 
-    /// `POST /invocations` with `event` as JSON; the whole reply. [`post`](Self::post) can have headers too.
+    /// Sends a `POST /invocations` with `event` as JSON, and reads the whole reply. [`post`](Self::post) also takes headers.
     ///
     /// # Panics
     ///
@@ -167,7 +167,7 @@ impl TestClient {
         self.post(event).send()
     }
 
-    /// As [`invoke`](Self::invoke), in the session `session_id`.
+    /// Does what [`invoke`](Self::invoke) does, in the session `session_id`.
     ///
     /// # Panics
     ///
@@ -181,19 +181,19 @@ impl TestClient {
         self.post(event).session(session_id).send()
     }
 
-    /// `POST /invocations` with `event` as JSON; the reply's events one by one. Dropping the stream is leaving it.
-    /// [`post`](Self::post) can have headers too.
+    /// Sends a `POST /invocations` with `event` as JSON, and reads the reply's events one by one. Dropping the stream closes the
+    /// connection. [`post`](Self::post) also takes headers.
     ///
     /// # Panics
     ///
-    /// When `event` cannot be serialised, or the reply is no stream of events. The text has its status and the beginning
-    /// of its body.
+    /// When `event` cannot be serialised, or the reply is not a stream of events. The text has its status and the beginning of
+    /// its body.
     #[track_caller]
     pub fn stream(&self, event: impl Serialize) -> impl Future<Output = TestStream> {
         self.post(event).stream()
     }
 
-    /// A socket at `/ws`, in no session. [`get`](Self::get) can have headers too.
+    /// Opens a socket at `/ws`, without a session. [`get`](Self::get) also takes headers.
     ///
     /// # Panics
     ///
@@ -204,18 +204,18 @@ impl TestClient {
         self.get("/ws").websocket()
     }
 
-    /// A socket at `/ws`, in the session `session_id`.
+    /// Opens a socket at `/ws`, in the session `session_id`.
     ///
     /// # Panics
     ///
-    /// As [`websocket`](Self::websocket), or when the id cannot be the value of a header.
+    /// When [`websocket`](Self::websocket) would panic, or the id cannot be the value of a header.
     #[cfg(feature = "ws")]
     #[track_caller]
     pub fn websocket_as(&self, session_id: &str) -> impl Future<Output = TestWebSocket> {
         self.get("/ws").session(session_id).websocket()
     }
 
-    /// Sends a request of the `http` crate's; the whole reply. [`request`](Self::request) makes one without that crate.
+    /// Sends a request of the `http` crate, and reads the whole reply. [`request`](Self::request) makes one without that crate.
     ///
     /// The body is a [`Body`], or anything that converts into one, such as a `String` or `()`.
     pub async fn send(&self, request: Request<impl Into<Body>>) -> TestResponse {
@@ -226,7 +226,7 @@ impl TestClient {
         self.server.answer(request.map(Into::into)).await
     }
 
-    /// `GET /ping`.
+    /// Sends a `GET /ping`.
     ///
     /// # Panics
     ///
@@ -244,19 +244,19 @@ impl TestClient {
         }
     }
 
-    /// The tasks that run, as [`async_task_info`](crate::async_task_info) would tell the handler.
+    /// The running tasks, as [`async_task_info`](crate::async_task_info) would list them for the handler.
     #[must_use]
     pub fn tasks(&self) -> AsyncTaskInfo {
         info_of(self.server.tracker())
     }
 
-    /// Completes when nothing runs any more: no invocation, stream or task.
+    /// Completes when no invocation, stream or task runs any more.
     pub async fn idle(&self) {
         self.server.tracker().idle().await;
     }
 
-    /// Stops the app as SIGTERM would: new invocations are refused, work in progress has the grace to finish, the shutdown
-    /// hooks run, and the work that they begin finishes. States are dropped with the client.
+    /// Stops the app as SIGTERM would: new invocations are refused, work in progress gets the grace period to finish, the
+    /// shutdown hooks run, and the work that they begin finishes. States are dropped with the client.
     ///
     /// # Errors
     ///
@@ -276,7 +276,7 @@ impl fmt::Debug for TestClient {
 
 /// The line of a test that made a call.
 ///
-/// A function panics at the line of its caller; a future cannot, so it has the line in the text of its panic.
+/// A function panics at the line of its caller. A future cannot, so it names the line in the text of its panic.
 #[derive(Clone, Copy)]
 struct Caller(&'static Location<'static>);
 
@@ -291,7 +291,7 @@ impl Caller {
     }
 }
 
-/// At most the first 1000 bytes of what a reply or an event holds, for the text of a panic.
+/// At most the first 1000 bytes of a reply or an event, for the text of a panic.
 fn cut(bytes: &[u8]) -> String {
     const SHOWN: usize = 1000;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
@@ -314,9 +314,9 @@ fn cut(bytes: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ping {
-    /// Whether anything runs.
+    /// `HealthyBusy` if anything runs.
     pub status: PingStatus,
-    /// Unix seconds of the last change of `status`.
+    /// The time of the last change of `status`, in Unix seconds.
     pub time_of_last_update: u64,
 }
 
@@ -381,7 +381,7 @@ impl TestResponse {
     ///
     /// # Panics
     ///
-    /// When it broke off.
+    /// When the body broke off.
     #[must_use]
     #[track_caller]
     pub fn bytes(&self) -> &Bytes {
@@ -395,7 +395,7 @@ impl TestResponse {
     ///
     /// # Panics
     ///
-    /// When it broke off or is not UTF-8. The text has the status.
+    /// When the body broke off or is not UTF-8. The text has the status.
     #[must_use]
     #[track_caller]
     pub fn text(&self) -> &str {
@@ -409,7 +409,7 @@ impl TestResponse {
     ///
     /// # Panics
     ///
-    /// When it broke off, or is no JSON of this shape. The text has the status and the beginning of the body.
+    /// When the body broke off or is not JSON of this shape. The text has the status and the beginning of the body.
     #[must_use]
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
@@ -431,7 +431,7 @@ impl TestResponse {
     }
 }
 
-/// The status and the beginning of the body, for the text of a test that fails.
+/// The status and the beginning of the body, for the message of a failing test.
 impl fmt::Display for TestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status();
@@ -466,7 +466,7 @@ impl fmt::Display for TestResponse {
 /// ```
 pub struct TestStream {
     body: Pin<Box<ReplyBody>>,
-    /// What has arrived of the next event.
+    /// The part of the next event that has arrived.
     buffer: String,
 }
 
@@ -478,7 +478,7 @@ impl TestStream {
         }
     }
 
-    /// The next event; `None` when the stream has ended. Comments are passed over.
+    /// The next event; `None` when the stream has ended. Comments are skipped.
     ///
     /// # Cancel safety
     ///
@@ -502,11 +502,11 @@ impl TestStream {
         }
     }
 
-    /// All that is still to come, decoded from JSON.
+    /// All events that are still to come, decoded from JSON.
     ///
     /// # Panics
     ///
-    /// As [`next`](Self::next), and when an event is no JSON of this shape.
+    /// When [`next`](Self::next) would panic, or an event is not JSON of this shape.
     #[track_caller]
     pub fn collect<T: DeserializeOwned>(mut self) -> impl Future<Output = Vec<T>> {
         let caller = Caller::here();
@@ -526,7 +526,7 @@ impl TestStream {
         }
     }
 
-    /// The next event, or what is wrong with the stream.
+    /// The next event, or the error of the stream.
     async fn read(&mut self) -> Result<Option<TestEvent>, String> {
         loop {
             if let Some(event) = self.take() {
@@ -549,7 +549,7 @@ impl TestStream {
         }
     }
 
-    /// Takes a whole event out of the buffer, if there is one that says anything.
+    /// Takes the next whole event out of the buffer. Skips comments.
     fn take(&mut self) -> Option<TestEvent> {
         while let Some(end) = self.buffer.find("\n\n") {
             let text: String = self.buffer.drain(..end + 2).collect();
@@ -594,11 +594,11 @@ impl fmt::Debug for TestStream {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TestEvent {
-    /// Its data, the lines joined by line feeds.
+    /// The event's data. Lines are joined by line feeds.
     pub data: String,
-    /// Its name.
+    /// The event's name.
     pub event: Option<String>,
-    /// Its id.
+    /// The event's id.
     pub id: Option<String>,
 }
 
@@ -619,11 +619,11 @@ impl TestEvent {
         event
     }
 
-    /// Its data, decoded from JSON.
+    /// The event's data, decoded from JSON.
     ///
     /// # Panics
     ///
-    /// When it is no JSON of this shape.
+    /// When the data is not JSON of this shape.
     #[must_use]
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {

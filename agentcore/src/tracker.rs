@@ -1,8 +1,8 @@
-//! What runs, since when, and what `/ping` makes of it.
+//! Counts and lists the work in progress, and derives the status that `/ping` reports.
 //!
-//! [`BusyTracker`] joins the [status word](status) with the [table](table) of tasks. It knows nothing of HTTP: of the request
-//! that a task was started in it knows what [`Origin`] says. Every activity is ended by the drop of a guard or, for tasks that
-//! are kept by hand, by their ticket; nothing else lowers the count.
+//! [`BusyTracker`] joins the [status word](status) with the [table](table) of tasks. It knows nothing of HTTP. [`Origin`] says
+//! all that it knows of a task's request. The drop of a guard ends an activity. A task kept by hand ends by its ticket or its
+//! id, and a task that is too old ends for its age. Nothing else lowers the count.
 
 mod end;
 mod id;
@@ -55,27 +55,27 @@ use task::{Rare, Task};
 use walk::Slices;
 pub(crate) use walk::{Oldest, walk};
 
-/// Of tasks that end for their age at once, so many are named. More would only fill the log.
+/// The number of log lines when many tasks end for their age at once. More would only fill the log.
 const MOST_NAMED: usize = 100;
 
-/// A task's name is kept up to so many bytes. It is shown wherever tasks are listed, and a list may be long.
+/// The maximum length of a task's name in bytes. Lists show the name of each task, and a list may be long.
 const LONGEST_NAME: usize = 256;
 
-/// Counts what runs and lists the tasks among it.
+/// Counts the work in progress and lists the tasks in it.
 #[derive(Debug)]
 pub(crate) struct BusyTracker<O> {
     in_progress: InProgress,
     tasks: Table<Task<O>>,
-    /// Taken within the lock of a task, and never the other way round.
+    /// Its lock may be taken under the lock of a task. The reverse order would deadlock.
     ids: Ids,
     names: Names,
-    /// Told whenever the last activity ends.
+    /// Notified whenever the last activity ends.
     idle: Notify,
-    /// Of background tasks that have ended.
+    /// The results of background tasks that have ended.
     results: Results,
-    /// How old a task may become, in milliseconds; 0 for any age.
+    /// The maximum age of a task in milliseconds; 0 for no limit.
     max_age: AtomicU64,
-    /// The level of the line that a task ends with, as a number of [`LogLevel`].
+    /// The level of the line that a task ends with, as the number of a [`LogLevel`].
     line_level: AtomicU8,
 }
 
@@ -107,7 +107,7 @@ impl<O: Origin> BusyTracker<O> {
         }
     }
 
-    /// An invocation; the agent is busy with it if it `counts`.
+    /// Begins an invocation. It makes the agent busy if `counts`.
     pub(crate) fn begin_invocation(&self, counts: bool) {
         if counts {
             self.begin();
@@ -124,8 +124,8 @@ impl<O: Origin> BusyTracker<O> {
         }
     }
 
-    /// Begins a task. The count rises before the table knows the task, and falls after the table has forgotten it. So a
-    /// reader that finds the task in the list also finds the agent busy.
+    /// Begins a task. The count rises before the table has the task, and falls after the table has dropped it. So a reader that
+    /// finds the task in the list also finds the agent busy.
     pub(crate) fn begin_task(
         &self,
         name: Cow<'static, str>,
@@ -151,27 +151,27 @@ impl<O: Origin> BusyTracker<O> {
         })
     }
 
-    /// The id of a task, which is drawn if nobody has asked for it before; `None` if the task is over.
+    /// The task's id, drawn at the first call; `None` if the task is over.
     pub(crate) fn id(&self, ticket: u64) -> Option<TaskId> {
         match self.known_id(ticket)? {
             Some(known) => Some(known),
-            // Drawn without the lock: the system is asked.
+            // Drawn without the lock, because drawing is a system call.
             None => self.id_or(ticket, TaskId::draw()),
         }
     }
 
-    /// The id of a task, which is `fresh` if nobody has asked for it before; `None` if the task is over.
+    /// The task's id, which becomes `fresh` if the task has none; `None` if the task is over.
     pub(crate) fn id_or(&self, ticket: u64, fresh: TaskId) -> Option<TaskId> {
         self.tasks.with_value(ticket, |task| {
             *task.rare().id.get_or_insert_with(|| {
-                // Under the lock of the task: its end, which takes the id out again, comes later.
+                // Under the task's lock, so that the task cannot end before its id is in the map.
                 self.ids.insert(fresh, ticket);
                 fresh
             })
         })
     }
 
-    /// The id of a task that runs, if anybody has asked for it.
+    /// The id of a running task, if it has one.
     fn known_id(&self, ticket: u64) -> Option<Option<TaskId>> {
         self.tasks.with_value(ticket, |task| task.id())
     }
@@ -181,14 +181,14 @@ impl<O: Origin> BusyTracker<O> {
         let Some(task) = self.forget(ticket) else {
             return false;
         };
-        // Before the count falls: a stop that waits for the last task also waits for what is said of its end.
+        // Before the count falls, so that a stop that waits for the last task also waits for its line.
         self.report(&task);
         self.end();
         drop(task);
         true
     }
 
-    /// Takes a task out of everything but the count.
+    /// Removes a task from the table, the ids and the names, but not from the count.
     fn forget(&self, ticket: u64) -> Option<Task<O>> {
         let task = self.tasks.remove(ticket)?;
         if let Some(id) = task.id() {
@@ -203,18 +203,18 @@ impl<O: Origin> BusyTracker<O> {
         end::report(task, level.level());
     }
 
-    /// Ends the task that has this id; `false` if there is none.
+    /// Ends the task with this id; `false` if there is none.
     pub(crate) fn complete(&self, id: TaskId) -> bool {
         let ticket = self.ids.ticket(id);
         ticket.is_some_and(|ticket| self.end_task(ticket))
     }
 
-    /// Everything that runs: tasks and invocations, whether or not they count as busy.
+    /// The number of tasks and invocations in progress, whether or not they count as busy.
     pub(crate) fn in_progress(&self) -> usize {
         self.in_progress.total()
     }
 
-    /// Gives a task the means to be ended from outside. `spawned` is told when it is ended for its age.
+    /// Makes it possible to abort a task from outside. `spawned` is called when the task is ended for its age.
     pub(crate) fn make_abortable(
         &self,
         ticket: u64,
@@ -238,21 +238,21 @@ impl<O: Origin> BusyTracker<O> {
         self.tasks.with_value(ticket, |_| ()).is_some()
     }
 
-    /// Whether the task with this id runs, and a caller in `session` may know that.
+    /// Whether the task with this id runs and a caller in `session` may know it.
     pub(crate) fn is_running_for(&self, id: TaskId, session: Option<&str>) -> bool {
         let ticket = self.ids.ticket(id);
         let admits = |ticket| self.tasks.with_value(ticket, |task| task.admits(session));
         ticket.and_then(admits).unwrap_or(false)
     }
 
-    /// Ends a task that was spawned; `false` if it is over, or of another kind.
+    /// Aborts a spawned task; `false` if it is over or was not spawned.
     #[cfg(feature = "dev-page")]
     pub(crate) fn abort(&self, ticket: u64) -> bool {
         self.abort_if(ticket, |_| true)
     }
 
-    /// Ends a task that was spawned, for a caller in `session`; `false` if the caller may not, or the task is over, or of
-    /// another kind.
+    /// Aborts a spawned task for a caller in `session`; `false` if the caller may not do it, or the task is over or was not
+    /// spawned.
     pub(crate) fn abort_for(&self, id: TaskId, session: Option<&str>) -> bool {
         let ticket = self.ids.ticket(id);
         ticket.is_some_and(|ticket| self.abort_if(ticket, |task| task.admits(session)))
@@ -264,12 +264,12 @@ impl<O: Origin> BusyTracker<O> {
         abort.inspect(AbortHandle::abort).is_some()
     }
 
-    /// Since when a task has been running.
+    /// The time when the task began.
     pub(crate) fn started(&self, ticket: u64) -> Option<Instant> {
         self.tasks.with_value(ticket, |task| task.started)
     }
 
-    /// What is current for a task.
+    /// The task's span as the current one; `None` while tracing is off.
     pub(crate) fn current(&self, ticket: u64) -> Option<Current> {
         let of_span = |task: &mut Task<O>| task.span.current();
         otel::is_on()
@@ -277,8 +277,8 @@ impl<O: Origin> BusyTracker<O> {
             .flatten()
     }
 
-    /// How a task ends, as soon as that is known. Of an error, its text is known before it is known whether anybody receives
-    /// it; a text that is known later is a worse one.
+    /// Records how a task ends. An error is recorded twice: first its text, and later whether any code receives it. The first
+    /// text stays, because it is the better one.
     pub(crate) fn note_end(&self, ticket: u64, end: TaskEnd) {
         self.tasks.with_value(ticket, |task| {
             let is_cut_off = task.is_named();
@@ -298,28 +298,28 @@ impl<O: Origin> BusyTracker<O> {
             let outcome = end.outcome();
             *known = end;
             match outcome {
-                // Of an error that the task returns, its span says nothing.
+                // The span does not record an error that the task returns.
                 Outcome::Success | Outcome::Error => {}
                 outcome => task.span.note(outcome),
             }
         });
     }
 
-    /// What the line about the end of a task has to tell.
+    /// Records the details for the line about the task's end.
     pub(crate) fn note_failure(&self, ticket: u64, failure: report::Failure) {
         let failure = Box::new(failure);
         self.tasks
             .with_value(ticket, |task| task.rare().failure = Some(failure));
     }
 
-    /// The request that a task was started in.
+    /// The request that the task was started in.
     pub(crate) fn origin(&self, ticket: u64) -> Option<Arc<O>> {
         self.tasks
             .with_value(ticket, |task| task.origin.clone())
             .flatten()
     }
 
-    /// The request that a task was started in. A task that was started outside of requests belongs to `otherwise` from now on.
+    /// The request that the task was started in. A task from outside of requests belongs to `otherwise` from now on.
     pub(crate) fn origin_or(&self, ticket: u64, otherwise: Option<Arc<O>>) -> Option<Arc<O>> {
         let own = self.tasks.with_value(ticket, |task| {
             if task.origin.is_none() {
@@ -330,8 +330,8 @@ impl<O: Origin> BusyTracker<O> {
         own.unwrap_or(otherwise)
     }
 
-    /// Shows `oldest` every task that runs and `began` then, to be named as cut off: what it is called, and the request that it
-    /// was started in. A task that has been shown has no other line. For the front; see [`walk`].
+    /// Shows `oldest` every running task whose start lies in `began`: its name for the log, and the request it was started in.
+    /// For the front; see [`walk`].
     pub(crate) async fn describe(
         &self,
         oldest: &mut Oldest<(String, Option<Arc<O>>)>,
@@ -346,7 +346,7 @@ impl<O: Origin> BusyTracker<O> {
         walk(&self.tasks, read).await;
     }
 
-    /// Ends all tasks that were spawned and `began` then. For the front; see [`walk`].
+    /// Aborts all spawned tasks whose start lies in `began`. For the front; see [`walk`].
     pub(crate) async fn abort_all(&self, began: impl RangeBounds<Instant>) {
         let mut slices = Slices::of(&self.tasks);
         loop {
@@ -356,7 +356,7 @@ impl<O: Origin> BusyTracker<O> {
                 aborts.extend(abort.cloned());
             };
             let goes_on = slices.next(read).await;
-            // Not under the lock: this takes others, of the workers' runtime.
+            // Without the lock of the table: `abort` takes locks of the workers' runtime.
             aborts.iter().for_each(AbortHandle::abort);
             if !goes_on {
                 return;
@@ -364,7 +364,7 @@ impl<O: Origin> BusyTracker<O> {
         }
     }
 
-    /// Whether a task runs that began at `since` or later. For the front; see [`walk`].
+    /// Whether a running task began at `since` or later. For the front; see [`walk`].
     pub(crate) async fn has_later_than(&self, since: Instant) -> bool {
         let mut found = false;
         let read = |_, task: &Task<O>| found |= task.started >= since;
@@ -372,17 +372,17 @@ impl<O: Origin> BusyTracker<O> {
         found
     }
 
-    /// The name of a task that runs.
+    /// The name of a running task.
     pub(crate) fn task_name(&self, ticket: u64) -> Option<Cow<'static, str>> {
         self.tasks.with_value(ticket, |task| task.name.clone())
     }
 
-    /// How many tasks run under each name.
+    /// The number of running tasks under each name.
     pub(crate) fn task_names(&self) -> Vec<(&str, u64)> {
         self.names.list()
     }
 
-    /// How old a task may become.
+    /// The maximum age of a task.
     pub(crate) fn max_age(&self) -> Option<Duration> {
         match self.max_age.load(Ordering::Relaxed) {
             0 => None,
@@ -390,7 +390,7 @@ impl<O: Origin> BusyTracker<O> {
         }
     }
 
-    /// Sets how old a task may become. The poll of a task looks at that; for tasks that are not polled, see
+    /// Sets the maximum age of a task. The poll of a task checks it; for tasks that are not polled, see
     /// [`older_than`](Self::older_than).
     pub(crate) fn set_max_age(&self, limit: Option<Duration>) {
         let milliseconds = limit.map_or(0, |limit| (limit.as_millis() as u64).max(1));
@@ -402,7 +402,7 @@ impl<O: Origin> BusyTracker<O> {
         self.line_level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// The tasks that are older than `age`. For the front; see [`walk`].
+    /// The tasks older than `age`. For the front; see [`walk`].
     pub(crate) async fn older_than(&self, age: Duration) -> Vec<u64> {
         let (now, mut old) = (Instant::now(), Vec::new());
         let read = |ticket, task: &Task<O>| {
@@ -414,8 +414,8 @@ impl<O: Origin> BusyTracker<O> {
         old
     }
 
-    /// Ends tasks that have become older than `limit`: they are aborted where that is possible, and count no longer. Drops
-    /// what belongs to them, so this is not for the front. All of them are ended before any is logged, since a log may block.
+    /// Ends tasks that are older than `limit`: they stop counting, and are aborted if they were spawned. Drops what belongs to
+    /// them, so this is not for the front. All of them end before any is logged, since a log may block.
     pub(crate) fn end_old(&self, tickets: &[u64], limit: Duration) {
         let (mut named, mut unnamed) = (Vec::new(), 0_usize);
         for &ticket in tickets {
@@ -435,20 +435,20 @@ impl<O: Origin> BusyTracker<O> {
         }
     }
 
-    /// Ends a task that has become older than `limit`, and says so.
+    /// Ends a task that is older than `limit`, and logs it.
     pub(crate) fn end_by_age(&self, ticket: u64, limit: Duration) {
         if let Some(old) = self.take_old(ticket, limit) {
             self.report(&old);
         }
     }
 
-    /// Ends a task that has become older than `limit`, and leaves its line to the caller. `None` if it is over: of two threads
-    /// that notice its age, one ends it.
+    /// Ends a task that is older than `limit`; the caller logs it. `None` if the task is over: if two threads notice its age,
+    /// one of them ends it.
     fn take_old(&self, ticket: u64, limit: Duration) -> Option<Task<O>> {
         let name = self.task_name(ticket)?;
         let spawned = |task: &mut Task<O>| task.rare.as_ref()?.spawned.clone();
         let spawned = self.tasks.with_value(ticket, spawned).flatten();
-        // Before the list forgets the task, so that its status is never unknown in between.
+        // Before the table drops the task, so that its status is never unknown in between.
         if let Some(spawned) = spawned.and_then(|spawned| spawned.upgrade()) {
             if !spawned.ended_by_age(TimedOut::new(limit)) {
                 return None;
@@ -472,10 +472,10 @@ impl<O: Origin> BusyTracker<O> {
         &self.results
     }
 
-    /// Completes when nothing runs; at once if nothing does.
+    /// Completes when nothing is in progress; at once if nothing is.
     pub(crate) async fn idle(&self) {
         loop {
-            // Listening starts before the look, so that an end in between is not missed.
+            // Registered before the check, so that an end between the two is not missed.
             let ended = self.idle.notified();
             if self.in_progress() == 0 {
                 return;
@@ -496,14 +496,14 @@ impl<O: Origin> BusyTracker<O> {
         self.in_progress.status.clear_custom(unix_now);
     }
 
-    /// The process goes on as one of several sessions that were restored from the same snapshot.
+    /// Starts the idle clock and the tickets anew. The process has been restored from a snapshot, possibly as one of several.
     pub(crate) fn restored(&self) {
         self.in_progress.status.restamp(unix_now());
         self.tasks.begin_anew();
     }
 }
 
-/// `name`, with as much of it as is kept.
+/// `name`, cut to [`LONGEST_NAME`].
 fn shortened(name: Cow<'static, str>) -> Cow<'static, str> {
     if name.len() <= LONGEST_NAME {
         return name;

@@ -1,4 +1,4 @@
-//! What an agent consists of, for people and for machines.
+//! [`Description`]: the parts of an agent, for people and for machines.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::descriptors::Meta;
 use super::parts::{Agent, StartHook};
 use crate::util::fields::fields;
 
-/// What an agent consists of.
+/// The parts of an agent.
 pub(crate) struct Description {
     pub(crate) entrypoint: Option<EntrypointAt>,
     pub(crate) websocket: Option<FunctionAt>,
@@ -17,7 +17,7 @@ pub(crate) struct Description {
     pub(crate) layers: usize,
 }
 
-/// Where a function stands.
+/// A function and its source location.
 pub(crate) struct FunctionAt {
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
@@ -35,7 +35,7 @@ pub(crate) struct EntrypointAt {
 pub(crate) struct StartHookAt {
     pub(crate) function: FunctionAt,
     pub(crate) timeout: Option<String>,
-    /// The type that it makes.
+    /// The type of the state that it makes.
     pub(crate) state: Option<&'static str>,
 }
 

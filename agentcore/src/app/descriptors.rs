@@ -1,4 +1,4 @@
-//! What the macros register.
+//! The descriptors that the macros register.
 //!
 //! Every annotated function submits one descriptor through `inventory`; `App::from_registry` gathers them.
 
@@ -21,10 +21,10 @@ use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 use crate::ws::{Opened, Opening};
 
-/// Where a registered function stands.
+/// The name and source location of a registered function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Meta {
-    // This order of fields is the order in which lists are shown.
+    // The order of the fields is the order in which lists are sorted.
     file: &'static str,
     line: u32,
     name: &'static str,
@@ -48,7 +48,7 @@ impl Meta {
         }
     }
 
-    /// The name it is known by: the function's, unless its attribute says `name = ".."`.
+    /// The function's name, unless its attribute says `name = ".."`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -100,7 +100,7 @@ impl EntrypointDef {
             package,
             options: Options::new(meta.name),
             requires: A::requires,
-            // The handler's future goes straight into its task: no box in between.
+            // The handler's future goes straight into its task, without a box in between.
             start: |workers, job, reply| invoke::start(workers, job, reply, A::call),
         }
     }
@@ -175,7 +175,7 @@ pub trait StartHook: 'static {
     /// What the arguments need from the app.
     fn requires(requirements: &mut Requirements);
 
-    /// The type of the state that it makes, if it makes any.
+    /// The type of the state that it makes, if any.
     fn provides() -> Option<(TypeId, &'static str)>;
 
     /// Makes the arguments and calls the function.
@@ -205,7 +205,7 @@ impl StartDef {
         }
     }
 
-    /// Fails the start when the hook takes longer.
+    /// Fails the start when the hook takes longer than `limit`.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
@@ -248,7 +248,7 @@ pub trait WebSocketEndpoint: 'static {
     /// What the arguments need from the app.
     fn requires(requirements: &mut Requirements);
 
-    /// Makes the arguments and calls the function; the error is the reply of an argument that refused.
+    /// Makes the arguments and calls the function. The error is the reply of an argument that refused the request.
     fn open(
         opening: Opening,
     ) -> Result<impl Future<Output = Result<(), BoxError>> + Send + 'static, Response>;

@@ -1,7 +1,7 @@
-//! Listeners that the agent does not open itself: those of the program, and those that a service manager has opened.
+//! [`Supplied`]: listeners that the agent does not open itself, but gets from the program or from a service manager.
 //!
-//! A manager passes listeners as descriptors, and says so in variables (`sd_listen_fds(3)`). It keeps them open itself, so
-//! connections that come while the agent is restarted wait in the kernel, and none is refused.
+//! A manager passes listeners as descriptors and describes them in variables (`sd_listen_fds(3)`). It keeps them open itself,
+//! so connections that come while the agent is restarted wait in the kernel, and none is refused.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,23 +9,23 @@ use std::net::{SocketAddr, TcpListener};
 use crate::config::{Addresses, Environment};
 use crate::platform;
 
-/// How many listeners were passed.
+/// The number of listeners.
 const COUNT: &str = "LISTEN_FDS";
-/// The process that they are for.
+/// The process that the listeners are for.
 const PROCESS: &str = "LISTEN_PID";
-/// What they are called, with colons between the names.
+/// The names of the listeners, separated by colons.
 const NAMES: &str = "LISTEN_FDNAMES";
 
-/// The name that makes a listener the admin port's.
+/// The name of the listener for the admin port.
 const ADMIN: &str = "admin";
 
-/// Listeners that are there before the agent starts.
+/// Listeners that are open before the agent starts.
 #[derive(Debug, Default)]
 pub(crate) struct Supplied {
     pub(crate) agent: Option<TcpListener>,
-    /// For the admin port.
+    /// The listener for the admin port.
     pub(crate) admin: Option<TcpListener>,
-    /// Whether a service manager has them, too, and hands them to the next process.
+    /// Whether a service manager has the listeners too, and passes them to the next process.
     pub(crate) is_inherited: bool,
 }
 
@@ -34,11 +34,11 @@ impl Supplied {
         self.agent.is_none() && self.admin.is_none()
     }
 
-    /// Takes what a service manager has passed to this process; nothing if it has passed nothing.
+    /// Takes the listeners that a service manager has passed to this process; none if it has passed none.
     ///
     /// # Errors
     ///
-    /// What keeps the agent from taking it.
+    /// The reason why the agent cannot take a listener.
     pub(crate) fn inherit(environment: &Environment<'_>) -> Result<Self, String> {
         let process = std::process::id();
         let Some(roles) = passed(environment.variable, process)? else {
@@ -59,7 +59,7 @@ impl Supplied {
         Ok(supplied)
     }
 
-    /// Where they listen, or why that cannot be told.
+    /// The addresses of the listeners, or why they cannot be read.
     pub(crate) fn addresses(&self) -> Result<Addresses, String> {
         let address = |listener: &Option<TcpListener>| -> io::Result<Option<SocketAddr>> {
             listener.as_ref().map(TcpListener::local_addr).transpose()
@@ -75,14 +75,14 @@ impl Supplied {
     }
 }
 
-/// What a listener is for.
+/// The use of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Agent,
     Admin,
 }
 
-/// What the listeners are for that were passed to `process`, in their order; `None` if none were.
+/// The roles of the listeners that were passed to `process`, in their order; `None` if none were.
 fn passed(
     variable: &dyn Fn(&str) -> Option<String>,
     process: u32,
@@ -91,7 +91,7 @@ fn passed(
     let Some(count) = said(COUNT) else {
         return Ok(None);
     };
-    // A process that this one has started inherits the variables. Tools for development leave the number out.
+    // A child of the process that got the listeners inherits the variables. Development tools leave the process out.
     if said(PROCESS).is_some_and(|other| other.trim().parse() != Ok(process)) {
         return Ok(None);
     }
@@ -141,7 +141,7 @@ mod tests {
                 &[(COUNT, "2"), (PROCESS, "7")],
                 vec![Role::Agent, Role::Admin],
             ),
-            // Those of one unit are all called after it.
+            // The listeners of one unit all have its name.
             (
                 &[(COUNT, "2"), (NAMES, "agent.socket:agent.socket")],
                 vec![Role::Agent, Role::Admin],

@@ -1,13 +1,13 @@
-//! Who an agent is: the name and the version of the crate that it is in.
+//! [`Package`]: the name and the version of the agent's crate.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-/// This library's own.
+/// The version of this library.
 pub(crate) const AGENTCORE: &str = env!("CARGO_PKG_VERSION");
 
-/// A crate, as Cargo knows it; either half may be missing.
+/// A crate, as Cargo knows it. Name and version may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Package {
     name: Option<&'static str>,
@@ -15,7 +15,7 @@ pub struct Package {
 }
 
 impl Package {
-    /// Expansions ask for both where the user's crate is compiled; not everything that compiles it is Cargo.
+    /// Expansions read both when the user's crate is compiled. They are missing if another tool than Cargo compiles it.
     #[must_use]
     pub const fn new(name: Option<&'static str>, version: Option<&'static str>) -> Self {
         Self { name, version }
@@ -38,7 +38,7 @@ impl Package {
     }
 }
 
-/// `my-agent 0.3.0 (agentcore 0.1.0)`
+/// For example `my-agent 0.3.0 (agentcore 0.1.0)`.
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())?;

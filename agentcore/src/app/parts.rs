@@ -1,4 +1,4 @@
-//! An agent whose parts have been checked: what the server serves.
+//! [`Agent`]: an agent whose parts have been checked, as the server serves it.
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(crate) struct WebSocketEndpoint {
 pub(crate) struct Callback<T> {
     pub(crate) meta: Meta,
     pub(crate) requires: Requires,
-    /// Makes the arguments and calls the function; for the workers.
+    /// Makes the arguments and calls the function. For the workers.
     pub(crate) call: Arc<dyn Fn(HookCall) -> BoxFuture<Result<T, BoxError>> + Send + Sync>,
 }
 
@@ -56,23 +56,23 @@ impl<T> Callback<T> {
         requirements(self.requires)
     }
 
-    /// Whether it is asked with the automatic status.
+    /// Whether the function takes the automatic status.
     pub(crate) fn takes_automatic_status(&self) -> bool {
         self.requirements().needs_automatic_status()
     }
 }
 
-/// Names what a function's arguments need from the app.
+/// Collects what a function's arguments need from the app.
 pub(crate) type Requires = fn(&mut Requirements);
 
-/// A start hook, with what it makes.
+/// A start hook, with the type that it makes.
 pub(crate) struct StartHook {
     pub(crate) callback: Callback<StateSlot>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
 }
 
-/// Everything that was registered, not yet checked.
+/// All registered parts, not yet checked.
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) package: Package,
@@ -83,16 +83,16 @@ pub(crate) struct Parts {
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
-    /// The innermost first.
+    /// The layers, the innermost first.
     pub(crate) layers: Vec<Wrap>,
-    /// States that were there from the beginning.
+    /// The states that exist before the start hooks run.
     pub(crate) states: Vec<(StateSlot, TypeId)>,
 }
 
 /// Parts that fit together.
 pub(crate) struct Agent {
     pub(crate) package: Package,
-    /// An agent may have only sockets.
+    /// `None` for an agent that has only sockets.
     pub(crate) entrypoint: Option<Entrypoint>,
     #[cfg(feature = "ws")]
     pub(crate) websocket: Option<WebSocketEndpoint>,
@@ -105,7 +105,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// What it consists of, in half a line.
+    /// The parts of the agent, in half a line.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
         names.sort_unstable();
@@ -134,7 +134,7 @@ impl Agent {
 }
 
 impl Parts {
-    /// What the macros registered in this binary and the crates linked into it.
+    /// The parts that the macros registered in this binary and the crates linked into it.
     pub(crate) fn of_registry() -> Self {
         let mut parts = Self::default();
         for def in in_order(|def: &EntrypointDef| def.meta) {
@@ -185,7 +185,7 @@ impl Parts {
         parts
     }
 
-    /// Checks that the parts make an agent; reports every way in which they do not.
+    /// Checks that the parts make an agent, and reports every problem.
     pub(crate) fn check(mut self) -> Result<Agent, Error> {
         let mut problems = Vec::new();
         #[cfg(feature = "ws")]
@@ -251,7 +251,7 @@ impl Parts {
         })
     }
 
-    /// Every state that is asked for is made, and none is made twice.
+    /// Checks that every state that is taken is made, and that none is made twice.
     fn check_states(&self, problems: &mut Vec<String>) {
         let mut made: Vec<(TypeId, String)> = self
             .states
@@ -296,7 +296,7 @@ impl Parts {
     }
 }
 
-/// Start hooks in the order in which they can run: each after those that make what it takes, and otherwise as they stand.
+/// Start hooks in the order in which they can run: each after those that make what it takes, and otherwise in the given order.
 fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<StartHook> {
     let mut waiting: Vec<_> = hooks
         .into_iter()
@@ -304,7 +304,7 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
         .collect();
     let mut ordered = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        // What is made before the hooks, and what is not made at all, which has been reported, is not waited for.
+        // A hook does not wait for a state that exists already, nor for one that is never made, which has been reported.
         let is_to_come = |id: &TypeId| {
             let mut made = waiting.iter().filter_map(|(_, provides, _)| *provides);
             made.any(|(made, _)| made == *id)
@@ -323,8 +323,8 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
     ordered
 }
 
-/// The crate of the entrypoint, or of the websocket handler where there is no entrypoint. Of several it does not matter:
-/// that is no agent.
+/// The crate of the entrypoint, or of the websocket handler if there is no entrypoint. If there are several, any of them will
+/// do: the parts do not make an agent then.
 fn package() -> Package {
     let entrypoints = inventory::iter::<EntrypointDef>();
     let packages = entrypoints.map(|def| def.package);
@@ -336,9 +336,9 @@ fn package() -> Package {
         .unwrap_or_default()
 }
 
-/// What is registered, in the order of the source: by file, then by line. inventory's order is the linker's.
+/// The registered parts in the order of the source: by file, then by line. inventory gives them in the linker's order.
 fn in_order<D: inventory::Collect>(meta: impl Fn(&D) -> Meta) -> Vec<&'static D> {
-    // No `sort_by_key`: it would be compiled for every kind of part, and takes longer at that than all parts to sort.
+    // Not `sort_by_key`: it would be compiled for every kind of part, and that takes longer than sorting all parts.
     let mut defs: Vec<&'static D> = Vec::new();
     for def in inventory::iter::<D>() {
         let at = defs.partition_point(|other| meta(other) <= meta(def));

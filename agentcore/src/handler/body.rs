@@ -1,8 +1,8 @@
 //! The body of a reply.
 //!
-//! What a handler returns may be any `http_body::Body`: polling it runs the user's code, and so may dropping it. So before a
-//! reply leaves the workers it is [settled](Body::settle). A [`Settled`] body is bytes that are [detached](detach) from the
-//! user's code, or the reader of a bounded pipe that a task on the workers fills with such bytes. The front sees no other.
+//! A handler may return any `http_body::Body`, whose poll and drop run user code. So before a reply leaves the workers, its
+//! body is [settled](Body::settle). A [`Settled`] body is bytes that are [detached](detach) from the user's code, or the reader
+//! of a bounded pipe that a task on the workers fills with such bytes. The front gets only settled bodies.
 
 mod limits;
 mod pipe;
@@ -43,28 +43,28 @@ pub struct Body(Repr);
 
 enum Repr {
     Settled(Settled),
-    /// The user's bytes.
+    /// Bytes from the user, not yet detached.
     Full(Bytes),
-    /// Not yet polled; only on the workers.
+    /// A body that has not been polled. Only on the workers.
     Foreign(Foreign),
 }
 
 /// A body to be polled on the workers.
 enum Foreign {
-    /// The drop of its frames is the user's code.
+    /// A body whose frames have a drop that is user code.
     Opaque(UnsyncBoxBody<Bytes, BoxError>),
-    /// Its frames are the library's memory: the user's code has only made the values that are encoded in them.
+    /// A body whose frames are the library's memory: user code has only made the values that are encoded in them.
     Events(Pin<Box<dyn Events>>),
 }
 
 /// A body of server-sent events, whose frames are plain memory.
 pub(crate) trait Events: http_body::Body<Data = Bytes, Error = BoxError> + Send {
-    /// Whether the last frame was a comment that keeps the connection, and no item.
+    /// Whether the last frame was a keep-alive comment, and not an item.
     fn was_keep_alive(&self) -> bool;
 }
 
 impl Foreign {
-    /// The frame, with nothing of the user's in it.
+    /// Detaches the frame from the user's code.
     fn detach(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match self {
             Self::Opaque(_) => detach::frame(frame),
@@ -72,7 +72,7 @@ impl Foreign {
         }
     }
 
-    /// Whether the last frame was one of the producer's.
+    /// Whether the last frame was an item of the producer's.
     fn was_item(&self) -> bool {
         match self {
             Self::Opaque(_) => true,
@@ -125,7 +125,7 @@ impl Default for Body {
 }
 
 impl Body {
-    /// Any body at all. It will be polled on the workers. A `Body` stays as it is.
+    /// Wraps any body. It will be polled on the workers. A `Body` is returned unchanged.
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -155,17 +155,16 @@ impl Body {
         Self(Repr::Settled(settled))
     }
 
-    /// Polls a body of the user's for the first time, and starts a task that polls it for the rest. Must be called on the
-    /// workers.
+    /// Polls a body of the user's once, and starts a task that polls it for the rest. Must be called on the workers.
     ///
-    /// That task gives the body up when it takes longer than `limits`. What `hold` returns lives as long as the task does.
+    /// The task drops the body when it takes longer than `limits`. The value that `hold` returns lives as long as the task.
     pub(crate) async fn settle<H: Send + 'static>(
         self,
         limits: Limits,
         hold: impl FnOnce() -> H,
     ) -> Self {
         match self.0 {
-            // In a box of its own: it would be half of what every request's task is made of.
+            // Boxed, because this future would be half of the size of every request's task.
             Repr::Foreign(body) => Box::pin(Self::settle_foreign(body, limits, hold())).await,
             _ => self,
         }
@@ -173,7 +172,7 @@ impl Body {
 
     /// Makes the body safe to be polled and dropped outside the workers. Must be called on them.
     ///
-    /// What `hold` returns lives as long as the task does that polls a body of the user's.
+    /// The value that `hold` returns lives as long as the task that polls a body of the user's.
     pub(crate) fn into_settled<H: Send + 'static>(self, hold: impl FnOnce() -> H) -> Settled {
         match self.0 {
             Repr::Foreign(body) => {
@@ -185,7 +184,7 @@ impl Body {
     }
 
     async fn settle_foreign<H: Send + 'static>(mut body: Foreign, limits: Limits, hold: H) -> Self {
-        // Most foreign bodies are one buffer in disguise: take it if it is there at once.
+        // Most foreign bodies are one buffer, which is taken if it is ready at once.
         let first = match std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx)))
             .await
         {
@@ -197,7 +196,7 @@ impl Body {
             Poll::Pending => None,
         };
         let (writer, reader) = pipe::pipe();
-        // What is there leaves with the head.
+        // A frame that is ready leaves together with the head.
         let failed = match first {
             Some(Ok(frame)) => {
                 let _ = writer.send(body.detach(frame)).await;
@@ -209,7 +208,7 @@ impl Body {
         Self::settled(Self::produce(body, failed, (writer, reader), limits, hold))
     }
 
-    /// Starts the task that polls `body`, or reports that it has `failed`, and returns what that task writes.
+    /// Starts the task that polls `body`, or reports the error `failed`. Returns the body that the task fills.
     fn produce<H: Send + 'static>(
         mut body: Foreign,
         failed: Option<BoxError>,
@@ -235,7 +234,7 @@ impl Body {
                                 if is_item {
                                     progress.set_sending();
                                 }
-                                // While it is in flight, which it is no longer without the hold.
+                                // Recorded here, because the invocation is no longer in flight once the hold is dropped.
                                 writer
                                     .send(body.detach(frame))
                                     .await
@@ -253,7 +252,7 @@ impl Body {
                         }
                         next = body.frame().await;
                     }
-                    // Its drop may panic.
+                    // The drop of the body may panic.
                     drop(body);
                     Ok(())
                 }));
@@ -261,7 +260,7 @@ impl Body {
                     writer.left().await;
                     request::note(Outcome::Cancelled);
                 };
-                // A reader that leaves ends the producer wherever it waits, not only at its next piece.
+                // A reader that leaves ends the producer wherever it waits, not only at its next frame.
                 tokio::select! {
                     biased;
                     ended = &mut pump => match ended {
@@ -281,15 +280,15 @@ impl Body {
                     }
                 }
             };
-            // Before the end is told: a client that has seen it finds everything over. The stream's end writes the line of the
-            // invocation, which the hold keeps in flight until then.
+            // Dropped before the end is sent, so that a client that has seen the end finds everything over. The drop of `stream`
+            // writes the line of the invocation, which `hold` keeps in flight until then.
             drop(stream);
             drop(hold);
             match ended {
                 Ended::Whole => writer.finish(),
                 Ended::Broken => {}
                 Ended::Late(late) => {
-                    // Waits for room as long as the client stays.
+                    // Waits for room for as long as the client stays.
                     if is_events
                         && writer
                             .send(Frame::data(sse::late_event(&late)))
@@ -322,7 +321,7 @@ impl From<Bytes> for Body {
     }
 }
 
-/// No body.
+/// An empty body.
 impl From<()> for Body {
     fn from((): ()) -> Self {
         Self::default()
@@ -391,7 +390,7 @@ impl http_body::Body for Body {
     }
 }
 
-/// All of `bytes` as one frame; `None` if there are none.
+/// All of `bytes` as one frame; `None` if it is empty.
 fn take_frame<E>(bytes: &mut Bytes) -> Option<Result<Frame<Bytes>, E>> {
     (!bytes.is_empty()).then(|| Ok(Frame::data(std::mem::take(bytes))))
 }
@@ -406,14 +405,14 @@ impl fmt::Debug for Repr {
     }
 }
 
-/// A body that may leave the workers: neither its polls nor its drop run the user's code.
+/// A body that may leave the workers: neither its polls nor its drop run user code.
 pub(crate) struct Settled(State);
 
 enum State {
     Memory(Bytes),
-    /// Filled by a task on the workers. What an error says has been logged there, and it is dropped there.
+    /// Filled by a task on the workers, which logs and drops the error of a failed body.
     Piped(pipe::Reader),
-    /// One of the front's own, which looks at another on its way.
+    /// A body of the front that passes on another one and inspects it.
     #[cfg(feature = "dev-page")]
     Watched(UnsyncBoxBody<Bytes, BoxError>),
 }
@@ -425,12 +424,12 @@ impl Default for Settled {
 }
 
 impl Settled {
-    /// Plain memory, or bytes that have been [detached](detach).
+    /// A body of plain memory, or of bytes that have been [detached](detach).
     pub(crate) fn memory(bytes: Bytes) -> Self {
         Self(State::Memory(bytes))
     }
 
-    /// A body of the front's own, which polls another that is settled.
+    /// A body of the front that polls another settled body.
     #[cfg(feature = "dev-page")]
     pub(crate) fn watched<B>(body: B) -> Self
     where
@@ -447,7 +446,7 @@ impl Settled {
         }
     }
 
-    /// The body, with large memory to be freed on the workers. Must be called on them.
+    /// Marks large memory to be freed on the workers. Must be called on them.
     fn detached(self) -> Self {
         match self.0 {
             State::Memory(bytes) => Self::memory(detach::memory(bytes)),
@@ -615,7 +614,7 @@ mod tests {
         assert!(body.frame().await.is_none());
     }
 
-    /// For a client that takes nothing there is another limit.
+    /// A client that reads nothing has a limit of its own.
     #[tokio::test(start_paused = true)]
     async fn an_idle_time_stands_still_while_an_item_waits_for_its_client() {
         let endless = Numbered(0, |_| Poll::Ready(Some("x".repeat(1000))));
@@ -630,7 +629,7 @@ mod tests {
         }
     }
 
-    /// Not even a client that takes nothing keeps it in progress; what it is told, it is told when it reads.
+    /// A client that reads nothing does not keep the invocation in progress. It gets the error event when it reads.
     #[tokio::test(start_paused = true)]
     async fn the_total_time_ends_a_producer_whose_client_takes_nothing() {
         let (held, observed) = tokio::sync::oneshot::channel::<()>();
@@ -667,7 +666,7 @@ mod tests {
         }
         let body = Body::new(Never).settle(Limits::default(), || held).await;
         drop(body);
-        // `held` was dropped, not sent.
+        // `held` was dropped without sending.
         assert!(observed.await.is_err());
     }
 }

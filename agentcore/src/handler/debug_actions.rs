@@ -1,7 +1,7 @@
-//! Debug actions: asking and changing the status by invocation, as Python's SDK answers them.
+//! Debug actions: invocations that read or change the status, with the answers of Python's SDK.
 //!
-//! Off unless `AGENTCORE_DEBUG` or [`Config::debug`](crate::Config::debug) says otherwise: whoever may invoke the agent
-//! could keep its session alive, and billed.
+//! Off by default, because anyone who may invoke the agent could keep its session alive, and billed. `AGENTCORE_DEBUG` and
+//! [`Config::debug`](crate::Config::debug) switch them on.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const ACTION: &str = "_agent_core_app_action";
 
 /// The answer, if `body` is a debug action.
 pub(crate) fn answer(body: &[u8]) -> Option<Response> {
-    // As payloads are decoded: a byte order mark is passed over.
+    // A byte order mark is skipped, as for payloads.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let event: Value = serde_json::from_slice(body).ok()?;
     let action = event.get(ACTION).filter(|action| !is_false(action))?;
@@ -46,7 +46,7 @@ fn forced(status: PingStatus) -> Response {
     Response::json(&json!({ "forced_status": status }))
 }
 
-/// What Python counts as false, and so as no action at all.
+/// Whether Python counts the value as false, so that there is no action.
 fn is_false(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,4 +1,4 @@
-//! How a handler's arguments are made from an [`Invocation`].
+//! Makes a handler's arguments from an [`Invocation`].
 
 mod checked;
 mod document;
@@ -30,7 +30,7 @@ use locate::Location;
 #[cfg(feature = "garde")]
 pub use valid::Valid;
 
-/// One call of the entrypoint: the request's head, and its body, whole.
+/// One call of the entrypoint: the request's head, and its whole body.
 ///
 /// Extractors read from it; see [`FromInvocation`].
 ///
@@ -58,7 +58,7 @@ impl Invocation {
         Self { scope, body }
     }
 
-    /// The request's headers, all of them.
+    /// All headers of the request.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.scope.headers()
@@ -76,7 +76,7 @@ impl Invocation {
 }
 
 impl fmt::Debug for Invocation {
-    /// Neither headers nor body: both may carry secrets.
+    /// Shows neither headers nor body, since both may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invocation")
             .field("body_bytes", &self.body.len())
@@ -91,17 +91,17 @@ impl fmt::Debug for Invocation {
 /// | type | value | otherwise |
 /// | --- | --- | --- |
 /// | [`RequestContext`](crate::RequestContext) | session, request id, tokens, headers | |
-/// | [`State<S>`](crate::State) | what a start hook has made | the start fails |
+/// | [`State<S>`](crate::State) | the value that a start hook has made | the start fails |
 /// | [`Header<N, T>`](crate::Header) and `Option` of it | one header | 400 |
 /// | [`HeaderMap`] | all headers | |
 /// | [`Bytes`] | the body, not decoded | |
-/// | [`CancellationToken`](crate::CancellationToken) | a token that is cancelled when nobody waits for the reply | |
+/// | [`CancellationToken`](crate::CancellationToken) | a token that is cancelled when the reply is no longer wanted | |
 /// | [`Json<T>`](crate::Json) | the payload, where a type has to say so | 400, 413, 422 |
 /// | `Valid<T>`, with the feature `garde` | the payload, validated | 400, 413, 422 |
 ///
-/// Implement it for a type of your own to keep what many handlers need in one place. The implementation has the headers and the
-/// body. It runs before the handler, on its thread, and may not block. If it returns an error, that is the reply, and the handler is
-/// not called.
+/// Implement it for a type of your own, to keep what many handlers need in one place. The implementation reads the headers and
+/// the body. It runs before the handler, on the handler's thread, and may not block. If it returns an error, that is the
+/// reply, and the handler is not called.
 ///
 /// ```
 /// use agentcore::{FromInvocation, HttpError, HttpErrorExt, Invocation};
@@ -135,7 +135,7 @@ impl fmt::Debug for Invocation {
     note = "if a start hook or `App::state` makes it, take `agentcore::State<{Self}>`"
 )]
 pub trait FromInvocation: Sized {
-    /// The reply when the value cannot be had.
+    /// The reply if the value cannot be made.
     type Rejection: IntoResponse;
 
     /// Makes the value. Runs on the workers, before the handler is called; may not wait.
@@ -145,13 +145,13 @@ pub trait FromInvocation: Sized {
     /// The rejection, which becomes the reply.
     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Self::Rejection>;
 
-    /// Names what has to be there when the server starts; nothing by default.
+    /// Names what the app must have when the server starts; nothing by default.
     fn requires(requirements: &mut Requirements) {
         let _ = requirements;
     }
 }
 
-/// What a handler's extractors need from the app, asked once before the server starts.
+/// What a handler's extractors need from the app. Collected once, before the server starts.
 ///
 /// ```
 /// use agentcore::{FromInvocation, Invocation, Requirements, Response, State};
@@ -180,17 +180,17 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// A state of type `S`, as [`State`](crate::State) needs it.
+    /// Requires a state of type `S`, as [`State`](crate::State) does.
     pub fn state<S: 'static>(&mut self) {
         self.states.push((TypeId::of::<S>(), type_name::<S>()));
     }
 
-    /// To notice a client that goes away, as [`CancellationToken`](crate::CancellationToken) needs it.
+    /// Requires that a client that goes away is noticed, as [`CancellationToken`](crate::CancellationToken) does.
     pub fn disconnects(&mut self) {
         self.disconnects = true;
     }
 
-    /// To know the automatic status: a ping handler that takes it has the last word.
+    /// Requires the automatic status. The answer of a ping handler that takes it replaces that status.
     pub(crate) fn automatic_status(&mut self) {
         self.automatic_status = true;
     }
@@ -237,7 +237,7 @@ pub(crate) fn decode_payload<T: DeserializeOwned>(invocation: &Invocation) -> Re
     decode(&invocation.body, invocation.scope.instance().max_json_nodes)
 }
 
-/// Decodes a message of a socket, within the bound of payloads. An error of shape begins with the JSON path.
+/// Decodes a message of a socket, within the bounds of payloads. An error of shape begins with the JSON path.
 #[cfg(feature = "ws")]
 pub(crate) fn decode_message<T: DeserializeOwned>(message: &[u8]) -> serde_json::Result<T> {
     let most = with_scope(|_, scope| scope.map(|scope| scope.instance().max_json_nodes));
@@ -254,7 +254,7 @@ pub(crate) fn decode_message<T: DeserializeOwned>(message: &[u8]) -> serde_json:
     })
 }
 
-/// All of a text, as one value.
+/// Decodes the whole text as one value.
 fn whole<'de, R, T>(
     mut deserializer: serde_json::Deserializer<R>,
     budget: &Budget,
@@ -268,9 +268,9 @@ where
     Ok(value)
 }
 
-/// Straight into the user's type; only a failure is worth a second pass, which finds out where it is.
+/// Decodes straight into the user's type. Only a failure takes a second pass, which finds the place of the error.
 fn decode<T: DeserializeOwned>(body: &[u8], most_nodes: usize) -> Result<T, Response> {
-    // Checked once for the whole body: `from_str` then skips the check per string, and a bad byte in a field that `T`
+    // Checked once for the whole body. `from_str` then skips the check per string, and a bad byte in a field that `T`
     // ignores is found too.
     let text = std::str::from_utf8(body).map_err(|error| {
         invalid(
@@ -278,7 +278,7 @@ fn decode<T: DeserializeOwned>(body: &[u8], most_nodes: usize) -> Result<T, Resp
             &format!("the body is not UTF-8: {error}"),
         )
     })?;
-    // Allowed by the JSON standard to be ignored, and sent by some clients.
+    // Some clients send a byte order mark. The JSON standard allows ignoring it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let budget = Budget::new(most_nodes);
     whole(serde_json::Deserializer::from_str(text), &budget).map_err(|error| {
@@ -307,7 +307,7 @@ fn explain<T: DeserializeOwned>(
     if !error.is_data() && shape_error(error).is_none() {
         return invalid("Invalid JSON", &error.to_string());
     }
-    // The body may be broken behind the place where its shape was wrong; broken JSON is the more useful answer.
+    // The body may be broken after the place where its shape was wrong. Broken JSON is the more useful answer.
     if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }
@@ -325,7 +325,7 @@ fn explain<T: DeserializeOwned>(
     response.with_rejection(Rejection::new(kind_of_mistake::<T>(text, &said, most_nodes)).at(path))
 }
 
-/// What kind of mistake the error `said` is about, without a value of the payload.
+/// The kind of mistake that the error `said` reports, without any value of the payload.
 fn kind_of_mistake<T: DeserializeOwned>(
     text: &str,
     said: &str,
@@ -343,24 +343,24 @@ fn kind_of_mistake<T: DeserializeOwned>(
     mistake::kind(said, name.and_then(Result::ok).flatten())
 }
 
-/// What of a text does not fit the payload's type.
+/// The mismatch between a text and the payload's type.
 struct Misfit {
     /// The error, with line and column where they are known.
     details: String,
-    /// The error alone.
+    /// The error without the position.
     said: String,
     path: String,
 }
 
-/// Finds out where `error` is. The text had no more than `most_nodes` values and keys when the error came; neither has it in
-/// any other pass.
+/// Finds the place of `error`. When the error came, the text had at most `most_nodes` values and keys, and that holds in any
+/// other pass.
 #[cold]
 fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes: usize) -> Misfit {
     let budget = Budget::new(most_nodes);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let checked = Checked::new(&mut deserializer, &budget);
-    // The user's `Deserialize` has already said what is wrong, and there is a reply. A panic in a pass that only finds out where it
-    // is must not take that away, so it ends the search, and is not logged.
+    // The user's `Deserialize` has already reported the error, so there is a reply. A panic in a pass that only looks for the
+    // place must not change that. It ends the search and is not logged.
     let decoded = panics::guard(|| serde_path_to_error::deserialize::<_, T>(checked));
     let Ok(Err(error)) = decoded else {
         let details = error.to_string();
@@ -379,7 +379,7 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     }
     let details = error.inner().to_string();
     let said = without_position(&details, error.inner());
-    // These passes hand values to the type that no client has sent, such as bytes.
+    // These passes give the type values that no client has sent, such as bytes.
     let location = panics::guard(|| {
         locate::locate(text, error.path(), said, &mut |reader| {
             let budget = Budget::new(most_nodes);
@@ -403,8 +403,8 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     }
 }
 
-/// In other words, an error that `serde_json` reports as a mistake in the JSON and that is one in its shape, if the JSON is whole: a
-/// list that is longer than a tuple, or an enum that is made of a number.
+/// Rewords an error that `serde_json` reports as broken JSON, but which is one of shape if the JSON is whole: a list that is
+/// longer than a tuple, or an enum made from a number.
 fn shape_error(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
     let words = match without_position(&text, error) {
@@ -416,13 +416,13 @@ fn shape_error(error: &serde_json::Error) -> Option<String> {
     Some(format!("{words} at line {line} column {column}"))
 }
 
-/// The text of an error, without the position that `serde_json` ends it with.
+/// The text of an error, without the position that `serde_json` adds at its end.
 fn without_position<'a>(text: &'a str, error: &serde_json::Error) -> &'a str {
     let position = format!(" at line {} column {}", error.line(), error.column());
     text.strip_suffix(&position).unwrap_or(text)
 }
 
-/// The reply to a body that is no JSON. `details` quote nothing of it.
+/// The reply to a body that is not JSON. `details` quote nothing of the body.
 fn invalid(error: &str, details: &str) -> Response {
     let reason = format!("{error}: {details}");
     Response::rejection(StatusCode::BAD_REQUEST, error, details, None)
@@ -571,7 +571,7 @@ mod tests {
         );
     }
 
-    /// Everything that serde can make of JSON, and how many values and keys that is.
+    /// Every type that serde can make of JSON, and the number of values and keys in it.
     #[derive(Debug, Deserialize, PartialEq)]
     struct All {
         unit: (),
@@ -630,11 +630,11 @@ mod tests {
             (413, &json!("Payload Too Large"))
         );
         assert_eq!(reply["details"], "the JSON has more than 7 values and keys");
-        // An order: itself, `items` and its list, an item, `price` and its value; `more` and what is ignored.
+        // An order: itself, `items` and its list, an item, `price` and its value; `more` and the ignored value.
         let order = br#"{"items":[{"price":1.5}],"more":[[1,2,3],[4,5,6],7,8,9]}"#;
         assert!(decode::<Order>(order, 8).is_ok());
         assert_eq!(rejected_within(order, 7, None::<Order>).0, 413);
-        // An option is its value.
+        // An option counts as its value.
         assert!(decode::<Vec<Option<u8>>>(b"[1,null]", 3).is_ok());
         assert_eq!(
             rejected_within(b"[1,null]", 2, None::<Vec<Option<u8>>>).0,
@@ -659,11 +659,11 @@ mod tests {
         }
         assert_eq!(decode::<f32>(b"3.4028235e38", 1).unwrap(), f32::MAX);
         assert_eq!(decode::<f64>(b"1e39", 1).unwrap(), 1e39);
-        // Beyond any number it is not JSON that can be read.
+        // A number that is too large for any type cannot be read as JSON.
         assert_eq!(rejected::<f32>(b"1e999").0, 400);
     }
 
-    /// A number; panics if it is made of something that is not in JSON.
+    /// A number. It panics if it is made from a value that JSON does not have.
     #[derive(Debug)]
     struct Careless;
 

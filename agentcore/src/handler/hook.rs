@@ -1,7 +1,7 @@
-//! Hooks and ping handlers: what they take, what they return, and how plain functions become them.
+//! Hooks and ping handlers: their arguments, their return types, and the traits by which plain functions become them.
 //!
 //! The macros and [`App`](crate::App) share the arguments. The traits over functions are for `App`: a macro knows the
-//! function's signature and needs none.
+//! function's signature and needs no trait.
 
 use std::any::{TypeId, type_name};
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::tracker::PingStatus;
 use crate::util::BoxFuture;
 use crate::util::sealed::{Awaited, Blocking, Seal};
 
-/// What the arguments of one call are made from.
+/// The source of the arguments of one call.
 #[derive(Debug)]
 pub struct HookCall {
     instance: Arc<Instance>,
@@ -47,10 +47,10 @@ mod argument {
 impl<S> argument::Sealed for State<S> {}
 impl argument::Sealed for PingStatus {}
 
-/// An argument of a start hook or a shutdown hook: [`State<S>`](State), any number of them, in any order.
+/// An argument of a start hook or a shutdown hook: [`State<S>`](State). A hook may take any number of them, in any order.
 ///
-/// A start hook that takes a `State<S>` runs after the one that returns the `S`. An `S` that nothing provides stops the
-/// start with a message that names it. The trait is sealed.
+/// A start hook that takes a `State<S>` runs after the one that returns the `S`. If nothing provides the `S`, the start fails
+/// with a message that names it. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, BoxError, State};
@@ -90,7 +90,7 @@ impl<S: Send + Sync + 'static> HookArgument for State<S> {
     }
 
     fn __agentcore_take(call: &HookCall) -> Result<Self, BoxError> {
-        // The start has checked that there is one, and the states are dropped after the last hook.
+        // The start has checked that the state exists, and the states are dropped after the last hook.
         let state = call.instance.states.find();
         state
             .map(Self::from)
@@ -100,9 +100,8 @@ impl<S: Send + Sync + 'static> HookArgument for State<S> {
 
 /// An argument of a ping handler: [`State<S>`](State), and the automatic status as a [`PingStatus`].
 ///
-/// A handler that takes the automatic status has the last word: what it returns is reported, `Healthy` beside running work
-/// too. The answer of a handler that does not take it is combined with the automatic status: busy if either is. The trait is
-/// sealed.
+/// If a handler takes the automatic status, its answer replaces that status, even if it is `Healthy` while work runs. The answer
+/// of a handler that does not take it is combined with the automatic status: busy if either is. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, PingStatus, State};
@@ -156,12 +155,12 @@ impl PingArgument for PingStatus {
 /// What a start hook that [`App::on_start`](crate::App::on_start) takes may return.
 ///
 /// - `()`: nothing to share.
-/// - `Result<S, E>`: the `S` is shared state, bare and not as `State<S>`, unless it is `()`; an error stops the start. `E` is
-///   anything that converts into [`BoxError`].
+/// - `Result<S, E>`: the `S` is shared state, unless it is `()`. It is the bare value, not a `State<S>`. An error stops the
+///   start. `E` is anything that converts into [`BoxError`].
 /// - [`State<S>`](State), made by [`State::new`]: the `S` is shared state.
 ///
-/// A bare `S`, which [`on_start`](macro@crate::on_start) takes too, is not among them: a generic function cannot tell it from
-/// a `Result`. The trait is sealed.
+/// A bare `S` is not possible here, although [`on_start`](macro@crate::on_start) takes it: a generic function cannot tell it
+/// from a `Result`. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{BoxError, StartReply, State};
@@ -177,11 +176,11 @@ impl PingArgument for PingStatus {
     note = "to share a value, return `agentcore::State::new(value)`, or a `Result` of the value and an error"
 )]
 pub trait StartReply {
-    /// The type of the state, if it makes any.
+    /// The type of the state that it makes, if any.
     #[doc(hidden)]
     fn provides(seal: Seal) -> Option<(TypeId, &'static str)>;
 
-    /// The state, or why there is none.
+    /// The state, or the error.
     #[doc(hidden)]
     fn into_slot(self, seal: Seal) -> Result<StateSlot, BoxError>;
 }
@@ -221,7 +220,7 @@ where
     }
 }
 
-/// What a shutdown hook may return: `()`, or a `Result` of that and any error, which is logged.
+/// What a shutdown hook may return: `()`, or a `Result` of `()` and any error, which is logged.
 ///
 /// The trait is sealed.
 ///
@@ -237,7 +236,7 @@ where
     label = "nobody would read this"
 )]
 pub trait ShutdownReply {
-    /// How it ended.
+    /// The result, with the error in a box.
     #[doc(hidden)]
     fn into_end(self, seal: Seal) -> Result<(), BoxError>;
 }
@@ -256,8 +255,8 @@ impl<E: Into<BoxError>> ShutdownReply for Result<(), E> {
 
 /// A function or closure that [`App::ping`](crate::App::ping) takes.
 ///
-/// Implemented for `async` and other functions of up to six [`PingArgument`]s that return a [`PingReply`]. One that is not
-/// `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+/// Implemented for functions of up to six [`PingArgument`]s, `async` or not, that return a [`PingReply`]. A function that is
+/// not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, PingStatus};
@@ -284,8 +283,8 @@ pub trait PingHandler<Args>: Send + Sync + 'static {
 
 /// A function or closure that [`App::on_start`](crate::App::on_start) takes.
 ///
-/// Implemented for `async` and other functions of up to six [`HookArgument`]s that return a [`StartReply`]. One that is not
-/// `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+/// Implemented for functions of up to six [`HookArgument`]s, `async` or not, that return a [`StartReply`]. A function that is
+/// not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, BoxError, State};
@@ -304,7 +303,7 @@ pub trait StartHook<Args>: Send + Sync + 'static {
     #[doc(hidden)]
     fn requires(requirements: &mut Requirements, seal: Seal);
 
-    /// The type of the state that it makes, if it makes any.
+    /// The type of the state that it makes, if any.
     #[doc(hidden)]
     fn provides(seal: Seal) -> Option<(TypeId, &'static str)>;
 
@@ -315,8 +314,8 @@ pub trait StartHook<Args>: Send + Sync + 'static {
 
 /// A function or closure that [`App::on_shutdown`](crate::App::on_shutdown) takes.
 ///
-/// Implemented for `async` and other functions of up to six [`HookArgument`]s that return a [`ShutdownReply`]. One that is
-/// not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+/// Implemented for functions of up to six [`HookArgument`]s, `async` or not, that return a [`ShutdownReply`]. A function that
+/// is not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{App, State};
@@ -340,7 +339,7 @@ pub trait ShutdownHook<Args>: Send + Sync + 'static {
     fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
 }
 
-/// One trait for functions of one number of arguments, `async` and not.
+/// Implements one trait for functions with one number of arguments, `async` and not.
 macro_rules! functions {
     (
         $handler:ident($argument:ident) -> $reply:ident { $made:ident: $output:ty $(, $provides:ident)? };

@@ -1,4 +1,4 @@
-//! Errors that choose the status of a reply: [`HttpError`].
+//! [`HttpError`]: an error that chooses the status of the reply.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::tasks::TaskError;
 
 /// An error that chooses the HTTP status of the reply.
 ///
-/// The answer is `{"error": "<message>"}` with that status; [`with_body`](Self::with_body) replaces the JSON. The
-/// status survives `?` into [`BoxError`], so a helper deep below a handler can pick it.
+/// The answer is `{"error": "<message>"}` with that status; [`with_body`](Self::with_body) replaces the JSON. The status
+/// survives `?` into [`BoxError`], so a helper deep inside a handler can choose it.
 ///
 /// On Amazon Bedrock AgentCore Runtime the *caller* sees 424 for every non-2xx answer, and no body: the platform
 /// drops both.
@@ -40,7 +40,7 @@ pub struct HttpError {
     message: String,
     body: Option<Value>,
     source: Option<BoxError>,
-    /// Where the library has rejected the request: what the log has instead of the message, which may quote the request.
+    /// The reason for the log, if the library has rejected the request. The message may quote the request, so it is not logged.
     rejection: Option<Box<Rejection>>,
 }
 
@@ -60,13 +60,13 @@ impl HttpError {
         }
     }
 
-    /// The error, as one of a request that the library rejects.
+    /// Marks the error as that of a request that the library rejects.
     pub(crate) fn rejecting(mut self, rejection: Rejection) -> Self {
         self.rejection = Some(Box::new(rejection));
         self
     }
 
-    /// With the status in words.
+    /// An error whose message is the status in words.
     fn of_status(status: impl TryInto<StatusCode>) -> Self {
         let mut error = Self::new(status, "");
         error.message = error
@@ -84,7 +84,7 @@ impl HttpError {
         self
     }
 
-    /// Names the cause, for the log; the caller does not see it.
+    /// Sets the cause, for the log. The caller does not see it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
@@ -167,7 +167,7 @@ impl HasHttpStatus for TimedOut {
     }
 }
 
-/// A short way from a [`Result`] or an [`Option`] to an [`HttpError`] with a status.
+/// Turns a [`Result`] or an [`Option`] into one with an [`HttpError`] and its status.
 ///
 /// ```
 /// use agentcore::{HttpError, HttpErrorExt};
@@ -188,9 +188,9 @@ impl HasHttpStatus for TimedOut {
 pub trait HttpErrorExt<T>: Sealed {
     /// The value, or an [`HttpError`] with `status`.
     ///
-    /// For a client error (400–499) the caller sees the error's text. For every other status the text may tell what is no
-    /// business of the caller's; the caller sees the status in words, such as `Service Unavailable`, and the log has the error.
-    /// For `None` the caller sees the status in words.
+    /// For a client error (400–499) the caller sees the error's text. For every other status the text may reveal internals, so
+    /// the caller sees the status in words, such as `Service Unavailable`, and the log has the error. For `None` the caller
+    /// sees the status in words.
     ///
     /// `status` is a [`StatusCode`] or a number; a number outside 100–999 becomes 500.
     ///
@@ -213,7 +213,7 @@ pub trait HttpErrorExt<T>: Sealed {
     ) -> Result<T, HttpError>;
 }
 
-/// Keeps [`HttpErrorExt`] to the types that it is for.
+/// Seals [`HttpErrorExt`].
 pub trait Sealed {}
 
 impl<T, E> Sealed for Result<T, E> {}
@@ -304,7 +304,7 @@ mod tests {
             (500, "Internal Server Error"),
             (503, "Service Unavailable"),
             (302, "Found"),
-            // These have no words of their own, or are no status.
+            // These statuses have no words, or are not statuses.
             (599, "error"),
             (7, "Internal Server Error"),
         ] {

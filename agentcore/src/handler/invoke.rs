@@ -1,4 +1,4 @@
-//! One invocation on the workers: call the handler, bound it in time, catch its panic, tell how it ended.
+//! One invocation on the workers: calls the handler, limits its time, catches its panic, and reports its end.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -23,13 +23,13 @@ use crate::report::{Failure, Outcome};
 use crate::request::{self, Activity, Scope};
 use crate::util::BoxFuture;
 
-/// What the entrypoint's attribute, or the `App`, asked for.
+/// The options of the entrypoint, from its attribute or from the `App`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) name: &'static str,
-    /// For the handler, and for a streamed reply to its last item.
+    /// The time limit for the handler, and for a streamed reply to its last item.
     pub(crate) timeout: Option<Duration>,
-    /// Between two items of a streamed reply.
+    /// The time limit between two items of a streamed reply.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
     /// Whether a client that goes away has to be noticed while the handler runs.
@@ -48,7 +48,7 @@ impl Options {
     }
 }
 
-/// Everything that one invocation needs to run.
+/// The input of one invocation.
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
     pub(crate) options: Options,
@@ -56,41 +56,40 @@ pub(crate) struct Job {
     /// Whether debug actions are answered.
     pub(crate) debug: bool,
     pub(crate) activity: Activity,
-    /// What becomes of it when nothing waits for its reply any more.
+    /// What happens to the work when its reply is no longer wanted.
     pub(crate) unwanted: Unwanted,
 }
 
 /// Starts an invocation on the workers.
 pub(crate) type Start = Arc<dyn Fn(&Handle, Job, ReplyTo) + Send + Sync>;
 
-/// What becomes of work when nothing waits for its reply any more.
+/// What happens to work when its reply is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unwanted {
-    /// It goes on until the shutdown cuts it off: accepted work is finished.
+    /// It goes on until the shutdown cuts it off, because accepted work is finished.
     Finishes,
     /// It is dropped.
     Stops,
-    /// A layer waits for the reply, and a layer has dropped the call, such as a timeout. The work is dropped. What the log says of
-    /// that, the layers' side decides.
+    /// It is dropped. A layer waits for the reply, and a layer, such as a timeout, has dropped the call. The layers' side decides
+    /// what the log says.
     StopsForLayer,
 }
 
 impl Unwanted {
-    /// For work that a client waits for.
+    /// For work whose reply a client waits for.
     pub(crate) fn by_client(cancels: bool) -> Self {
         if cancels { Self::Stops } else { Self::Finishes }
     }
 }
 
-/// A finished reply on its way to the socket, and the invocation that it belongs to, which is in flight until this is
-/// dropped.
+/// A finished reply on its way to the socket, and its invocation. The invocation is in flight until the activity is dropped.
 pub(crate) type Made = (Outgoing, Activity);
 
-/// Where a reply goes.
+/// The receiver of a reply.
 pub(crate) type ReplyTo = oneshot::Sender<Made>;
 
-/// Starts `job` on the workers. Called on one of them, where it is cheapest. Generic, so that the handler's future needs
-/// no box of its own: it lives in the task.
+/// Starts `job` on the workers. Called on a worker, where it is cheapest. It is generic, so that the handler's future lives in
+/// the task and needs no box.
 pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: ReplyTo, call: F)
 where
     F: FnOnce(Invocation) -> Fut + Send + 'static,
@@ -105,8 +104,8 @@ where
     workers.spawn(request::within(scope, answering));
 }
 
-/// Starts `job` in the span that a layer has opened for the request. In a box, so that not every handler has a second kind of
-/// task. A function of its own, so that a job without layers is not copied once more on its way into its task.
+/// Starts `job` in the span that a layer has opened for the request. The future is boxed, so that a handler does not have two
+/// kinds of tasks. A separate function, so that a job without layers is not copied once more on its way into its task.
 #[cold]
 fn start_below_layers<F, Fut>(
     workers: &Handle,
@@ -125,23 +124,23 @@ fn start_below_layers<F, Fut>(
 }
 
 pin_project! {
-    /// Sends what `run` makes. (An async block would be twice as large, and it is moved into its task.)
+    /// Sends the reply that `run` makes. (An async block would be twice as large, and it is moved into its task.)
     ///
-    /// When the receiver of the reply has gone, `unwanted` says whether the work goes on.
+    /// When the receiver of the reply has gone, `unwanted` decides whether the work goes on.
     pub(crate) struct Answering<F> {
         #[pin]
         run: F,
-        // `None` once it has been given up, or used.
+        // `None` once it has been used or its receiver has gone.
         reply: Option<oneshot::Sender<Made>>,
         unwanted: Unwanted,
-        // Whether the reply is what the client gets, and not what a layer gets.
+        // Whether the reply goes to the client, and not to a layer.
         is_last: bool,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
 impl<F> Answering<F> {
-    /// Polled below the request's scope.
+    /// Must be polled in the request's scope.
     pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted, is_last: bool) -> Self {
         Self {
             run,
@@ -163,7 +162,7 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
                 let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
                 tell_end(&made, is_taken);
             }
-            // What is not taken any more is dropped here, on a worker.
+            // If the receiver has gone, the reply is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {
                 let _ = reply.send(made);
             }
@@ -175,7 +174,7 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
             match *this.unwanted {
                 Unwanted::Finishes => *this.cut_off = request::until_cut_off(),
                 Unwanted::Stops => {
-                    // Before the drop: an agent behind layers sees by it that the client has left.
+                    // Before the drop, because an agent inside layers learns by it that the client has left.
                     if let Some(scope) = request::current() {
                         scope.cancel();
                     }
@@ -191,8 +190,8 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
     }
 }
 
-/// Has the invocation's line written, unless a stream is still to come. Before the reply leaves: what has left may be the last
-/// that a stop waits for.
+/// Writes the invocation's line, unless a stream is still to come. Called before the reply leaves, because the reply may be the
+/// last thing that a stop waits for.
 fn tell_end((outgoing, activity): &Made, is_taken: bool) {
     let (scope, is_stream) = (activity.scope(), outgoing.body.as_bytes().is_none());
     if !is_taken {
@@ -224,7 +223,7 @@ where
                 Some(answer) => answer,
                 None => call(job.invocation).await,
             };
-            // Still inside the limits: a foreign body's first poll is the user's code too.
+            // Inside the limits, because the first poll of a foreign body is user code too.
             response.settled(limits).await
         };
         let mut reply = pin!(panics::catch(reply));
@@ -234,7 +233,7 @@ where
                 Ok(response) => response,
                 Err(late) => {
                     activity.scope().note(Outcome::Timeout, None);
-                    // What the handler has left behind is told, whatever its own drop does.
+                    // What the handler has left running is cancelled, whatever the handler's own drop does.
                     activity.scope().cancel();
                     reply.give_up(&format!("entrypoint `{}`", options.name));
                     Ok(Response::error(late.to_string())
@@ -262,8 +261,8 @@ where
 }
 
 impl ErrorMode {
-    /// Under [`InBand`](Self::InBand), error replies become 200s that carry their status in the body: the platform
-    /// destroys the body of every other.
+    /// Applies the mode to `response`. Under [`InBand`](Self::InBand), error replies become 200s with their status in the body,
+    /// because the platform drops the body of every other reply.
     pub(crate) fn apply(self, response: Response) -> Response {
         let status = response.status();
         if self == Self::Http || !(status.is_client_error() || status.is_server_error()) {
@@ -277,7 +276,7 @@ impl ErrorMode {
         let mut body = match body {
             Some(Value::Object(object)) => object,
             Some(other) => serde_json::Map::from_iter([("error".to_owned(), other)]),
-            // A stream with an error status; there is no body yet to put anything into.
+            // A stream with an error status has no body yet that could hold the status.
             None => return response.set_status(http::StatusCode::OK),
         };
         body.insert("status".to_owned(), status.as_u16().into());

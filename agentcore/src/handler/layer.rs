@@ -1,7 +1,7 @@
 //! Middleware: tower layers around everything but `/ping` and `/ws`.
 //!
-//! Layers are the user's code, so they run on the workers. `/ping` is answered on the front and stays outside: nothing may
-//! delay it. An app without layers has no [`Endpoint`] and pays nothing.
+//! Layers are user code, so they run on the workers. `/ping` is answered on the front and stays outside, so that nothing can
+//! delay it. An app without layers has no [`Endpoint`] and no cost.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,7 +30,7 @@ use crate::util::BoxFuture;
 
 /// The service that a layer wraps: the agent, with the layers that were added before.
 ///
-/// Only a layer written for this library has to name it; one of tower-http's is generic over what it wraps.
+/// Only a layer written for this library has to name it. The layers of tower-http are generic over the service they wrap.
 ///
 /// ```
 /// use agentcore::{App, Endpoint};
@@ -78,9 +78,9 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A layer that has been added to an app, with its type forgotten.
+/// A layer that has been added to an app, without its type.
 pub(crate) struct Wrap {
-    /// The type of the layer.
+    /// The name of the layer's type.
     name: &'static str,
     wrap: Box<dyn FnOnce(Endpoint) -> Endpoint + Send + Sync>,
 }
@@ -103,13 +103,13 @@ impl Wrap {
     }
 }
 
-/// Keeps the invocation in flight while a layer has its request: a layer may answer before it calls the agent.
+/// Keeps the invocation in flight while a layer has its request, because a layer may answer without a call of the agent.
 #[derive(Clone)]
 struct InFlight(Arc<Activity>);
 
 impl Endpoint {
-    /// The agent, with `layers` around it; the last one is the outermost. Runs on the workers, within their runtime: some
-    /// layers start a task. Fails with the name of the layer that panics.
+    /// Wraps the agent in `layers`; the last one is the outermost. Runs on the workers, within their runtime, because some layers
+    /// start a task. Fails with the name of a layer that panics.
     pub(crate) fn build(
         layers: Vec<Wrap>,
         entrypoint: Option<(Options, Start)>,
@@ -131,7 +131,7 @@ impl Endpoint {
         })
     }
 
-    /// `service`, which a layer has made, as the next layer will see it.
+    /// Wraps `service`, which a layer has made, for the next layer.
     pub(crate) fn layered<S, B>(service: S) -> Self
     where
         S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
@@ -174,7 +174,7 @@ impl Endpoint {
             }
             let reply = async {
                 let response = Response::from_http(call(request).await);
-                // The agent's limits hold for what it streams itself.
+                // No limits here: the agent's own apply to what it streams.
                 response.settled(Limits::default()).await
             };
             let response = match panics::catch(reply).await {
@@ -196,8 +196,8 @@ impl Endpoint {
     }
 }
 
-/// Has the invocation's line say what the layers have made of it. The agent's own failures have been told, and left behind, on
-/// its side of the layers.
+/// Records the reply of the layers for the invocation's line. The agent's own failures have already been recorded inside the
+/// layers.
 fn tell_reply(scope: &Arc<Scope>, response: &Response) {
     let (status, error) = (response.status(), response.failure());
     match scope.observed().replied(status) {
@@ -217,7 +217,7 @@ fn tell_reply(scope: &Arc<Scope>, response: &Response) {
     }
 }
 
-/// Whether a layer that gives up a call after some time answers so.
+/// Whether a layer that ends a call after some time answers with this status.
 fn is_of_timeout(status: StatusCode) -> bool {
     matches!(
         status,
@@ -225,14 +225,14 @@ fn is_of_timeout(status: StatusCode) -> bool {
     )
 }
 
-/// Whether an error, whose text has its causes in it, is tower's or Tokio's for a time limit. Tower's type is in a crate that the
+/// Whether the text of an error, with its causes, is that of tower's or Tokio's time limit. Tower's type is in a crate that the
 /// library does not depend on.
 fn says_timeout(text: &str) -> bool {
     let texts = ["request timed out", "deadline has elapsed"];
     text.split(": ").any(|text| texts.contains(&text))
 }
 
-/// Says that a layer has dropped a call of the entrypoint, where the invocation's line says something else.
+/// Logs that a layer has dropped a call of the entrypoint, when the invocation's line does not say it.
 fn warn_dropped(scope: &Arc<Scope>) {
     let name = scope.name();
     request::emit_below(Some(Arc::clone(scope)), move || {
@@ -240,7 +240,7 @@ fn warn_dropped(scope: &Arc<Scope>) {
     });
 }
 
-/// A call of the entrypoint below layers. Its drop before the end is a layer's doing.
+/// A call of the entrypoint inside layers. If it is dropped before its end, a layer has dropped it.
 struct Call {
     scope: Arc<Scope>,
     /// Whether the call is also dropped when its client leaves.
@@ -254,14 +254,14 @@ impl Drop for Call {
         if self.is_over || by_client || self.scope.instance().is_cut_off() {
             return;
         }
-        // The line of the invocation says it, unless that has been made.
+        // The line of the invocation says it, if it has not been written.
         if !self.scope.observed().call_dropped() {
             warn_dropped(&self.scope);
         }
     }
 }
 
-/// The agent behind all layers.
+/// The agent inside all layers.
 struct Innermost {
     entrypoint: Option<(Options, Start)>,
     settings: Settings,
@@ -295,7 +295,7 @@ impl Innermost {
                 return Response::rejection(status, "Invalid body", &details, None).into_http();
             }
         };
-        // A layer may have made a request of its own: then it is part of the one below which it is made.
+        // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
         let in_flight = head.extensions.remove::<InFlight>();
         let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
         let Some(activity) = hold.or_else(request::hold) else {
@@ -305,7 +305,7 @@ impl Innermost {
             );
             return internal_error().into_http();
         };
-        // Layers may have changed the headers; the handler sees them as they are now.
+        // Layers may have changed the headers. The handler gets the changed ones.
         let activity = activity.with_headers(head.headers);
         let job = Job {
             invocation: Invocation::new(Arc::clone(activity.scope()), body),

@@ -6,8 +6,8 @@ use crate::util::sealed::Seal;
 
 /// What a ping handler may return: a [`PingStatus`], a value that converts into one, or a `Result` of these and any error.
 ///
-/// After an error, a panic or an answer that takes longer than 250 ms, the automatic status is answered. If it is another one
-/// than the answer before, `time_of_last_update` moves, once, as with every change. The trait is sealed.
+/// After an error, a panic or an answer that takes longer than 250 ms, the automatic status is reported. If it differs from the
+/// last reported status, `time_of_last_update` changes once, as with every change. The trait is sealed.
 ///
 /// ```
 /// use agentcore::{BoxError, PingReply, PingStatus};
@@ -31,7 +31,7 @@ use crate::util::sealed::Seal;
     note = "it may also return a `Result` of that and any error"
 )]
 pub trait PingReply {
-    /// The status, or why there is none.
+    /// The status, or the error.
     #[doc(hidden)]
     fn into_status(self, seal: Seal) -> Result<PingStatus, BoxError>;
 }

@@ -1,4 +1,4 @@
-//! Replies: [`Response`], what can become one ([`IntoResponse`]), and the JSON wrapper [`Json`].
+//! Replies: [`Response`], the types that can become one ([`IntoResponse`]), and the JSON wrapper [`Json`].
 
 use std::fmt;
 use std::panic::Location;
@@ -21,7 +21,7 @@ use crate::util::json;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What a handler may not say.
+/// The headers that a handler may not set.
 const FRAMING: [HeaderName; 4] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -29,7 +29,7 @@ const FRAMING: [HeaderName; 4] = [
     header::UPGRADE,
 ];
 
-/// The JSON of every error that the server itself answers with; a struct, so that its keys keep this order.
+/// The JSON of every error that the server itself answers with. It is a struct, so that its keys keep this order.
 pub(crate) struct ErrorBody<'a> {
     pub(crate) error: &'a str,
     pub(crate) details: Option<&'a str>,
@@ -40,7 +40,7 @@ fields! { ErrorBody<'a> { error, details?, path? } }
 
 /// A reply that a handler builds at run time.
 ///
-/// A handler that always answers with JSON has no need of it: it returns the value. Converts from and into
+/// A handler that always answers with JSON does not need it: it returns the value. Converts from and into
 /// [`http::Response`].
 ///
 /// ```
@@ -57,7 +57,7 @@ fields! { ErrorBody<'a> { error, details?, path? } }
 /// ```
 #[derive(Debug, Default)]
 #[must_use]
-// Boxed: it is handed from function to function, often inside a `Result`.
+// Boxed, because it is passed from function to function, often inside a `Result`.
 pub struct Response(Box<http::Response<Body>>);
 
 impl Response {
@@ -72,7 +72,7 @@ impl Response {
         Self::try_json(value).unwrap_or_else(|error| Self::not_json(&error, Some(caller)))
     }
 
-    /// As [`json`](Self::json), for a value that the handler has returned: there is no line of a call to name.
+    /// Like [`json`](Self::json), for a value that the handler has returned: there is no call whose line could be logged.
     pub(crate) fn returned<T: Serialize + ?Sized>(value: &T) -> Self {
         Self::try_json(value).unwrap_or_else(|error| Self::not_json(&error, None))
     }
@@ -88,7 +88,7 @@ impl Response {
         Self::error("the reply cannot be serialised to JSON").failed(why, caller)
     }
 
-    /// The reply of a mistake in the program: a 500 for good, with its reason for the log.
+    /// Turns the reply into a final 500 for a mistake in the program, with its reason for the log.
     fn failed(mut self, why: &dyn fmt::Display, caller: Option<&Location<'_>>) -> Self {
         *self.0.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         self.0.extensions_mut().insert(Failure {
@@ -111,9 +111,8 @@ impl Response {
 
     /// 200 with `bytes` as `application/octet-stream`.
     ///
-    /// Up to 16 KiB are copied before they are sent. Of more than that, what they are made of, such as the owner of
-    /// [`Bytes::from_owner`], is dropped on the runtime's blocking pool once they have been sent. The invocation is in
-    /// progress until then.
+    /// Up to 16 KiB are copied before they are sent. The owner of a larger buffer, such as that of [`Bytes::from_owner`], is
+    /// dropped on the runtime's blocking pool once the bytes have been sent. The invocation is in progress until then.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self::with_body(
             HeaderValue::from_static("application/octet-stream"),
@@ -121,9 +120,9 @@ impl Response {
         )
     }
 
-    /// 200 with the items of `stream` as [server-sent events](crate::sse), each sent as soon as it is there.
+    /// 200 with the items of `stream` as [server-sent events](crate::sse), each sent as soon as it is ready.
     ///
-    /// A stream of `Result`s goes into [`try_stream`](Self::try_stream). Here its items would be sent as `{"Ok":..}` and
+    /// Pass a stream of `Result`s to [`try_stream`](Self::try_stream). Here its items would be sent as `{"Ok":..}` and
     /// `{"Err":..}`, so it does not compile: rustc says "type annotations needed" (E0283), because the type parameter, which it
     /// finds by itself for all other items, has two meanings for a `Result`. Behind an `impl Serialize` the compiler does
     /// not see that an item is a `Result`. Then the reply is a 500, before anything is sent, and the log names the line of
@@ -143,7 +142,7 @@ impl Response {
         Self::stream_from(stream, Some(Location::caller()))
     }
 
-    /// As [`stream`](Self::stream), for a stream that the handler has returned.
+    /// Like [`stream`](Self::stream), for a stream that the handler has returned.
     pub(crate) fn returned_stream<S>(stream: S) -> Self
     where
         S: Stream<Item: StreamItem> + Send + 'static,
@@ -161,9 +160,9 @@ impl Response {
         Self::events(SseBody::new(stream, sse::plain))
     }
 
-    /// As [`stream`](Self::stream), for a stream that may fail: an error becomes the last event.
+    /// Like [`stream`](Self::stream), for a stream that may fail: an error becomes the last event.
     ///
-    /// The error is a [`BoxError`], so that `?` in a [`try_stream!`](crate::try_stream) takes any.
+    /// The error is a [`BoxError`], so that `?` in a [`try_stream!`](crate::try_stream) accepts any error.
     pub fn try_stream<S, T>(stream: S) -> Self
     where
         S: Stream<Item = Result<T, BoxError>> + Send + 'static,
@@ -185,8 +184,8 @@ impl Response {
 
     /// Sets the status; 500 for a number outside 100–999.
     ///
-    /// A reply that is a 500 because of [`json`](Self::json), [`stream`](Self::stream) or
-    /// [`with_header`](Self::with_header) stays one.
+    /// A reply that is a 500 because of [`json`](Self::json), [`stream`](Self::stream) or [`with_header`](Self::with_header)
+    /// stays a 500.
     pub fn with_status(self, status: impl TryInto<StatusCode>) -> Self {
         if self.is_failed() {
             return self;
@@ -204,11 +203,11 @@ impl Response {
         self
     }
 
-    /// Sets a header, replacing what it held.
+    /// Sets a header, and replaces its earlier values.
     ///
-    /// For names and values that the program chooses. When one is not valid, such as a value with a line break, the reply
-    /// becomes a 500, and the log names the header and the line of the call, but not the value. For a value that comes
-    /// from a user there is [`try_with_header`](Self::try_with_header).
+    /// Use it for names and values that the program chooses. If one is not valid, such as a value with a line break, the reply
+    /// becomes a 500, and the log names the header and the line of the call, but not the value. For a value that comes from a
+    /// user, use [`try_with_header`](Self::try_with_header).
     #[track_caller]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -229,7 +228,7 @@ impl Response {
         Self::error("Internal server error").failed(&wrong, Some(caller))
     }
 
-    /// As [`with_header`](Self::with_header), for a name or a value that may not be valid.
+    /// Sets a header as [`with_header`](Self::with_header) does, and returns an error if the name or the value is not valid.
     ///
     /// ```
     /// use agentcore::{HttpError, Response};
@@ -245,8 +244,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// `name` is not a valid name, or `value` not a valid value: visible ASCII characters, spaces, tabs, and bytes above
-    /// 127 are.
+    /// If `name` or `value` is not valid. A value may contain visible ASCII characters, spaces, tabs, and bytes above 127.
     pub fn try_with_header<N, V>(mut self, name: N, value: V) -> Result<Self, http::Error>
     where
         N: TryInto<HeaderName, Error: Into<http::Error>>,
@@ -269,7 +267,7 @@ impl Response {
         self.0.headers()
     }
 
-    /// The body's bytes, unless it is produced while it is sent.
+    /// The body's bytes; `None` if the body is produced while it is sent.
     #[must_use]
     pub fn body(&self) -> Option<&[u8]> {
         self.0.body().as_bytes()
@@ -292,7 +290,7 @@ impl Response {
         })
     }
 
-    /// `{"error": .., "details": ..}` with `status`, and the JSON path where there is one.
+    /// `{"error": .., "details": ..}` with `status`, and with the JSON path if there is one.
     pub(crate) fn rejection(
         status: StatusCode,
         error: &str,
@@ -307,7 +305,7 @@ impl Response {
         .with_status(status)
     }
 
-    /// Remembers the error behind the reply, for the log.
+    /// Stores the error behind the reply, for the log.
     pub(crate) fn with_failure(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
         if !self.is_failed() {
             self.0.extensions_mut().insert(Failure {
@@ -318,7 +316,7 @@ impl Response {
         self
     }
 
-    /// The reply, with what its invocation's line says of the request that it rejects.
+    /// Stores the reason of a rejection, for the invocation's line.
     pub(crate) fn with_rejection(mut self, rejection: Rejection) -> Self {
         self.0.extensions_mut().insert(rejection);
         self
@@ -345,7 +343,7 @@ impl Response {
             .is_some_and(|failure| failure.is_final)
     }
 
-    /// The same reply with `value` as its body.
+    /// Replaces the body by `value` as JSON.
     pub(crate) fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let Self(json) = Self::json(value);
         let (parts, body) = json.into_parts();
@@ -361,15 +359,15 @@ impl Response {
         self
     }
 
-    /// Takes out what is the server's to say, and what the user's code may still own. A handler that says how its body is
-    /// framed, or what the connection does, would make one reply run into the next. Informational statuses are no replies.
-    /// Nothing reads extensions from here on.
+    /// Removes headers that only the server may set, and detaches what user code may still own. A handler that sets the
+    /// framing of its body, or options of the connection, would make one reply run into the next. Informational statuses are
+    /// not replies. Extensions are dropped, because nothing reads them from here on.
     pub(crate) fn into_outgoing(mut self) -> Outgoing {
         if self.0.status().is_informational() {
             tracing::error!("a reply cannot have the status {}", self.0.status());
             self = Self::error("Internal server error").with_status(500);
         }
-        // Most replies say nothing of the kind, and looking is cheaper than trying to remove.
+        // Most replies have none of these headers, and a check is cheaper than removals.
         if self.headers().keys().any(|name| FRAMING.contains(name)) {
             FRAMING.iter().for_each(|name| {
                 self.0.headers_mut().remove(name);
@@ -400,21 +398,21 @@ impl Response {
     }
 }
 
-/// A reply that may leave the workers: nothing of it is the user's any more.
+/// A reply that may leave the workers: user code owns no part of it.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) parts: http::response::Parts,
     pub(crate) body: Settled,
 }
 
-/// What JSON is written into. A vector that grows is moved on the way, and its old place may stay with the allocator: one
-/// that doubles from nothing to 50 MB can take as much again.
+/// The buffer that JSON is written into. A vector that grows is moved, and its old memory may stay with the allocator: one that
+/// doubles from nothing to 50 MB can take as much again.
 struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// As large as most replies.
+    /// The first capacity in bytes, enough for most replies.
     const FIRST: usize = 512;
-    /// From here on it grows faster than by doubling. What it does not write to, it does not occupy.
+    /// The length in bytes from which it grows faster than by doubling. Memory that is not written to is not occupied.
     const LARGE: usize = 1 << 20;
     const FACTOR: usize = 8;
     const BEHIND: usize = 256;
@@ -427,14 +425,14 @@ impl Buffer {
     fn grow(&mut self, bytes: usize) {
         let length = self.0.len();
         if length.saturating_add(bytes) >= Self::LARGE {
-            // One large text, too, has something behind it.
+            // Even one large text is followed by more.
             let more = length.saturating_mul(Self::FACTOR);
             let more = more.max(bytes.saturating_add(Self::LARGE));
             if self.0.try_reserve_exact(more).is_ok() {
                 return;
             }
         }
-        // A long text has something behind it, at least a quote.
+        // A long text is followed by more, at least by a quote.
         self.0.reserve(bytes.saturating_add(Self::BEHIND));
     }
 }
@@ -459,7 +457,7 @@ impl std::io::Write for Buffer {
     }
 }
 
-/// A header, or the name that has a wrong value.
+/// A valid header, or the name whose value is not valid.
 fn parse_header<N, V>(
     name: N,
     value: V,
@@ -475,12 +473,12 @@ where
     }
 }
 
-/// What stands behind an error reply, for the log.
+/// The error behind a reply, for the log.
 #[derive(Clone)]
 struct Failure {
-    /// The error's text and its causes'.
+    /// The texts of the error and its causes.
     text: String,
-    /// The program made a mistake, so that the status is no longer the handler's to choose.
+    /// The program made a mistake, so the handler can no longer choose the status.
     is_final: bool,
 }
 
@@ -500,7 +498,7 @@ impl From<Response> for http::Response<Body> {
     }
 }
 
-/// What can be a reply with a status, headers and a body of its own.
+/// A type that can be a reply with its own status, headers and body.
 ///
 /// A handler may return any `T: IntoResponse`, or a `Result` of one; an error type that implements it chooses its own
 /// status. Types that should simply become JSON implement [`serde::Serialize`](serde_core::Serialize) instead.
@@ -557,7 +555,7 @@ impl IntoResponse for std::convert::Infallible {
     }
 }
 
-/// A value as JSON, where a type has to say so: in [`App`](crate::App) handlers, as payload and as reply.
+/// A value as JSON, for types that have to say so: in [`App`](crate::App) handlers, as payload and as reply.
 ///
 /// Annotated functions take and return plain values. A `Json` of a [`Result`] is answered with 500, as by
 /// [`Response::json`]: return a `Result` of a `Json` instead.
@@ -585,7 +583,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// What the caller may know of a panic.
+/// The reply to a panic. It tells the caller nothing of the panic.
 pub(crate) fn internal_error() -> Response {
     Response::error("Internal server error").with_status(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -613,7 +611,7 @@ mod tests {
 
     use super::*;
 
-    /// What the places that a buffer has left behind take together, and its last one.
+    /// Writes `texts`. Returns the total capacity of the places that the buffer has left behind, and the buffer.
     fn places(texts: impl IntoIterator<Item = Vec<u8>>) -> (usize, Buffer) {
         let (mut buffer, mut left) = (Buffer::new(), 0);
         for text in texts {
@@ -630,9 +628,9 @@ mod tests {
     fn a_large_reply_leaves_little_behind_where_it_grew() {
         let (left, buffer) = places((0..50_000).map(|_| vec![b'x'; 1000]));
         assert_eq!(buffer.0.len(), 50_000_000);
-        // Doubling leaves as much as there is.
+        // Doubling would leave as much behind as the reply is long.
         assert!(left < 16 << 20, "{left}");
-        // As a text with something behind it.
+        // A text that is followed by more.
         let (left, buffer) = places([vec![b'"'], vec![b'x'; 50_000_000], vec![b'"']]);
         assert_eq!(left, Buffer::FIRST);
         assert!(buffer.0.capacity() < 52 << 20);
@@ -644,7 +642,7 @@ mod tests {
         assert!(buffer.0.capacity() < 2 << 20);
     }
 
-    /// What the log is told of a reply that is a 500.
+    /// The text for the log of a reply that is a 500.
     fn failure(response: Response) -> String {
         assert_eq!(response.status(), 500);
         let response = response.with_status(200);

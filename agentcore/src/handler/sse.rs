@@ -1,13 +1,12 @@
-//! Server-sent events: what a handler that returns a `Stream` answers with.
+//! Server-sent events: the reply of a handler that returns a `Stream`.
 //!
-//! Each item becomes `data: <json>` and a blank line, and is flushed at once. An item that is an [`Event`] is sent as it
-//! says. An error, a panic, or an item that cannot be serialised becomes one last event,
-//! `data: {"error":..,"error_type":..,"message":"An error occurred during streaming"}`, as in Python's SDK. While the
-//! producer is silent a comment is sent every 15 seconds, so that proxies keep the connection and a client that has gone
-//! is noticed.
+//! Each item becomes `data: <json>` and a blank line, and is flushed at once. An [`Event`] sets its own fields. An error, a
+//! panic, or an item that cannot be serialised becomes one last event,
+//! `data: {"error":..,"error_type":..,"message":"An error occurred during streaming"}`, as in Python's SDK. While the producer
+//! is silent, a comment is sent every 15 seconds, so that proxies keep the connection and a client that has gone is noticed.
 //!
-//! [`App::timeout`](crate::App::timeout) and [`App::idle_timeout`](crate::App::idle_timeout) limit how long a stream may take. A
-//! stream that takes longer is dropped, and the last event tells of it, with the `error_type` `TimedOut`.
+//! [`App::timeout`](crate::App::timeout) and [`App::idle_timeout`](crate::App::idle_timeout) limit how long a stream may take.
+//! A stream that takes longer is dropped, and the last event reports it, with the `error_type` `TimedOut`.
 //!
 //! ```
 //! use agentcore::{Stream, stream};
@@ -45,7 +44,7 @@ use crate::report::{Failure, Outcome};
 use crate::request;
 use crate::util::json;
 
-/// How long a producer may be silent before a comment is sent in its stead.
+/// The time after which a silent producer is replaced by a comment.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// One event, for handlers that need more than a value: an id, a name, a reconnection time, or a comment.
@@ -92,7 +91,7 @@ impl Event {
         }
     }
 
-    /// An event whose data is `text` itself; each of its lines becomes a `data:` line.
+    /// An event whose data is `text`. Each of its lines becomes a `data:` line.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             data: Some(Ok(text.into())),
@@ -110,7 +109,7 @@ impl Event {
 
     /// The id that a client sends back as `Last-Event-ID` when it reconnects.
     ///
-    /// Line breaks and NULs become spaces: the format has no place for them.
+    /// Line breaks and NULs become spaces, because the format does not allow them.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -122,7 +121,7 @@ impl Event {
         self
     }
 
-    /// How long a client waits before it reconnects; whole milliseconds.
+    /// The time that a client waits before it reconnects, in whole milliseconds.
     pub fn retry(mut self, wait: Duration) -> Self {
         self.retry = Some(wait);
         self
@@ -155,7 +154,7 @@ impl Event {
     }
 }
 
-/// The lines of `text` by the rules of the format: CR LF, LF and CR each end one, and there is always at least one.
+/// The lines of `text` by the rules of the format: CR LF, LF and CR each end a line, and there is always at least one.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -176,7 +175,7 @@ fn on_one_line(text: &str) -> String {
 /// What a stream's items may be: anything [`serde::Serialize`](serde_core::Serialize), or an [`Event`].
 ///
 /// It is implemented for these, and cannot be implemented elsewhere. An item that is a [`Result`] ends the stream with an
-/// error event: [`Response::try_stream`](crate::Response::try_stream) takes streams of `Result`s.
+/// error event; for streams of `Result`s there is [`Response::try_stream`](crate::Response::try_stream).
 ///
 /// ```
 /// use agentcore::sse::{Event, StreamItem};
@@ -192,13 +191,13 @@ fn on_one_line(text: &str) -> String {
     note = "a stream of `Result<T, BoxError>` goes into `agentcore::Response::try_stream`"
 )]
 pub trait StreamItem: sealed::Item {
-    /// The bytes of its event, with the blank line; or why there are none.
+    /// The bytes of its event, with the blank line; or the error.
     #[doc(hidden)]
     fn encode(&self) -> Result<Vec<u8>, String>;
 }
 
-/// Implemented once for every type, and a second time for every `Result`: where `M` is to be inferred, a `Result` is
-/// ambiguous and does not compile.
+/// Implemented once for every type, and a second time for every `Result`. So where `M` is inferred, a `Result` is ambiguous and
+/// does not compile.
 mod not_a_result {
     pub trait NotAResult<M> {}
 
@@ -216,7 +215,7 @@ pub(crate) use not_a_result::NotAResult;
 mod sealed {
     use serde_core::Serialize;
 
-    /// Implemented where [`StreamItem`](super::StreamItem) is, and out of reach for others.
+    /// Implemented where [`StreamItem`](super::StreamItem) is. Other crates cannot name it.
     pub trait Item {}
 
     impl<T: Serialize> Item for T {}
@@ -229,7 +228,7 @@ impl<T: Serialize> StreamItem for T {
     fn encode(&self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(b"data: ");
-        // JSON has no raw line breaks, so that one `data:` line holds it.
+        // JSON has no raw line breaks, so one `data:` line holds it.
         json::to_writer(&mut bytes, self).map_err(|error| error.to_string())?;
         bytes.extend_from_slice(b"\n\n");
         Ok(bytes)
@@ -242,14 +241,14 @@ impl StreamItem for Event {
     }
 }
 
-/// What becomes of one item.
+/// The result of one item.
 pub(crate) enum Step {
     Send(Bytes),
-    /// The error event, after which there is nothing more.
+    /// The error event, which is the last one.
     End(Bytes),
 }
 
-/// A stream's item as it is.
+/// The step for an item of a stream that cannot fail.
 #[expect(clippy::needless_pass_by_value, reason = "a `fn(S::Item) -> Step`")]
 pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     match item.encode() {
@@ -263,17 +262,17 @@ pub(crate) fn plain<T: StreamItem>(item: T) -> Step {
     }
 }
 
-/// An item of a stream that may fail.
+/// The step for an item of a stream that may fail.
 pub(crate) fn fallible<T: StreamItem, E: Into<BoxError>>(item: Result<T, E>) -> Step {
     item_or_error(item.map_err(|error| (error.into(), short_type_name::<E>())))
 }
 
-/// An item, or an error and the name of its type.
+/// The step for an item, or for an error and the name of its type.
 pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) -> Step {
     match item {
         Ok(item) => plain(item),
         Err((error, name)) => {
-            // A box has lost the name of what is in it; our own can be told all the same.
+            // A boxed error has lost its type's name. Only `HttpError` can be recognised.
             let name = if error.is::<HttpError>() {
                 "HttpError"
             } else {
@@ -287,7 +286,7 @@ pub(crate) fn item_or_error<T: StreamItem>(item: Result<T, (BoxError, &str)>) ->
 }
 
 fn error_event(error: &str, error_type: &str) -> Bytes {
-    // Strings only: nothing that could fail.
+    // Strings always serialise.
     StreamItem::encode(&serde_json::json!({
         "error": error,
         "error_type": error_type,
@@ -308,7 +307,7 @@ fn panicked() -> Bytes {
     error_event("Internal server error", "panic")
 }
 
-/// Drops what is over. That is the user's code as well; the error is the event that tells of a panic in it.
+/// Drops the stream, which runs user code too. The error is the event for a panic in it.
 fn end<S>(mut stream: Pin<&mut Option<S>>) -> Result<(), Bytes> {
     panics::guard(|| stream.set(None)).map_err(|panic| {
         let what = format!("{}, when it was dropped,", request::the_stream());
@@ -317,7 +316,7 @@ fn end<S>(mut stream: Pin<&mut Option<S>>) -> Result<(), Bytes> {
     })
 }
 
-/// `HttpError` of `agentcore::error::HttpError`; `Error` for a boxed one, which has no name.
+/// The last part of a type's name: `HttpError` for `agentcore::error::HttpError`, and `Error` for a boxed error.
 pub(crate) fn short_type_name<E>() -> &'static str {
     let name = std::any::type_name::<E>();
     let name = name.split('<').next().unwrap_or(name);
@@ -353,7 +352,7 @@ impl<S: Stream> SseBody<S> {
 
 impl<S: Stream> http_body::Body for SseBody<S> {
     type Data = Bytes;
-    /// There is none: errors are events. Of this type, a frame need not be converted on its way.
+    /// No frame is an error, since errors are events. With this type, frames need no conversion.
     type Error = BoxError;
 
     fn poll_frame(
@@ -364,7 +363,7 @@ impl<S: Stream> http_body::Body for SseBody<S> {
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        // The items are the user's code as much as the stream is: `Serialize` may panic.
+        // `Serialize` is user code as much as the stream is, and may panic.
         *this.was_keep_alive = false;
         let step = panics::guard(|| stream.poll_next(cx).map(|item| item.map(this.step)));
         let bytes = match step {
@@ -524,7 +523,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the text, a client that splits by the rules gets its lines back, and never a second event.
+        /// Whatever the text is, a client that splits by the rules gets its lines back, and never a second event.
         #[test]
         fn no_text_breaks_out_of_its_event(data in ".*", id in ".*", name in ".*") {
             let text = text(&Event::text(data.clone()).id(id).event(name));

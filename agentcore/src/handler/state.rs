@@ -1,4 +1,4 @@
-//! Shared state: what start hooks return, and handlers take as [`State`].
+//! Shared state: the values that start hooks return, which handlers take as [`State`].
 
 use std::any::type_name;
 use std::fmt;
@@ -9,12 +9,12 @@ use crate::handler::extract::{FromInvocation, Invocation, Requirements};
 use crate::handler::response::Response;
 use crate::request::{self, StateSlot};
 
-/// Shared state as a handler's argument: what an `#[on_start]` hook, or [`App::state`](crate::App::state), made once.
+/// Shared state as a handler's argument: a value that an `#[on_start]` hook, or [`App::state`](crate::App::state), made once.
 ///
-/// A handler that asks for a type that nothing provides stops the start with a message that names both.
+/// If nothing provides the type that a handler takes, the start fails with a message that names both.
 ///
 /// It dereferences to the value. As a pattern, `State(model): State<Model>` gives the `Arc<Model>` itself, to keep or to send
-/// elsewhere, and so does the field: a field `.0` of the value is `state.0.0`.
+/// elsewhere. The field does so too; a field `.0` of the value is therefore `state.0.0`.
 ///
 /// ```
 /// use agentcore::State;
@@ -32,7 +32,7 @@ use crate::request::{self, StateSlot};
 /// }
 /// ```
 ///
-/// A test that calls the handler makes one:
+/// A test that calls the handler makes a `State` itself:
 ///
 /// ```
 /// use agentcore::State;
@@ -50,7 +50,7 @@ use crate::request::{self, StateSlot};
 pub struct State<S>(pub Arc<S>);
 
 impl<S> State<S> {
-    /// A value to share: what a start hook of an [`App`](crate::App) that cannot fail returns.
+    /// A value to share. A start hook of an [`App`](crate::App) that cannot fail returns it.
     ///
     /// ```
     /// use agentcore::{App, State};
@@ -79,15 +79,15 @@ impl<S> From<Arc<S>> for State<S> {
 }
 
 impl<S: Send + Sync + 'static> State<S> {
-    /// The state of this type, anywhere in the agent's work; `None` if there is none, or the caller is no part of an agent's
-    /// work.
+    /// The state of this type, anywhere in the agent's work; `None` if there is none, or outside of the agent's work.
     ///
-    /// It is there below a request: in handlers, in [`async_task`](macro@crate::async_task) functions, in what
-    /// [`spawn`](crate::spawn) started, in streams, sockets and layers; in hooks that run after the one that made it; and in the
-    /// ping handler. In what `tokio::spawn` or a thread of the program's own runs, there is none, unless it is an async task: take
-    /// a `State` along there, which is cheap to clone. Once the shutdown drops the states, there is none any more.
+    /// It is found in requests: in handlers, in [`async_task`](macro@crate::async_task) functions, in what
+    /// [`spawn`](crate::spawn) started, in streams, sockets and layers. It is also found in hooks that run after the one that
+    /// made it, and in the ping handler. It is not found in what `tokio::spawn` or a thread of the program's own runs, unless
+    /// that is an async task: move a `State` there, which is cheap to clone. Once the shutdown has dropped the states, none is
+    /// found.
     ///
-    /// Unlike an argument, it is not checked at the start that a hook makes it.
+    /// The start does not check that a hook makes the state, as it does for an argument.
     ///
     /// ```
     /// use agentcore::{State, async_task, on_start};
@@ -142,7 +142,7 @@ impl<S: Send + Sync + 'static> FromInvocation for State<S> {
     fn from_invocation(invocation: &mut Invocation) -> Result<Self, Response> {
         let state = invocation.scope().instance().states.find();
         state.map(Self).ok_or_else(|| {
-            // A start checks what the entrypoint asks for; an extractor that forgot to name it in `requires` comes here.
+            // The start checks the states in `requires`. This is for an extractor that does not name its state there.
             Response::error(format!("no state of type `{}`", type_name::<S>())).with_status(500)
         })
     }

@@ -1,4 +1,4 @@
-//! What `stream!` and `try_stream!` expand to: a future that hands out values on its way.
+//! [`Generator`]: the stream that `stream!` and `try_stream!` expand to. It wraps a future that yields values.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,16 +30,16 @@ use crate::util::sync::Mutex;
 /// }
 /// ```
 ///
-/// The body is an `async` block: it may await, and it owns what it names. It runs as far as it is polled: up to a `yield`, until
-/// the next item is asked for. A slow reader therefore slows it. When the reader leaves, the body is dropped where it stands, with
-/// all that it holds.
+/// The body is an `async` block: it may await, and it owns the variables that it uses. It runs only as far as it is polled: to a
+/// `yield`, until the next item is asked for. So a slow reader slows it. When the reader leaves, the body is dropped where it
+/// stands, with everything that it holds.
 ///
-/// A bare `yield` hands out `()`. To fail, use [`try_stream!`](crate::try_stream).
+/// A bare `yield` yields `()`. If the stream can fail, use [`try_stream!`](crate::try_stream).
 ///
 /// # Errors
 ///
-/// A `yield` in an `async` block, a closure or a function inside the body is a compile error: values leave the body of the stream
-/// only. What runs beside it sends its values through a channel:
+/// A `yield` in an `async` block, a closure or a function inside the body is a compile error, because only the body itself can
+/// yield. Code that runs beside it sends its values through a channel:
 ///
 /// ```
 /// use agentcore::{spawn, stream};
@@ -62,7 +62,8 @@ use crate::util::sync::Mutex;
 ///
 /// # Panics
 ///
-/// A `yield` that another macro has hidden in such a block panics when it is reached outside of the stream, such as on another task.
+/// A `yield` that another macro has put into such a block panics when it is reached outside of the stream, such as on another
+/// task.
 #[macro_export]
 macro_rules! stream {
     ($($body:tt)*) => {
@@ -70,7 +71,7 @@ macro_rules! stream {
     };
 }
 
-/// A stream of `Result`s written as code that `yield`s values and fails with `?`.
+/// A stream of `Result`s, written as code that `yield`s values and fails with `?`.
 ///
 /// ```
 /// use agentcore::{BoxError, try_stream};
@@ -86,15 +87,15 @@ macro_rules! stream {
 /// }
 /// ```
 ///
-/// All that [`stream!`](crate::stream) says holds here. Each value is wrapped in `Ok`, and an error that leaves the body by `?` or
-/// `return Err(..)` is the stream's last item. In a streamed reply it becomes the last event. The body may end with `Ok(())` or
-/// `Err(..)`; nothing at its end means `Ok(())`.
+/// Everything about [`stream!`](crate::stream) applies here too. Each value is wrapped in `Ok`, and an error that leaves the body
+/// by `?` or `return Err(..)` is the stream's last item. In a streamed reply it becomes the last event. The body may end with
+/// `Ok(())` or `Err(..)`; without either it ends with `Ok(())`.
 ///
 /// # The type of the error
 ///
-/// `?` converts into any type, so something has to say which: the type of the function that returns the stream, as above, or
-/// [`Response::try_stream`](crate::Response::try_stream), which takes [`BoxError`](crate::BoxError). Where nothing does, rustc reports
-/// "type annotations needed", and the last line can say it:
+/// `?` converts into any type, so the error type has to come from elsewhere: from the type of the function that returns the
+/// stream, as above, or from [`Response::try_stream`](crate::Response::try_stream), which takes [`BoxError`](crate::BoxError).
+/// Otherwise rustc reports "type annotations needed", and the last line can give the type:
 ///
 /// ```
 /// use agentcore::{BoxError, try_stream};
@@ -114,21 +115,21 @@ macro_rules! try_stream {
     };
 }
 
-/// Where `yield` puts its value. The stream takes it out after each poll of the future. A `yield` that is reached in a poll
-/// whose slot is full already waits.
+/// The slot where `yield` puts its value. The stream takes the value out after each poll of the future. A `yield` that finds
+/// the slot full waits.
 type Slot<T> = Arc<Mutex<Option<T>>>;
 
 thread_local! {
-    /// The stream that this thread polls; of streams in one another, the inner one.
+    /// The stream that this thread polls. If streams are nested, the inner one.
     static POLLED: Cell<Option<Polled>> = const { Cell::new(None) };
 }
 
 /// A stream while it is polled.
 #[derive(Clone, Copy)]
 struct Polled {
-    /// Where its slot is.
+    /// The address of its slot.
     slot: usize,
-    /// What its waker is made of. Two wakers with these in common are one.
+    /// The parts of its waker. Two wakers with equal parts are one.
     waker: (usize, usize),
 }
 
@@ -140,7 +141,7 @@ impl Polled {
         }
     }
 
-    /// Notes that the stream is being polled, until the guard is dropped.
+    /// Records that the stream is being polled, until the guard is dropped.
     fn enter(self) -> impl Drop {
         struct Leave(Option<Polled>);
 
@@ -159,21 +160,21 @@ fn parts(waker: &Waker) -> (usize, usize) {
     (waker.data().addr(), vtable.addr())
 }
 
-/// The future's end of the slot.
+/// The future's side of the slot.
 pub struct Yielder<T>(Slot<T>);
 
 impl<T> Yielder<T> {
-    /// Hands `value` out; completes when the stream is asked for the next.
+    /// Yields `value`. Completes when the stream is asked for the next item.
     ///
     /// # Panics
     ///
-    /// When something else than the stream polls it. It would wait for ever, since only the stream goes on with it.
+    /// When something else than the stream polls it. It would wait for ever, since only the stream can make it go on.
     pub async fn send(&mut self, value: T) {
         let mut value = Some(value);
         std::future::poll_fn(|cx| {
             let is_full = self.0.lock().is_some();
-            // Not at the second poll as such: a combinator with a waker of its own may poll again within one poll of the stream,
-            // and the next value would replace this one.
+            // Completes only when the slot is empty. The second poll alone does not prove that: a combinator with its own waker
+            // may poll again within one poll of the stream, and the next value would replace this one.
             if value.is_none() && !is_full {
                 return Poll::Ready(());
             }
@@ -187,8 +188,8 @@ impl<T> Yielder<T> {
             if !is_full {
                 *self.0.lock() = value.take();
             }
-            // The stream's next poll polls this again, so nothing has to be woken. A combinator between the two that has a
-            // waker of its own polls this only when that has been used, and each use is good for one poll.
+            // The stream's next poll polls this again, so there is nothing to wake. But a combinator between the two with its own
+            // waker polls this only after that waker was used, once for each use.
             if stream.waker != parts(cx.waker()) {
                 cx.waker().wake_by_ref();
             }
@@ -205,7 +206,7 @@ impl<T> fmt::Debug for Yielder<T> {
 }
 
 pin_project! {
-    /// The stream of what a future hands out.
+    /// The stream of the values that a future yields.
     #[must_use = "streams do nothing unless polled"]
     pub struct Generator<T, F> {
         slot: Slot<T>,
@@ -215,7 +216,7 @@ pin_project! {
     }
 }
 
-/// A stream of what `make`'s future hands out.
+/// The stream of the values that the future of `make` yields.
 pub fn generator<T, F: Future<Output = ()>>(make: impl FnOnce(Yielder<T>) -> F) -> Generator<T, F> {
     let slot = Slot::default();
     Generator {
@@ -224,7 +225,7 @@ pub fn generator<T, F: Future<Output = ()>>(make: impl FnOnce(Yielder<T>) -> F) 
     }
 }
 
-/// A stream of what `make`'s future hands out, and last of the error that it ends with.
+/// The stream of the values that the future of `make` yields, and last the error that the future ends with.
 pub fn try_generator<T, E, F: Future<Output = Result<(), E>>>(
     make: impl FnOnce(Yielder<Result<T, E>>) -> F,
 ) -> Generator<Result<T, E>, impl Future<Output = ()>> {
@@ -282,7 +283,7 @@ mod tests {
 
     use super::*;
 
-    /// What macros of others may do with a `yield` in their arguments.
+    /// Wraps a `yield` as macros of other crates may do.
     macro_rules! block {
         ($($body:tt)*) => {
             async move { $($body)* }
@@ -323,7 +324,7 @@ mod tests {
         assert!(text.contains("outside of the stream"), "{text}");
     }
 
-    /// Counts how often it is used.
+    /// Counts its wake-ups.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -350,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_combinator_that_polls_again_at_once_loses_no_item() {
-        // As `FuturesUnordered` does it: a waker of its own, a second poll while that has been used, and a bound on them.
+        // `FuturesUnordered` does this: it has its own waker, polls again when that was used, and limits the number of polls.
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut stream = Box::pin(crate::stream! {
@@ -385,7 +386,7 @@ mod tests {
         let mut stream = Box::pin(crate::stream! {
             {
                 let mut inner = Box::pin(borrowing_block! { yield 1; });
-                // Polled once and dropped, as the branch of a `select!` is.
+                // Polled once and dropped, like the branch of a `select!`.
                 poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx).is_ready())).await;
             }
             yield 2;

@@ -1,11 +1,10 @@
-//! What an argument of an entrypoint is: an extractor, or else the payload.
+//! Decides what an argument of an entrypoint is: an extractor, or else the payload.
 
 use super::probe::Probe;
 use crate::handler::extract::{FromInvocation, Invocation, Requirements};
 use crate::handler::response::{IntoResponse, Response};
 
-/// First choice: the type says itself how it is made. That settles it for types that could be a payload too, such as
-/// `Bytes`.
+/// First choice: the type implements `FromInvocation`. This also decides for types that could be a payload, such as `Bytes`.
 pub trait ExtractorProbe {
     fn __agentcore_argument(&self) -> ExtractorTag {
         ExtractorTag
@@ -14,7 +13,7 @@ pub trait ExtractorProbe {
 
 impl<T: FromInvocation> ExtractorProbe for Probe<T> {}
 
-/// Second choice: it is what the JSON body decodes to.
+/// Second choice: the JSON body is decoded to the type.
 pub trait PayloadProbe {
     fn __agentcore_argument(&self) -> PayloadTag {
         PayloadTag
@@ -42,15 +41,15 @@ impl ExtractorTag {
     }
 }
 
-/// [`Payload`](super::bounds::Payload) has its `__agentcore_extract`.
+/// The tag of a payload. [`Payload`](super::bounds::Payload) has its `__agentcore_extract`.
 pub struct PayloadTag;
 
 impl PayloadTag {
-    /// Nothing; and no bound, so that a type that is no payload is reported once.
+    /// Requires nothing. It has no bound, so that a type that is not a payload is reported only once.
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
 }
 
-/// `Probe::<T>::__AGENTCORE_IS_PAYLOAD`, in a constant: the inherent one where there is one, this one otherwise.
+/// `Probe::<T>::__AGENTCORE_IS_PAYLOAD` for a constant: the inherent constant if there is one, else this one.
 pub trait PayloadCount {
     const __AGENTCORE_IS_PAYLOAD: bool = true;
 }

@@ -1,13 +1,13 @@
-//! What the macros ask of types, in words of our own.
+//! The bounds that the macros put on the user's types, with error messages of our own.
 //!
-//! Each of these traits is implemented for everything that satisfies some other trait. rustc would name that one;
-//! `do_not_recommend` keeps it to ours, and `on_unimplemented` says what to do.
+//! Each of these traits is implemented for every type that satisfies some other trait. rustc would name that other trait;
+//! `do_not_recommend` makes it name ours, and `on_unimplemented` says what to do.
 //!
-//! Those for an entrypoint's payload, reply and error are traits *of a tag* (see `probe`), with the user's type as their
-//! parameter. rustc quotes the declaration of an unsatisfied bound; a trait's own method has none to quote.
+//! The bounds for an entrypoint's payload, reply and error are traits *of a tag* (see `probe`), with the user's type as their
+//! parameter. rustc quotes the declaration of an unsatisfied bound, and a trait's own method has no such declaration.
 //!
-//! rustc may quote the line of a bound or an `impl`. Those lines are short, here and beside this file, so that people can
-//! read them and formatting leaves them alone: the UI tests compare them.
+//! rustc may quote the line of a bound or an `impl`. Those lines are short, here and in the files beside this one, so that
+//! they are easy to read and formatting does not change them: the UI tests compare them.
 
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
@@ -23,7 +23,7 @@ use crate::handler::response::Response;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
 
-/// Says of an `impl Trait` that it holds borrows with the lifetime `'a`.
+/// Marks an `impl Trait` that borrows with the lifetime `'a`.
 pub trait Captures<'a> {}
 
 impl<T: ?Sized> Captures<'_> for T {}

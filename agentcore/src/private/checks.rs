@@ -1,7 +1,7 @@
-//! Functions that hold the user's code to a bound, and whose names are what rustc ends its message with.
+//! Functions that check a bound on the user's code. rustc shows their names at the end of its message.
 //!
-//! What they return is `Send` by declaration. The adapter around them is then `Send` as well, and the message stands
-//! alone. No macro writes them: rustc would quote it.
+//! The type that they return is `Send` by declaration. So the adapter around them is `Send` too, and there is only one
+//! message. They are functions because rustc would quote the code of a macro.
 
 use std::future::Future;
 use std::time::Duration;
@@ -49,7 +49,7 @@ where
     future
 }
 
-/// It may block, and goes where that harms nobody.
+/// The function may block, so it runs on another thread.
 pub fn sync_function_runs_on_another_thread<F, T>(call: F) -> impl Future<Output = T> + Send
 where
     F: FnOnce() -> T + Send + 'static,
@@ -60,7 +60,7 @@ where
 
 /// The body of a task with a `timeout`.
 ///
-/// `late` is what [`timed_out`] returns, which has the bound: rustc would report one on this function twice.
+/// `late` is the value of [`timed_out`]. The bound stands there, because rustc would report one on this function twice.
 pub async fn time_limited<R, E>(
     limit: Duration,
     late: Late<R, E>,
@@ -74,22 +74,22 @@ pub async fn time_limited<R, E>(
     })
 }
 
-/// The result of a task whose time is up: the error that `make` makes.
+/// The result of a task whose time is over: the error from `make`.
 pub fn timed_out<R: TimeLimited<E>, E>(make: fn(TimedOut) -> E) -> Late<R, E> {
     let fail = R::failed;
     Late { make, fail }
 }
 
-/// The two steps to the result of a task whose time is up.
+/// The two steps to the result of a task whose time is over.
 pub struct Late<R, E> {
     make: fn(TimedOut) -> E,
     fail: fn(E) -> R,
 }
 
-/// Whether `path`, what `module_path!` says, is that of a module of the binary `bin`, where a `main` would start nothing.
+/// Whether `path`, from `module_path!`, is that of a module of the binary `bin`, where a `main` would start nothing.
 ///
-/// Outside of binaries nothing follows from the path: documentation tests are modules of a larger program, and a `main` in
-/// a library does no harm.
+/// Outside of binaries the path tells nothing: documentation tests are modules of a larger program, and a `main` in a library
+/// does no harm.
 pub const fn is_in_a_module(path: &str, bin: Option<&str>) -> bool {
     let path = path.as_bytes();
     let mut at = 0;
@@ -102,7 +102,7 @@ pub const fn is_in_a_module(path: &str, bin: Option<&str>) -> bool {
     false
 }
 
-/// A value of any type, for a `return` that is never reached and only tells the compiler the type.
+/// A value of any type, for a `return` that is never reached and only gives the compiler the type.
 pub fn never<T>() -> T {
     unreachable!("expansions call this behind `if false`")
 }

@@ -1,6 +1,6 @@
-//! Whether what an `#[async_task]` function returns is an error, and the error's text.
+//! Decides whether the output of an `#[async_task]` function is an error, and finds the error's text.
 //!
-//! Three choices, told apart by the number of `&`s before the probe: the first has the most.
+//! The number of `&`s before the probe tells the three choices apart: the first choice has the most.
 
 use std::any::type_name;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use std::future::Future;
 use super::probe::Probe;
 
 impl<T> Probe<T> {
-    /// Of what `future` returns.
+    /// The probe of the output of `future`.
     pub fn of_output<F: Future<Output = T>>(_: &F) -> Self {
         Self::NEW
     }
@@ -30,7 +30,7 @@ impl<T, E: Display> TextProbe for &&Probe<Result<T, E>> {
     }
 }
 
-/// Second choice: a `Result` with any other error.
+/// Second choice: a `Result` with an error without a text.
 pub trait SilentProbe {
     type Output;
 
@@ -48,7 +48,7 @@ impl<T, E> SilentProbe for &Probe<Result<T, E>> {
     }
 }
 
-/// Last choice: no `Result`.
+/// Last choice: not a `Result`.
 pub trait NoErrorProbe {
     type Output;
 

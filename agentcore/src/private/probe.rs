@@ -1,11 +1,11 @@
-//! Asking a type what it is, and the first question: is it a `Result`?
+//! [`Probe`]: asks a type what it is. The first question is whether it is a `Result`.
 //!
-//! The technique is the same for every question. `(&Probe::<T>::NEW).question()` finds a method of `Probe<T>` before one
-//! of `&Probe<T>`: the first choice is a trait for the former under a bound, the second one for the latter under none.
-//! What the method returns is a *tag*. The tag's method then does the work under an ordinary bound, so that a type that
-//! fits nowhere is reported like any unsatisfied bound, and not as a method that does not exist.
+//! The technique is the same for every question. `(&Probe::<T>::NEW).question()` finds a method of `Probe<T>` before one of
+//! `&Probe<T>`. So the first choice is a trait for `Probe<T>` with a bound, and the second one a trait for `&Probe<T>` without
+//! a bound. The method returns a *tag*. The tag's method then does the work under an ordinary bound. So a type that fits no
+//! choice is reported as an unsatisfied bound, and not as a method that does not exist.
 //!
-//! All of these methods begin with `__agentcore_`: a blanket trait of the user's cannot have one of the same name.
+//! All of these methods begin with `__agentcore_`, so that a blanket trait of the user's has no method of that name.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ pub struct Probe<T>(PhantomData<fn() -> T>);
 impl<T> Probe<T> {
     pub const NEW: Self = Self(PhantomData);
 
-    /// For types that have no name, such as `impl Trait`.
+    /// The probe of a type that has no name, such as `impl Trait`.
     pub fn of(_: &T) -> Self {
         Self::NEW
     }
@@ -30,7 +30,7 @@ impl<T> Clone for Probe<T> {
 
 impl<T> Copy for Probe<T> {}
 
-/// First choice: the function returns a `Result`, by whatever name.
+/// First choice: the function returns a `Result`, under any name.
 pub trait ResultProbe {
     fn __agentcore_outcome(&self) -> ResultTag {
         ResultTag

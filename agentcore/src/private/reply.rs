@@ -1,9 +1,9 @@
-//! What an entrypoint's value and error become on the wire.
+//! Decides what an entrypoint's value and error become on the wire.
 //!
-//! Value: [`IntoResponse`], or else a `Stream` of `Result`s, or else another `Stream`, or else JSON. These are four choices,
-//! so they are told apart by the number of `&`s before the probe: the first choice has the most.
+//! A value is [`IntoResponse`], or else a `Stream` of `Result`s, or else another `Stream`, or else JSON. The number of `&`s
+//! before the probe tells these four choices apart: the first choice has the most.
 //!
-//! Error: [`IntoResponse`], which chooses its own status, or else what converts into [`BoxError`], but not the server's own.
+//! An error is [`IntoResponse`], which chooses its own status, or else converts into [`BoxError`], but is not the server's own.
 //!
 //! [`BoxError`]: crate::BoxError
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::handler::response::{IntoResponse, Response};
 use crate::handler::sse::{self, SseBody, StreamItem};
 
-/// First choice for a value: it says itself what the reply is.
+/// First choice for a value: the type implements `IntoResponse`.
 pub trait ResponseProbe {
     fn __agentcore_reply(&self) -> ResponseTag {
         ResponseTag
@@ -42,7 +42,7 @@ pub trait StreamProbe {
 
 impl<S: Stream> StreamProbe for &Probe<S> {}
 
-/// Last choice for a value: it is serialised.
+/// Last choice for a value: it is serialised as JSON.
 pub trait JsonProbe {
     fn __agentcore_reply(&self) -> JsonTag {
         JsonTag
@@ -51,7 +51,7 @@ pub trait JsonProbe {
 
 impl<T> JsonProbe for Probe<T> {}
 
-/// First choice for an error: it says itself what the reply is.
+/// First choice for an error: the type implements `IntoResponse`.
 pub trait FailureResponseProbe {
     fn __agentcore_failure(&self) -> ResponseTag {
         ResponseTag
@@ -60,8 +60,8 @@ pub trait FailureResponseProbe {
 
 impl<E: IntoResponse> FailureResponseProbe for &&Probe<E> {}
 
-/// Second choice for an error: it is the server's own. That has a text like others, and yet is not what a handler returns:
-/// no `?` converts into it.
+/// Second choice for an error: the server's own [`Error`]. It has a text, but a handler must not return it: no `?` converts
+/// into it.
 pub trait OwnErrorProbe {
     fn __agentcore_failure(&self) -> OwnErrorTag {
         OwnErrorTag
@@ -70,7 +70,7 @@ pub trait OwnErrorProbe {
 
 impl OwnErrorProbe for &Probe<Error> {}
 
-/// Last choice for an error: it has a text.
+/// Last choice for an error: it converts into a `BoxError`.
 pub trait ErrorProbe {
     fn __agentcore_failure(&self) -> ErrorTag {
         ErrorTag
@@ -116,16 +116,16 @@ impl StreamTag {
     }
 }
 
-/// [`JsonReply`](super::bounds::JsonReply) has its `__agentcore_respond`.
+/// The tag of a JSON reply. [`JsonReply`](super::bounds::JsonReply) has its `__agentcore_respond`.
 pub struct JsonTag;
 
-/// [`ErrorReply`] has its `__agentcore_respond`.
+/// The tag of an error with a text. [`ErrorReply`] has its `__agentcore_respond`.
 pub struct ErrorTag;
 
 pub struct OwnErrorTag;
 
 impl OwnErrorTag {
-    /// The bound is never satisfied. Its message says what to return instead.
+    /// Never compiles, because no type satisfies the bound. The message of the bound says what to return instead.
     pub fn __agentcore_respond<E: OwnError>(self, _: E) -> Response {
         unreachable!("nothing implements `OwnError`")
     }

@@ -1,4 +1,4 @@
-//! What a start hook makes: nothing, or a value to share.
+//! Decides what a start hook makes: nothing, or a value to share.
 
 use std::any::{TypeId, type_name};
 
@@ -7,7 +7,7 @@ use super::probe::Probe;
 use crate::handler::state::State;
 use crate::request::StateSlot;
 
-/// First choice: `()`, which nobody would ask for.
+/// First choice: `()`, which is not shared.
 pub trait UnitProbe {
     fn __agentcore_state(&self) -> UnitTag {
         UnitTag
@@ -16,7 +16,7 @@ pub trait UnitProbe {
 
 impl UnitProbe for Probe<()> {}
 
-/// The same choice, for another type: `State<S>`, which says itself that its `S` is shared.
+/// Also a first choice: `State<S>`, which says itself that its `S` is shared.
 pub trait SharedProbe {
     fn __agentcore_state(&self) -> SharedTag {
         SharedTag
@@ -64,7 +64,7 @@ impl SharedTag {
 pub struct StateTag;
 
 impl StateTag {
-    /// Without `Send` and `Sync`, so that a type that has them not is reported once.
+    /// Without the bounds `Send` and `Sync`, so that a type without them is reported only once.
     pub fn __agentcore_provides<T: 'static>(self, _: Probe<T>) -> Option<(TypeId, &'static str)> {
         Some((TypeId::of::<T>(), type_name::<T>()))
     }

@@ -1,7 +1,7 @@
-//! What an argument of a websocket handler is: the socket, or else something from the handshake.
+//! Decides what an argument of a websocket handler is: the socket, or else a value from the handshake.
 //!
-//! Three choices, told apart by the number of `&`s before the probe: the first has the most. The bounds at the end are
-//! in words of our own, as those in `bounds`.
+//! The number of `&`s before the probe tells the three choices apart: the first choice has the most. The bounds at the end
+//! have error messages of our own, like those in `bounds`.
 
 use super::probe::Probe;
 use crate::error::BoxError;
@@ -9,7 +9,7 @@ use crate::handler::extract::{FromInvocation, Requirements};
 use crate::handler::response::{IntoResponse, Response};
 use crate::ws::{Opening, WebSocket};
 
-/// First choice: the socket itself, by whatever name.
+/// First choice: the socket itself, under any name.
 pub trait SocketProbe {
     fn __agentcore_socket_argument(&self) -> SocketTag {
         SocketTag
@@ -18,7 +18,7 @@ pub trait SocketProbe {
 
 impl SocketProbe for &&Probe<WebSocket> {}
 
-/// Second choice: the type says itself how it is made.
+/// Second choice: the type implements `FromInvocation`.
 pub trait HandshakeProbe {
     fn __agentcore_socket_argument(&self) -> HandshakeTag {
         HandshakeTag
@@ -27,7 +27,7 @@ pub trait HandshakeProbe {
 
 impl<T: FromInvocation> HandshakeProbe for &Probe<T> {}
 
-/// Last choice: it cannot be an argument.
+/// Last choice: the type cannot be an argument.
 pub trait StrangerProbe {
     fn __agentcore_socket_argument(&self) -> StrangerTag {
         StrangerTag
@@ -65,15 +65,15 @@ impl HandshakeTag {
     }
 }
 
-/// [`HandshakeArgument`] has its `__agentcore_take`.
+/// The tag of any other type. [`HandshakeArgument`] has its `__agentcore_take`.
 pub struct StrangerTag;
 
 impl StrangerTag {
-    /// Nothing; and no bound, so that the type is reported once.
+    /// Requires nothing. It has no bound, so that the type is reported only once.
     pub fn __agentcore_requires<T>(self, _: &mut Requirements) {}
 }
 
-/// `Probe::<T>::__AGENTCORE_IS_SOCKET`, in a constant: the inherent one for the socket, this one otherwise.
+/// `Probe::<T>::__AGENTCORE_IS_SOCKET` for a constant: the inherent one for the socket, else this one.
 pub trait SocketCount {
     const __AGENTCORE_IS_SOCKET: bool = false;
 }

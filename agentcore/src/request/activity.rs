@@ -1,4 +1,4 @@
-//! [`Activity`]: the hold that keeps a request in flight, and the agent busy with it.
+//! [`Activity`]: the guard that keeps a request in flight, and the agent busy with it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,8 @@ use super::detach;
 use super::instance::Instance;
 use super::scope::{Arrival, Scope};
 
-/// An invocation in flight: begun when its head has been read, over when its reply has been handed to the socket and
-/// nothing of its handler runs any more.
+/// Keeps an invocation in flight. It begins when the head has been read. It ends when the reply has been handed to the socket
+/// and nothing of the handler runs any more.
 #[derive(Debug)]
 pub(crate) struct Activity {
     scope: Arc<Scope>,
@@ -27,7 +27,7 @@ impl Activity {
         Self { scope }
     }
 
-    /// One more hold, which the caller has counted.
+    /// A further guard. The caller has counted it in `holds`.
     pub(super) fn held(scope: Arc<Scope>) -> Self {
         Self { scope }
     }
@@ -45,11 +45,11 @@ impl Activity {
         .await;
     }
 
-    /// The same invocation, with headers that a layer has changed.
+    /// The invocation with `headers`, which a layer has changed.
     pub(crate) fn with_headers(self, mut headers: HeaderMap) -> Self {
-        // The front may drop the scope.
+        // Detached, because the front may drop the scope.
         detach::headers(&mut headers);
-        // Two for a moment: this one is dropped at the end.
+        // Counted before `self` is dropped, so that the count does not reach 0.
         self.scope.flight().holds.fetch_add(1, Ordering::AcqRel);
         Self {
             scope: Arc::new(self.scope.with_headers(headers)),

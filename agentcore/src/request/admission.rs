@@ -1,4 +1,4 @@
-//! How many invocations may be in flight at once, of all sessions and of one.
+//! [`Concurrency`]: limits how many invocations are in flight at once, in all sessions and in one.
 
 mod turns;
 
@@ -9,27 +9,27 @@ use std::task::{Context, Poll};
 use self::turns::{Turn, Turns};
 use crate::config::SessionPolicy;
 
-/// Invocations of one session that may wait for their turn.
+/// The maximum number of a session's invocations that wait for their turn.
 const MOST_WAITING: usize = 64;
 
-/// Decides which invocations come in.
+/// Admits invocations, or refuses them.
 #[derive(Debug, Default)]
 pub(crate) struct Concurrency {
     most: Option<usize>,
     policy: SessionPolicy,
-    /// A count, and nothing that another thread would read because of it.
+    /// Only a count: no other memory is read because of it, so `Relaxed` is enough.
     in_flight: AtomicUsize,
     turns: Arc<Turns>,
 }
 
-/// Why an invocation does not come in.
+/// Why an invocation is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// As many are in flight as may be.
+    /// The maximum number of invocations is in flight.
     Full,
-    /// Its session is at another one.
+    /// Another invocation of the session is in flight.
     SessionBusy,
-    /// Too many of its session wait.
+    /// Too many invocations of the session wait.
     QueueFull,
 }
 
@@ -42,7 +42,7 @@ impl Concurrency {
         })
     }
 
-    /// Lets an invocation in; `None` where nothing is limited.
+    /// Admits an invocation; `None` if nothing is limited.
     pub(crate) fn admit<'a>(
         self: &Arc<Self>,
         session: impl FnOnce() -> Option<&'a str>,
@@ -73,10 +73,10 @@ impl Concurrency {
     }
 }
 
-/// An invocation's place among those in flight; given back by its drop.
+/// An invocation's place among those in flight. Its drop gives the place back.
 pub(crate) struct Permit {
     concurrency: Arc<Concurrency>,
-    /// None where its session does not matter.
+    /// `None` if the session does not matter.
     turn: Option<Turn>,
 }
 
@@ -179,7 +179,7 @@ mod tests {
         let second = admit(&concurrency, "a").unwrap();
         let mut third = admit(&concurrency, "a").unwrap();
         drop(first);
-        // The turn is its own already, and is not taken.
+        // It has the turn already, but has not taken it.
         drop(second);
         turn(&mut third).await;
         drop(third);
@@ -193,7 +193,7 @@ mod tests {
             .map(|_| admit(&concurrency, "a").unwrap())
             .collect();
         assert_eq!(admit(&concurrency, "a").unwrap_err(), Refusal::QueueFull);
-        // One that leaves makes room, wherever it waits.
+        // An invocation that leaves the queue makes room, wherever it waits.
         let mut all = VecDeque::from(all);
         drop(all.remove(MOST_WAITING / 2));
         all.push_back(admit(&concurrency, "a").unwrap());

@@ -1,4 +1,4 @@
-//! Telling a request's code that it is not waited for any more.
+//! [`CancellationToken`]: tells a request's code that its result is no longer wanted.
 
 mod request;
 
@@ -10,7 +10,7 @@ pub(crate) use self::request::Cancellation;
 
 /// Cancelled when the client goes away, the `timeout` is over, or the server is told to stop.
 ///
-/// A handler that takes it decides itself what to leave and what to finish:
+/// A handler that takes a token decides itself what to drop and what to finish:
 ///
 /// ```
 /// use agentcore::CancellationToken;
@@ -45,7 +45,7 @@ impl CancellationToken {
     ///
     /// # Cancel safety
     ///
-    /// Safe: it may be dropped and asked for again.
+    /// Safe: the future may be dropped, and the method called again.
     pub async fn cancelled(&self) {
         self.0.cancelled().await;
     }

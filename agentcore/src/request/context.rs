@@ -1,4 +1,4 @@
-//! [`RequestContext`]: who asks, in which session, on whose behalf.
+//! [`RequestContext`]: the request's session, user, tokens, headers and trace.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,8 +13,8 @@ use crate::platform;
 
 /// What is known about the request that is being served.
 ///
-/// An argument of the entrypoint, or [`current`](Self::current) anywhere below it: in async tasks, in what
-/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` carries it along with an async task only.) Cheap to
+/// Take it as an argument of the entrypoint, or call [`current`](Self::current) anywhere in its work: in async tasks, in what
+/// [`spawn`](crate::spawn) started, on the blocking pool. (`tokio::spawn` carries it only into an async task.) Cheap to
 /// clone.
 ///
 /// ```
@@ -42,7 +42,7 @@ impl RequestContext {
         Self(Arc::clone(scope))
     }
 
-    /// The context of the request that the caller is working for; `None` outside of one.
+    /// The context of the request that the caller works for; `None` outside of requests.
     #[must_use]
     pub fn current() -> Option<Self> {
         local::current_request().map(Self)
@@ -65,8 +65,8 @@ impl RequestContext {
 
     /// What the caller said the user is (`X-Amzn-Bedrock-AgentCore-Runtime-User-Id`).
     ///
-    /// **Not an identity**: nobody has verified it, and whether the platform delivers it is not established. Use the
-    /// token for whatever needs to be safe.
+    /// **Not an identity**: it is not verified, and it is not established whether the platform delivers it. Where security
+    /// matters, use the token.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.head().text(&headers::USER_ID)
@@ -117,7 +117,7 @@ impl RequestContext {
             .get_or_init(|| headers::forwardable(&self.head().headers))
     }
 
-    /// The first header of this name as text. Upper and lower case are the same.
+    /// The first header of this name as text. The name's case does not matter.
     ///
     /// `None` if it is missing, empty or not visible ASCII. All headers of the request can be read, also those that
     /// [`headers`](Self::headers) leaves out. For a secret, [`authorization`](Self::authorization) and
@@ -141,7 +141,7 @@ impl RequestContext {
         Some(value).filter(|text| !text.is_empty())
     }
 
-    /// What callers up the line passed along.
+    /// The values that earlier callers passed along.
     #[must_use]
     pub fn baggage(&self) -> &Baggage {
         self.head()
@@ -160,14 +160,14 @@ impl RequestContext {
         }
     }
 
-    /// Cancelled when the request's `timeout` is over or the server is told to stop, and when its client goes away if
-    /// the entrypoint takes a [`CancellationToken`] or is `on_disconnect = "cancel"`.
+    /// Cancelled when the request's `timeout` is over or the server is told to stop. Also cancelled when the client goes away,
+    /// if the entrypoint takes a [`CancellationToken`] or is `on_disconnect = "cancel"`.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
         self.0.cancellation()
     }
 
-    /// With the tokens among them.
+    /// All headers, including the tokens.
     pub(crate) fn all_headers(&self) -> &HeaderMap {
         self.head().all_headers()
     }
@@ -203,7 +203,7 @@ pub struct TraceContext<'a> {
     pub traceparent: Option<&'a str>,
     /// W3C: what vendors add.
     pub tracestate: Option<&'a str>,
-    /// X-Ray's form of the same.
+    /// The trace in X-Ray's form.
     pub x_amzn_trace_id: Option<&'a str>,
 }
 
@@ -225,7 +225,7 @@ impl TraceContext<'_> {
     }
 }
 
-/// A secret that does not show.
+/// A secret that is never printed.
 ///
 /// Comparing two takes the same time wherever they differ, so that a caller cannot find out a secret byte by byte. Compare
 /// tokens, not what [`expose_secret`](Self::expose_secret) returns.
@@ -254,7 +254,7 @@ impl AccessToken {
     }
 }
 
-/// Only the length of a secret can be told from the time that this takes.
+/// The time of a comparison reveals only a secret's length.
 impl PartialEq for AccessToken {
     fn eq(&self, other: &Self) -> bool {
         headers::is_equal_secret(&self.0, &other.0)
@@ -267,7 +267,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// A request's headers, and what has been read from them. Reading is left until somebody asks.
+/// A request's headers, and what has been read from them. Each is read at its first use.
 pub(super) struct RequestHead {
     headers: HeaderMap,
     forwardable: OnceLock<HeaderMap>,
@@ -292,7 +292,7 @@ impl RequestHead {
         headers::text(&self.headers, name)
     }
 
-    /// The id, if the headers bring one.
+    /// The request's id, if the headers have one.
     pub(super) fn request_id(&self) -> Option<&str> {
         headers::REQUEST_IDS.iter().find_map(|name| self.text(name))
     }
@@ -304,15 +304,15 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// A version 4 UUID, its bits straight from the operating system: a generator that was seeded at start would be cloned,
-/// with its future, into every session that the platform restores from a snapshot.
+/// A version 4 UUID with bits from the operating system. A seeded generator would be cloned, with its future, into every
+/// session that the platform restores from a snapshot.
 ///
-/// Without randomness it is always the same one. Ids tell requests apart in a log, which is not worth failing one.
+/// Without randomness, a constant. Ids tell requests apart in a log, which is no reason to fail a request.
 pub(super) fn random_uuid() -> String {
     secret_uuid().unwrap_or_else(|| "00000000-0000-4000-8000-000000000000".to_owned())
 }
 
-/// A version 4 UUID that nobody can guess; `None` without randomness.
+/// A version 4 UUID that cannot be guessed; `None` without randomness.
 pub(crate) fn secret_uuid() -> Option<String> {
     let mut bytes = [0; 16];
     if !platform::random(&mut bytes) {
@@ -404,7 +404,7 @@ mod tests {
             ("x-empty", ""),
         ]);
         assert_eq!(context.header("X-Tenant"), Some("acme"));
-        // It is not among those to pass on.
+        // `authorization` is not among the headers to pass on.
         assert_eq!(context.header("authorization"), Some("a"));
         assert_eq!(context.header("x-empty"), None);
         assert_eq!(context.header("x-other"), None);

@@ -1,8 +1,8 @@
 //! Detaching a reply from the code that made it.
 //!
-//! [`Bytes`] can have an owner of any type, and the last clone drops that owner. The front drops what it has sent. So the
-//! workers detach every buffer of a reply before it leaves them: a small one is copied, and a large one is wrapped so that it
-//! is dropped on the workers. Header values are `Bytes` as well, and small.
+//! [`Bytes`] can have an owner of any type, and the drop of the last clone drops that owner. The front drops what it has sent.
+//! So the workers detach every buffer of a reply before they hand it over: a small one is copied, and a large one is wrapped
+//! so that the workers drop it. Header values are `Bytes` as well, and small.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -13,11 +13,11 @@ use super::drops::DropOnWorkers;
 use super::local;
 use crate::report::panics;
 
-/// Buffers of up to this length, in bytes, are copied. A copy of this length costs less than a task that drops the original.
+/// Buffers of up to this length, in bytes, are copied. Such a copy costs less than a task that drops the original.
 const COPIED: usize = 16 * 1024;
 
-/// Buffers from this length on, in bytes, are freed on the workers, whatever they are made of. The release of 1 GB takes
-/// some 80 ms, in which no ping would be answered.
+/// Buffers from this length on, in bytes, are freed on the workers, whatever they are made of. Freeing 1 GB takes some 80 ms,
+/// and the front would answer no ping meanwhile.
 pub(crate) const FREED_ON_WORKERS: usize = 1 << 20;
 
 /// Header values that most replies have.
@@ -45,7 +45,7 @@ impl AsRef<[u8]> for Large {
     }
 }
 
-/// Bytes of any origin. Runs on a worker.
+/// Detaches bytes of any origin. Runs on a worker.
 pub(crate) fn bytes(bytes: Bytes) -> Bytes {
     if bytes.len() > COPIED {
         return Large::wrap(bytes);
@@ -55,7 +55,7 @@ pub(crate) fn bytes(bytes: Bytes) -> Bytes {
     copy
 }
 
-/// Bytes that are known to be plain memory, such as a serialised reply. Runs on a worker.
+/// Detaches bytes that are known to be plain memory, such as a serialised reply. Runs on a worker.
 pub(crate) fn memory(bytes: Bytes) -> Bytes {
     if bytes.len() >= FREED_ON_WORKERS {
         Large::wrap(bytes)
@@ -64,7 +64,7 @@ pub(crate) fn memory(bytes: Bytes) -> Bytes {
     }
 }
 
-/// One frame of a streamed reply. Runs on a worker.
+/// Detaches one frame of a streamed reply. Runs on a worker.
 pub(crate) fn frame(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_data() {
         Ok(data) => Frame::data(bytes(data)),
@@ -73,13 +73,13 @@ pub(crate) fn frame(frame: Frame<Bytes>) -> Frame<Bytes> {
                 headers(&mut trailers);
                 Frame::trailers(trailers)
             }
-            // A frame is one of the two.
+            // A frame is either data or trailers.
             Err(_) => Frame::data(Bytes::new()),
         },
     }
 }
 
-/// One frame that is plain memory. Runs on a worker.
+/// Detaches one frame that is plain memory. Runs on a worker.
 pub(crate) fn frame_of_memory(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.data_ref() {
         Some(data) if data.len() >= FREED_ON_WORKERS => frame.map_data(memory),
@@ -87,12 +87,12 @@ pub(crate) fn frame_of_memory(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
-/// The values of headers. Names need nothing: `http` always copies them. Runs on a worker.
+/// Detaches the values of headers. Names need no detaching: `http` always copies them. Runs on a worker.
 pub(crate) fn headers(headers: &mut HeaderMap) {
     for value in headers.values_mut() {
         let mut detached = match COMMON.iter().find(|common| *common == value) {
             Some(common) => common.clone(),
-            // A value that exists is valid.
+            // `from_bytes` cannot fail here: the bytes are those of a valid value.
             None => HeaderValue::from_bytes(value.as_bytes())
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
         };
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Bytes that tell which thread drops them.
+    /// Bytes that report which thread drops them.
     struct Owner(Vec<u8>, mpsc::Sender<ThreadId>);
 
     impl AsRef<[u8]> for Owner {

@@ -1,8 +1,8 @@
-//! Dropping the user's values on the workers, wherever they are let go of.
+//! [`DropOnWorkers`]: drops the user's values on the workers, whichever thread has the last reference.
 //!
-//! The front sends replies and waits for sockets, so at times it holds the last reference to something that the user's code
-//! made. A drop is the user's code as well: it may block, panic or never return. A value in [`DropOnWorkers`] is dropped on
-//! the blocking pool of the workers, and the work that it belongs to is in progress until then.
+//! The front sends replies and waits for sockets, so at times it holds the last reference to a value of the user's. A drop is
+//! user code: it may block, panic or never return. So the blocking pool of the workers drops such a value, and its request
+//! stays in progress until then.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -26,7 +26,7 @@ pub(crate) struct DropOnWorkers<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> DropOnWorkers<T> {
-    /// Takes `value`, which log lines call `what`. The current runtime drops it, below the current scope.
+    /// Wraps `value`, which log lines call `what`. The current runtime drops it, in the current scope.
     ///
     /// # Panics
     ///
@@ -37,7 +37,7 @@ impl<T: Send + 'static> DropOnWorkers<T> {
         value
     }
 
-    /// Takes `value`, which log lines call `what`, to be dropped on `workers`.
+    /// Wraps `value`, which log lines call `what`, to be dropped on `workers`.
     pub(crate) fn on(workers: &Handle, value: T, what: &'static str) -> Self {
         Self {
             value: Some(value),
@@ -64,7 +64,7 @@ impl<T: Send + 'static> Drop for DropOnWorkers<T> {
         };
         let (what, scope) = (self.what, self.scope.take());
         let drop = move || local::below(scope.as_ref(), || panics::drop_caught(value, what));
-        // What a runtime refuses, it drops on this thread. So the value stays here until it is taken there.
+        // A runtime that refuses a task drops it on this thread. So `place` keeps the value until the task takes it.
         let place = Arc::new(Mutex::new(Some(drop)));
         let take = {
             let place = Arc::clone(&place);
@@ -73,8 +73,8 @@ impl<T: Send + 'static> Drop for DropOnWorkers<T> {
                 drop.into_iter().for_each(|drop| drop());
             }
         };
-        // In two steps: `spawn_blocking` locks the blocking pool and panics where no thread can be started. Both are a
-        // worker's business.
+        // In two steps: `spawn_blocking` locks the blocking pool, and panics if no thread can be started. Both belong on a
+        // worker.
         let dropping = take.clone();
         let task = spawn::boxed_on(&self.workers, async move {
             tokio::task::spawn_blocking(dropping);
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Drop for DropOnWorkers<T> {
             // The runtime has ended.
             let helper = std::thread::Builder::new().name("agentcore-helper".to_owned());
             if helper.spawn(take).is_err() {
-                // No thread may drop it.
+                // There is no thread that may drop it, so it leaks.
                 let _kept = ManuallyDrop::new(place);
             }
         }

@@ -1,4 +1,4 @@
-//! What belongs to one running app, and every request below it can reach.
+//! [`Instance`]: the state of one running app, which its requests share.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,23 +18,23 @@ use crate::tracker::{BusyTracker, Table};
 pub(crate) struct Instance {
     pub(crate) tracker: TrackerHandle,
     pub(crate) concurrency: Arc<Concurrency>,
-    /// Invocations and sockets in flight.
+    /// The invocations and sockets in flight.
     pub(crate) requests: Table<Arc<Scope>>,
-    /// All there once the start hooks have run, until the server drops them at the end.
+    /// The values of the start hooks: complete once the hooks have run, until the server drops them at the end.
     pub(crate) states: States,
-    /// Cancelled when the server is told to stop. Only tasks of the library's own wait for it: the front cancels it, and wakes
-    /// what waits.
+    /// Cancelled when the server is told to stop. The front cancels it and so wakes what waits, which is why only tasks of the
+    /// library may wait for it.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled behind that, but not by the front: the user's code waits for it.
+    /// Cancelled after `stopping`, and not by the front, because user code waits for it.
     pub(crate) stop_told: CancellationToken,
-    /// How many values and keys a payload may decode to.
+    /// The maximum number of values and keys that a payload may decode to.
     pub(crate) max_json_nodes: usize,
-    /// Where they are switched on.
+    /// `None` if metrics are off.
     pub(crate) metrics: Option<Box<Metrics>>,
-    /// Of the line that says how an invocation or a socket has ended; `None` for none, unless it has failed.
+    /// The level of the line that says how an invocation or a socket has ended. With `None` only failures have a line.
     pub(crate) line_level: Option<Level>,
     cut_off: AtomicBool,
-    /// Cancelled right behind it, for the code that waits for it.
+    /// Cancelled after `cut_off` is set, for the code that waits for it.
     cut: CancellationToken,
 }
 
@@ -55,31 +55,30 @@ impl Instance {
         }
     }
 
-    /// Counts what happens, if that is wanted.
+    /// Switches metrics on if `wanted`.
     pub(crate) fn with_metrics(mut self, wanted: bool) -> Self {
         self.metrics = wanted.then(|| Box::new(Metrics::new()));
         self
     }
 
-    /// The instance, with lines of this level at the end of invocations and sockets.
+    /// Sets the level of the lines at the end of invocations and sockets.
     pub(crate) fn with_lines(mut self, level: Option<Level>) -> Self {
         self.line_level = level;
         self
     }
 
-    /// The instance, with a bound on what payloads decode to.
+    /// Sets the bound on what payloads decode to.
     pub(crate) fn with_max_json_nodes(mut self, most: usize) -> Self {
         self.max_json_nodes = most;
         self
     }
 
-    /// What is in progress is cut off: from now on none of it is answered.
+    /// Cuts off what is in progress: from now on none of it is answered.
     pub(crate) fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Release);
     }
 
-    /// Tells the code that waits for it that everything has been cut off. That code may be the user's, so this is not for
-    /// the front.
+    /// Wakes the code that waits for the cut-off. That may be user code, so this is not for the front.
     pub(crate) fn tell_cut_off(&self) {
         self.cut.cancel();
     }
@@ -96,8 +95,8 @@ impl Instance {
 
 /// The tracker that an activity belongs to.
 ///
-/// A process that serves has one status, so it is a static and costs nothing to refer to. Apps that are tested
-/// in-process bring their own.
+/// A process that serves has one status, so its tracker is a static, and costs nothing to refer to. Apps that are tested
+/// in-process have their own.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum TrackerHandle {
     #[default]
@@ -118,7 +117,7 @@ impl Deref for TrackerHandle {
     }
 }
 
-/// What the process's own tracker says, for telemetry.
+/// The readings of the process's own tracker, for telemetry.
 pub(crate) const GAUGES: Gauges = Gauges {
     is_busy: || PROCESS.status().effective().is_busy(),
     tasks: || PROCESS.task_names(),

@@ -1,4 +1,4 @@
-//! The current request: a task-local [`Scope`], and what is done below it.
+//! The current request: a task-local [`Scope`], and the functions that run work in it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,22 +22,22 @@ tokio::task_local! {
     static SCOPE: Arc<Scope>;
 }
 
-/// Does `work` with `scope` as the current request.
+/// Runs `work` with `scope` as the current request.
 pub(super) fn enter<R>(scope: &Arc<Scope>, work: impl FnOnce() -> R) -> R {
     let current = scope.flight().observed.current();
     SCOPE.sync_scope(Arc::clone(scope), || current.within(work))
 }
 
-/// Runs `future` below `scope`.
+/// Runs `future` with `scope` as the current request.
 pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> Within<F> {
     let current = scope.flight().observed.current();
     within_both(scope, current, future)
 }
 
-/// A future below a scope.
+/// A future that runs in a scope.
 type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
-/// Below `scope`, and in whichever of its spans is `current`.
+/// Runs `future` in `scope`, and in the span of the scope that is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
     let number = scope.flight().ticket.get().copied();
     let at = if scope.kind().is_request() {
@@ -48,7 +48,7 @@ fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Wit
     SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
 }
 
-/// The tracker in force here, and the invocation if the caller is below one.
+/// Calls `read` with the caller's tracker, and with its scope if it has one.
 pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Arc<Scope>>) -> R) -> R {
     let mut read = Some(read);
     let mut run = |tracker: &TrackerHandle, scope: Option<&Arc<Scope>>| match read.take() {
@@ -61,7 +61,7 @@ pub(crate) fn with_scope<R>(read: impl FnOnce(&TrackerHandle, Option<&Arc<Scope>
     run(&TrackerHandle::Process, None)
 }
 
-/// Does `work` below `scope`, if there is one.
+/// Runs `work` in `scope`, if there is one.
 pub(crate) fn below<R>(scope: Option<&Arc<Scope>>, work: impl FnOnce() -> R) -> R {
     match scope {
         Some(scope) => scope.enter(work),
@@ -69,7 +69,7 @@ pub(crate) fn below<R>(scope: Option<&Arc<Scope>>, work: impl FnOnce() -> R) -> 
     }
 }
 
-/// Whether the caller is below a scope.
+/// Whether the caller runs in a scope.
 pub(crate) fn is_within() -> bool {
     SCOPE.try_with(|_| ()).is_ok()
 }
@@ -79,12 +79,12 @@ pub(crate) fn current() -> Option<Arc<Scope>> {
     SCOPE.try_with(Arc::clone).ok()
 }
 
-/// The caller's scope, if it is below a request.
+/// The caller's scope, if it is that of a request.
 pub(crate) fn current_request() -> Option<Arc<Scope>> {
     current().filter(|scope| scope.flight().kind.is_request())
 }
 
-/// Completes when everything has been cut off; `None` outside of an app.
+/// Completes when the shutdown has cut everything off; `None` outside of an app.
 pub(crate) fn until_cut_off() -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
     let cut_off = SCOPE
         .try_with(|scope| scope.instance.until_cut_off())
@@ -92,7 +92,7 @@ pub(crate) fn until_cut_off() -> Option<Pin<Box<dyn Future<Output = ()> + Send>>
     Some(Box::pin(cut_off))
 }
 
-/// Spawns a task below the caller's scope, if there is one. Needs a Tokio runtime.
+/// Spawns a task in the caller's scope, if there is one. Needs a Tokio runtime.
 pub(crate) fn spawn_in_scope<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -100,7 +100,7 @@ where
     spawn_below(None, future)
 }
 
-/// Spawns a task below `scope`, or else below the caller's, if there is one. Needs a Tokio runtime.
+/// Spawns a task in `scope`, or else in the caller's, if there is one. Needs a Tokio runtime.
 pub(crate) fn spawn_below<F>(scope: Option<Arc<Scope>>, future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// Spawns a task on `runtime`, below `scope`, in a box.
+/// Spawns a boxed task on `runtime`, in `scope`.
 pub(crate) fn spawn_boxed<T: Send + 'static>(
     runtime: &Handle,
     scope: Arc<Scope>,
@@ -121,15 +121,15 @@ pub(crate) fn spawn_boxed<T: Send + 'static>(
     runtime.spawn(within(scope, future))
 }
 
-/// Runs `work` on the blocking pool, below the caller's scope. A panic in it is a panic here.
+/// Runs `work` on the blocking pool, in the caller's scope. Passes on a panic of `work`.
 pub(crate) async fn blocking<F, T>(work: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let scope = current();
-    // A thread cannot be stopped: when the caller gives up, the work goes on, and the agent is busy until it has ended and
-    // its result is dropped.
+    // A thread cannot be stopped. When the caller gives up, the work goes on, and the agent is busy until the work has ended
+    // and its result is dropped.
     let hold = hold();
     let (current, span) = (Current::here(), Span::current());
     let work = move || {
@@ -143,12 +143,12 @@ where
     match tokio::task::spawn_blocking(work).await {
         Ok((Ok(value), _)) => value,
         Ok((Err(panic), _)) => panic.resume(),
-        // The runtime is shutting down and will not come back here.
+        // The runtime is shutting down and will not poll this again.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Keeps `failure` for the line that says how the caller's request has ended. Outside of requests it is a line of its own.
+/// Keeps `failure` for the line about the end of the caller's request. Outside of requests, logs it at once.
 pub(crate) fn fail(failure: Failure) {
     match current_request() {
         Some(scope) => scope.observed().fail(failure),
@@ -156,7 +156,7 @@ pub(crate) fn fail(failure: Failure) {
     }
 }
 
-/// What lines call the streamed reply that is being made here: the stream, and whose it is.
+/// The name in log lines for the caller's streamed reply: the stream and its handler.
 pub(crate) fn the_stream() -> String {
     let scope = current();
     let whose = scope.and_then(|scope| Some((Work::of(scope.kind())?.function(), scope.name())));
@@ -166,23 +166,23 @@ pub(crate) fn the_stream() -> String {
     }
 }
 
-/// Notes what has become of the caller's request, if there is one.
+/// Records an outcome for the caller's request, if there is one.
 pub(crate) fn note(outcome: Outcome) {
     let _ = SCOPE.try_with(|scope| scope.note(outcome, None));
 }
 
-/// A hold on the caller's invocation, for what may outlive its handler.
+/// A guard that keeps the caller's invocation in flight, for work that may outlive the handler.
 pub(crate) fn hold() -> Option<Activity> {
     SCOPE.try_with(Scope::hold).ok().flatten()
 }
 
-/// As [`report::emit`], for an event that belongs to a request.
+/// Runs `event` as [`report::emit`] does, in `scope`.
 pub(crate) fn emit_below(scope: Option<Arc<Scope>>, event: impl FnOnce() + Send + 'static) {
     report::emit(move || below(scope.as_ref(), event));
 }
 
-/// As [`emit_below`], for an event that clients cause: it takes no place in the queue unless some subscriber may want its
-/// `level`.
+/// Runs `event` as [`emit_below`] does, for an event that clients cause: it takes no place in the queue unless some
+/// subscriber may want its `level`.
 pub(crate) fn emit_often(
     level: LevelFilter,
     scope: Option<&Arc<Scope>>,

@@ -1,4 +1,4 @@
-//! One request in flight, as telemetry sees it: the only thing that the way of a request has to know of it.
+//! [`Observed`]: the telemetry of one request in flight. Other code of a request calls only this.
 
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,26 +14,26 @@ use crate::metrics::Metrics;
 use crate::otel::{Current, Span};
 use crate::report::{Ended, Failure, Findings, Kind, Outcome, Rejection, Work};
 
-/// Begun with the request, and ended with it.
+/// The telemetry of one request, from its beginning to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     findings: Findings,
     span: Span,
-    /// What made it fail first.
+    /// The first failure of the request.
     failure: OnceLock<Box<Failure>>,
     line: LineState,
-    /// The status of the reply that the entrypoint has handed to layers; 0 for none. Where errors are in-band, it is not the noted
-    /// one.
+    /// The status of the reply that the entrypoint has handed to layers; 0 for none. If errors are in-band, it differs from the
+    /// recorded status.
     handed: AtomicU16,
 }
 
-/// When the line is due that says how the request has ended, in one word.
+/// The state of the line about the request's end, in one word. It decides when the line is due.
 ///
-/// The line is due when the reply has been made: a plain one with the return of the handler, a streamed one with the end of
-/// the last task that makes a part of it. Both are on the workers, so that the front writes no line for a request that they
-/// have answered. A request that they have not answered has its line when it ends.
+/// The line is due when the reply has been made: a plain one when the handler returns, a streamed one when the last task that
+/// makes a part of it ends. Both happen on the workers, so the front writes no line for a request that they have answered. A
+/// request that they have not answered has its line when it ends.
 ///
-/// The caller that sets `SAID` writes the line. A failure that comes later is a line of its own.
+/// The caller that sets `SAID` writes the line. A later failure has a line of its own.
 #[derive(Debug, Default)]
 struct LineState(AtomicU32);
 
@@ -47,11 +47,11 @@ const ANSWERED: u32 = 1 << 29;
 const REPLIED: u32 = 1 << 28;
 /// A layer has dropped a call of the entrypoint.
 const DROPPED: u32 = 1 << 27;
-/// The reply is a layer's, and not the entrypoint's.
+/// The reply is a layer's, not the entrypoint's.
 const BY_LAYER: u32 = 1 << 26;
 /// The stop has named the request as cut off, or counted it among those that it does not name.
 const CUT_OFF: u32 = 1 << 25;
-/// How many tasks make a streamed reply, in the bits below.
+/// The bits below `CUT_OFF`: the number of tasks that make a streamed reply.
 const STREAMS: u32 = CUT_OFF - 1;
 
 impl LineState {
@@ -64,14 +64,14 @@ impl LineState {
     }
 }
 
-/// What has become of the entrypoint's call when the layers have made their reply.
+/// The state of the entrypoint's call when the layers have made their reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallOfAgent {
-    /// It has ended, or there was none.
+    /// The call has ended, or there was none.
     Ended,
-    /// A layer has dropped it.
+    /// A layer has dropped the call.
     Dropped,
-    /// A layer has dropped it, and another call has ended.
+    /// A layer has dropped the call, and another call has ended.
     Repeated,
 }
 
@@ -91,24 +91,24 @@ impl Observed {
         }
     }
 
-    /// What is current below it.
+    /// The request's span as the current one.
     pub(crate) fn current(&self) -> Current {
         self.span.current()
     }
 
-    /// What has become of it, as far as is known.
+    /// Records the outcome and the status, as far as they are known.
     pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
         self.findings.add(outcome, status);
     }
 
-    /// What was made of it has not reached its client. Where that was a failure, it stays the finding.
+    /// Records that the reply has not reached its client. A failure stays the outcome.
     pub(crate) fn note_unsent(&self) {
         if let None | Some(Outcome::Success | Outcome::ClientError) = self.outcome() {
             self.note(Outcome::Cancelled, None);
         }
     }
 
-    /// Keeps `failure` for the request's line. A second one is a line of its own, and so is one that comes too late.
+    /// Keeps `failure` for the request's line. A second failure, or one after the line, has a line of its own.
     pub(crate) fn fail(&self, failure: Failure) {
         if let Err(second) = self.failure.set(Box::new(failure)) {
             return second.log();
@@ -120,29 +120,29 @@ impl Observed {
         }
     }
 
-    /// Keeps what the request is rejected for, for its line. Nothing is kept where it has no line.
+    /// Keeps the reason of a rejection for the request's line. If there will be no line, keeps nothing.
     pub(crate) fn reject(&self, scope: &Scope, rejection: &Rejection) {
         let Some(work) = Work::of(scope.kind()).filter(|_| usual_level(scope).is_some()) else {
             return;
         };
         let failure = work.rejected(scope.name(), rejection.clone());
-        // What came first is why it failed.
+        // The first failure is the reason.
         if self.failure.set(Box::new(failure)).is_ok() {
             self.line.set(FAILED);
         }
     }
 
-    /// A layer has dropped a call of the entrypoint. Whether the line of the request is still to come, which then says it.
+    /// Records that a layer has dropped a call of the entrypoint. True if the request's line is still to come, and will say it.
     pub(crate) fn call_dropped(&self) -> bool {
         self.line.set(DROPPED) & (SAID | REPLIED) == 0
     }
 
-    /// The entrypoint has handed a reply with `status` to the layers.
+    /// Records that the entrypoint has handed a reply with `status` to the layers.
     pub(crate) fn handed(&self, status: StatusCode) {
         self.handed.store(status.as_u16(), Ordering::Release);
     }
 
-    /// The layers have made a reply with `status`. What has become of the entrypoint's call.
+    /// Records that the layers have made a reply with `status`. Returns the state of the entrypoint's call.
     pub(crate) fn replied(&self, status: StatusCode) -> CallOfAgent {
         let handed = self.handed.load(Ordering::Acquire);
         let by_layer = handed != status.as_u16();
@@ -157,7 +157,7 @@ impl Observed {
         }
     }
 
-    /// The workers have made the reply of the request, which is `scope`'s.
+    /// The workers have made the reply of the request of `scope`.
     pub(crate) fn answered(&self, scope: &Arc<Scope>, is_stream: bool) {
         if !is_stream || self.line.set(ANSWERED) & STREAMS == 0 {
             self.say(scope);
@@ -175,8 +175,8 @@ impl Observed {
         }
     }
 
-    /// Writes the line that says how the request, which is `scope`'s, has ended; once. Where lines are off and nothing has
-    /// failed, this is all that they cost.
+    /// Writes, once, the line that says how the request of `scope` has ended. If lines are off and nothing has failed, the first
+    /// checks are all that the line costs.
     fn say(&self, scope: &Arc<Scope>) {
         if self.line.has(SAID) {
             return;
@@ -189,7 +189,7 @@ impl Observed {
         if before & SAID != 0 {
             return;
         }
-        // A failure that comes behind this sees `SAID`, and is a line of its own.
+        // A failure after this sees `SAID`, and has a line of its own.
         let failure = (before & FAILED != 0).then(|| self.failure.get().cloned());
         let failure = failure.flatten();
         let (outcome, status) = self.ending();
@@ -214,7 +214,7 @@ impl Observed {
         });
     }
 
-    /// Whether the line is an error line, though nothing says why: the program has chosen a status of 5xx.
+    /// Whether the line is an error line without a failure, because the program has chosen a status of 5xx.
     fn is_bad(&self) -> bool {
         let outcome = self.outcome();
         matches!(
@@ -223,7 +223,7 @@ impl Observed {
         )
     }
 
-    /// The stop is about to name the request, which is `scope`'s, as cut off. That is its line, if it has had none.
+    /// Records that the stop names the request of `scope` as cut off. If the request has had no line, that is its line.
     pub(crate) fn cut_off(&self, scope: &Arc<Scope>) {
         let before = self.line.set(CUT_OFF | SAID);
         // A failure that waits for the line is told alone.
@@ -239,13 +239,13 @@ impl Observed {
         let outcome = if self.line.has(CUT_OFF) {
             Outcome::CutOff
         } else {
-            // What has come to no end has been dropped.
+            // A request without an outcome has been dropped.
             outcome.unwrap_or(Outcome::Cancelled)
         };
         (outcome, status)
     }
 
-    /// Nothing of the request, which is `scope`'s, runs any more.
+    /// Reports the end of the request of `scope`. Nothing of the request runs any more.
     pub(crate) fn end(&self, scope: &Arc<Scope>) {
         self.say(scope);
         let (outcome, status) = self.ending();
@@ -258,13 +258,13 @@ impl Observed {
             .finish(outcome, status, what, || scope.request_id());
     }
 
-    /// What it has come to so far.
+    /// The outcome so far.
     fn outcome(&self) -> Option<Outcome> {
         self.findings.get().0
     }
 }
 
-/// The level of the line of a request that has not failed, if such a line is wanted.
+/// The level of the line of a request that has not failed; `None` if such a line is not wanted.
 fn usual_level(scope: &Scope) -> Option<Level> {
     let usual = scope.instance().line_level;
     usual.filter(|level| *level <= LevelFilter::current())
@@ -278,7 +278,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The caller's.
+    /// Begins a stream of the caller's request.
     pub(crate) fn open() -> Self {
         let stream = Self {
             scope: local::current(),
@@ -293,7 +293,7 @@ impl Stream {
         stream
     }
 
-    /// What is current for its producer.
+    /// The stream's span as the current one, for its producer.
     pub(crate) fn current(&self) -> Current {
         self.span.current()
     }

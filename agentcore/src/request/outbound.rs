@@ -1,4 +1,4 @@
-//! What the agent tells those that it calls.
+//! [`outbound_headers`]: the headers for calls to other services.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -6,20 +6,19 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::context::RequestContext;
 use crate::{headers, otel};
 
-/// The longest baggage that is passed on, in bytes; the platform's own limit.
+/// The maximum length of baggage that is passed on, in bytes. It is the platform's own limit.
 const LONGEST_BAGGAGE: usize = 8192;
 
-/// The key under which AWS's distribution carries the session along.
+/// The key under which AWS's OpenTelemetry distribution passes the session on.
 const SESSION: &str = "session.id";
 
 /// The headers that make a call to another service a part of the caller's trace and session.
 ///
-/// `traceparent`, `tracestate`, `X-Amzn-Trace-Id`, `baggage` and `X-Amzn-Bedrock-AgentCore-Runtime-Session-Id`: as the
-/// request has brought them, and, where the agent [traces](crate::telemetry#traces) itself, with the current span as the
-/// parent. The session's id is in the baggage too, as `session.id`. Outside a request, nothing but the current span.
+/// These are `traceparent`, `tracestate`, `X-Amzn-Trace-Id`, `baggage` and `X-Amzn-Bedrock-AgentCore-Runtime-Session-Id`, as the
+/// request has brought them. If the agent [traces](crate::telemetry#traces) itself, the current span is the parent. The
+/// session's id is in the baggage too, as `session.id`. Outside a request there is only the current span.
 ///
-/// They name the session and whatever callers have put into the baggage: for services that may know that, and not for
-/// strangers.
+/// The headers reveal the session, and what callers have put into the baggage. Send them only to services that may know it.
 ///
 /// ```
 /// use agentcore::outbound_headers;
@@ -42,7 +41,7 @@ pub fn outbound_headers() -> HeaderMap {
     outbound
 }
 
-/// Takes over what `inbound` says of the trace and the session.
+/// Copies the trace and the session from `inbound`.
 fn pass_on(inbound: &HeaderMap, outbound: &mut HeaderMap) {
     let mut set = |name: HeaderName, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -67,7 +66,7 @@ fn pass_on(inbound: &HeaderMap, outbound: &mut HeaderMap) {
     }
 }
 
-/// The baggage as it came, entry by entry, with the session in it.
+/// The baggage as it came, entry by entry, and the session.
 fn baggage(inbound: &HeaderMap, session: Option<&str>) -> String {
     let values = inbound.get_all(headers::BAGGAGE);
     let values = values.iter().filter_map(|value| value.to_str().ok());
@@ -81,7 +80,7 @@ fn baggage(inbound: &HeaderMap, session: Option<&str>) -> String {
     let kept =
         entries.filter(|entry| !(entry.is_empty() || session.is_some() && is_session(entry)));
     for entry in session.as_deref().into_iter().chain(kept) {
-        // An entry that finds no room is left out whole: half of one would say something else.
+        // An entry that does not fit is left out whole: half of one would say something else.
         if baggage.len() + 1 + entry.len() <= LONGEST_BAGGAGE {
             if !baggage.is_empty() {
                 baggage.push(',');

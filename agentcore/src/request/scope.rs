@@ -1,7 +1,7 @@
-//! [`Scope`]: one request in flight, as the code below it sees it.
+//! [`Scope`]: one request in flight, for the code that works on it.
 //!
-//! It carries the request's head and its cancellation, answers a question of the busy tracker (which status is mine, and is my
-//! own invocation part of it?), and travels into everything that the library spawns.
+//! It carries the request's head and its cancellation. It tells the busy tracker whether the caller's own invocation counts. It
+//! travels into every task that the library spawns.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use crate::report::{Kind, Outcome, Rejection};
 use crate::tracker::Origin;
 use crate::util::sync::{Mutex, MutexGuard};
 
-/// One request, seen from below.
+/// One request, for the code that works on it.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(super) instance: Arc<Instance>,
@@ -31,7 +31,7 @@ pub(crate) struct Scope {
     head: RequestHead,
 }
 
-/// The flight of a request: its own scope's, or that of the scope with the headers from before.
+/// The flight of a request: the scope's own, or that of the scope before a layer changed the headers.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -42,33 +42,33 @@ enum Shared {
     Of(Arc<Scope>),
 }
 
-/// What belongs to a request however often its headers are changed on the way.
+/// The part of a request that stays when its headers are changed.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) kind: Kind,
-    /// Of the handler.
+    /// The handler's name.
     name: &'static str,
     began: Instant,
-    /// Made where the headers bring none.
+    /// Made at the first use, if the headers have none.
     id: OnceLock<String>,
     cancellation: Cancellation,
     /// Whether the invocation makes the agent busy.
     pub(super) counts: bool,
-    /// [`Activity`]s that hold the invocation in flight.
+    /// The number of [`Activity`]s that hold the invocation in flight.
     pub(super) holds: AtomicUsize,
-    /// Its place in the list of what is in flight; of a hook and of the ping handler, in the list of their names.
+    /// The ticket in the table of requests in flight. For a hook or the ping handler, the number of its name.
     pub(super) ticket: OnceLock<u64>,
-    /// Its place among those that may be in flight at once, where that is limited.
+    /// The permit to be in flight, if the number of invocations is limited.
     permit: Mutex<Option<Permit>>,
     pub(super) observed: Observed,
 }
 
-/// A request that has arrived, and what for.
+/// A request that has arrived, and its handler.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) at: Instant,
     pub(crate) kind: Kind,
-    /// Of the handler that it is for.
+    /// The handler's name.
     pub(crate) name: &'static str,
     /// Whether it makes the agent busy.
     pub(crate) counts: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// One that makes nobody busy and needs no place.
+    /// A request that does not make the agent busy and needs no permit.
     pub(crate) fn uncounted(kind: Kind, name: &'static str, headers: HeaderMap) -> Self {
         Self {
             at: Instant::now(),
@@ -110,7 +110,7 @@ impl Scope {
         }
     }
 
-    /// For the app's code that no request has called. `at` is the hook of [`At::hook`](stall::At::hook).
+    /// The scope of code that runs for no request, such as a hook. `at` comes from [`At::hook`](stall::At::hook).
     pub(crate) fn outside_requests(
         instance: Arc<Instance>,
         kind: Kind,
@@ -123,7 +123,7 @@ impl Scope {
         Arc::new(scope)
     }
 
-    /// The request of `self`, with other headers.
+    /// A scope of this request with other headers.
     pub(super) fn with_headers(self: &Arc<Self>, headers: HeaderMap) -> Self {
         Self {
             instance: Arc::clone(&self.instance),
@@ -143,7 +143,7 @@ impl Scope {
         self.flight().kind == Kind::Ping
     }
 
-    /// Whether the invocation is part of the tracker's count at this moment.
+    /// Whether the tracker counts the invocation at this moment.
     pub(crate) fn is_counted(&self) -> bool {
         self.flight().counts && self.flight().holds.load(Ordering::Acquire) > 0
     }
@@ -160,18 +160,18 @@ impl Scope {
         &self.instance
     }
 
-    /// Does `work` below this scope: for what is done for a request where nothing says so.
+    /// Runs `work` in this scope, where no task-local says which request it is for.
     pub(crate) fn enter<R>(self: &Arc<Self>, work: impl FnOnce() -> R) -> R {
         local::enter(self, work)
     }
 
-    /// The request's id: the headers' own, or one that is made once.
+    /// The request's id: from the headers, or made once.
     pub(crate) fn request_id(&self) -> &str {
         let given = self.head.request_id();
         given.unwrap_or_else(|| self.flight().id.get_or_init(random_uuid))
     }
 
-    /// Of the handler.
+    /// The handler's name.
     pub(crate) fn name(&self) -> &'static str {
         self.flight().name
     }
@@ -180,7 +180,7 @@ impl Scope {
         self.flight().kind
     }
 
-    /// Whether a layer has passed the request on: the reply to it is the layer's.
+    /// Whether a layer has passed the request on: then the layer makes the reply.
     pub(crate) fn is_below_layers(&self) -> bool {
         matches!(self.flight, Shared::Of(_))
     }
@@ -189,12 +189,12 @@ impl Scope {
         &self.flight().observed
     }
 
-    /// What has become of the request, as far as is known.
+    /// Records the outcome and the status, as far as they are known.
     pub(crate) fn note(&self, outcome: Outcome, status: Option<StatusCode>) {
         self.flight().observed.note(outcome, status);
     }
 
-    /// Keeps what the request is rejected for, for its line.
+    /// Keeps the reason of a rejection for the request's line.
     pub(crate) fn reject(&self, rejection: &Rejection) {
         self.flight().observed.reject(self, rejection);
     }
@@ -209,12 +209,12 @@ impl Scope {
         self.flight().began.elapsed()
     }
 
-    /// Tells the request's code that nobody waits for it any more.
+    /// Tells the request's code that its result is no longer wanted.
     pub(crate) fn cancel(&self) {
         self.flight().cancellation.cancel();
     }
 
-    /// Whether it has been told so.
+    /// Whether the request has been cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.flight().cancellation.is_cancelled()
     }
@@ -223,7 +223,7 @@ impl Scope {
         CancellationToken::new(self.flight().cancellation.token(&self.instance.stop_told))
     }
 
-    /// One more hold, while there is any.
+    /// A further guard; `None` if the last one has been dropped.
     pub(crate) fn hold(self: &Arc<Self>) -> Option<Activity> {
         let more = |holds| (holds > 0).then_some(holds + 1);
         self.flight()
@@ -239,7 +239,7 @@ impl Scope {
 }
 
 impl fmt::Display for Scope {
-    /// For a log line: what it is, its id, and whose.
+    /// For a log line: the kind of request, its id and its handler.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.flight().name;
         let kind = match self.flight().kind {
@@ -255,7 +255,7 @@ impl fmt::Display for Scope {
 }
 
 impl Scope {
-    /// For a log line whose subject is the handler: its name, and for which request it runs.
+    /// For a log line whose subject is the handler: its name, and the request that it runs for.
     pub(crate) fn handler_first(&self) -> String {
         let (name, id) = (self.flight().name, self.request_id());
         match self.flight().kind {

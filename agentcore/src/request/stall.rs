@@ -1,8 +1,8 @@
-//! What each thread is at, so that code which blocks its thread can be named.
+//! What each thread is polling, so that code which blocks its thread can be named.
 //!
-//! Each thread has a slot. Code that polls the user's code notes on the slot of its thread what it polls, and takes the note
-//! away when the poll is over. The front looks at all slots: a poll that stays on one for a second blocks its thread (see
-//! `server::stalls`). A note is four plain stores, since only the thread itself writes it.
+//! Each thread has a slot. Before a thread polls user code, it notes in its slot what it polls; after the poll it removes the
+//! note. The front looks at all slots: if one poll stays for a second, it blocks its thread (see `server::stalls`). A note is
+//! four plain stores, since only the thread itself writes it.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 
 use crate::util::sync::Mutex;
 
-/// What is being polled: the tickets of a request in flight and of a running task, and the number of a hook or of the ping
-/// handler; 0 where there is none.
+/// What is being polled: the ticket of a request in flight, the ticket of a running task, and the number of a hook or the ping
+/// handler. 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct At {
     pub(crate) request: u64,
@@ -39,7 +39,7 @@ impl At {
         }
     }
 
-    /// A hook, or the ping handler, that a log line calls `name`. The number of a name is found once, before the hook runs.
+    /// A hook or the ping handler that log lines call `name`. The number of a name is looked up once, before the hook runs.
     pub(crate) fn hook(name: &str) -> Self {
         let (mut place, mut number) = (&HOOKS, 1);
         loop {
@@ -52,7 +52,7 @@ impl At {
         Self::hook_number(Some(number))
     }
 
-    /// The hook, or the ping handler, whose number [`hook`](Self::hook) has found.
+    /// A hook or the ping handler, by the number from [`hook`](Self::hook).
     pub(crate) fn hook_number(number: Option<u64>) -> Self {
         Self {
             hook: number.unwrap_or_default(),
@@ -61,8 +61,8 @@ impl At {
     }
 }
 
-/// The names of hooks and ping handlers, as a list that only grows. A program has few of them. A list without a lock, since the
-/// front reads it, and adds to it, while workers run.
+/// The names of hooks and ping handlers, in a list that only grows; a program has few of them. It has no lock, since the front
+/// reads it and adds to it while workers run.
 static HOOKS: OnceLock<Box<HookName>> = OnceLock::new();
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl HookName {
     }
 }
 
-/// The name that [`At::hook`] was given. Never waits.
+/// The name that [`At::hook`] was given. Does not wait.
 pub(crate) fn hook_name(number: u64) -> Option<&'static str> {
     let mut known = HOOKS.get().filter(|_| number > 0)?;
     for _ in 1..number {
@@ -92,7 +92,7 @@ pub(crate) fn hook_name(number: u64) -> Option<&'static str> {
 /// One thread's note.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    /// Odd during a poll; one more at its beginning and at its end.
+    /// Odd during a poll. It grows by one at the beginning and at the end of each.
     polls: AtomicU64,
     request: AtomicU64,
     task: AtomicU64,
@@ -106,7 +106,7 @@ impl Slot {
         (polls % 2 == 1).then_some(polls)
     }
 
-    /// How many polls have begun or ended.
+    /// The number of beginnings and ends of polls.
     pub(crate) fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed)
     }
@@ -125,7 +125,7 @@ impl Slot {
         self.hook.store(at.hook, Ordering::Relaxed);
     }
 
-    /// Only the slot's own thread does this: what was read is what is there.
+    /// The load is up to date without ordering, because only the slot's own thread writes it.
     fn begin_or_end_poll(&self) {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Release);
@@ -135,7 +135,7 @@ impl Slot {
 /// The slots of all threads that have polled anything.
 static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
 
-/// Those of threads that live.
+/// The slots of threads that live.
 pub(crate) fn slots() -> Vec<Arc<Slot>> {
     let mut slots = SLOTS.lock();
     slots.retain(|slot| slot.strong_count() > 0);
@@ -144,7 +144,7 @@ pub(crate) fn slots() -> Vec<Arc<Slot>> {
 
 struct Thread {
     slot: Arc<Slot>,
-    /// Polls within polls.
+    /// The depth of nested polls.
     depth: Cell<u32>,
 }
 
@@ -157,7 +157,7 @@ thread_local! {
     };
 }
 
-/// A note that is taken away by its drop.
+/// A note. Its drop restores the note before it.
 struct Noted {
     before: At,
 }
@@ -167,7 +167,7 @@ impl Noted {
     fn new(at: At) -> Option<Self> {
         let note = |thread: &Thread| {
             let before = thread.slot.at();
-            // A task within a request or a hook is both; a request within anything is only itself.
+            // A task in a request or a hook is noted together with it; a request replaces any note.
             let noted = match at {
                 At {
                     request: 0,
@@ -198,13 +198,13 @@ impl Drop for Noted {
     }
 }
 
-/// Does `work` with a note of what it is for.
+/// Runs `work` with the note `at`.
 pub(crate) fn noted<R>(at: At, work: impl FnOnce() -> R) -> R {
     let _noted = Noted::new(at);
     work()
 }
 
-/// `future`, noted whenever it is polled.
+/// Polls `future` with the note `at`.
 pub(crate) fn watch<F: Future>(at: At, future: F) -> Watched<F> {
     Watched { future, at }
 }
@@ -249,7 +249,7 @@ mod tests {
             };
             assert_eq!(noted(task, seen), Some(both));
             assert_eq!(seen(), Some(request));
-            // The outer poll is still the same one.
+            // The outer poll is still in progress.
             assert_eq!(THREAD.with(|thread| thread.slot.poll_in_progress()), number);
         });
         assert_eq!(seen(), None);

@@ -1,10 +1,10 @@
-//! The shared state of an app: what its start hooks have returned, found by type.
+//! [`States`]: the shared state of an app, which its start hooks have returned, found by type.
 
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// One value that a start hook returned, of any type; nothing when it returned `()`.
+/// The value that a start hook returned, of any type; empty if the hook returned `()`.
 #[derive(Default)]
 pub struct StateSlot(Option<Shared>);
 
@@ -52,8 +52,8 @@ impl Shared {
 
 /// All shared values of an app, in the order in which they were made.
 ///
-/// They are behind a lock, since they come one by one, from the workers, and are taken out at the end, while the server still
-/// answers pings. The front never takes the lock, and no value is dropped under it.
+/// A lock guards them, since the workers add them one by one, and take them out at the end while the server still answers
+/// pings. The front never takes the lock, and no value is dropped under it.
 #[derive(Default)]
 pub(crate) struct States(RwLock<Vec<Shared>>);
 
@@ -63,7 +63,7 @@ impl States {
         states.extend(slot.0);
     }
 
-    /// Takes all values out, the one that was made last first: it may need those that were there before it.
+    /// Takes all values out, the last one first: a later value may need an earlier one.
     pub(crate) fn take(&self) -> Vec<Shared> {
         let mut states = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut taken = std::mem::take(&mut *states);

@@ -1,7 +1,7 @@
-//! `--check`: whether the agent can start, what it consists of, and where every setting comes from.
+//! `--check`: whether the agent can start, its parts, and the origin of every setting.
 //!
-//! It is what a start does up to the port and the start hooks, and no more. Of the environment, only settings are shown,
-//! of which none is a secret.
+//! It does what a start does up to the port and the start hooks. Of the environment it shows only settings, none of which is
+//! a secret.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::log;
 use crate::util::fields::fields;
 use crate::{otel, request};
 
-/// What only a start can find out.
+/// The steps that only a start can try.
 const NOT_TRIED: &[&str] = &["port", "start_hooks"];
 
-/// The same where no port is left to be bound.
+/// The steps that only a start can try, if it binds no port.
 const NOT_TRIED_WITH_LISTENERS: &[&str] = &["start_hooks"];
 
-/// Checks `app`, and says what was found: on stdout, or what is wrong as a start would.
+/// Checks `app`, and prints the result on stdout, or its problems as a start would.
 pub(crate) fn run(app: App, json: bool) -> ExitCode {
     let package = app.package_so_far();
     let environment = Environment::of_process();
@@ -34,7 +34,7 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
     otel::start(&environment, request::GAUGES);
     let report = Report::new(package, &prepared);
     if json {
-        // Strings, numbers and lists of them: nothing that could fail.
+        // The report consists of strings, numbers and lists, which always serialise.
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         print(&(text + "\n"));
     } else if report.ok {
@@ -56,7 +56,7 @@ struct Report<'a> {
     name: Cow<'static, str>,
     version: Option<&'static str>,
     agentcore: &'static str,
-    /// What a start would say; empty when `ok`.
+    /// The lines that a start would print; empty when `ok`.
     problems: &'a [String],
     /// Only when `ok`.
     found: Option<Contents<'a>>,
@@ -65,17 +65,17 @@ struct Report<'a> {
 
 struct Contents<'a> {
     description: Description,
-    /// Where it listens without binding a port itself.
+    /// The listeners that the agent does not bind itself.
     listeners: Vec<Listener>,
     settings: Vec<Row<'a>>,
-    /// Variables that look like settings and are none.
+    /// Variables that look like settings and are not settings.
     unknown_variables: Vec<String>,
-    /// What does not keep it from starting, and will not work.
+    /// What will not work, but does not prevent the start.
     warnings: Vec<String>,
     not_tried: &'static [&'static str],
 }
 
-/// A listener that is there before the start.
+/// A listener that is open before the start.
 struct Listener {
     /// `agent` or `admin`.
     role: &'static str,
@@ -86,7 +86,7 @@ struct Listener {
 
 struct Row<'a> {
     name: &'static str,
-    /// The one that was read; else the one that could be set.
+    /// The variable that was read, or else the one that could be set.
     variable: &'static str,
     value: Option<&'a Value>,
     source: &'static str,
@@ -134,7 +134,7 @@ impl<'a> Contents<'a> {
 
 impl Listener {
     fn all(supplied: &Supplied) -> Vec<Self> {
-        // One without an address has stopped the check.
+        // A listener without an address has already failed the check.
         let Addresses {
             agent,
             admin,
@@ -175,7 +175,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// For people.
+/// The report as text, for people.
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} can start", self.package)?;
@@ -243,7 +243,7 @@ impl fmt::Display for Contents<'_> {
     }
 }
 
-/// A name, and what belongs to it in lines below each other.
+/// Writes a name, and its items on lines below it.
 fn list(
     f: &mut fmt::Formatter<'_>,
     mut name: &str,

@@ -1,4 +1,4 @@
-//! The flags that every agent has. They only ask; what an agent does, its [settings](crate::Config) say.
+//! The flags that every agent has. They only ask for information; the [settings](crate::Config) configure the agent.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use crate::app::package::{self, Package};
 use crate::config::table;
 
-/// How a program ends that was called in a way that it does not know, as most do.
+/// The exit code after arguments that are not understood, as with most programs.
 const MISUSED: u8 = 2;
 
-/// What the program was called for.
+/// The action that the arguments ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Serve,
@@ -21,10 +21,10 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// From this process's arguments; the error is said, and is how to end.
+    /// Reads this process's arguments. On an error, prints it and returns the exit code.
     pub(crate) fn of_process() -> Result<Self, ExitCode> {
         parse(std::env::args_os().skip(1)).map_err(|problem| {
-            // Before there is a log: whoever typed it reads it.
+            // Written directly, because there is no log yet.
             let _ = writeln!(std::io::stderr(), "error: {problem}");
             ExitCode::from(MISUSED)
         })
@@ -51,7 +51,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
     }
 }
 
-/// What to do instead.
+/// The message about an unknown argument, with what to do instead.
 fn unknown(argument: &str) -> String {
     let Some(flag) = argument.strip_prefix('-') else {
         return format!(
@@ -61,7 +61,7 @@ fn unknown(argument: &str) -> String {
     let flag = flag.trim_start_matches('-');
     let name = flag.split_once('=').map_or(flag, |(name, _)| name);
     let name = name.replace('-', "_");
-    // Expected by everybody who knows other servers.
+    // Other servers have flags for their settings, so people try them.
     let setting = table::ALL.iter().find(|setting| setting.name() == name);
     match setting {
         Some(setting) => format!(
@@ -93,7 +93,7 @@ Settings are environment variables. What the program itself sets wins over them.
 "
     );
     for setting in table::ALL {
-        // A string takes every line.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "\n  {} [{}]\n      {}.\n      Takes {}.\n",
@@ -106,7 +106,7 @@ Settings are environment variables. What the program itself sets wins over them.
     text
 }
 
-/// Without the marks of a page.
+/// The text without Markdown's marks.
 pub(crate) fn plain(text: &str) -> String {
     text.replace('`', "")
 }
@@ -117,10 +117,10 @@ fn capital(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// Prints what was asked for, on stdout.
+/// Prints the requested text on stdout.
 pub(crate) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    // Whoever has read enough closes it.
+    // The reader may close the pipe when it has read enough.
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());

@@ -1,5 +1,5 @@
-//! Whether what a task has returned is an error. A task may return any type, so nothing but the type's name and the value's
-//! variant says so.
+//! Decides whether a task has returned an error. A task may return any type, so only the type's name and the value's variant
+//! tell.
 
 use std::any::{Any, type_name};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -22,7 +22,7 @@ fn hash<T>(variant: Discriminant<T>) -> u64 {
     hasher.finish()
 }
 
-/// The text of `value`, if it is one of the `Result`s that most tasks return, and an error.
+/// The error's text, if `value` is one of the `Result` types that most tasks return.
 macro_rules! text_of_common {
     ($value:expr, $($type:ty),+) => {
         None::<String>$(.or_else(|| {
@@ -32,13 +32,13 @@ macro_rules! text_of_common {
     };
 }
 
-/// The text of the error that `value` is; `None` if it is none.
+/// The text of the error; `None` if `value` is not an error.
 pub(super) fn error_text<T: 'static>(value: &T) -> Option<String> {
     if !is_error(value) {
         return None;
     }
     let any: &dyn Any = value;
-    // The text is the program's code, which may panic.
+    // User code makes the text, so it may panic.
     let text = panics::guard(|| {
         text_of_common!(
             any,

@@ -1,4 +1,4 @@
-//! Beginning and ending tasks: by guard, or by hand.
+//! [`TaskGuard`] and [`track`]: tasks that end by the drop of a guard. [`add_async_task`]: tasks that end by their id.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -14,7 +14,7 @@ use crate::report::panics::Panic;
 use crate::request::{Scope, TrackerHandle};
 use crate::tracker::{TaskEnd, TaskId};
 
-/// A running task; it is over when this is dropped.
+/// A running task. It ends when the guard is dropped.
 ///
 /// Made by [`track`].
 ///
@@ -29,12 +29,12 @@ use crate::tracker::{TaskEnd, TaskId};
 pub struct TaskGuard {
     tracker: TrackerHandle,
     ticket: u64,
-    /// Drawn when it is asked for. Here as well as in the table: the task may have been ended by its id.
+    /// Drawn at the first use. Kept here as well as in the table, because the task may have been ended by its id.
     id: OnceLock<TaskId>,
 }
 
 impl TaskGuard {
-    /// For a task that has begun.
+    /// The guard of a task that has begun.
     pub(super) fn of(tracker: TrackerHandle, ticket: u64) -> Self {
         Self {
             tracker,
@@ -57,19 +57,19 @@ impl TaskGuard {
         })
     }
 
-    /// Makes `future` the whole of the task: the guard goes into it, and the task is over when the future has completed,
-    /// panicked or been dropped.
+    /// Makes `future` the whole of the task: the guard moves into it, and the task ends when the future has completed, panicked
+    /// or been dropped.
     ///
-    /// This is what `#[async_task]` does for a function. A guard that an `async` block merely holds counts just as well. With
-    /// `wrap`, moreover:
+    /// This is what `#[async_task]` does for a function. A guard that an `async` block holds counts just as well. `wrap` has
+    /// these effects in addition:
     ///
-    /// - What the future still holds is dropped before the task is over, also if the future is dropped before its first poll.
-    /// - Under `tokio::spawn`, too, the future runs below the request that the task began in:
+    /// - What the future still holds is dropped before the task ends, even if the future is dropped before its first poll.
+    /// - The future belongs to the request that the task began in, under `tokio::spawn` too:
     ///   [`RequestContext::current`](crate::RequestContext::current), [`State::current`](crate::State::current) and log lines
     ///   know it.
     /// - A warning about a blocked thread, and a panic, are logged with the task's name.
-    /// - [`Config::task_max_age`](crate::Config::task_max_age) ends the future, and not only the task.
-    /// - [`spawn`](crate::spawn) takes it as the task that it already is, instead of beginning a second one.
+    /// - [`Config::task_max_age`](crate::Config::task_max_age) ends the future, not only the task.
+    /// - [`spawn`](crate::spawn) takes over the task, instead of beginning a second one.
     ///
     /// ```
     /// use agentcore::{PingStatus, current_ping_status, track};
@@ -88,7 +88,7 @@ impl TaskGuard {
     ///
     /// # Panics
     ///
-    /// The future panics when it is polled after it has completed, and when the task is older than tasks may become.
+    /// The future panics when it is polled after it has completed, and when the task is older than the maximum age of tasks.
     pub fn wrap<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         tracked(self, future)
     }
@@ -101,22 +101,22 @@ impl TaskGuard {
         &self.tracker
     }
 
-    /// What is current for the task.
+    /// The task's span as the current one; `None` while tracing is off.
     pub(crate) fn current(&self) -> Option<Current> {
         self.tracker.current(self.ticket)
     }
 
-    /// How the task ends, as soon as that is known.
+    /// Records how the task ends.
     pub(crate) fn note_end(&self, end: TaskEnd) {
         self.tracker.note_end(self.ticket, end);
     }
 
-    /// What the line that says how the task has ended has to tell.
+    /// Records the details for the line about the task's end.
     pub(crate) fn note_failure(&self, failure: Failure) {
         self.tracker.note_failure(self.ticket, failure);
     }
 
-    /// The task has panicked, and no code of the library's is around it that would say so.
+    /// Records a panic of the task, where no code of the library logs it.
     pub(super) fn note_panic(&self, panic: Panic) {
         let what = format!("task `{}`", self.name().unwrap_or_default());
         self.note_failure(Failure::panic(what, panic));
@@ -127,12 +127,12 @@ impl TaskGuard {
         self.tracker.task_name(self.ticket)
     }
 
-    /// Below which the task began.
+    /// The request that the task began in.
     pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
         self.tracker.origin(self.ticket)
     }
 
-    /// Below which the task began. One that began below none gets the caller's, and is listed and logged with it.
+    /// The request that the task began in. A task from outside of requests is moved to the caller's request, for lists and logs.
     pub(crate) fn scope_or_callers(&self) -> Option<Arc<Scope>> {
         self.tracker
             .origin_or(self.ticket, crate::request::current())
@@ -153,12 +153,12 @@ impl Drop for TaskGuard {
         if std::thread::panicking() {
             self.note_end(TaskEnd::Panicked);
         }
-        // `false` if the task has been ended by its id already: then there is nothing left to end.
+        // `false` if the task has already been ended by its id. Then there is nothing left to end.
         self.tracker.end_task(self.ticket);
     }
 }
 
-/// Begins a task named `name`: the agent is busy until the guard is dropped, however that comes about.
+/// Begins a task named `name`. The agent is busy until the guard is dropped, in whatever way.
 ///
 /// This is what `#[async_task]` does for a whole function. Costs well under a microsecond. The name is kept up to 256 bytes.
 ///
@@ -179,8 +179,9 @@ pub fn track(name: impl Into<Cow<'static, str>>) -> TaskGuard {
 
 /// Begins a task that [`complete_async_task`] has to end, for work whose end no scope marks.
 ///
-/// Prefer [`track`] or `#[async_task]`: a task that nobody completes keeps the session busy, and billed, until the
-/// platform ends it. The name is kept up to 256 bytes. `metadata` is yours; it stands beside the task in [`async_task_info`](crate::async_task_info).
+/// Prefer [`track`] or `#[async_task]`: a task that is never completed keeps the session busy, and billed, until the
+/// platform ends it. The name is kept up to 256 bytes. `metadata` is yours; [`async_task_info`](crate::async_task_info) shows
+/// it beside the task.
 ///
 /// ```
 /// use serde_json::json;
@@ -199,18 +200,18 @@ pub fn add_async_task(
     metadata: impl Into<Option<Value>>,
 ) -> TaskId {
     crate::request::with_scope(|tracker, scope| {
-        // Drawn first: without an id nobody could end the task.
+        // Drawn first: a task without an id could never be ended.
         let id = TaskId::draw();
         let ticket = tracker.begin_task(name.into(), metadata.into(), scope);
-        // Nobody can have ended it, or asked for its id, but a list: then that one's id is the task's.
+        // The task cannot have ended yet. If a list has drawn an id for it meanwhile, that one is used.
         tracker.id_or(ticket, id).unwrap_or(id)
     })
 }
 
-/// Ends a task; `false` if there is no such task, or no longer.
+/// Ends a task; `false` if there is no such task, or if it is over already.
 ///
-/// The caller's session does not matter: work may report its end from anywhere. So the id is a secret: it cannot be guessed, and
-/// is all that it takes to end the task. The line that the task ends with has it as `taskId`
+/// The caller's session does not matter, since work may report its end from anywhere. So the id is a secret: it cannot be
+/// guessed, and is all that it takes to end the task. The line about the task's end has the id as `taskId`
 /// ([`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks)), and so have the lines of the shutdown. A program
 /// that takes ids from clients has to check that the task is the client's.
 ///
@@ -220,6 +221,6 @@ pub fn add_async_task(
 /// ```
 pub fn complete_async_task(id: TaskId) -> bool {
     let tracker = crate::request::with_scope(|tracker, _| tracker.clone());
-    // Outside: the line about the end of the task is written below the scope that the task began in.
+    // Outside `with_scope`: the line about the task's end is written in the scope that the task began in.
     tracker.complete(id)
 }

@@ -10,7 +10,7 @@ use crate::request::{Scope, with_scope};
 use crate::tracker::{BusyTracker, TaskId};
 use crate::util::fields::fields;
 
-/// The tasks that run now, as [`async_task_info`] saw them.
+/// The running tasks, from [`async_task_info`].
 ///
 /// Serialises to the JSON of Python's `get_async_task_info()`.
 ///
@@ -24,9 +24,9 @@ use crate::util::fields::fields;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AsyncTaskInfo {
-    /// How many run; the length of `running_jobs`.
+    /// The number of running tasks, which is the length of `running_jobs`.
     pub active_count: usize,
-    /// The tasks, the one that has run longest first.
+    /// The tasks, the oldest first.
     pub running_jobs: Vec<RunningJob>,
 }
 
@@ -36,12 +36,12 @@ pub struct AsyncTaskInfo {
 pub struct RunningJob {
     /// The task's id; left out of the JSON, as in Python.
     pub id: TaskId,
-    /// The name of the function, or what `name = ".."` or [`track`](crate::track) said; up to 256 bytes of it, of which the
-    /// last are `…` where it was longer.
+    /// The name of the function, or the one given by `name = ".."` or [`track`](crate::track). It has up to 256 bytes; a
+    /// longer name is cut and ends in `…`.
     pub name: Cow<'static, str>,
-    /// How long it has been running; seconds, with a fraction, in JSON.
+    /// How long the task has been running. In JSON it is in seconds, with a fraction.
     pub duration: Duration,
-    /// What [`add_async_task`](crate::add_async_task) was given; left out of the JSON, as in Python.
+    /// The metadata given to [`add_async_task`](crate::add_async_task); left out of the JSON, as in Python.
     pub metadata: Option<Value>,
 }
 
@@ -56,11 +56,11 @@ impl Serialize for RunningJob {
     }
 }
 
-/// The tasks that run now: annotated functions, [`track`](crate::track) guards and
-/// [`add_async_task`](crate::add_async_task)s. Invocations are not among them.
+/// The running tasks: annotated functions, [`track`](crate::track) guards and [`add_async_task`](crate::add_async_task)s, but
+/// not invocations.
 ///
-/// The list has the tasks of all sessions, with their ids. The ids are not in its JSON; a program that hands them out in
-/// another way lets their holders end those tasks with [`complete_async_task`](crate::complete_async_task).
+/// The list has the tasks of all sessions, with their ids. The ids are not in its JSON. A client that gets an id in another
+/// way can end that task with [`complete_async_task`](crate::complete_async_task).
 ///
 /// ```
 /// assert_eq!(agentcore::async_task_info().active_count, 0);
@@ -68,13 +68,13 @@ impl Serialize for RunningJob {
 ///
 /// # Panics
 ///
-/// If the operating system has no random numbers, which ids are made of.
+/// If the operating system has no random numbers for the ids.
 #[must_use]
 pub fn async_task_info() -> AsyncTaskInfo {
     with_scope(|tracker, _| info_of(tracker))
 }
 
-/// The tasks that run in one app.
+/// The running tasks of one app.
 pub(crate) fn info_of(tracker: &BusyTracker<Scope>) -> AsyncTaskInfo {
     let listed = tracker.list();
     let running_jobs: Vec<_> = listed

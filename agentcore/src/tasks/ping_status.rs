@@ -3,12 +3,11 @@
 use crate::request::with_scope;
 use crate::tracker::PingStatus;
 
-/// The status that `/ping` reports, as far as the caller is concerned: asked from inside an invocation it does not
-/// count that invocation itself.
+/// The status that `/ping` reports, from the caller's point of view: inside an invocation, that invocation itself does not
+/// count.
 ///
-/// A custom ping handler is not called for this: where its last answer was another one than the automatic status, that answer
-/// stands until the handler is asked again, by `GET /ping`, `GET /metrics` or the dev page. The handler itself sees the
-/// automatic status.
+/// This does not call a custom ping handler. If its last answer differed from the automatic status, that answer applies until
+/// the handler is called again, by `GET /ping`, `GET /metrics` or the dev page. The handler itself sees the automatic status.
 ///
 /// ```
 /// use agentcore::{PingStatus, current_ping_status, track};
@@ -33,9 +32,9 @@ pub fn current_ping_status() -> PingStatus {
     })
 }
 
-/// Makes `/ping` report `status` whatever runs, until [`clear_forced_ping_status`].
+/// Makes `/ping` report `status`, whatever is running, until [`clear_forced_ping_status`] is called.
 ///
-/// The stamp moves if this changes what is reported. [`PingStatus::Healthy`] says: end this session when you like,
+/// The stamp changes if the reported status changes. [`PingStatus::Healthy`] lets the platform end the session at any time,
 /// even in the middle of work. [`PingStatus::HealthyBusy`] keeps it alive, and billed, for up to eight hours.
 ///
 /// ```
@@ -50,7 +49,7 @@ pub fn force_ping_status(status: PingStatus) {
     with_scope(|tracker, _| tracker.force(Some(status)));
 }
 
-/// Ends what [`force_ping_status`] began; nothing happens if nothing is forced.
+/// Ends the effect of [`force_ping_status`]. Does nothing if no status is forced.
 ///
 /// ```
 /// agentcore::clear_forced_ping_status();

@@ -1,4 +1,4 @@
-//! What tasks leave to be kept: [`TaskResult`], and how it becomes a [`TaskStatus`].
+//! [`TaskResult`]: the values that a task may leave for later, and how they become a [`TaskStatus`].
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::report::panics;
 use crate::tracker::results::{Ending, MOST_BYTES};
 use crate::util::json::is_result;
 
-/// How many bytes of an error's text are kept.
+/// The maximum length of an error's text in bytes.
 const LONGEST_ERROR: usize = 64 << 10;
 
 /// How a task is doing, or how it ended.
@@ -30,7 +30,7 @@ const LONGEST_ERROR: usize = 64 << 10;
 pub enum TaskStatus {
     /// It runs.
     Running,
-    /// It ended, with this value. The value is parsed from the text that is kept, and may take a hundred times its memory.
+    /// It ended with this value. The value is parsed from the text that is kept, and may take a hundred times its memory.
     Completed(Value),
     /// It returned an error, with this text, or panicked.
     Failed(String),
@@ -39,7 +39,7 @@ pub enum TaskStatus {
     /// It took longer than its limit, or became older than [`Config::task_max_age`](crate::Config::task_max_age). In the second
     /// case code that blocks its thread may still run, and its result is dropped.
     TimedOut,
-    /// There is no such task for the caller: there never was; or its result was not kept, or no longer is; or it belongs to
+    /// There is no such task for the caller: it never existed, its result was not kept or has expired, or it belongs to
     /// another session.
     Unknown,
 }
@@ -65,10 +65,10 @@ impl Serialize for TaskStatus {
     }
 }
 
-/// A value that is kept when its task has been detached: anything that is `serde::Serialize`, and [`Json`].
+/// A value that is kept when its task is detached: anything that is `serde::Serialize`, and [`Json`](crate::Json).
 ///
-/// For a task that returns a `Result`, this is its value; the error is any that converts into [`BoxError`]. Such a task ends as
-/// [`TaskStatus::Completed`] with the value, or as [`TaskStatus::Failed`] with the error's text.
+/// For a task that returns a `Result`, this is the value; the error may be any that converts into [`BoxError`]. Such a task
+/// ends as [`TaskStatus::Completed`] with the value, or as [`TaskStatus::Failed`] with the error's text.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -93,9 +93,9 @@ pub trait TaskResult: sealed::ToText {}
 impl<T: Serialize> TaskResult for T {}
 
 pub(crate) mod sealed {
-    /// What becomes the text of a result.
+    /// Makes the text of a result.
     pub trait ToText {
-        /// The value as JSON text; of a `Result`, its value's or its error's text.
+        /// The value as JSON text. For a `Result`, the text of its value or of its error.
         #[doc(hidden)]
         fn to_text(&self) -> super::Finished;
     }
@@ -107,10 +107,10 @@ impl<T: Serialize> sealed::ToText for T {
     }
 }
 
-/// Makes the text of a task's value.
+/// Makes the text of a task's output.
 pub(super) type ToText<T> = fn(T) -> Finished;
 
-/// Of a value.
+/// The text of a plain value.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "it is dropped here, where a panic of its drop is caught"
@@ -119,7 +119,7 @@ pub(super) fn value_text<T: TaskResult>(value: T) -> Finished {
     value.to_text()
 }
 
-/// Of a `Result`.
+/// The text of a `Result`.
 pub(super) fn result_text<T: TaskResult, E: Into<BoxError>>(result: Result<T, E>) -> Finished {
     match result {
         Ok(value) => value.to_text(),
@@ -127,7 +127,7 @@ pub(super) fn result_text<T: TaskResult, E: Into<BoxError>>(result: Result<T, E>
     }
 }
 
-/// What a task leaves to be kept.
+/// The JSON text of a task's output.
 pub(crate) type Finished = Result<String, NotKept>;
 
 /// Why there is no JSON text.
@@ -135,11 +135,11 @@ pub(crate) type Finished = Result<String, NotKept>;
 pub enum NotKept {
     /// The task returned an error with this text, or its value cannot be serialised.
     Failed(String),
-    /// The text is longer than all results may be together.
+    /// The text is longer than [`MOST_BYTES`].
     TooLong,
 }
 
-/// A buffer that refuses more than [`MOST_BYTES`], so that a text which is not going to be kept is not made whole first.
+/// A buffer that refuses more than [`MOST_BYTES`], so that a text too long to keep is never complete in memory.
 #[derive(Default)]
 struct Text(Vec<u8>);
 
@@ -174,21 +174,21 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Finished {
     }
 }
 
-/// What is in the JSON text of a `Result`, which serde writes as `{"Ok":..}` or `{"Err":..}`. Generic code may serialise one
-/// without knowing that it does.
+/// The value or error in the JSON text of a `Result`, which serde writes as `{"Ok":..}` or `{"Err":..}`. Generic code may
+/// serialise a `Result` without knowing that it is one.
 fn opened(text: &str) -> Finished {
     let inner = |start: &str| text.strip_prefix(start)?.strip_suffix('}');
     if let Some(value) = inner(r#"{"Ok":"#) {
         return Ok(value.to_owned());
     }
     let error = inner(r#"{"Err":"#).unwrap_or(text);
-    // The text of a string, and the JSON of anything else.
+    // The text of a string, or the JSON of another value.
     Err(NotKept::Failed(
         serde_json::from_str(error).unwrap_or_else(|_| error.to_owned()),
     ))
 }
 
-/// An error's text, cut where it would push out other results.
+/// An error's text, cut so that it does not push out other results.
 fn shortened(mut text: String) -> String {
     if text.len() > LONGEST_ERROR {
         let whole = text.len();
@@ -204,7 +204,7 @@ fn shortened(mut text: String) -> String {
 /// How a task with this result ended; `None` if its text is too long to be kept.
 pub(super) fn ending<T>(result: Result<T, TaskError>, to_text: ToText<T>) -> Option<Ending> {
     let end = match result {
-        // Serialising, and dropping the value behind it, runs the user's code, which may panic.
+        // Serialising the value and dropping it run user code, which may panic.
         Ok(value) => match panics::guard(|| to_text(value)) {
             Ok(Ok(text)) => Ending::Completed(text.into()),
             Ok(Err(NotKept::Failed(error))) => Ending::Failed(shortened(error).into()),
@@ -227,7 +227,7 @@ impl From<Option<Ending>> for TaskStatus {
             return Self::Unknown;
         };
         match ending {
-            // It cannot be read back if it is nested more deeply than JSON is read.
+            // Reading fails if the value is nested more deeply than serde_json reads.
             Ending::Completed(text) => match serde_json::from_str(&text) {
                 Ok(value) => Self::Completed(value),
                 Err(error) => Self::Failed(format!("the result cannot be read back: {error}")),
@@ -372,7 +372,7 @@ mod tests {
         code: u8,
     }
 
-    /// As generic code sees it, which knows no more than that the value is `Serialize`.
+    /// Calls `value_text` as generic code does, which knows only that the value is `Serialize`.
     fn text_of<T: Serialize>(value: T) -> Finished {
         value_text(value)
     }
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(text(text_of(Of::Err("a \"b\""))), "error: a \"b\"");
         assert_eq!(text(text_of(Of::Err(broken()))), r#"error: {"code":7}"#);
         assert_eq!(text(value_text(Json(Of::<String>::Ok(5)))), "5");
-        // What only looks like one is as it is.
+        // A value that only looks like a `Result` stays as it is.
         let alike = serde_json::json!({ "Ok": 5 });
         assert_eq!(text(text_of(alike)), r#"{"Ok":5}"#);
     }

@@ -28,16 +28,16 @@ use super::error_text::error_text;
 use super::results::{self, TaskResult, TaskStatus, ToText, result_text, value_text};
 use super::{TaskGuard, adopt, track};
 
-/// Starts `future` in the background: the agent is busy from this call until it has ended.
+/// Starts `future` in the background. The agent is busy from this call until the future has ended.
 ///
-/// It outlives the invocation, keeps its [`RequestContext`](crate::RequestContext) and tracing span. A panic in it is
-/// logged and reported to the code that awaits the handle. Dropping the handle leaves it running; an error that it returns then
-/// is logged. [`TaskBuilder`] gives it a name or a time limit.
+/// The future outlives the invocation, and keeps its [`RequestContext`](crate::RequestContext) and tracing span. A panic is
+/// logged, and reported to the code that awaits the handle. Dropping the handle leaves the task running; an error that it
+/// returns is then logged. [`TaskBuilder`] sets a name or a time limit.
 ///
-/// The future of an [`async_task`](macro@crate::async_task) function is a task already. Spawned, it is still one, under the name
-/// of its function. It belongs to the request that called the function, runs as a part of that request and keeps its context,
-/// also where another request spawns it; one that was called outside of requests belongs to the request that spawns it. An
-/// `async` block that awaits such futures is a task of its own, beside theirs.
+/// The future of an [`async_task`](macro@crate::async_task) function is a task already. Spawned, it stays that task, under the
+/// name of its function. It belongs to the request that called the function and keeps that context, even if another request
+/// spawns it. If the function was called outside of requests, the task belongs to the request that spawns it. An `async`
+/// block that awaits such futures is a task of its own, beside theirs.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -56,7 +56,7 @@ use super::{TaskGuard, adopt, track};
 ///
 /// # Panics
 ///
-/// Outside a Tokio runtime, and if the operating system has no random numbers, which the id is made of.
+/// Outside a Tokio runtime, and if the operating system has no random numbers for the id.
 #[track_caller]
 pub fn spawn<F>(future: F) -> TaskHandle<F::Output>
 where
@@ -67,7 +67,7 @@ where
     start(future, name, None, false)
 }
 
-/// What a background task is called, and how long it may take.
+/// The name and the time limit of a background task.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -89,10 +89,10 @@ pub struct TaskBuilder {
 }
 
 impl TaskBuilder {
-    /// A task of this name, without a time limit.
+    /// A task with this name and without a time limit.
     ///
     /// The name is for a future that has none. The future of an [`async_task`](macro@crate::async_task) function, or of
-    /// [`TaskGuard::wrap`](crate::TaskGuard::wrap), is a task already, and keeps the name that it has.
+    /// [`TaskGuard::wrap`](crate::TaskGuard::wrap), is a task already, and keeps its name.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
@@ -101,7 +101,7 @@ impl TaskBuilder {
         }
     }
 
-    /// Drops the task when it takes longer.
+    /// Drops the task when it takes longer than `limit`.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -110,9 +110,9 @@ impl TaskBuilder {
     /// Lets callers of every session ask for the task by its id, with [`task_status`] and [`cancel_task`]. By default it
     /// belongs to the session that started it.
     ///
-    /// The id is then all that a caller needs: it is a secret, and cannot be guessed. Give it only to callers that may have the
+    /// The id is then all that a caller needs. It is a secret, and cannot be guessed. Give it only to callers that may have the
     /// result. The log lines of the task have it as `taskId`
-    /// ([`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks)), so those that read the log can ask as well.
+    /// ([`telemetry`](crate::telemetry#lines-of-invocations-sockets-and-tasks)), so everyone who reads the log can ask as well.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -142,7 +142,7 @@ impl TaskBuilder {
     }
 }
 
-/// Starts a task that is called `name` unless it has a name already.
+/// Starts a task. It is called `name` unless it already has a name.
 fn start<F>(
     future: F,
     name: impl FnOnce() -> Cow<'static, str>,
@@ -154,8 +154,8 @@ where
 {
     let (future, adopted) = adopt(future);
     let guard = adopted.unwrap_or_else(|| track(name()));
-    // The scope that the task began in is the owner's, the list's and the log line's. The future runs below it as well: a
-    // task that began in one request and is spawned in another must not see the second one's headers.
+    // The scope that the task began in is the one of its owner, its list entry and its log line. The future runs in it too: a
+    // task that began in one request and is spawned in another must not see the headers of the second.
     let scope = guard.scope_or_callers();
     let name = guard.name().unwrap_or_default();
     let ticket = guard.ticket();
@@ -187,7 +187,7 @@ where
             Some(limit) => timeout(limit, caught.as_mut()).await,
         };
         let called = || format!("task `{}`", finish.shared.name);
-        // What it still holds is a part of it.
+        // What the future still holds belongs to the task.
         caught.give_up(&called());
         let result = match ended {
             Ok(Ok(value)) => Ok(value),
@@ -212,8 +212,8 @@ where
     TaskHandle(SpawnedTask { shared, abort })
 }
 
-/// A task in the background. Await it for its result; drop it to leave it running; [`detach`](Self::detach) it to ask for
-/// its result later.
+/// A task in the background. Await the handle for the result, drop it to leave the task running, or
+/// [`detach`](Self::detach) it to ask for the result later.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -226,20 +226,19 @@ where
 ///
 /// # Cancel safety
 ///
-/// Awaiting `&mut handle` may be given up and taken up again.
+/// Safe: an await of `&mut handle` may be dropped and begun again.
 pub struct TaskHandle<T>(SpawnedTask<T>);
 
 impl<T, E> TaskHandle<Result<T, E>> {
-    /// Lets go of the task, and keeps its result for [`task_status`] to find, in a later invocation perhaps.
+    /// Detaches the task, and keeps its result for [`task_status`], which a later invocation may call.
     ///
     /// A task may return a `Result`, as here, or any value that is `serde::Serialize`. The result belongs to the session that
     /// started the task: callers of another session, or of none, find it
     /// [`Unknown`](TaskStatus::Unknown), unless the task was started with [`TaskBuilder::any_session`].
     ///
-    /// Of the finished ones the latest 1024 are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text
-    /// and names of sessions. A result whose text alone is longer is not kept: its status is
-    /// [`Unknown`](TaskStatus::Unknown). One that is nested more than 127 levels deep is [`Failed`](TaskStatus::Failed) when it
-    /// is asked for, since such JSON is not read.
+    /// The latest 1024 results are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text and session
+    /// names. A result whose text alone is longer is not kept: its status is [`Unknown`](TaskStatus::Unknown). A result that is
+    /// nested more than 127 levels deep is reported as [`Failed`](TaskStatus::Failed), since such JSON is not read.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -301,27 +300,27 @@ impl<T> SpawnedTask<T> {
         self.shared.id
     }
 
-    /// Its name: that of its function if it is an [`async_task`](macro@crate::async_task), else the one that
-    /// [`TaskBuilder::new`] was given, else the place of the call.
+    /// The task's name: that of its function if it is an [`async_task`](macro@crate::async_task), else the one given to
+    /// [`TaskBuilder::new`], else the source location of the call.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// Whether it has ended, in whatever way.
+    /// Whether the task has ended, in whatever way.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.shared.outcome.lock().stage, Stage::Ended(_))
     }
 
-    /// Ends the task at its next await; nothing happens if it has ended.
+    /// Ends the task at its next await. Does nothing if the task has ended.
     pub fn abort(&self) {
         self.abort.abort();
     }
 
-    /// As [`TaskHandle::detach`], for a task that returns a value and no `Result`: any that is `serde::Serialize`.
+    /// Like [`TaskHandle::detach`], for a task that returns a value that is `serde::Serialize`, and not a `Result`.
     ///
-    /// The handle has no more use then. Awaiting it panics when the task has ended.
+    /// Do not await the handle after this: awaiting it panics when the task has ended.
     pub fn detach(&self) -> TaskId
     where
         T: TaskResult,
@@ -337,7 +336,7 @@ impl<T> SpawnedTask<T> {
         if let Some((keep, late)) = late {
             keep(&self.shared, Err(TaskError::TimedOut(late)));
         }
-        // The line about the task's end has not told the error, since there was a handle.
+        // The line about the task's end has left out the error, since there was a handle.
         if let Some(text) = ended.and_then(|result| keep(&self.shared, result)) {
             self.shared.report_unread(text);
         }
@@ -352,7 +351,7 @@ impl<T> Future for TaskHandle<T> {
     ///
     /// When polled after it has completed, or after the task has been detached and has ended.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Wakers are the caller's: they are cloned before the lock is taken, and dropped after it is released.
+        // A waker is user code: it is cloned before the lock is taken, and dropped after it is released.
         let waker = cx.waker().clone();
         let mut outcome = self.0.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
@@ -379,7 +378,7 @@ impl<T> Drop for TaskHandle<T> {
     fn drop(&mut self) {
         let mut outcome = self.0.shared.outcome.lock();
         let (result, waker) = (outcome.abandon(), outcome.waker.take());
-        // Both are the user's, and dropped without the lock.
+        // The result and the waker are the user's, so they are dropped without the lock.
         drop(outcome);
         let error_text = self.0.shared.error_text;
         if let Some(text) = result
@@ -465,14 +464,14 @@ impl fmt::Display for TaskError {
 
 impl std::error::Error for TaskError {}
 
-/// How a task that was [detached](TaskHandle::detach) is doing, or how it ended.
+/// The state of a [detached](TaskHandle::detach) task, or how it ended.
 ///
-/// The caller's session is compared. A task and its result belong to the session of the request that started it
-/// ([`RequestContext::session_id`](crate::RequestContext::session_id)); one that no request started, or a request without a
-/// session, belongs to callers without one. To all other callers the task is [`Unknown`](TaskStatus::Unknown), as is an id that
-/// was never given. [`TaskBuilder::any_session`] lifts that for a task.
+/// The task is reported only to callers of its session, which is that of the request that started it
+/// ([`RequestContext::session_id`](crate::RequestContext::session_id)). A task that was started outside of requests, or by a
+/// request without a session, belongs to callers without one. For all other callers the task is
+/// [`Unknown`](TaskStatus::Unknown), as is an id that was never given. [`TaskBuilder::any_session`] lifts this for a task.
 ///
-/// Any running task can be asked about by its id; of those that were not detached nothing is known once they have ended.
+/// Any running task can be asked for by its id. After its end, only a detached task is known.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -491,7 +490,7 @@ impl std::error::Error for TaskError {}
 pub fn task_status(id: TaskId) -> TaskStatus {
     with_scope(|tracker, scope| {
         let session = scope.and_then(|scope| scope.session_id());
-        // In this order: a result is there before its task leaves the list, so one of the two looks finds it.
+        // In this order: the result is stored before the task leaves the table, so one of the two lookups finds it.
         if tracker.is_running_for(id, session) {
             TaskStatus::Running
         } else {
@@ -500,8 +499,8 @@ pub fn task_status(id: TaskId) -> TaskStatus {
     })
 }
 
-/// Ends a background task at its next await; `false` if it has ended, was not [`spawn`]ed, or belongs to another session, as
-/// for [`task_status`].
+/// Ends a background task at its next await; `false` if it has ended, was not [`spawn`]ed, or belongs to another session (see
+/// [`task_status`]).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -520,22 +519,22 @@ pub fn cancel_task(id: TaskId) -> bool {
     with_scope(|tracker, scope| tracker.abort_for(id, scope.and_then(|scope| scope.session_id())))
 }
 
-/// Stores a result that nobody awaits. Returns the text of the error that it is.
+/// Stores a result that is not awaited. If the result is an error, returns its text.
 type Keep<T> = fn(&Shared<T>, Result<T, TaskError>) -> Option<String>;
 
-/// What a task and its handle share.
+/// The state that a task and its handle share.
 struct Shared<T> {
     id: TaskId,
     name: Cow<'static, str>,
     owner: Owner,
     tracker: TrackerHandle,
-    /// Reads the error in what the task has returned.
+    /// Reads the text of an error that the task returned.
     error_text: fn(&T) -> Option<String>,
     outcome: Mutex<Outcome<T>>,
 }
 
 impl<T> Shared<T> {
-    /// Stores the result, whose text `to_text` makes.
+    /// Stores the result, as the text from `to_text`.
     fn keep(&self, result: Result<T, TaskError>, to_text: ToText<T>) -> Option<String> {
         let is_returned = result.is_ok();
         let mut end = results::ending(result, to_text)?;
@@ -566,7 +565,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The task has left an error to its handle, and nobody has read it.
+    /// Logs an error that the task has left to its handle, and that no code has read.
     fn report_unread(&self, text: String) {
         let what = format!("task `{}`", self.name);
         report::Failure::error(what, text).log();
@@ -589,29 +588,29 @@ impl<T: Send + 'static> EndedByAge for Shared<T> {
     }
 }
 
-/// What has become of a task.
+/// The stage of a task, and the waker of the code that awaits it.
 struct Outcome<T> {
     stage: Stage<T>,
-    /// The task has been ended for its age, though its code may still run.
+    /// Set when the task has been ended for its age. Its code may still run.
     late: Option<TimedOut>,
-    /// What the result is has been decided: the age of the task no longer matters.
+    /// Set when the result has been decided. From then on the age of the task no longer matters.
     is_settled: bool,
-    /// The one that awaits the handle.
+    /// The waker of the task that awaits the handle.
     waker: Option<Waker>,
 }
 
-/// How far the task is, and what its result is for.
+/// The progress of a task, and the use of its result.
 enum Stage<T> {
     /// It runs, and there is a handle.
     Awaited,
-    /// It runs, and its handle is gone: its result is dropped, as a part of the task.
+    /// It runs, and its handle is gone. Its result will be dropped as a part of the task.
     Abandoned,
-    /// It runs, and its result is to be kept.
+    /// It runs, and its result will be kept.
     Detached(Keep<T>),
-    /// It has ended, and its guard is being dropped: the handle shows the result once the agent no longer counts the task.
+    /// It has ended, and its guard is being dropped. The handle shows the result once the agent no longer counts the task.
     Ending(Result<T, TaskError>),
     Ended(Result<T, TaskError>),
-    /// The result is elsewhere.
+    /// The result has been taken.
     Taken,
 }
 
@@ -627,7 +626,7 @@ impl<T> Default for Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// Of a detached task that was ended for its age and whose code still runs: what is to be kept, and how.
+    /// For a detached task that was ended for its age while its code still runs: how to keep its result, and the limit.
     fn late_and_detached(&self) -> Option<(Keep<T>, TimedOut)> {
         match (&self.stage, self.late) {
             (Stage::Detached(keep), Some(late)) => Some((*keep, late)),
@@ -635,7 +634,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Lets go of the handle. The result, if there is one, is the caller's to keep.
+    /// Detaches the task. Returns a result that is already there, for the caller to keep.
     fn detach(&mut self, keep: Keep<T>) -> Option<Result<T, TaskError>> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Ending(result) | Stage::Ended(result) => Some(result),
@@ -650,7 +649,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Lets go of the handle. The result, if there is one, is the caller's to drop.
+    /// Drops the handle's claim. Returns a result that is already there, for the caller to drop.
     fn abandon(&mut self) -> Option<Result<T, TaskError>> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Ending(result) | Stage::Ended(result) => Some(result),
@@ -666,7 +665,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// The task's end of [`Shared`]; a task that is dropped was cancelled.
+/// The task's side of [`Shared`]. Dropping it before the task has ended reports the task as cancelled.
 struct Finish<T: 'static> {
     shared: Arc<Shared<T>>,
     /// `None` once it has ended.
@@ -678,15 +677,15 @@ impl<T> Finish<T> {
         self.leave(result);
     }
 
-    /// What the task's line has to tell.
+    /// Records the details for the line about the task's end.
     fn note(&self, failure: report::Failure) {
         if let Some(guard) = &self.guard {
             guard.note_failure(failure);
         }
     }
 
-    /// Ends the task. The drop of the guard ends spans, and the drop of a result is the user's code, so neither happens
-    /// under the lock.
+    /// Ends the task. The drop of the guard ends spans, and the drop of a result is user code, so neither happens under the
+    /// lock.
     fn leave(&mut self, result: Result<T, TaskError>) {
         let Some(guard) = self.guard.take() else {
             return;
@@ -713,23 +712,23 @@ impl<T> Finish<T> {
         };
         let mut outcome = self.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
-            // The result is there before the task leaves the list, so that its status is never unknown in between.
+            // The result is stored before the task leaves the table, so that its status is never unknown in between.
             Stage::Detached(keep) => {
                 let (late, waker) = (outcome.late, outcome.waker.take());
                 drop(outcome);
                 if late.is_some() {
-                    // Its status has been `TimedOut` since its age was noticed, and stays that.
+                    // The status became `TimedOut` when the age was noticed, and stays that.
                     panics::drop_caught(result, "the result of a task");
                 } else if let Some(text) = keep(&self.shared, result) {
                     failed(text, false);
                 }
                 self.shared.end(guard);
-                // Code that awaits a handle after it has detached the task waits for nothing.
+                // Code may await the handle of a detached task by mistake. It is woken, so that its poll can panic.
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
-            // Nothing shows the result: its drop is the last that the task does.
+            // No code takes the result, so its drop is the last step of the task.
             Stage::Abandoned => {
                 drop(outcome);
                 if let Some(text) = error {
@@ -738,7 +737,7 @@ impl<T> Finish<T> {
                 panics::drop_caught(result, "the result of a task");
                 self.shared.end(guard);
             }
-            // The one that awaits the result finds the task over, and the agent idle if this was its last work.
+            // Code that awaits the result finds the task over, and the agent idle if this was its last work.
             _ => {
                 // What the line of a task that was too old says, its handle says, too.
                 let (result, unwanted) = match outcome.late {
@@ -761,7 +760,7 @@ impl<T> Finish<T> {
         }
     }
 
-    /// Shows the result to the handle, unless that has been let go of meanwhile.
+    /// Shows the result to the handle, if there still is one.
     fn show(&self) {
         let mut outcome = self.shared.outcome.lock();
         match std::mem::replace(&mut outcome.stage, Stage::Taken) {
@@ -840,7 +839,7 @@ mod tests {
         assert_eq!(task_status(id), TaskStatus::Unknown);
     }
 
-    /// A task that blocks its thread until `release` is dropped, and the runtime that it blocks.
+    /// Returns a task that blocks its thread until `release` is dropped, and the runtime of that thread.
     fn blocking() -> (
         tokio::runtime::Runtime,
         TaskHandle<u32>,
@@ -883,7 +882,7 @@ mod tests {
                 assert_eq!(task.0.detach(), id);
             }
             assert_eq!(task_status(id), TaskStatus::TimedOut);
-            // The runtime waits for its thread.
+            // The runtime waits for the blocked thread.
             drop(release);
             drop(runtime);
             assert_eq!(task_status(id), TaskStatus::TimedOut);
@@ -955,7 +954,7 @@ mod tests {
         assert_eq!(error, TaskError::TimedOut(TimedOut::new(AGE)));
     }
 
-    /// The lines about tasks that were not named when these were ended for their age.
+    /// Ends these tasks for their age. Returns the lines about tasks that were not named.
     fn lines_about_more(tickets: &[u64]) -> Vec<String> {
         use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -995,7 +994,7 @@ mod tests {
         assert_eq!(lines_about_more(&tickets(&runs)), Vec::<String>::new());
     }
 
-    /// Completes at once, and still holds something.
+    /// Completes at once, and still holds a value.
     struct Full(Option<tokio::sync::oneshot::Sender<bool>>);
 
     impl Future for Full {
@@ -1023,7 +1022,7 @@ mod tests {
         assert_eq!(counts.await, Ok(true));
     }
 
-    /// A result that tells, when it is dropped, whether its task still counts.
+    /// A result whose drop reports whether its task still counts.
     struct Noisy(&'static str, Option<tokio::sync::oneshot::Sender<bool>>);
 
     impl Drop for Noisy {

@@ -1,4 +1,4 @@
-//! The future of a task, together with its guard; and how a task that is spawned takes the guard over.
+//! [`Tracked`]: the future of a task, with the task's guard. [`adopt`]: how a spawned task takes over the guard.
 
 use std::any::type_name;
 use std::cell::Cell;
@@ -20,20 +20,20 @@ use crate::request::stall::{self, At};
 use crate::request::{self, Scope, TrackerHandle};
 use crate::tracker::{Failure, TaskEnd};
 
-/// When a task has become too old. `None` until it is known, and `Some(None)` in a runtime without timers.
+/// The timer for the maximum age of a task. `None` before the first poll, and `Some(None)` in a runtime without timers.
 type Expiry = Option<Option<Pin<Box<Sleep>>>>;
 
-/// Reads the text of the error that a task has returned; `None` if it has returned none.
+/// Reads the text of the error that a task has returned; `None` if it has returned no error.
 pub(super) type ErrorText<T> = fn(&T) -> Option<String>;
 
 /// Where the guard of a task is.
 #[derive(Debug)]
 enum Held {
-    /// The future. During a poll the guard is out of its place: a panic in the poll drops it on its way.
+    /// In the future. During a poll it is taken out, so that a panic in the poll drops it.
     Here(TaskGuard),
-    /// The task that the future was spawned as, which ends it.
+    /// In the task that the future was spawned as.
     BySpawned(TrackerHandle, u64),
-    /// Nobody: the task is over.
+    /// Dropped: the task is over.
     Over,
 }
 
@@ -44,15 +44,15 @@ pin_project! {
     where
         F: Future,
     {
-        // `None` once it is over. Before the guard: what the future leaves behind is dropped while the task counts.
+        // `None` once it is over. Declared before the guard, so that it is dropped while the task still counts.
         #[pin]
         future: Option<F>,
         held: Held,
-        // Made at the first poll, where tasks may only become so old.
+        // Made at the first poll, if there is a maximum age.
         expiry: Expiry,
-        // Below which it began. Found at the first poll that is below none: `tokio::spawn` does not take it along.
+        // The scope that the task began in. Looked up at the first poll without a scope, because `tokio::spawn` loses it.
         scope: Option<Option<Arc<Scope>>>,
-        // The task's own, found at the first poll where anything is traced.
+        // The task's span, looked up at the first poll if tracing is on.
         current: Option<Current>,
         error_text: Option<ErrorText<F::Output>>,
     }
@@ -75,7 +75,7 @@ pin_project! {
     }
 }
 
-/// `future` as the task that `guard` was taken for.
+/// Makes `future` the task of `guard`.
 pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
     Tracked {
         future: Some(future),
@@ -88,14 +88,14 @@ pub fn tracked<F: Future>(guard: TaskGuard, future: F) -> Tracked<F> {
 }
 
 impl<F: Future> Tracked<F> {
-    /// With a way to read the error that the task returns.
+    /// Sets the function that reads the error that the task returns.
     pub fn with_error_text(mut self, error_text: ErrorText<F::Output>) -> Self {
         self.error_text = Some(error_text);
         self
     }
 }
 
-/// The error in what a task has returned. Its text is the program's code, which may panic.
+/// The error that a task has returned. User code makes its text, so it may panic.
 fn failure<T>(output: &T, error_text: Option<ErrorText<T>>, is_received: bool) -> Option<TaskEnd> {
     let is_late = LATE.take();
     let text = panics::guard(|| error_text?(output)).unwrap_or_else(|panic| {
@@ -111,13 +111,13 @@ fn failure<T>(output: &T, error_text: Option<ErrorText<T>>, is_received: bool) -
 thread_local! {
     /// Whether the task that is being polled has returned because its `timeout` is over.
     static LATE: Cell<bool> = const { Cell::new(false) };
-    /// Whether the future that is polled next hands its guard over instead of running.
+    /// Whether the next poll of a `Tracked` hands its guard over, instead of polling its future.
     static ASKED: Cell<bool> = const { Cell::new(false) };
-    /// The guard that it has handed over.
+    /// The guard that was handed over.
     static GIVEN: Cell<Option<TaskGuard>> = const { Cell::new(None) };
 }
 
-/// The task that is being polled returns because its `timeout` is over.
+/// Records that the task that is being polled returns because its `timeout` is over.
 pub(crate) fn ended_late() {
     LATE.set(true);
 }
@@ -127,8 +127,8 @@ impl<F: Future> Future for Tracked<F> {
 
     /// # Panics
     ///
-    /// When polled after it has completed, as every async function's future; and, as the only way to stop the code that awaits
-    /// it, when the task is older than tasks may become. With `panic = "abort"` it stays pending instead.
+    /// When polled after it has completed, like the future of every async function. Also when the task is older than the maximum
+    /// age of tasks, because only a panic stops the code that awaits it. With `panic = "abort"` it stays pending instead.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if ASKED.get() {
@@ -136,7 +136,7 @@ impl<F: Future> Future for Tracked<F> {
             hand_over(this.held);
             return Poll::Pending;
         }
-        // Out of its place during the poll: a panic in there drops it on its way.
+        // Taken out during the poll, so that a panic in the poll drops it.
         let guard = match std::mem::replace(this.held, Held::Over) {
             Held::Here(guard) => guard,
             Held::BySpawned(tracker, ticket) => {
@@ -145,7 +145,7 @@ impl<F: Future> Future for Tracked<F> {
                     None => return Poll::Pending,
                 };
                 match &polled {
-                    // Whether anybody receives the error, its handle knows.
+                    // The handle decides later whether the error is received.
                     Poll::Ready(output) => {
                         if let Some(failure) = failure(output, *this.error_text, true) {
                             tracker.note_end(ticket, failure);
@@ -159,7 +159,7 @@ impl<F: Future> Future for Tracked<F> {
                 return polled;
             }
             Held::Over => {
-                // Ended by its age, where nothing can be unwound; or polled once too often.
+                // The task was ended for its age and cannot unwind, or it was polled after its end.
                 assert!(
                     matches!(this.expiry, Some(Some(_))),
                     "an async task was polled after it had completed"
@@ -212,7 +212,7 @@ impl<F: Future> Future for Tracked<F> {
     }
 }
 
-/// Gives the guard to the one that has asked, if the task still runs.
+/// Hands the guard over to `adopt`, if the task still runs.
 fn hand_over(held: &mut Held) {
     match std::mem::replace(held, Held::Over) {
         Held::Here(guard) if guard.tracker().is_running(guard.ticket()) => {
@@ -228,7 +228,7 @@ pin_project! {
     #[project = RootProjection]
     pub(crate) enum Root<F> {
         Plain { #[pin] future: F },
-        /// One that was a task already, and has handed over its guard. It has been pinned for that.
+        /// The future of a task that has handed over its guard. It was pinned for that.
         Tracked { future: Pin<Box<F>> },
     }
 }
@@ -246,9 +246,9 @@ impl<F: Future> Future for Root<F> {
 
 /// Takes over the guard of a future that is a task already, so that spawning it begins no second task.
 ///
-/// What an `#[async_task]` returns is an `impl Future`, which tells nobody its type but in the text of its name. So the name
-/// says whether the future is one, and its poll, which does nothing but that when it is asked, hands the guard over. Should
-/// another compiler name types in another way for some reason, the future is two tasks again.
+/// An `#[async_task]` returns an `impl Future`, whose type shows only in the text of its name. So the name tells whether the
+/// future is a `Tracked`. A poll with `ASKED` set then hands the guard over, and does nothing else. If a compiler wrote type
+/// names differently, the spawned future would count as two tasks.
 pub(crate) fn adopt<F: Future>(future: F) -> (Root<F>, Option<TaskGuard>) {
     if !is_tracked::<F>() {
         return (Root::Plain { future }, None);
@@ -269,7 +269,7 @@ fn is_tracked<F>() -> bool {
     rest.is_some_and(|rest| rest.starts_with('<'))
 }
 
-/// Whether the task has become older than `limit`; wakes the poller when it does.
+/// Whether the task has become older than `limit`. Wakes the task when it does.
 fn has_expired(
     expiry: &mut Expiry,
     guard: &TaskGuard,
@@ -278,14 +278,14 @@ fn has_expired(
 ) -> bool {
     if expiry.is_none() {
         let Some(started) = guard.started() else {
-            // Ended by its id.
+            // The task has been ended by its id.
             return false;
         };
-        // Polled where there is no clock to wait for, it cannot be told, only counted no longer.
+        // Outside of a runtime there is no timer: the future cannot be ended, and only the count falls.
         if Handle::try_current().is_err() {
             return false;
         }
-        // A runtime may be without timers, which nothing says but the panic. It is asked once.
+        // A runtime may have no timers, and only a panic tells. So it is tried once.
         let sleep = panics::guard(|| Box::pin(sleep_until((started + limit).into())));
         *expiry = Some(sleep.ok());
     }
@@ -308,7 +308,7 @@ mod tests {
     use crate::tracker::BusyTracker;
     use std::borrow::Cow;
 
-    /// A task of a tracker of its own, which may become a minute old.
+    /// A task with a tracker of its own and a maximum age of one minute.
     fn task() -> Tracked<std::future::Pending<()>> {
         let tracker = Arc::new(BusyTracker::new());
         tracker.set_max_age(Some(Duration::from_secs(60)));
@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(panics::caught_here(), before + 1);
     }
 
-    /// Adopts `future`, which is not polled, and compares its task's id.
+    /// Adopts `future` without polling it. Whether it was a task.
     fn is_adopted(future: impl Future) -> bool {
         let (root, guard) = adopt(future);
         let is_boxed = matches!(root, Root::Tracked { .. });

@@ -12,7 +12,7 @@ use super::websocket::{self, TestWebSocket};
 use super::{Caller, TestClient, TestResponse, TestStream};
 use crate::headers;
 
-/// A request that has yet to be sent, made by [`TestClient::post`], [`TestClient::get`] and [`TestClient::request`].
+/// A request that has not been sent, made by [`TestClient::post`], [`TestClient::get`] and [`TestClient::request`].
 ///
 /// ```
 /// use agentcore::testing::TestClient;
@@ -71,7 +71,7 @@ impl<'a> TestRequest<'a> {
         Self { client, request }
     }
 
-    /// Sets a header, replacing what it held.
+    /// Sets a header, and replaces its earlier values.
     ///
     /// # Panics
     ///
@@ -137,16 +137,16 @@ impl<'a> TestRequest<'a> {
         self
     }
 
-    /// Sends the request; the whole reply, whatever its status.
+    /// Sends the request, and reads the whole reply, whatever its status.
     pub async fn send(self) -> TestResponse {
         self.client.send(self.request).await
     }
 
-    /// Sends the request; the events of the reply, one by one. Dropping the stream is leaving it.
+    /// Sends the request, and reads the reply's events one by one. Dropping the stream closes the connection.
     ///
     /// # Panics
     ///
-    /// When the reply is no stream of events. The text has its status and the beginning of its body.
+    /// When the reply is not a stream of events. The text has its status and the beginning of its body.
     #[track_caller]
     pub fn stream(self) -> impl Future<Output = TestStream> + use<'a> {
         let caller = Caller::here();
@@ -162,7 +162,7 @@ impl<'a> TestRequest<'a> {
         }
     }
 
-    /// Opens a socket, with the request's headers. The request is one to [`get`](TestClient::get) `/ws`.
+    /// Opens a socket, with the request's headers. The request must be a [`get`](TestClient::get) of `/ws`.
     ///
     /// ```
     /// use agentcore::testing::TestClient;
@@ -184,7 +184,7 @@ impl<'a> TestRequest<'a> {
     ///
     /// # Panics
     ///
-    /// When it is another request, or the app refuses the socket. The text has the status and the beginning of the body.
+    /// When the request is another one, or the app refuses the socket. The text has the status and the beginning of the body.
     #[cfg(feature = "ws")]
     #[track_caller]
     pub fn websocket(self) -> impl Future<Output = TestWebSocket> + use<'a> {

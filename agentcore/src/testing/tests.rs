@@ -1,4 +1,4 @@
-//! What a test is told when it fails: at which line, and what the reply was.
+//! What a failing test reports: the line, and the reply.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,7 +17,7 @@ thread_local! {
     static LAST: RefCell<(bool, Option<(u32, String)>)> = const { RefCell::new((false, None)) };
 }
 
-/// `PanicHookInfo::payload_as_str` is newer than the oldest compiler.
+/// `PanicHookInfo::payload_as_str` needs a newer compiler than the MSRV.
 fn text_of(payload: &dyn Any) -> Option<String> {
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| payload.downcast_ref().cloned())
@@ -34,7 +34,7 @@ fn panic_of<T>(call: impl FnOnce() -> T) -> (u32, String) {
                 info.location(),
                 text_of(info.payload()),
             ) {
-                // One of another file is at no line of this one.
+                // A panic in another file has no line in this one.
                 let line = if place.file() == file!() {
                     place.line()
                 } else {
@@ -53,7 +53,7 @@ fn panic_of<T>(call: impl FnOnce() -> T) -> (u32, String) {
     last.expect("a text")
 }
 
-/// The text of a panic in a future, without the line at its beginning, which is the one before `line`.
+/// The text of a panic in a future, without the line at its beginning. That line is the one before `line`.
 async fn awaited<F>(line: u32, future: F) -> String
 where
     F: Future + Send + 'static,
@@ -204,7 +204,7 @@ async fn an_event_that_is_of_another_shape_is_told_at_the_callers_line() {
 async fn what_cannot_be_sent_panics_at_the_callers_line() {
     let agent = client().await;
     let no_key = std::collections::BTreeMap::from([((1, 2), 3)]);
-    // rustfmt decides how many lines a call of the macro takes.
+    // `rustfmt` decides how many lines a call of the macro takes.
     macro_rules! panics {
         ($call:expr, $expected:expr) => {{
             let (line, text) = panic_of(|| drop($call));

@@ -18,11 +18,11 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 
-/// What fits into the pipe before a side that does not read makes the other wait.
+/// The number of bytes in the pipe at which a side has to wait for the other to read.
 pub(crate) const PIPE_BYTES: usize = 64 * 1024;
 
-/// The client's end of a socket, made by [`TestClient::websocket`](super::TestClient::websocket). Dropping it is leaving
-/// without a word.
+/// The client's end of a socket, made by [`TestClient::websocket`](super::TestClient::websocket). Dropping it closes the
+/// connection without a close frame.
 ///
 /// ```
 /// use agentcore::testing::TestClient;
@@ -64,7 +64,7 @@ impl TestWebSocket {
     ///
     /// # Panics
     ///
-    /// When the app has let go of the socket.
+    /// When the app has dropped the socket.
     #[track_caller]
     pub fn send(&mut self, message: impl Into<Message>) -> impl Future<Output = ()> {
         let caller = Caller::here();
@@ -84,7 +84,7 @@ impl TestWebSocket {
     ///
     /// # Panics
     ///
-    /// When it cannot be serialised, or the app has let go of the socket.
+    /// When `value` cannot be serialised, or the app has dropped the socket.
     #[track_caller]
     pub fn send_json(&mut self, value: &impl Serialize) -> impl Future<Output = ()> {
         match serde_json::to_string(value) {
@@ -93,18 +93,21 @@ impl TestWebSocket {
         }
     }
 
-    /// Begins to close; what the app still sends can be received, its close frame being the last.
+    /// Begins to close. What the app still sends can be received; its close frame is the last.
     ///
     /// # Panics
     ///
-    /// When the app has let go of the socket.
+    /// When the app has dropped the socket.
     #[track_caller]
     pub fn close(&mut self, code: CloseCode) -> impl Future<Output = ()> {
         self.send(CloseFrame::new(code, ""))
     }
 
-    /// The next message, whole; [`Message::Close`] when the app closes, and `None` when nothing more comes. Pings are
-    /// answered.
+    /// The next whole message; [`Message::Close`] when the app closes, and `None` when no more messages come. Answers pings.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: dropping the future before it completes may lose a part of a message.
     ///
     /// # Panics
     ///
@@ -120,7 +123,7 @@ impl TestWebSocket {
         }
     }
 
-    /// The next message, or how the app broke the protocol.
+    /// The next message, or the app's breach of the protocol.
     async fn read(&mut self) -> Result<Option<Message>, String> {
         let mut message: Option<(u8, Vec<u8>)> = None;
         loop {
@@ -130,7 +133,7 @@ impl TestWebSocket {
             let (is_last, opcode) = (head & 0x80 != 0, head & 0x0F);
             match opcode {
                 PING => {
-                    // An app that has gone meanwhile is noticed at the next read.
+                    // If the app has gone meanwhile, the next read notices.
                     let _ = self.write_frame(PONG, &payload).await;
                     continue;
                 }
@@ -162,9 +165,13 @@ impl TestWebSocket {
 
     /// The next message, decoded from JSON; `None` when the app closes.
     ///
+    /// # Cancel safety
+    ///
+    /// Not safe, like [`recv`](Self::recv).
+    ///
     /// # Panics
     ///
-    /// When it is no text, or no JSON of this shape.
+    /// When it is not a text message, or not JSON of this shape.
     #[track_caller]
     pub fn recv_json<T: DeserializeOwned>(&mut self) -> impl Future<Output = Option<T>> {
         let caller = Caller::here();
@@ -190,7 +197,7 @@ impl TestWebSocket {
         }
     }
 
-    /// Clients mask their frames; with zeros, here, since nothing in between could be fooled.
+    /// Clients must mask their frames. The mask is zero, since there is no proxy here to protect.
     async fn write_frame(&mut self, opcode: u8, payload: &[u8]) -> std::io::Result<()> {
         let mut frame = vec![0x80 | opcode];
         match payload.len() {

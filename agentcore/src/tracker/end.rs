@@ -1,7 +1,7 @@
-//! How tasks end.
+//! [`TaskEnd`]: how a task ends, and [`report()`]: the line that says it.
 //!
-//! [`report`] is called once for each task: by [`BusyTracker::end_task`](super::BusyTracker::end_task), or, for tasks that have
-//! become too old, by [`BusyTracker::end_old`](super::BusyTracker::end_old). What is known before stands in the task's [`TaskEnd`].
+//! [`BusyTracker::end_task`](super::BusyTracker::end_task) calls [`report()`] once for each task. For a task that is too old,
+//! [`BusyTracker::end_old`](super::BusyTracker::end_old) does. Until then the task's [`TaskEnd`] holds what is known.
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -11,7 +11,7 @@ use super::task::Task;
 use crate::report::{self, Ended, Outcome, Work};
 use crate::util::text::cut;
 
-/// How many bytes of an error's text are kept.
+/// The maximum length of an error's text in bytes.
 const LONGEST_ERROR: usize = 8 << 10;
 
 /// How a task ended.
@@ -28,7 +28,7 @@ pub(crate) enum TaskEnd {
     TimedOut,
     /// It was aborted, or its future was dropped.
     Cancelled,
-    /// The shutdown did not wait for it.
+    /// The shutdown ended without waiting for it.
     CutOff,
 }
 
@@ -36,10 +36,10 @@ pub(crate) enum TaskEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) text: String,
-    /// Whether code of the program has the error, or can still take it: that code awaits the task, or has its handle. Then it
-    /// is for that code to report it.
+    /// Whether code of the program has the error, or can still take it: it awaits the task, or holds its handle. Then that
+    /// code reports the error.
     pub(crate) is_received: bool,
-    /// Whether the error says that the `timeout` of the task's function was over.
+    /// Whether the error is that the `timeout` of the task's function is over.
     pub(crate) is_late: bool,
 }
 
@@ -54,7 +54,7 @@ impl Failure {
 }
 
 impl TaskEnd {
-    /// As metrics, spans and lines call it.
+    /// Its name in metrics, spans and lines.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::Completed => Outcome::Success,
@@ -68,13 +68,13 @@ impl TaskEnd {
     }
 }
 
-/// Writes the line that says how a task has ended; called once for each, on the thread that ended it. The task is in no list
-/// any more. `usual` is the level of a line without a failure. Where there is neither, this is all that the line costs.
+/// Writes the line that says how a task has ended. Called once for each task, on the thread that ended it, after the task has
+/// left every list. `usual` is the level of a line without a failure; without level and failure, nothing is written.
 pub(super) fn report<O: Origin>(task: &Task<O>, usual: Option<Level>) {
     let usual = usual.filter(|level| *level <= LevelFilter::current());
     let failure = match (task.failure(), task.end()) {
         (Some(failure), _) => Some(failure.clone()),
-        // An error that nobody receives would be lost.
+        // Logged, because no code receives the error.
         (
             None,
             TaskEnd::Failed(Failure {

@@ -1,8 +1,7 @@
-//! Ids of tasks: 128 random bits, so that no id can be computed from another one.
+//! [`TaskId`]: 128 random bits, so that no id can be computed from another one.
 //!
-//! An id is drawn when the program first asks for it. Most tasks begin and end without one, and do not pay for it. Each draw
-//! asks the operating system: a generator with a seed of its own would give the same ids in all processes that are restored
-//! from one snapshot.
+//! An id is drawn when the program first asks for it, because most tasks end without one. Each draw asks the operating system:
+//! a seeded generator would give the same ids in all processes that are restored from one snapshot.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,10 +14,10 @@ use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::platform;
 use crate::util::sync::Mutex;
 
-/// How many hexadecimal digits an id has.
+/// The number of hexadecimal digits of an id.
 const DIGITS: usize = 32;
 
-/// The id of a task: 128 random bits, which nobody can guess. A later task never has the same one.
+/// The id of a task: 128 random bits that cannot be guessed. Ids are not used again.
 ///
 /// Its text is 32 hexadecimal digits. In JSON it is a string of that text.
 ///
@@ -37,7 +36,7 @@ const DIGITS: usize = 32;
 pub struct TaskId(u64, u64);
 
 impl TaskId {
-    /// A new one.
+    /// Draws a new id.
     ///
     /// # Panics
     ///
@@ -46,7 +45,7 @@ impl TaskId {
         Self::draw_many(1)[0]
     }
 
-    /// So many new ones, in one call of the system.
+    /// Draws `count` new ids in one system call.
     pub(super) fn draw_many(count: usize) -> Vec<Self> {
         let mut bytes = vec![0; count * 16];
         assert!(
@@ -64,7 +63,7 @@ impl TaskId {
             .collect()
     }
 
-    /// Whether both are one id. It takes equally long for all pairs.
+    /// Whether the ids are equal. Takes the same time for all pairs.
     pub(crate) fn is(self, other: Self) -> bool {
         (self.0 ^ other.0) | (self.1 ^ other.1) == 0
     }
@@ -104,7 +103,7 @@ impl FromStr for TaskId {
     type Err = ParseTaskIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseTaskIdError> {
-        // Numbers could begin with a sign.
+        // Checked, because number parsing accepts a sign.
         if text.len() != DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ParseTaskIdError);
         }
@@ -126,7 +125,7 @@ impl<'de> Deserialize<'de> for TaskId {
     }
 }
 
-/// Which of the running tasks have an id, and their tickets.
+/// The ids of the running tasks that have one, with their tickets.
 #[derive(Debug, Default)]
 pub(super) struct Ids(Mutex<HashMap<TaskId, u64>>);
 
@@ -139,9 +138,9 @@ impl Ids {
         self.0.lock().remove(&id);
     }
 
-    /// The ticket of the task that has this id.
+    /// The ticket of the task with this id.
     pub(super) fn ticket(&self, id: TaskId) -> Option<u64> {
-        // The map hashes with keys of its own, so the time of a look tells nothing of ids that are close.
+        // The map hashes with random keys, so the time of a lookup reveals nothing about similar ids.
         self.0.lock().get(&id).copied()
     }
 
@@ -194,14 +193,14 @@ mod tests {
     fn all_of_an_id_is_random() {
         let ids = TaskId::draw_many(1000);
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
-        // Each bit is on in some and off in others. By chance one of them is not in one run of 2⁹⁹².
+        // Each bit is set in some ids and clear in others. A bit is constant by chance in one of 2⁹⁹² runs.
         let (mut on, mut off) = ((0, 0), (0, 0));
         for id in &ids {
             on = (on.0 | id.0, on.1 | id.1);
             off = (off.0 | !id.0, off.1 | !id.1);
         }
         assert_eq!((on, off), ((u64::MAX, u64::MAX), (u64::MAX, u64::MAX)));
-        // Nor do all ids differ by one number.
+        // The ids do not all differ by one number either.
         let steps: HashSet<_> = ids
             .windows(2)
             .map(|pair| pair[1].1.wrapping_sub(pair[0].1))

@@ -1,4 +1,4 @@
-//! Lists of the tasks that run.
+//! Lists of running tasks.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(crate) struct Listed {
 }
 
 impl<O: Origin> BusyTracker<O> {
-    /// The tasks that run now, the one that has run longest first.
+    /// The running tasks, the oldest first.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let now = Instant::now();
         let tasks = self.tasks.filter_map(|ticket, task| {
@@ -33,18 +33,18 @@ impl<O: Origin> BusyTracker<O> {
                 task.metadata().cloned(),
             ))
         });
-        // Ids that nobody has asked for so far. The system is asked for all of them at once, where no lock is held.
+        // Ids for the tasks that have none, drawn in one system call and without a lock.
         let missing = tasks.iter().filter(|((_, id), ..)| id.is_none()).count();
         let mut fresh = TaskId::draw_many(missing).into_iter();
         let mut id = |ticket, known: Option<TaskId>| {
             let draw = || {
                 let fresh = fresh.next().unwrap_or_else(TaskId::draw);
-                // It is nobody's if the task has ended meanwhile.
+                // If the task has ended meanwhile, `fresh` belongs to no task.
                 self.id_or(ticket, fresh).unwrap_or(fresh)
             };
             known.unwrap_or_else(draw)
         };
-        // Metadata may be large. It is copied here, where no lock is held either.
+        // Metadata may be large, so it is copied here, without a lock.
         let jobs = tasks
             .into_iter()
             .map(|((ticket, known), name, started, metadata)| Listed {
@@ -59,14 +59,14 @@ impl<O: Origin> BusyTracker<O> {
     }
 }
 
-/// A task for the dev page: its ticket, its name, and whether it could be cancelled. The page shows tasks whose id nobody has
-/// asked for, and drawing one is not for the front.
+/// A task for the dev page: its ticket, its name, and whether it can be cancelled. The page shows tasks without drawing ids,
+/// since the front may not draw one.
 #[cfg(feature = "dev-page")]
 pub(crate) type Running = (u64, Cow<'static, str>, bool);
 
 #[cfg(feature = "dev-page")]
 impl<O: Origin> BusyTracker<O> {
-    /// The oldest tasks, up to `most`. Without their metadata, which may be large. For the front; see [`walk`].
+    /// The oldest tasks, up to `most`, without their metadata, which may be large. For the front; see [`walk`].
     pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {
         let mut oldest = Oldest::new(most);
         let read = |ticket, task: &Task<O>| {

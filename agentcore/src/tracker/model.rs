@@ -1,4 +1,4 @@
-//! The tracker held against a model that is too simple to be wrong.
+//! Compares the tracker with a model that is simple enough to be checked by reading.
 
 use proptest::prelude::*;
 
@@ -6,13 +6,13 @@ use super::origin::NoRequest;
 use super::status::StatusCell;
 use super::{BusyTracker, PingStatus};
 
-/// One event, as it might come from anywhere.
+/// One event, from any thread.
 #[derive(Clone, Debug)]
 enum Event {
     Begin,
-    /// Ends one of the living, whichever.
+    /// Ends one of the running tasks.
     End(usize),
-    /// Ends one that is over already.
+    /// Ends a task that is over already.
     EndAgain(usize),
     Force(Option<PingStatus>),
     Custom(PingStatus),
@@ -34,7 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The rule, in the words of the design.
+/// The rule of the status, as the design states it.
 #[derive(Default)]
 struct Model {
     living: usize,
@@ -63,7 +63,7 @@ impl Model {
 }
 
 proptest! {
-    /// Every order of events, each at a time of its own: status, count and stamp are the model's after each.
+    /// Applies events in every order, each at its own time, and compares status, count and stamp with the model after each.
     #[test]
     fn the_status_word_follows_the_rule(events in proptest::collection::vec(event(), 1..200)) {
         let cell = StatusCell::new(0);
@@ -101,8 +101,8 @@ proptest! {
         }
     }
 
-    /// Several threads begin and end tasks, in any order, their own and each other's. At every step each thread knows
-    /// a part of what lives; at the end nothing does.
+    /// Several threads begin and end tasks in any order, also each other's. At every step each thread knows some of the running
+    /// tasks; at the end none runs.
     #[test]
     fn threads_never_see_healthy_while_they_hold_a_task(
         threads in proptest::collection::vec(proptest::collection::vec(event(), 1..60), 2..5),
@@ -119,7 +119,7 @@ proptest! {
         prop_assert_eq!(tracker.status().effective(), PingStatus::Healthy);
         prop_assert_eq!(tracker.list().len(), 0);
         prop_assert_eq!(tracker.ids.len(), 0);
-        // Tickets of all threads, each of a task that is over: none ends anything, and no two are the same.
+        // The tickets of all threads, all of ended tasks: none ends anything, and all are different.
         let mut tickets = over.clone();
         tickets.sort_unstable();
         tickets.dedup();
@@ -130,14 +130,14 @@ proptest! {
     }
 }
 
-/// Plays a thread's events, without overrides, and ends all its tasks. The tickets of everything it ended.
+/// Applies a thread's events without the overrides, and ends all its tasks. Returns the tickets of all tasks that it ended.
 fn one_thread(tracker: &BusyTracker<NoRequest>, events: Vec<Event>) -> Vec<u64> {
     let (mut living, mut over) = (Vec::new(), Vec::new());
     for event in events {
         match event {
             Event::Begin => {
                 let ticket = tracker.begin_task("task".into(), None, None);
-                // Some tasks have an id, from here or from a list of another thread.
+                // Some tasks have an id, drawn here or by another thread's list.
                 if living.len() % 2 == 0 {
                     let id = tracker.id(ticket).expect("it runs");
                     assert_eq!(tracker.id(ticket), Some(id));

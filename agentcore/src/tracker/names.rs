@@ -1,29 +1,29 @@
-//! How many tasks run under each name.
+//! [`Names`]: counts the running tasks under each name.
 //!
 //! A name is counted when its task begins and when it ends, so that the cost of a scrape does not grow with the number of
-//! tasks. A program may make up names as it goes, and a store of metrics keeps each for ever. So the first [`MOST`] names are
+//! tasks. A program may make up names as it runs, and a metrics store keeps each for ever. So the first [`MOST`] names are
 //! counted one by one, and all others together.
 //!
-//! There is no lock. A place that is taken is never given to another name, so a reader needs no more than to look.
+//! There is no lock. A place that has a name keeps it, so a reader only loads it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names that are counted one by one.
+/// The number of names that are counted one by one.
 pub(super) const MOST: usize = 100;
 
-/// What the other names are counted under.
+/// The name that all other names are counted under.
 const OTHERS: &str = "(others)";
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Names {
     places: [OnceLock<Box<str>>; MOST],
-    /// One more than names: the last one is for all others.
+    /// One more than there are names: the last count is for all other names.
     counts: [AtomicU64; MOST + 1],
 }
 
-/// Where a name is counted.
+/// The place where a name is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place(u8);
 
@@ -35,7 +35,7 @@ impl Names {
         }
     }
 
-    /// One more task of this name.
+    /// Counts one more task of this name.
     pub(super) fn begin(&self, name: &str) -> Place {
         let place = self.place(name);
         self.counts[place].fetch_add(1, Ordering::Relaxed);
@@ -46,7 +46,7 @@ impl Names {
         self.counts[usize::from(place)].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The names of which tasks run, in the order in which they first came.
+    /// The names of running tasks, in the order of their first use.
     pub(super) fn list(&self) -> Vec<(&str, u64)> {
         let names = self.places.iter().map_while(|place| place.get());
         let names = names.map(|name| &**name);
@@ -62,12 +62,12 @@ impl Names {
     fn place(&self, name: &str) -> usize {
         let is_here = |place: &OnceLock<Box<str>>| match place.get() {
             Some(known) => **known == *name,
-            // Another thread may take it in between, for this name or for another.
+            // Another thread may take the place in between, for this name or for another.
             None => {
                 place.set(name.into()).is_ok() || place.get().is_some_and(|known| **known == *name)
             }
         };
-        // Found or taken; behind the last one it is one of the others.
+        // Without a place of its own, the name is one of the others.
         self.places.iter().position(is_here).unwrap_or(MOST)
     }
 }
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(listed.len(), MOST + 1);
         assert_eq!(listed[0], ("job 0", 1));
         assert_eq!(listed[MOST], (OTHERS, 900));
-        // Nor are later ones; and a name that has its place keeps it.
+        // Later ones are not listed either; and a name keeps its place.
         names.begin("job 1000");
         names.begin("job 99");
         let listed = names.list();

@@ -1,11 +1,11 @@
-//! [`Origin`]: what a task knows of the request that it was started in.
+//! [`Origin`]: what a task knows of its request.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// The request that a task was started in.
 ///
-/// The tracker is generic over it, so that what counts does not depend on what is counted.
+/// The tracker is generic over it, so that the tracker does not depend on requests.
 pub(crate) trait Origin: fmt::Debug + Send + Sync + Sized + 'static {
     /// The session that the request belongs to.
     fn session_id(&self) -> Option<&str>;
@@ -14,7 +14,7 @@ pub(crate) trait Origin: fmt::Debug + Send + Sync + Sized + 'static {
     fn enter(self: &Arc<Self>, work: impl FnOnce());
 }
 
-/// Does `work` as a part of `origin`, if there is one.
+/// Runs `work` as a part of `origin`, if there is one.
 pub(crate) fn enter<O: Origin>(origin: Option<&Arc<O>>, work: impl FnOnce()) {
     match origin {
         Some(origin) => origin.enter(work),

@@ -1,18 +1,18 @@
-//! To which session a task and its result belong.
+//! [`Owner`]: the session that a task and its result belong to.
 
 use crate::headers::is_equal_secret;
 
 /// Which callers may ask for a task, and for its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Callers in this session; callers without one, for `None`.
+    /// Callers in this session; `None` stands for callers without one.
     Session(Option<Box<str>>),
-    /// Everybody who has the task's id.
+    /// Every caller that has the task's id.
     Anyone,
 }
 
 impl Owner {
-    /// A session; callers without one, for `None`.
+    /// The owner for a caller in `session`; `None` stands for callers without one.
     pub(crate) fn of(session: Option<&str>) -> Self {
         Self::Session(session.map(Into::into))
     }
@@ -25,7 +25,7 @@ impl Owner {
         }
     }
 
-    /// What it takes of the room for all results. A client chooses how long the name of its session is.
+    /// Its share of the bytes that all results may have. The client chooses the length of the session's name.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Session(Some(session)) => session.len(),

@@ -1,7 +1,7 @@
-//! Results of finished tasks, kept for a later [`task_status`](crate::task_status).
+//! [`Results`]: the results of finished tasks, kept for a later [`task_status`](crate::task_status).
 //!
 //! A result is kept as JSON text and parsed when it is found. A `serde_json::Value` takes up to a hundred times the memory of
-//! its text, so a bound on the text would not be a bound on the memory.
+//! its text, so a bound on the text would not bound the memory of values.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use super::{Owner, TaskId};
 use crate::util::sync::{Mutex, MutexGuard};
 
-/// How many results are kept.
+/// The maximum number of kept results.
 pub(crate) const MOST: usize = 1024;
 
 /// How long a result is kept.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How many bytes of text all kept results have together.
+/// The maximum bytes of text that all kept results have together.
 pub(crate) const MOST_BYTES: usize = 16 << 20;
 
-/// The end of a task, as it is kept.
+/// A kept end of a task.
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
     /// The value, as JSON text.
@@ -39,7 +39,7 @@ impl Ending {
         }
     }
 
-    /// What it takes of the room for all results.
+    /// Its share of [`MOST_BYTES`].
     fn bytes(&self) -> usize {
         match self {
             Self::Completed(text) | Self::Failed(text) => text.len(),
@@ -61,7 +61,7 @@ impl Kept {
     }
 }
 
-/// The results, the oldest first. What they hold is text, so that dropping one runs nothing of the user's.
+/// The results, the oldest first. They hold only text, so dropping one runs no user code.
 #[derive(Default)]
 pub(crate) struct Results(Mutex<VecDeque<Kept>>);
 
@@ -84,7 +84,7 @@ impl Results {
         }
     }
 
-    /// The result of this id that a caller in `session` may have. `None` for others.
+    /// The result with this id, if a caller in `session` may have it.
     pub(crate) fn find(&self, id: TaskId, session: Option<&str>) -> Option<Ending> {
         self.find_at(id, session, Instant::now())
     }
@@ -107,7 +107,7 @@ impl Results {
             .map(|kept| kept.end.clone())
     }
 
-    /// How many are kept.
+    /// The number of kept results.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lock().len()

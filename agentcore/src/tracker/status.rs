@@ -1,8 +1,8 @@
 //! The status that `/ping` answers with, in one atomic word.
 //!
-//! How many activities live, what is forced, what a custom ping handler last said and when the *effective* status last
-//! changed always change together, so they share a word: every event is one compare-and-swap from one consistent
-//! state to the next, and a reader can never see a status with another status's stamp.
+//! The count of activities, the forced status, the custom ping handler's last answer and the time of the last change of the
+//! *effective* status change together, so they share a word. Every event is one compare-and-swap from one consistent state
+//! to the next, and a reader never sees one status with the stamp of another.
 //!
 //! ```text
 //!  63          32 31 30 29 28 27                        0
@@ -23,12 +23,12 @@ const STAMP_SHIFT: u32 = 32;
 /// One consistent view of the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StatusView {
-    /// Activities that count as busy.
+    /// The number of activities that count as busy.
     pub(crate) count: u32,
     pub(crate) forced: Option<PingStatus>,
-    /// What the custom ping handler last said, where that is something else than the automatic status.
+    /// The custom ping handler's last answer, where it differs from the automatic status.
     pub(crate) custom: Option<PingStatus>,
-    /// Unix seconds of the last change of the effective status.
+    /// The time of the last change of the effective status, in Unix seconds.
     pub(crate) stamp: u32,
 }
 
@@ -49,12 +49,12 @@ impl StatusView {
             | u64::from(self.stamp) << STAMP_SHIFT
     }
 
-    /// Forced beats custom beats automatic.
+    /// The status that `/ping` reports: the forced one, else the custom one, else the automatic one.
     pub(crate) fn effective(self) -> PingStatus {
         self.forced.or(self.custom).unwrap_or(self.automatic())
     }
 
-    /// The status as far as only the activities decide.
+    /// The status that follows from the activities alone.
     pub(crate) fn automatic(self) -> PingStatus {
         PingStatus::busy_if(self.count > 0)
     }
@@ -76,7 +76,7 @@ const fn unpack_override(bits: u64) -> Option<PingStatus> {
     }
 }
 
-/// The word itself. `clock` arguments give Unix seconds, and are asked only when a change has to be stamped.
+/// The status word. `clock` arguments return Unix seconds, and are called only when a change has to be stamped.
 #[derive(Debug)]
 pub(crate) struct StatusCell(AtomicU64);
 
@@ -97,11 +97,11 @@ impl StatusCell {
         StatusView::unpack(self.0.load(Ordering::Acquire))
     }
 
-    /// One more activity lives.
+    /// Counts one more activity.
     ///
     /// # Panics
     ///
-    /// At 2²⁸ of them: rather that than a count that wraps around to "idle".
+    /// At 2²⁸ activities, because the count would wrap around to "idle".
     pub(crate) fn begin(&self, clock: impl Fn() -> u32) {
         self.change(clock, |view| {
             assert!(
@@ -112,7 +112,7 @@ impl StatusCell {
         });
     }
 
-    /// One activity less. Whether it was the last.
+    /// Counts one activity less. True if it was the last.
     pub(crate) fn end(&self, clock: impl Fn() -> u32) -> bool {
         let after = self.change(clock, |view| {
             debug_assert!(view.count > 0, "an activity ended twice");
@@ -129,8 +129,8 @@ impl StatusCell {
         self.change(clock, |view| view.custom = Some(status));
     }
 
-    /// The custom handler failed: the automatic status stands. It is stamped if that is another one than the handler's last
-    /// answer. A handler that fails on every poll changes the status once, and so does not look like activity.
+    /// The custom handler failed, so the automatic status applies. It is stamped if it differs from the handler's last answer.
+    /// So a handler that fails on every poll changes the status once, which does not look like activity.
     pub(crate) fn clear_custom(&self, clock: impl Fn() -> u32) {
         self.change(clock, |view| view.custom = None);
     }
@@ -140,7 +140,7 @@ impl StatusCell {
         self.update(|view| view.stamp = now);
     }
 
-    /// Applies `event`; stamps it if the effective status is another one afterwards.
+    /// Applies `event`, and stamps the word if the effective status has changed.
     fn change(&self, clock: impl Fn() -> u32, event: impl Fn(&mut StatusView)) -> StatusView {
         self.update(|view| {
             let before = view.effective();

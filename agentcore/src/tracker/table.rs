@@ -1,9 +1,11 @@
-//! The names, start times and metadata of living tasks.
+//! [`Table`]: the running tasks, or the requests in flight, by ticket.
 //!
-//! Sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet. The
-//! front never walks through all of them under a lock; see [`Table::try_show`]. A ticket is shard, slot and generation in one number: a slot is used again, a generation never is, so a stale ticket
-//! finds nothing instead of a stranger's task. Generations begin at a random number, drawn when the first value comes: a
-//! ticket from before a restart finds nothing either.
+//! There are sixteen shards, each a slab behind its own lock, so that threads that begin tasks at the same time rarely meet.
+//! The front never walks through all of them under a lock; see [`Table::try_show`].
+//!
+//! A ticket is shard, slot and generation in one number. A slot is used again, but a generation is not, so a stale ticket
+//! finds nothing instead of another task. Generations begin at a random number, drawn when the first value comes, so a ticket
+//! from before a restart finds nothing either.
 
 use slab::Slab;
 
@@ -15,28 +17,28 @@ const GENERATION_BITS: u32 = 64 - SHARD_BITS - SLOT_BITS;
 const SHARDS: usize = 1 << SHARD_BITS;
 const GENERATIONS: u64 = 1 << GENERATION_BITS;
 
-/// A table of `T`s under tickets that are never given twice.
+/// A table of values by ticket. No ticket is given twice.
 pub(crate) struct Table<T> {
     shards: [Shard<T>; SHARDS],
 }
 
-/// On cache lines of its own: neighbours are used by other threads.
+/// Aligned to cache lines of its own, because other threads use the neighbours.
 #[repr(align(128))]
 struct Shard<T>(Mutex<Slots<T>>);
 
 struct Slots<T> {
     slab: Slab<(u64, T)>,
-    /// Slots that have ever been in use: beyond them there is none.
+    /// The number of slots that have ever been in use.
     used: usize,
     /// `None` before the first value.
     next_generation: Option<u64>,
 }
 
-/// Slots that are shown under one lock. The front walks through tables, and workers hold locks that it wants: neither may
-/// take long.
+/// The number of slots that are shown under one lock. The front walks through tables, and workers need the locks that it
+/// holds, so neither may hold one for long.
 const SLICE: usize = 256;
 
-/// Where a walk through a table has come to.
+/// The place that a walk through a table has reached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Position {
     shard: usize,
@@ -56,14 +58,14 @@ impl<T> Table<T> {
         }
     }
 
-    /// Puts `value` in, and returns its ticket. Waits for no other thread, unless all shards are in use.
+    /// Inserts `value` and returns its ticket. Waits for another thread only if all shards are locked.
     ///
     /// # Panics
     ///
     /// When a shard holds 2²⁴ values.
     pub(crate) fn insert(&self, value: T) -> u64 {
         let own = thread_number() % SHARDS;
-        // A thread that was interrupted may hold the lock for long. Any other shard is as good.
+        // An interrupted thread may hold the lock for long, and any other shard will do.
         let free = (0..SHARDS)
             .map(|step| (own + step) % SHARDS)
             .find_map(|shard| Some((shard, self.try_lock(shard)?)));
@@ -71,8 +73,8 @@ impl<T> Table<T> {
         let generation = slots
             .next_generation
             .unwrap_or_else(|| random() % GENERATIONS);
-        // 2³⁶ values per shard: at a million a second, nineteen hours. Around again it would take a stale ticket
-        // of exactly that age, in the same slot, to be mistaken.
+        // A shard's generations last for 2³⁶ values: nineteen hours at a million a second. After that, a stale ticket is
+        // mistaken only if it has exactly that age and the slot is the same.
         slots.next_generation = Some((generation + 1) % GENERATIONS);
         let slot = slots.slab.insert((generation, value));
         assert!(slot < 1 << SLOT_BITS, "too many tasks at once");
@@ -80,7 +82,7 @@ impl<T> Table<T> {
         ticket(shard, slot, generation)
     }
 
-    /// Takes out what `ticket` was given for, unless it is gone already.
+    /// Removes the value of `ticket`, if it is still there.
     pub(crate) fn remove(&self, ticket: u64) -> Option<T> {
         let (shard, slot, generation) = split(ticket);
         self.with(shard, |slots| match slots.slab.get(slot) {
@@ -89,7 +91,7 @@ impl<T> Table<T> {
         })
     }
 
-    /// `work` on what `ticket` was given for, if it is still there.
+    /// Runs `work` on the value of `ticket`, if it is still there.
     pub(crate) fn with_value<R>(&self, ticket: u64, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let (shard, slot, generation) = split(ticket);
         self.with(shard, |slots| match slots.slab.get_mut(slot) {
@@ -98,14 +100,14 @@ impl<T> Table<T> {
         })
     }
 
-    /// Draws new numbers for the tickets to come: the process has been restored from a snapshot, and so have its twins.
+    /// Draws new generations: the process has been restored from a snapshot, as others may have been.
     pub(crate) fn begin_anew(&self) {
         for shard in 0..SHARDS {
             self.with(shard, |slots| slots.next_generation = None);
         }
     }
 
-    /// What `read` makes of the values, in no particular order. One that comes or goes meanwhile may be missed.
+    /// Collects what `read` returns for the values, in no particular order. May miss a value that comes or goes meanwhile.
     pub(crate) fn filter_map<R>(&self, mut read: impl FnMut(u64, &T) -> Option<R>) -> Vec<R> {
         let mut found = Vec::new();
         let mut position = Some(Position::default());
@@ -118,8 +120,8 @@ impl<T> Table<T> {
         found
     }
 
-    /// Shows the next values to `read`, and returns where to go on; the position is `None` behind the last one. Fails,
-    /// having shown nothing, while another thread holds the lock.
+    /// Shows the next values to `read`, and returns the position after them; `None` at the end. If another thread holds the
+    /// lock, it fails and has shown nothing.
     pub(crate) fn try_show(
         &self,
         at: Position,
@@ -134,7 +136,7 @@ impl<T> Table<T> {
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Slots<T>> {
-        // No user code runs under the lock, and a slab that panicked half-way is still a slab.
+        // No user code runs under the lock, and a slab stays valid after a panic.
         self.shards[shard].0.lock()
     }
 
@@ -148,7 +150,7 @@ impl<T> Table<T> {
 #[derive(Debug)]
 pub(crate) struct Locked;
 
-/// Shows a slice of a shard to `read`, and returns what comes behind it.
+/// Shows a slice of a shard to `read`, and returns the position after it.
 fn show<T>(
     slots: &Slots<T>,
     Position { shard, slot }: Position,

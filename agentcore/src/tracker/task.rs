@@ -16,10 +16,10 @@ use crate::report;
 /// Everything about one running task.
 pub(super) struct Task<O> {
     pub(super) name: Cow<'static, str>,
-    /// Where the name is counted.
+    /// The place where the name is counted.
     pub(super) place: names::Place,
     pub(super) started: Instant,
-    /// Below which it began.
+    /// The request that the task was started in.
     pub(super) origin: Option<Arc<O>>,
     pub(super) span: Span,
     /// Whether the stop has named it as cut off, or counted it among those that it does not name. Then that is its line.
@@ -28,29 +28,29 @@ pub(super) struct Task<O> {
     pub(super) rare: Option<Box<Rare>>,
 }
 
-/// What a spawned task shares with its handle.
+/// The part of a spawned task that it shares with its handle.
 pub(crate) trait EndedByAge: Send + Sync {
     /// The task is to count no longer, since it is older than tasks may become. Its code may still run. `false` if its result is
     /// settled: then it ends by itself at this moment.
     fn ended_by_age(&self, late: TimedOut) -> bool;
 }
 
-/// What only some tasks have.
+/// The fields that only some tasks use.
 #[derive(Default)]
 pub(super) struct Rare {
-    /// Shared, so that a list takes it along without copying it under a lock.
+    /// Shared, so that a list copies only the reference under the lock.
     pub(super) metadata: Option<Arc<Value>>,
-    /// Ends it, if it is one that was spawned.
+    /// Aborts a spawned task.
     pub(super) abort: Option<AbortHandle>,
-    /// Is told when it is ended for its age, if it is one that was spawned. Weak: dropping it drops nothing of the user's.
+    /// Called when a spawned task is ended for its age. Weak, so that dropping it drops nothing of the user's.
     pub(super) spawned: Option<Weak<dyn EndedByAge>>,
     /// `None` until the program asks for it.
     pub(super) id: Option<TaskId>,
-    /// Whether callers of every session may ask for it.
+    /// Whether callers of every session may ask for the task.
     pub(super) any_session: bool,
-    /// What is known of its end.
+    /// How the task ends, as far as is known.
     pub(super) end: TaskEnd,
-    /// What the line about its end has to tell.
+    /// The details for the line about its end.
     pub(super) failure: Option<Box<report::Failure>>,
 }
 
@@ -71,7 +71,7 @@ impl<O: Origin> Task<O> {
         self.rare.as_ref()?.metadata.as_ref()
     }
 
-    /// How it has ended, or will, as far as is known.
+    /// How the task has ended or will end, as far as is known.
     pub(super) fn end(&self) -> &TaskEnd {
         static COMPLETED: TaskEnd = TaskEnd::Completed;
         self.rare.as_ref().map_or(&COMPLETED, |rare| &rare.end)
@@ -81,7 +81,7 @@ impl<O: Origin> Task<O> {
         self.rare.as_ref()?.failure.as_deref()
     }
 
-    /// Whether a caller in `session` may ask for it.
+    /// Whether a caller in `session` may ask for the task.
     pub(super) fn admits(&self, session: Option<&str>) -> bool {
         let any_session = self.rare.as_ref().is_some_and(|rare| rare.any_session);
         let own = || self.origin.as_ref().and_then(|origin| origin.session_id());

@@ -1,5 +1,5 @@
-//! Unit tests of the tracker's parts. They stand here, and not beside the code, because the model checker's suite
-//! compiles that code with other primitives, under which they could not run.
+//! Unit tests of the tracker's parts. They stand here because the model checker's suite compiles those files with other
+//! primitives, under which the tests could not run.
 
 mod status {
     use super::super::status::*;

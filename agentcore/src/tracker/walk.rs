@@ -1,6 +1,6 @@
 //! Walks through all tasks or requests, on the front.
 //!
-//! There may be a million of them. The front answers pings between two slices of a walk, and it never waits for a lock that
+//! There may be a million of them. So the front answers pings between two slices of a walk, and does not wait for a lock that
 //! a worker holds: it comes back to that slice a moment later.
 
 use std::collections::BinaryHeap;
@@ -11,19 +11,19 @@ use tokio::time::sleep;
 
 use super::table::{Position, Table};
 
-/// When a slice is tried again whose lock a worker holds. A worker that was interrupted needs the processor to let go.
+/// The pause before a slice is tried again whose lock a worker holds. An interrupted worker needs the processor to unlock it.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
 
-/// Shows all values to `read`, which runs under a lock. Values that come or go meanwhile may be missed.
+/// Shows all values to `read`, which runs under a lock. May miss values that come or go meanwhile.
 pub(crate) async fn walk<T>(table: &Table<T>, mut read: impl FnMut(u64, &T)) {
     let mut slices = Slices::of(table);
     while slices.next(&mut read).await {}
 }
 
-/// A walk, slice by slice.
+/// A walk through a table, slice by slice.
 pub(super) struct Slices<'a, T> {
     table: &'a Table<T>,
-    /// `None` behind the last one.
+    /// `None` after the last slice.
     position: Option<Position>,
 }
 
@@ -35,8 +35,7 @@ impl<'a, T> Slices<'a, T> {
         }
     }
 
-    /// Shows the next slice to `read`, which runs under a lock, when everything that is ready has had its turn. False if
-    /// it was the last.
+    /// Yields, then shows the next slice to `read`, which runs under a lock. Returns false after the last slice.
     pub(super) async fn next(&mut self, mut read: impl FnMut(u64, &T)) -> bool {
         yield_now().await;
         while let Some(at) = self.position {
@@ -52,12 +51,12 @@ impl<'a, T> Slices<'a, T> {
     }
 }
 
-/// The oldest of many things, up to a number of them, and how many there are in all.
+/// The oldest of many things, up to a maximum number, and the count of all.
 #[derive(Debug)]
 pub(crate) struct Oldest<T> {
     most: usize,
     count: usize,
-    /// The youngest on top.
+    /// The youngest is on top.
     kept: BinaryHeap<Kept<T>>,
 }
 
@@ -99,7 +98,7 @@ impl<T> Oldest<T> {
         self.count - self.kept.len()
     }
 
-    /// The oldest first.
+    /// The kept things, the oldest first.
     pub(crate) fn into_vec(self) -> Vec<(Instant, T)> {
         let sorted = self.kept.into_sorted_vec();
         sorted

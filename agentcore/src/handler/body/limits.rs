@@ -1,8 +1,8 @@
 //! The time limits of a streamed reply: for the whole invocation, and for a pause between two items.
 //!
-//! The task that polls the body looks at the limits only when the body has nothing to send. There is one timer, and an item
-//! does not move it: when it ends too early, because items came meanwhile, it starts again for the rest. So a limit costs an
-//! item two stores in memory, and no limit costs nothing.
+//! The task that polls the body checks the limits only when the body has no frame ready. There is one timer, and an item does
+//! not move it: if it fires early, because items came meanwhile, it starts again for the rest. So a limit costs two stores in
+//! memory per item, and without a limit there is no cost.
 
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -18,12 +18,12 @@ use crate::error::TimedOut;
 use crate::report::{Failure, Outcome};
 use crate::request;
 
-/// How long a streamed reply may take.
+/// The time limits of a streamed reply.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// When the invocation's time is over, and how long that time is.
+    /// The end of the invocation's time, and the length of that time.
     total: Option<(Instant, Duration)>,
-    /// The longest pause between two items.
+    /// The maximum pause between two items.
     idle: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Late {
 }
 
 impl Limits {
-    /// Limits whose time begins now. A time that is longer than the clock can count is none.
+    /// Limits whose time begins now. A time that the clock cannot represent is no limit.
     pub(crate) fn begin(total: Option<Duration>, idle: Option<Duration>) -> Self {
         let total = total.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
         let idle = idle.filter(|limit| Instant::now().checked_add(*limit).is_some());
@@ -46,16 +46,16 @@ impl Limits {
         self.total.is_some() || self.idle.is_some()
     }
 
-    /// Whether [`Progress`] has to be told of items.
+    /// Whether items must be recorded in [`Progress`].
     pub(super) fn look_at_items(self) -> bool {
         self.idle.is_some()
     }
 
-    /// Completes when a limit is exceeded. It must be polled each time that the producer waits for something.
+    /// Completes when a limit is exceeded. Must be polled each time that the producer waits.
     pub(super) async fn exceeded(self, progress: &Progress) -> Late {
         let mut since = Instant::now();
         let mut timer = pin!(sleep_until(self.next(since)));
-        // A producer that has used up its share of the thread has used up the timer's too, which would never end then.
+        // A producer that has used up the task's budget has also used up the timer's, which would then never fire.
         unconstrained(poll_fn(|cx| {
             if progress.take() != Progress::WAITS {
                 since = Instant::now();
@@ -63,7 +63,7 @@ impl Limits {
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
                 if progress.is_sending() {
-                    // The client is slow, and not the producer.
+                    // The client is slow, not the producer.
                     since = now;
                 }
                 if let Some((_, limit)) = self.total.filter(|(end, _)| now >= *end) {
@@ -79,17 +79,17 @@ impl Limits {
         .await
     }
 
-    /// When a limit is exceeded at the earliest, if the last item came at `since`.
+    /// The earliest time at which a limit can be exceeded, if the last item came at `since`.
     fn next(self, since: Instant) -> Instant {
         let total = self.total.map(|(end, _)| end);
         let idle = self.idle.and_then(|limit| since.checked_add(limit));
-        // Without any limit nobody asks.
+        // Without a limit, this function is not called.
         total.into_iter().chain(idle).min().unwrap_or(since)
     }
 }
 
 impl Late {
-    /// Has the invocation's line and telemetry say what has happened, and tells what the handler has left behind.
+    /// Records the limit for the invocation's line and telemetry, and cancels what the handler has left running.
     pub(super) fn report(&self) {
         request::fail(Failure::error(request::the_stream(), self.to_string()));
         request::note(Outcome::Timeout);
@@ -110,16 +110,16 @@ impl fmt::Display for Late {
     }
 }
 
-/// What the producer of a streamed reply is at. One task writes and reads it.
+/// The state of the producer of a streamed reply. One task writes and reads it.
 #[derive(Debug, Default)]
 pub(super) struct Progress(AtomicU8);
 
 impl Progress {
-    /// It makes an item, and none has come since the last look.
+    /// The producer makes an item, and none has been sent since the last `take`.
     const WAITS: u8 = 0;
-    /// An item waits for its client.
+    /// An item waits for the client.
     const SENDING: u8 = 1;
-    /// An item has gone since the last look.
+    /// An item has been sent since the last `take`.
     const SENT: u8 = 2;
 
     pub(super) fn set_sending(&self) {
@@ -134,7 +134,7 @@ impl Progress {
         self.0.load(Ordering::Relaxed) == Self::SENDING
     }
 
-    /// What it is at; a look at an item that has gone is the last one at it.
+    /// Returns the state, and resets `SENT` to `WAITS`.
     fn take(&self) -> u8 {
         let state = self.0.load(Ordering::Relaxed);
         if state == Self::SENT {
@@ -172,7 +172,7 @@ mod tests {
     async fn an_item_begins_the_pause_anew() {
         let (began, progress) = (Instant::now(), Progress::default());
         let mut exceeded = pin!(limits(None, Some(3 * SECOND)).exceeded(&progress));
-        // It is polled when the producer waits again, and the timer stays as it is.
+        // It is polled when the producer waits again, and the timer is not moved.
         for _ in 0..4 {
             tokio::select! {
                 biased;

@@ -1,27 +1,27 @@
-//! The way of a streamed reply from its producer on the workers to its reader on the front.
+//! The pipe of a streamed reply: its producer on the workers writes, its reader on the front reads.
 //!
-//! Small pieces that the reader has not fetched yet lie together and leave as one. Waking the reader and writing to a socket
-//! cost as much as producing hundreds of pieces. A piece that comes while nothing waits leaves as it is, at once. Only
-//! after a fetch of [`FLOOD`] pieces or more the reader rests for a millisecond before the next, because the front runs at a
+//! Small pieces that the reader has not fetched yet are joined, and leave as one frame. Waking the reader and writing to a
+//! socket cost as much as producing hundreds of pieces. A piece that comes while nothing waits leaves at once, unchanged. After
+//! a flood of [`FLOOD`] pieces or more, the reader rests for a millisecond before the next fetch, because the front runs at a
 //! higher priority: on one core it would otherwise be woken, and write, for every single piece.
 //!
-//! The producer may be ahead by [`AHEAD`] bytes, or [`FRAMES`] frames, so that a slow reader soon slows it. The pieces that
-//! lie together are [`CHUNK`] bytes at most: hyper takes sixteen frames of a body before it waits for its socket, and those
-//! are in memory as well.
+//! The producer may be ahead by [`AHEAD`] bytes, or [`FRAMES`] frames, so that a slow reader soon slows it. Joined pieces have
+//! [`CHUNK`] bytes at most: hyper takes sixteen frames of a body before it waits for its socket, and those are in memory as
+//! well.
 //!
 //! # Invariant
 //!
-//! There is one writer and one reader, each in one task at a time. Everything that they share is behind one lock.
+//! There is one writer and one reader, each in one task at a time. All that they share is behind one lock.
 //!
 //! - `frames`, then `small`, then the piece that the writer holds are the reply in order. While the writer makes room for a
 //!   piece it has taken `small` out, so the reader finds only `frames`.
-//! - A side that finds nothing to do leaves its waker under the lock under which it looked. The other side takes that waker
-//!   under the lock under which it changes what was looked at. So no wake-up is lost.
-//! - A reader that rests has a timer, which wakes it. So a piece need not. A full pipe and the end do, because the writer
-//!   would wait for the reader, or the client for the writer.
-//! - The lock is held for moves of a few words, or for a copy of a small piece into room that is there. Larger copies,
-//!   allocating, waking and dropping take place outside of it. The writer runs at a lower priority, and may be preempted while
-//!   it holds the lock that the front waits for.
+//! - A side that finds nothing to do stores its waker under the lock under which it checked. The other side takes that waker
+//!   under the lock under which it changes what was checked. So no wake-up is lost.
+//! - A timer wakes a reader that rests, so a piece need not. A full pipe and the end do wake it, because the writer would wait
+//!   for the reader, or the client for the writer.
+//! - The lock is held for moves of a few words, or for a copy of a small piece without an allocation. Larger copies,
+//!   allocations, wake-ups and drops happen outside of it. The writer runs at a lower priority, and may be preempted while it
+//!   holds the lock that the front waits for.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -35,31 +35,31 @@ use http_body::Frame;
 use crate::util::sync::Mutex;
 use crate::util::timer::Timer;
 
-/// What a producer may be ahead of its reader, in bytes, before it has to wait. One more piece fits always.
+/// The number of bytes that a producer may be ahead of its reader before it has to wait. One more piece always fits.
 pub(crate) const AHEAD: usize = 32 * 1024;
 
-/// What it may be ahead in frames.
+/// The number of frames that a producer may be ahead.
 pub(crate) const FRAMES: usize = 8;
 
-/// Pieces up to so many bytes are copied together. Of larger ones the copy would cost more than it saves.
+/// The maximum length of pieces that are joined, in bytes. For larger ones the copy would cost more than it saves.
 pub(crate) const SMALL: usize = 1024;
 
-/// The most that is copied together, in bytes.
+/// The maximum length of joined pieces, in bytes.
 pub(crate) const CHUNK: usize = 4 * 1024;
 
-/// What the first copy of small pieces reserves, in bytes.
+/// The capacity that the first joined piece reserves, in bytes.
 const FIRST: usize = 256;
 
-/// So many pieces since the last fetch are a flood.
+/// The number of pieces since the pipe was last empty that make a flood.
 pub(crate) const FLOOD: usize = 8;
 
-/// How long the reader of a flood rests, unless the pipe is full or the reply has ended.
+/// The time for which the reader of a flood rests, unless the pipe is full or the reply has ended.
 pub(crate) const REST: Duration = Duration::from_millis(1);
 
 /// Both ends of an empty pipe.
 pub(crate) fn pipe() -> (Writer, Reader) {
     let shared = Arc::new(Shared(Mutex::new(State {
-        // A frame is pushed under the lock. One more for the small pieces in front of it.
+        // A frame is pushed under the lock, so its place is reserved here. One more is for the small pieces in front of it.
         frames: VecDeque::with_capacity(FRAMES + 1),
         small: Vec::new(),
         bytes: 0,
@@ -85,23 +85,23 @@ struct Shared(Mutex<State>);
 #[derive(Debug)]
 struct State {
     frames: VecDeque<Frame<Bytes>>,
-    /// Small pieces behind all frames.
+    /// The joined small pieces, which come after all frames.
     small: Vec<u8>,
-    /// In both, and in what the writer has taken out.
+    /// The number of bytes in `frames`, in `small`, and in the piece that the writer has taken out.
     bytes: usize,
     end: End,
     has_left: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// The writer waits for more than that the reader leaves.
+    /// Whether the writer waits for room. If it does not, it waits only for the reader to leave.
     needs_room: bool,
-    /// Pieces that have come since the pipe was empty.
+    /// The number of pieces since the pipe was empty.
     pieces: usize,
-    /// The reader rests.
+    /// Whether the reader rests.
     rests: bool,
 }
 
-/// Whether more comes.
+/// Whether more frames come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     NotYet,
@@ -114,7 +114,7 @@ impl State {
         self.bytes >= AHEAD || self.frames.len() >= FRAMES
     }
 
-    /// How much can be copied behind the small pieces without an allocation.
+    /// The number of bytes that can be copied to `small` without an allocation.
     fn room(&self) -> usize {
         self.small
             .capacity()
@@ -122,12 +122,12 @@ impl State {
             .saturating_sub(self.small.len())
     }
 
-    /// Whether a writer that has waited goes on: in steps, since each is a change of threads.
+    /// Whether a waiting writer may go on. It does so in large steps, because each step switches threads.
     fn has_room_again(&self) -> bool {
         self.bytes <= AHEAD / 2 && self.frames.len() <= FRAMES / 2
     }
 
-    /// The reader, if there is something for it.
+    /// The reader's waker, if the reader has to be woken.
     fn waiting_reader(&mut self) -> Option<Waker> {
         if self.rests && !self.is_urgent() {
             None
@@ -142,7 +142,7 @@ impl State {
     }
 }
 
-/// Puts `waker` into `place` and returns what was there, to be dropped outside the lock.
+/// Stores `waker` in `place` and returns the old one, to be dropped outside the lock.
 fn replace(place: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
     if place.as_ref().is_some_and(|known| known.will_wake(waker)) {
         None
@@ -157,7 +157,7 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// The producer's end. Dropped before [`finish`](Self::finish), it cuts the reply off.
+/// The producer's end. If it is dropped before [`finish`](Self::finish), the reply is cut off.
 #[derive(Debug)]
 pub(crate) struct Writer(Arc<Shared>);
 
@@ -165,15 +165,15 @@ pub(crate) struct Writer(Arc<Shared>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left;
 
-/// What has become of a piece.
+/// The result of an attempt to put a piece into the pipe.
 enum Offered {
     Taken(Option<Waker>),
-    /// The small pieces before it, which it is to be copied behind, or to leave behind.
+    /// The piece, and the small pieces before it. It is to be joined to them or to follow them.
     Joins(Frame<Bytes>, Vec<u8>),
 }
 
 impl Writer {
-    /// Waits for room, then sends. Yields now and then to the other tasks of its thread, as Tokio's own channels do.
+    /// Waits for room, then sends. Sometimes yields to the other tasks of its thread, as Tokio's own channels do.
     pub(crate) async fn send(&self, frame: Frame<Bytes>) -> Result<(), Left> {
         tokio::task::coop::consume_budget().await;
         let mut frame = Some(frame);
@@ -228,7 +228,7 @@ impl Writer {
         Poll::Ready(Ok(offered))
     }
 
-    /// Puts `frame` behind `small`, and both back.
+    /// Joins `frame` to `small`, or puts it after it, and puts both into the pipe.
     fn put_back(&self, frame: Frame<Bytes>, mut small: Vec<u8>) -> Result<Option<Waker>, Left> {
         let (before, behind) = match frame.data_ref() {
             Some(data) if data.len() <= SMALL => {
@@ -264,7 +264,7 @@ impl Writer {
         Ok(state.waiting_reader())
     }
 
-    /// The reply is whole.
+    /// Marks the reply as complete.
     pub(crate) fn finish(self) {
         self.end(End::Whole);
     }
@@ -279,7 +279,7 @@ impl Writer {
         wake(reader);
     }
 
-    /// Completes when the reader has left. A task that waits in [`send`](Self::send) at the same time is the same task.
+    /// Completes when the reader has left. May be awaited beside [`send`](Self::send), in one task with it.
     pub(crate) async fn left(&self) {
         poll_fn(|cx| {
             let mut state = self.0.0.lock();
@@ -301,12 +301,12 @@ impl Drop for Writer {
     }
 }
 
-/// The reader's end. Its drop tells the producer.
+/// The reader's end. Its drop wakes the producer.
 #[derive(Debug)]
 pub(crate) struct Reader {
     shared: Arc<Shared>,
     timer: Timer,
-    /// The last fetch was one of a flood.
+    /// Whether the last fetch was that of a flood.
     rests: bool,
 }
 
@@ -348,7 +348,7 @@ impl Reader {
         }
         let data = frame.as_ref().and_then(Frame::data_ref);
         state.bytes -= data.map_or(small.len(), Bytes::len);
-        // In the middle of what is there the reader goes on.
+        // While pieces are left, the reader goes on.
         let is_empty = state.frames.is_empty() && state.small.is_empty();
         self.rests = is_empty && state.pieces >= FLOOD;
         if is_empty {
@@ -367,7 +367,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.shared.0.lock();
         state.has_left = true;
-        // Nothing fetches this any more.
+        // The rest of the reply will not be read.
         let rest = (
             std::mem::take(&mut state.frames),
             std::mem::take(&mut state.small),

@@ -1,8 +1,8 @@
 //! A deserializer that counts what it makes, and refuses what serde would round to infinity.
 //!
-//! JSON of a few bytes can become a value of hundreds: through `serde_json::Value`, `{"":0}` takes 640. So the values and keys
-//! of a payload are counted while they are decoded. The count is kept where serde passes from one value to the next, and
-//! costs nothing where a type ignores a part of the JSON.
+//! JSON of a few bytes can become a value of hundreds: in a `serde_json::Value`, `{"":0}` takes 640. So the values and keys
+//! of a payload are counted while they are decoded. They are counted where serde passes from one value to the next, so a part
+//! of the JSON that a type ignores costs nothing.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_core::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// How many more values and keys may be made.
+/// The number of values and keys that may still be made.
 pub(super) struct Budget {
     most: usize,
     left: Cell<usize>,
@@ -27,7 +27,7 @@ impl Budget {
         }
     }
 
-    /// Whether decoding ended because there were too many.
+    /// Whether decoding ended because there were too many values and keys.
     pub(super) fn is_exceeded(&self) -> bool {
         self.is_exceeded.get()
     }
@@ -47,7 +47,7 @@ impl Budget {
     }
 }
 
-/// More values and keys than may be decoded at once.
+/// The error of a payload with more values and keys than allowed.
 pub(super) struct TooMany(pub(super) usize);
 
 impl fmt::Display for TooMany {
@@ -56,7 +56,7 @@ impl fmt::Display for TooMany {
     }
 }
 
-/// Any of serde's parts of a deserializer, counted.
+/// Counts the values that pass through one of serde's parts of a deserializer.
 pub(super) struct Checked<'b, T> {
     inner: T,
     budget: &'b Budget,
@@ -75,7 +75,7 @@ impl<'b, T> Checked<'b, T> {
     }
 }
 
-/// Methods that make a value.
+/// Defines the methods that make a value.
 macro_rules! counted {
     ($($method:ident($($argument:ident: $type:ty),*)),+ $(,)?) => {$(
         #[inline]
@@ -128,7 +128,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         self.inner.deserialize_f32(visitor)
     }
 
-    // What is in these two is counted itself.
+    // The value inside these two is counted itself.
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -151,7 +151,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     }
 }
 
-/// Methods that are given a value.
+/// Defines the methods that receive a value.
 macro_rules! passed_on {
     ($($method:ident($($value:ident: $type:ty)?)),+ $(,)?) => {$(
         #[inline]
@@ -191,7 +191,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
         visit_unit(),
     }
 
-    /// A number that is finite in JSON and not in an `f32` would become an infinity without a word.
+    /// Refuses a number that is finite in JSON and not in an `f32`. Serde would silently make it an infinity.
     #[inline]
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
         if self.single && value.is_finite() && (value as f32).is_infinite() {

@@ -1,6 +1,6 @@
-//! A JSON document in memory, and a deserializer over it that changes single values on the way.
+//! [`Document`]: a JSON document in memory, and a deserializer over it that can change single values.
 //!
-//! [`locate`](super::locate) decodes a payload of the wrong shape again from here, to find the value that is wrong.
+//! [`locate`](super::locate) uses it to decode a payload of the wrong shape again, and to find the value that is wrong.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -32,22 +32,22 @@ pub(super) enum Value<'t> {
 
 struct Node<'t> {
     value: Value<'t>,
-    /// The value that this one is directly in; its own index for the document.
+    /// The value that directly contains this one. For the document, its own index.
     parent: Id,
-    /// Where it is among the values of its parent.
+    /// The position among the children of the parent.
     place: usize,
-    /// The last value within this one, or this one.
+    /// The last value inside this one, or this one.
     last: Id,
 }
 
 pub(super) struct Document<'t> {
     text: &'t str,
     nodes: Vec<Node<'t>>,
-    /// The markers of all values, one behind the other.
+    /// The markers of all values, one after the other.
     markers: Vec<u8>,
 }
 
-/// What a marker begins with: it is in no text, because it is not UTF-8.
+/// The first byte of a marker. It is not UTF-8, so it is in no text.
 const MARK: u8 = 0xff;
 /// The length of a marker in bytes: [`MARK`], and the value's index in decimal digits.
 const MARKER: usize = 1 + DIGITS;
@@ -108,7 +108,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The value at `path`, or the deepest one that is known above it.
+    /// The value at `path`, or the deepest known value above it.
     pub(super) fn at(&self, path: &Path) -> Id {
         let mut id = 0;
         for segment in path {
@@ -128,7 +128,7 @@ impl<'t> Document<'t> {
         id
     }
 
-    /// The text, or the value behind the key, that has `address` within it.
+    /// The text, or the value of the key, that contains `address`.
     pub(super) fn at_address(&self, address: usize) -> Option<Place> {
         let has = |text: &str| {
             let start = text.as_ptr() as usize;
@@ -147,7 +147,7 @@ impl<'t> Document<'t> {
             })
     }
 
-    /// From the document to the value: where each is among the values of its parent.
+    /// The positions of the value and of each value around it among the children of their parents, from the document inwards.
     fn places(&self, mut id: Id) -> Vec<usize> {
         let mut places = Vec::new();
         while id != 0 {
@@ -185,7 +185,7 @@ impl<'t> Document<'t> {
         path
     }
 
-    /// Line and column, in `serde_json`'s words: the end of the value, or of the key.
+    /// Line and column as `serde_json` counts them: the end of the value, or of the key.
     pub(super) fn position(&self, place: Place) -> Option<(usize, usize)> {
         let places = self.places(place.id());
         let seek = Seek {
@@ -203,7 +203,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// A value, or the key that it has in a map.
+/// A value, or the key of a value in a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Value(Id),
@@ -217,7 +217,7 @@ impl Place {
     }
 }
 
-/// Reads one value, and all within it, into `nodes`.
+/// Reads one value, and all inside it, into `nodes`.
 struct Build<'n, 't> {
     nodes: &'n mut Vec<Node<'t>>,
     parent: Id,
@@ -316,7 +316,7 @@ impl<'t> Visitor<'t> for Build<'_, 't> {
     }
 }
 
-/// The key of a map, borrowed where nothing in it is escaped.
+/// The key of a map, borrowed if nothing in it is escaped.
 struct Key<'t>(Cow<'t, str>);
 
 impl<'t> serde_core::Deserialize<'t> for Key<'t> {
@@ -341,7 +341,7 @@ impl<'t> serde_core::Deserialize<'t> for Key<'t> {
     }
 }
 
-/// Reads on to one value or key, and fails there: `serde_json` then says where that is in the text.
+/// Reads up to one value or key, and fails there, so that `serde_json` reports its position in the text.
 struct Seek<'p> {
     places: &'p [usize],
     stop_at_key: bool,
@@ -352,7 +352,7 @@ impl Seek<'_> {
         E::custom("here")
     }
 
-    /// What is left to do behind the first of the places.
+    /// The first of the positions, and the seek for the rest of them.
     fn next(&self) -> Option<(usize, Self)> {
         let (&place, places) = self.places.split_first()?;
         let stop_at_key = self.stop_at_key;
@@ -432,23 +432,23 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 }
 
-/// One change of the document. A marker is a value that fits no type of JSON, and says in errors which one it is.
+/// One change of the document. A marker is a value that fits no type of JSON. Errors quote it, and so name the value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Edit<'e> {
     None,
-    /// Markers instead of these values.
+    /// Replaces these values by markers.
     Replace(&'e Set),
-    /// One more entry at the end of these maps: its value is a marker.
+    /// Adds an entry at the end of these maps. Its value is a marker.
     Insert(&'e Set, &'static str),
-    /// One more entry at the end of this map: its value is `null`.
+    /// Adds an entry at the end of this map. Its value is `null`.
     InsertNull(Id, &'static str),
-    /// A marker right behind this value. In a map it has the same key.
+    /// Adds a marker directly after this value. In a map it has the key of the value.
     Follow(Id),
-    /// This value is left out.
+    /// Removes this value.
     Remove(Id),
 }
 
-/// Some of the document's values.
+/// A set of the document's values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Set(Vec<bool>);
 
@@ -465,21 +465,21 @@ impl Set {
 }
 
 thread_local! {
-    /// The marker that an error was last made about, even if nobody has seen the error.
+    /// The marker of the last error about one, even if that error was dropped.
     static MARKED: Cell<Option<Id>> = const { Cell::new(None) };
 }
 
-/// Forgets the marker that an error was last made about, and returns it.
+/// Takes the marker of the last error about one.
 pub(super) fn take_marked() -> Option<Id> {
     MARKED.take()
 }
 
-/// Why the document does not fit, and what the error says of the value.
+/// Why the document does not fit, and what the error reports about the value.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) text: String,
     pub(super) cause: Cause,
-    /// The marker that it is about.
+    /// The marker that the error is about.
     pub(super) marker: Option<Id>,
 }
 
@@ -490,7 +490,7 @@ pub(super) enum Cause {
         found: Found,
         expected: String,
     },
-    /// There is no variant, or field, of the name at this address.
+    /// There is no variant or field of the name at this address.
     Name(usize),
     Missing(&'static str),
     Other,
@@ -503,7 +503,7 @@ pub(super) enum Found {
     Unsigned(u64),
     Signed(i64),
     Float(f64),
-    /// The text's address.
+    /// The address of the text.
     Text(usize),
     List,
     Map,
@@ -525,7 +525,7 @@ impl Found {
         }
     }
 
-    /// Whether `value` would be reported as this.
+    /// Whether an error about `value` would report this.
     pub(super) fn is(self, value: &Value<'_>) -> bool {
         match (self, value) {
             (Self::Null, Value::Null)
@@ -540,14 +540,14 @@ impl Found {
     }
 }
 
-/// The value whose marker this is.
+/// The value that a marker stands for.
 fn marked(bytes: &[u8]) -> Option<Id> {
     let digits = bytes.strip_prefix(&[MARK])?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 impl Fault {
-    /// With the text that `serde_json` would give it.
+    /// A fault with the text that `serde_json` gives the error.
     fn new(error: &serde_json::Error, cause: Cause) -> Self {
         Self {
             text: error.to_string(),
@@ -574,7 +574,7 @@ impl Fault {
     }
 
     fn of_name(error: &serde_json::Error, name: &str) -> Self {
-        // Serde's own conversion of bytes that are a name.
+        // Serde has converted the bytes of the marker to text.
         let digits = name.strip_prefix(char::REPLACEMENT_CHARACTER);
         let marker = digits.and_then(|digits| digits.parse().ok());
         Self::new(error, Cause::Name(name.as_ptr() as usize)).about(marker)
@@ -656,9 +656,9 @@ impl<'de> Reader<'de> {
         self.reading(Source::Marker(self.document.marker(id)))
     }
 
-    /// What comes right behind value `id`, besides the document'de next one.
+    /// The marker directly after value `id`, if the change adds one there.
     fn follower(self, id: Id) -> Option<Self> {
-        // The marker of no value.
+        // The number after the last value: the marker stands for no value.
         matches!(self.edit, Edit::Follow(at) if at == id).then(|| self.marker(self.document.len()))
     }
 

@@ -10,17 +10,17 @@ use crate::handler::http_error::HttpError;
 use crate::headers::is_secret;
 use crate::report::Rejection;
 
-/// The name of a header, as a type; [`Header`] shows how it is used.
+/// The name of a header, as a type. [`Header`] has an example.
 pub trait NamedHeader {
-    /// The header's name. Upper and lower case are the same. A name that HTTP does not allow is a compile error where the
+    /// The header's name. Its case does not matter. A name that HTTP does not allow is a compile error where the
     /// [`Header`] is used.
     const NAME: &'static str;
 }
 
 /// A header of the request, as an argument of an entrypoint or a websocket handler.
 ///
-/// `N` says which header, and `T` what its text is parsed as. `Option<Header<N, T>>` is for a header that may be missing.
-/// A `Header` dereferences to its value.
+/// `N` is the name of the header, and `T` the type that its text is parsed as. `Option<Header<N, T>>` is for a header that
+/// may be missing. A `Header` dereferences to its value.
 ///
 /// | request | `Header<N, T>` | `Option<Header<N, T>>` |
 /// | --- | --- | --- |
@@ -49,12 +49,12 @@ pub trait NamedHeader {
 /// }
 /// ```
 ///
-/// Behind Amazon Bedrock AgentCore Runtime an agent gets only the headers that the runtime's allow-list names.
+/// Behind Amazon Bedrock AgentCore Runtime an agent gets only the headers on the runtime's allow-list.
 /// [`RequestContext::headers`](crate::RequestContext::headers) has the rules.
-/// [`RequestContext::header`](crate::RequestContext::header) reads a header without a type, also below the handler.
+/// [`RequestContext::header`](crate::RequestContext::header) reads a header without a type, also outside the handler.
 ///
-/// `Debug` does not show the value of a header whose name says that it is a secret, such as `Authorization`. The 400 for a value of
-/// such a header that does not parse has no reason, because the error of [`FromStr`] may quote the value.
+/// `Debug` does not show the value of a header whose name indicates a secret, such as `Authorization`. If the value of such a
+/// header does not parse, the 400 has no reason, because the error of [`FromStr`] may quote the value.
 pub struct Header<N, T = String> {
     value: T,
     name: PhantomData<fn() -> N>,
@@ -145,12 +145,12 @@ where
     }
 }
 
-/// A 400 with `message`. The log has the `reason`, which names the header and does not quote its value.
+/// A 400 with `message`. The log gets the `reason`, which names the header and does not quote its value.
 fn rejected(message: String, reason: String) -> HttpError {
     HttpError::new(400, message).rejecting(Rejection::new(reason))
 }
 
-/// Whether this is a token of HTTP (RFC 9110, 5.6.2).
+/// Whether the name is a token of HTTP (RFC 9110, 5.6.2).
 const fn is_name(name: &[u8]) -> bool {
     let mut at = 0;
     while at < name.len() {

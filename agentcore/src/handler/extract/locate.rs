@@ -1,15 +1,15 @@
-//! Finds the value that an error of shape is about, where serde does not say.
+//! Finds the value that an error of shape is about, if serde does not report it.
 //!
-//! Serde reads enums with `tag`, `untagged` enums and `flatten`ed structs into a buffer first, and takes the values from there.
-//! An error in the buffer has no path. So the payload is decoded again, several times, with a change in each pass; how the
-//! error answers to the changes shows which value it is about:
+//! Serde first reads enums with `tag`, `untagged` enums and `flatten`ed structs into a buffer, and takes the values from it. An
+//! error in the buffer has no path. So the payload is decoded again, several times, with a change in each pass. The errors of
+//! the passes show which value the first error is about:
 //!
 //! - A text is at one address in every pass, and an error about it has that address.
-//! - A *marker* in the place of a value is refused by every type. If the error is still the same, it comes before the
-//!   marked value is read, otherwise behind.
+//! - A *marker* in the place of a value is refused by every type. If the error stays the same, it comes before the marked value
+//!   is read, otherwise after.
 //!
-//! Passes are bounded, and an answer is given only if the passes prove it. It is the value itself, or one that the error is
-//! within.
+//! The number of passes is bounded, and there is an answer only if the passes prove it. The answer is the value itself, or one
+//! that contains it.
 
 use serde_path_to_error::Path;
 
@@ -17,18 +17,18 @@ use super::document::{
     Cause, Document, Edit, Fault, Found, Id, Place, Reader, Set, Value, take_marked,
 };
 
-/// A longer text is not searched, in bytes.
+/// The maximum length of a text that is searched, in bytes.
 const MOST_BYTES: usize = 1 << 20;
-/// How often a payload is decoded for one error, at most.
+/// The maximum number of passes for one error.
 const MOST_PASSES: usize = 32;
-/// How many values are decoded for one error, at most, in all passes together.
+/// The maximum number of values that are decoded for one error, in all passes together.
 const MOST_VALUES: usize = 1 << 19;
-/// A text of more values and keys is not searched.
+/// The maximum number of values and keys of a text that is searched.
 const MOST_NODES: usize = 1 << 16;
-/// In maps of more entries, these are assumed to be read in the order of the document.
+/// The entries of larger maps are assumed to be read in the order of the document.
 const MOST_ENTRIES: usize = 16;
 
-/// Where an error is.
+/// The place of an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Location {
     pub(super) path: String,
@@ -36,7 +36,7 @@ pub(super) struct Location {
     pub(super) position: Option<(usize, usize)>,
 }
 
-/// Where the error `said` is in `text`, as far as it is further in than `path`. `decode` decodes the document and returns the
+/// The place of the error `said` in `text`, if it is further in than `path`. `decode` decodes the document and returns the
 /// error.
 pub(super) fn locate(
     text: &str,
@@ -59,15 +59,15 @@ pub(super) fn locate(
         decode,
     };
     let place = search.place(start)?;
-    // A value outside of `start` is none that serde has lost.
+    // Serde knows the path of a value outside of `start`, so that is not the one.
     (place.id() > start && place.id() <= document.last(start)).then(|| Location {
         path: document.path(place),
         position: document.position(place),
     })
 }
 
-/// The name of the field that is missing, if the error `said` is about one and the type itself has named it. A text of the same
-/// words that other code has made may quote the payload, so it gives none.
+/// The name of the missing field, if the error `said` is about one and the type itself has named it. An error that other code
+/// has made with the words of serde may quote the payload, so it gives no name.
 pub(super) fn missing_field(
     text: &str,
     said: &str,
@@ -87,11 +87,11 @@ pub(super) fn missing_field(
     }
 }
 
-/// What came of a pass.
+/// The result of a pass.
 enum Outcome {
-    /// The same error. With the marker that it, or an error that nobody has seen, is about.
+    /// The error is the same. The marker is the one of that error, or of an error that was dropped.
     Same(Option<Id>),
-    /// Another error, or none.
+    /// There is another error, or none.
     Other(Option<Fault>),
 }
 
@@ -99,12 +99,12 @@ struct Search<'d> {
     document: &'d Document<'d>,
     said: &'d str,
     decode: &'d mut dyn FnMut(Reader<'_>) -> Option<Fault>,
-    /// How many may follow.
+    /// The number of passes that may follow.
     passes: usize,
 }
 
 impl Search<'_> {
-    /// Decodes with one change. `None` when there have been enough passes.
+    /// Decodes with one change. `None` when there have been too many passes.
     fn pass(&mut self, edit: Edit<'_>) -> Option<Outcome> {
         self.passes = self.passes.checked_sub(1)?;
         take_marked();
@@ -149,8 +149,8 @@ impl Search<'_> {
 
     /// The value that was `found` where a type takes what is `expected`.
     ///
-    /// A type that has refused one value, and would refuse its marker in the same words, has refused it here too: the first such
-    /// value is the one. Only `null` may be refused by a type and accepted by an `Option` of it.
+    /// If a type has refused one value, and would refuse its marker with the same words, it has refused that value here too. So
+    /// the first such value is the one. Only `null` may be refused by a type and accepted by an `Option` of it.
     fn of_value(&mut self, start: Id, found: Found, expected: &str) -> Option<Id> {
         let ids = start..=self.document.last(start);
         let mut ids: Vec<Id> = ids
@@ -169,7 +169,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether the error is about this `null`, rather than about one that is read later: without it there is another.
+    /// Whether the error is about this `null`, and not about one that is read later. If it is, the error changes without it.
     fn is_required(&mut self, id: Id) -> Option<bool> {
         match self.document.parent(id) {
             Value::Map(_) => Some(!self.is_same(Edit::Remove(id))?),
@@ -177,7 +177,7 @@ impl Search<'_> {
         }
     }
 
-    /// The map that has no field `name`: with a marker in that field, the error is about the marker.
+    /// The map without a field `name`. With a marker in that field, the error is about the marker.
     fn of_missing(&mut self, start: Id, name: &'static str) -> Option<Id> {
         let document = self.document;
         let lacks = |id: &Id| match document.value(*id) {
@@ -185,21 +185,20 @@ impl Search<'_> {
             _ => false,
         };
         let mut ids: Vec<Id> = (start..=document.last(start)).filter(lacks).collect();
-        // It is noticed where a map ends.
+        // A missing field is noticed at the end of its map.
         ids.sort_by_key(|&id| (document.last(id), std::cmp::Reverse(id)));
         loop {
             let (at, fault) = self.last_read(&ids, |set| Edit::Insert(set, name))?;
             let id = ids.remove(at);
             let is_marked = fault.is_some_and(|fault| fault.marker == Some(id));
-            // Where the field may be left out, it may be null.
+            // An optional field may be null.
             if is_marked && !self.is_same(Edit::InsertNull(id, name))? {
                 return Some(id);
             }
         }
     }
 
-    /// The last of `ids` that is read before the error, if they are read in this order; and the error that comes of a change
-    /// there.
+    /// The last of `ids` that is read before the error, if they are read in this order; and the error after a change there.
     fn last_read(
         &mut self,
         ids: &[Id],
@@ -220,13 +219,13 @@ impl Search<'_> {
         last
     }
 
-    /// The innermost value within `id` that the error is proven to come of: it is read before the error, and what follows it
-    /// is not.
+    /// The innermost value inside `id` that the passes prove to cause the error: it is read before the error, and the value
+    /// after it is not.
     fn descend(&mut self, id: Id) -> Option<Id> {
         let read = self.read(id);
         for child in &read {
             if self.is_before_the_next(child.id) {
-                // In what an untagged enum has read, the error has no place.
+                // In a value that an untagged enum has read, the error has no place.
                 let inner = if child.is_caught {
                     None
                 } else {
@@ -235,18 +234,18 @@ impl Search<'_> {
                 return Some(inner.unwrap_or(child.id));
             }
         }
-        // What follows an entry of a map may be refused before its value is read, as in an enum whose content comes before its
-        // tag. Further in there may be a proof.
+        // The value after an entry of a map may be refused before the entry is read, as in an enum whose content comes before
+        // its tag. Further in there may be a proof.
         let mut uncaught = read.iter().filter(|child| !child.is_caught);
         uncaught.find_map(|child| self.descend(child.id))
     }
 
-    /// Whether the error comes before what follows the value is read.
+    /// Whether the error comes before the value after this one is read.
     fn is_before_the_next(&mut self, id: Id) -> bool {
         matches!(self.pass(Edit::Follow(id)), Some(Outcome::Same(None)))
     }
 
-    /// The values directly in this one that are read before the error; the last one first. Of a list, only that.
+    /// The values directly in this one that are read before the error, the last one first. For a list, only that one.
     fn read(&mut self, id: Id) -> Vec<Child> {
         let children = self.document.children(id);
         let is_map = matches!(self.document.value(id), Value::Map(_));
@@ -285,7 +284,7 @@ impl Search<'_> {
 /// A value that is read before the error.
 struct Child {
     id: Id,
-    /// Whether errors in it are caught, and others made of them, as an untagged enum does.
+    /// Whether errors in it are caught and replaced by others, as an untagged enum does.
     is_caught: bool,
 }
 

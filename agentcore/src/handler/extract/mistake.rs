@@ -1,11 +1,11 @@
-//! What kind of mistake a payload has, for the log.
+//! The kind of mistake in a payload, for the log.
 //!
 //! The text of an error of serde quotes the value that it is about, and a value may be a secret. So the log gets words of this
-//! module, which the text only selects.
+//! module. The text only selects them.
 
 use std::borrow::Cow;
 
-/// The first words of an error of serde, and what the log says for it.
+/// The first words of an error of serde, and the words for the log.
 const KINDS: [(&str, &str); 16] = [
     ("invalid type: null", "wrong type: found null"),
     ("invalid type: unit value", "wrong type: found null"),
@@ -25,7 +25,7 @@ const KINDS: [(&str, &str); 16] = [
     ("duplicate field ", "duplicate field"),
 ];
 
-/// Errors of serde without a value, and what the log says for them.
+/// Errors of serde without a value, and the words for the log.
 const WHOLE: [(&str, &str); 3] = [
     ("more values than expected", "more values than expected"),
     (
@@ -35,13 +35,13 @@ const WHOLE: [(&str, &str); 3] = [
     ("number out of range", "number out of range"),
 ];
 
-/// Whether the error `said` is about a field that is not there.
+/// Whether the error `said` is about a missing field.
 pub(super) fn is_missing_field(said: &str) -> bool {
     said.starts_with("missing field ")
 }
 
-/// The kind of the error `said`, whose text may quote the payload; the result does not. `missing` is the name of the field that the
-/// type lacks, where the type itself has named it.
+/// The kind of the error `said`. Its text may quote the payload; the result does not. `missing` is the name of the missing
+/// field, if the type itself has named it.
 pub(super) fn kind(said: &str, missing: Option<&'static str>) -> Cow<'static, str> {
     if let Some(name) = missing {
         return format!("missing field `{name}`").into();

@@ -13,26 +13,26 @@ use crate::util::fields::fields;
 
 /// A payload that [`garde`] has validated; with the feature `garde`.
 ///
-/// The body is decoded as a plain payload is, and then checked. A payload that breaks a rule is a 422:
+/// The body is decoded like a plain payload, and then checked. A payload that breaks a rule is answered with 422:
 ///
 /// ```json
 /// {"error":"Invalid payload","details":"lower than 0","path":"items[1].price"}
 /// ```
 ///
-/// `details` and `path` are those of the first broken rule, so the answer has the shape that it has for a payload of the wrong
+/// `details` and `path` are those of the first broken rule, so the answer has the shape of the answer to a payload of the wrong
 /// type. If more than one rule is broken, `problems` lists them all, at most 100:
 /// `[{"details":"lower than 0","path":"items[1].price"},…]`.
 ///
-/// An answer has at most 64 KiB. A path or a text of details that is longer than 256 bytes is cut, and then ends with `…`. The list
-/// ends early where another problem would not fit.
+/// An answer has at most 64 KiB. A path or a text of details that is longer than 256 bytes is cut, and then ends with `…`. The
+/// list ends early if the next problem would not fit.
 ///
 /// # Memory
 ///
-/// The answer is bounded, but the report that garde makes first is not: garde checks every rule of every value, and its report holds
-/// each one that is broken. A list of a million values that are all wrong is a report of a million entries. Bound the length of the
-/// lists and maps whose values are checked. A `#[garde(length(max = 100))]` alone does not do it, because garde checks the
-/// values of a list that is too long as well. [`Config::max_json_nodes`](crate::Config::max_json_nodes) bounds all values of a
-/// payload together, before any rule is checked.
+/// The answer is bounded, but garde's report is not: garde first checks every rule of every value, and reports each one that is
+/// broken. A list of a million wrong values makes a report of a million entries. Bound the length of the lists and maps whose
+/// values are checked. A `#[garde(length(max = 100))]` alone does not do it, because garde also checks the values of a list
+/// that is too long. [`Config::max_json_nodes`](crate::Config::max_json_nodes) bounds all values of a payload together, before
+/// any rule is checked.
 ///
 /// The derive macro belongs to the crate `garde`: add `garde = { version = "0.22", features = ["derive"] }` to the agent's own
 /// dependencies.
@@ -71,7 +71,7 @@ use crate::util::fields::fields;
 /// # }
 /// ```
 ///
-/// In an annotated function it is written the same way: `async fn handler(Valid(order): Valid<Order>)`.
+/// An annotated function is written in the same way: `async fn handler(Valid(order): Valid<Order>)`.
 ///
 /// Rules that need a context get its [`Default`]. Rules run on the workers, and may not block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,15 +92,15 @@ where
     }
 }
 
-/// How many problems an answer lists, at most.
+/// The maximum number of problems in an answer.
 const MOST_PROBLEMS: usize = 100;
-/// Of so many problems the log has the path.
+/// The maximum number of problems whose path is logged.
 const MOST_LOGGED: usize = 10;
-/// The length of a path, and of a text of details, in bytes, at most.
+/// The maximum length of a path, and of a text of details, in bytes.
 const MOST_TEXT: usize = 256;
-/// The length of an answer in bytes, at most.
+/// The maximum length of an answer, in bytes.
 const MOST_BYTES: usize = 64 << 10;
-/// What ends a text that was cut.
+/// The end of a text that was cut.
 const CUT: char = '…';
 
 /// A rule that is broken.
@@ -112,7 +112,7 @@ struct Problem {
 
 fields! { Problem { details, path } }
 
-/// As [`ErrorBody`](crate::handler::response::ErrorBody), with a list behind it.
+/// An [`ErrorBody`](crate::handler::response::ErrorBody) with a list after it.
 struct Problems {
     error: &'static str,
     first: Option<Problem>,
@@ -121,14 +121,14 @@ struct Problems {
 
 fields! { Problems { error, ..first, problems? } }
 
-/// A text of which the beginning is kept, up to [`MOST_TEXT`] bytes.
+/// Keeps the beginning of a text, up to [`MOST_TEXT`] bytes.
 #[derive(Default)]
 struct Beginning(String);
 
 impl Beginning {
     fn of(text: impl fmt::Display) -> String {
         let mut beginning = Self::default();
-        // An error is the end of the room.
+        // The write fails when there is no more room.
         let _ = write!(beginning, "{text}");
         beginning.0
     }
@@ -140,7 +140,7 @@ impl fmt::Write for Beginning {
             self.0.push_str(text);
             return Ok(());
         }
-        // The mark needs room too, which may be taken already.
+        // The mark needs room too, so text that fits already may have to go.
         let most = MOST_TEXT - CUT.len_utf8();
         while self.0.len() > most {
             self.0.pop();
@@ -152,7 +152,7 @@ impl fmt::Write for Beginning {
             self.0.push(letter);
         }
         self.0.push(CUT);
-        // What is printed stops here.
+        // Stops the formatting.
         Err(fmt::Error)
     }
 }
@@ -163,7 +163,7 @@ fn rejection(report: &Report) -> Response {
         let path = Beginning::of(path);
         Problem {
             details: Beginning::of(error.message()),
-            // The whole payload, as `serde_path_to_error` writes it.
+            // The path of the whole payload, as `serde_path_to_error` writes it.
             path: if path.is_empty() {
                 ".".to_owned()
             } else {
@@ -172,10 +172,10 @@ fn rejection(report: &Report) -> Response {
         }
     });
     let mut problems = problems.take(MOST_PROBLEMS).peekable();
-    // In JSON a text may be six times as long as it is.
+    // In JSON a text may be six times as long.
     let length =
         |problem: &Problem| serde_json::to_vec(problem).map_or(MOST_BYTES, |json| json.len());
-    // The first problem comes twice. The rest is `{"error":"Invalid payload",` and `"problems":[]}`.
+    // The first problem is written twice. The rest is `{"error":"Invalid payload",` and `"problems":[]}`.
     let around = 64 + problems.peek().map_or(0, length);
     let problems = problems.scan(around, |bytes, problem| {
         *bytes += length(&problem) + 1;
@@ -192,7 +192,7 @@ fn rejection(report: &Report) -> Response {
     .with_rejection(logged)
 }
 
-/// What the log has of the problems: where they are. Their details are the program's texts, which may quote a value.
+/// The problems for the log: only their paths. Their details are the program's texts, which may quote a value.
 fn logged(problems: &[Problem]) -> Rejection {
     let mut paths = String::new();
     for (place, problem) in problems.iter().take(MOST_LOGGED).enumerate() {
@@ -313,7 +313,7 @@ mod tests {
     fn a_text_that_fits_is_whole_and_one_byte_more_is_cut() {
         let whole = "k".repeat(MOST_TEXT);
         assert_eq!(Beginning::of(&whole), whole);
-        // In pieces: the first one leaves no room for the mark.
+        // In two pieces, of which the first leaves no room for the mark.
         let cut = Beginning::of(format_args!("{whole}{}", "x"));
         assert_eq!(cut, format!("{}…", &whole[CUT.len_utf8()..]));
     }

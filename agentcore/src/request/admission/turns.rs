@@ -1,14 +1,14 @@
-//! The turns of sessions: one invocation of a session has its turn, the others wait in the order of their arrival.
+//! [`Turns`]: one invocation of a session has the turn, the others wait for it in the order of their arrival.
 //!
 //! # Invariant
 //!
 //! A session is in the map exactly while one of its invocations has the turn, or has been sent it. Its queue holds a sender
-//! for each invocation that waits, the first of which gets the turn next. The map and the queues change under one lock.
+//! for each waiting invocation; the first one gets the turn next. The map and the queues change under one lock.
 //!
 //! - The turn is passed on outside the lock, by the invocation that has it. Meanwhile the session stays in the map, so no other
 //!   invocation can overtake.
-//! - An invocation that leaves closes its receiver first, and looks into it then. Either the turn is there, and is passed on,
-//!   or it can never come, and the sender's holder sees that and asks the next. So no turn is lost.
+//! - An invocation that leaves closes its receiver first, and then checks it. If the turn is there, the invocation passes it on.
+//!   If not, it can never come: the send fails, and the sender's side tries the next. So no turn is lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future as _;
@@ -21,7 +21,7 @@ use crate::util::sync::oneshot::{Receiver, Sender, channel};
 
 /// See the [module](self).
 ///
-/// A tree, because a hash map's keys would be drawn once and be the same in every session that is restored from a
+/// A tree, because the keys of a hash map are drawn once, and would be equal in every session that is restored from one
 /// snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Turns(Mutex<BTreeMap<String, Queue>>);
@@ -29,7 +29,7 @@ pub(crate) struct Turns(Mutex<BTreeMap<String, Queue>>);
 type Queue = VecDeque<Sender<()>>;
 
 impl Turns {
-    /// The next turn of `session`; `None` when it is taken and `most` wait for it already.
+    /// The next turn of `session`; `None` if it is taken and `most` invocations wait for it already.
     pub(crate) fn take(self: &Arc<Self>, session: &str, most: usize) -> Option<Turn> {
         let mut sessions = self.0.lock();
         let wait = match sessions.get_mut(session) {
@@ -58,7 +58,7 @@ impl Turns {
         self.0.lock().is_empty()
     }
 
-    /// Gives the turn of `session` to the next that waits for it.
+    /// Gives the turn of `session` to the next invocation that waits for it.
     fn pass_on(&self, session: &str) {
         loop {
             let mut sessions = self.0.lock();
@@ -70,14 +70,14 @@ impl Turns {
                 return;
             };
             drop(sessions);
-            // One that has left does not take it.
+            // The send fails if the invocation has left.
             if next.send(()).is_ok() {
                 return;
             }
         }
     }
 
-    /// Forgets those of `session` that have left.
+    /// Removes the senders of invocations that have left the queue of `session`.
     fn tidy(&self, session: &str) {
         let mut sessions = self.0.lock();
         if let Some(queue) = sessions.get_mut(session) {
@@ -86,12 +86,12 @@ impl Turns {
     }
 }
 
-/// An invocation's turn, or its place in the queue for it. Its drop gives it to the next.
+/// An invocation's turn, or its place in the queue for it. Its drop passes the turn on.
 #[derive(Debug)]
 pub(crate) struct Turn {
     turns: Arc<Turns>,
     session: String,
-    /// None once the turn has come.
+    /// `None` once the turn has come.
     wait: Option<Receiver<()>>,
 }
 
@@ -99,7 +99,7 @@ impl Turn {
     /// Ready when the turn has come.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(wait) = &mut self.wait {
-            // The sender is dropped by nothing but the sending.
+            // A sender is dropped only by sending.
             let _ = std::task::ready!(Pin::new(wait).poll(cx));
             self.wait = None;
         }

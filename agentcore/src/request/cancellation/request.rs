@@ -1,11 +1,11 @@
-//! A request's cancellation, whose token is made when somebody asks for it: most requests never do.
+//! [`Cancellation`]: the cancellation of one request. Its token is made at the first use, because most requests need none.
 //!
 //! # Invariant
 //!
 //! Once [`cancel`](Cancellation::cancel) has returned, every token that [`token`](Cancellation::token) has returned or will
-//! return is cancelled, whatever threads the two are called on. `cancel` sets the flag and looks for a token; `token` makes
-//! one and looks at the flag. There is a fence between the two steps of each, so one of the two sees the other. Without the
-//! fences a processor may look first.
+//! return is cancelled, whichever threads call the two. `cancel` sets the flag and then reads the token; `token` makes the
+//! token and then reads the flag. A fence stands between the two steps of each, so one of them sees the other. Without the
+//! fences a processor may read first.
 
 use crate::util::sync::{AtomicBool, OnceLock, Ordering, Token, fence};
 
@@ -25,12 +25,12 @@ impl Cancellation {
         }
     }
 
-    /// Whether it has been cancelled.
+    /// Whether the request has been cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// The request's token; cancelled, too, when `parent` is.
+    /// The request's token. It is also cancelled when `parent` is.
     pub(crate) fn token(&self, parent: &Token) -> Token {
         let token = self.token.get_or_init(|| parent.child_token());
         fence(Ordering::SeqCst);

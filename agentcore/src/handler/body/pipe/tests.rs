@@ -1,4 +1,4 @@
-//! The pipe in one task. Every order of events of two threads is looked at in `tests/loom.rs` of the workspace.
+//! The pipe in one task. `tests/loom.rs` of the workspace checks every interleaving of two threads.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -74,7 +74,7 @@ async fn the_reader_of_a_flood_rests_and_that_of_single_pieces_does_not() {
     writer.send(frame(1)).await.unwrap();
     assert_eq!(data(&mut reader).await.len(), 1);
     assert!((REST..REST * 3).contains(&began.elapsed()));
-    // At the end, and where the producer waits, there is no rest.
+    // At the end, and while the producer waits, there is no rest.
     let began = Instant::now();
     flood(&writer, &mut reader).await;
     writer.send(frame(AHEAD)).await.unwrap();
@@ -85,7 +85,7 @@ async fn the_reader_of_a_flood_rests_and_that_of_single_pieces_does_not() {
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
-/// So many small pieces that the reader rests behind them.
+/// Sends as many small pieces as make the reader rest.
 async fn flood(writer: &Writer, reader: &mut Reader) {
     for _ in 0..=FLOOD {
         writer.send(frame(1)).await.unwrap();
@@ -94,7 +94,7 @@ async fn flood(writer: &Writer, reader: &mut Reader) {
     assert_eq!(data(reader).await.len(), FLOOD);
 }
 
-/// What lies in the pipe is bounded, and so is what its reader gets at once.
+/// The bytes in the pipe are bounded, and so are those that the reader gets at once.
 #[tokio::test]
 async fn pieces_lie_together_up_to_a_chunk_and_no_more_than_the_bound() {
     // Fewer pieces than a task may send before it yields.
@@ -119,7 +119,7 @@ async fn pieces_lie_together_up_to_a_chunk_and_no_more_than_the_bound() {
     assert!(frames <= FRAMES + 1, "{frames}");
 }
 
-/// A producer that waits is woken when half of the pipe is free, and not for each frame.
+/// A producer that waits is woken when half of the pipe is free, not for each frame.
 #[tokio::test]
 async fn a_producer_goes_on_when_half_of_the_pipe_is_free() {
     let (writer, mut reader) = pipe();
@@ -129,7 +129,7 @@ async fn a_producer_goes_on_when_half_of_the_pipe_is_free() {
     let more = tokio::spawn(async move { writer.send(frame(SMALL + 1)).await });
     tokio::task::yield_now().await;
     for _ in 0..FRAMES / 2 {
-        // Nothing but a wake-up would let it go on.
+        // Only a wake-up would let it go on.
         tokio::task::yield_now().await;
         assert!(!more.is_finished());
         data(&mut reader).await;

@@ -364,7 +364,7 @@ fn line_and_column_are_those_of_the_value() {
         details,
         "invalid type: boolean `false`, expected f64 at line 5 column 7"
     );
-    // As where nothing is read into a buffer.
+    // The position is that of a type that is decoded without a buffer.
     #[derive(Debug, Deserialize)]
     struct Plain {
         prices: Vec<f64>,
@@ -397,7 +397,7 @@ fn a_search_in_many_values_is_bounded() {
     enum Counts {
         Count { these: Vec<Counted> },
     }
-    // All alike, but for the last.
+    // All are equal, except the last.
     let many = 50_000;
     let body = format!(r#"{{"action":"Count","these":[{}"x"]}}"#, "1,".repeat(many));
     assert_eq!(path_of::<Counts>(&body), format!("these[{many}]"));
@@ -437,7 +437,7 @@ fn the_error_of_a_message_begins_with_the_path() {
     );
 }
 
-/// What a part of a document has to be.
+/// The shape that a part of a document must have.
 #[derive(Clone, Copy)]
 enum Shape {
     Text,
@@ -531,13 +531,13 @@ impl Json {
     }
 }
 
-/// Makes documents of a shape, and notes where something may be planted in them.
+/// Makes documents of a shape, and counts the places where a fault may be put.
 struct Maker<'r> {
     random: &'r mut dyn FnMut(usize) -> usize,
-    /// The place that is to be wrong.
+    /// The number of the place that gets the fault.
     wrong: usize,
     places: usize,
-    /// The path of what is wrong.
+    /// The path of the fault.
     path: Option<String>,
 }
 
@@ -591,7 +591,7 @@ impl Maker<'_> {
     }
 
     fn make_wrong_or_right(&mut self, shape: Shape, path: &str, may_be_null: bool) -> Json {
-        // The document as a whole is found without a search.
+        // A fault of the whole document is found without a search.
         if !path.is_empty() && self.is_wrong_here(path) {
             loop {
                 let wrong = self.wrong(shape);
@@ -652,10 +652,10 @@ impl Maker<'_> {
     }
 }
 
-/// A document of the shape of an [`Action`], with one fault; and the path of that.
+/// A document of the shape of an [`Action`], with one fault; and the fault's path.
 fn with_a_fault(seed: u64) -> Option<(String, String)> {
     let make = |wrong| {
-        // An xorshift generator: the same document twice, but for what is planted.
+        // An xorshift generator: the document is the same twice, except for the fault.
         let mut state = seed | 1;
         let mut random = move |below: usize| {
             state ^= state << 13;
@@ -673,7 +673,7 @@ fn with_a_fault(seed: u64) -> Option<(String, String)> {
         (json.text(), maker.path, maker.places)
     };
     let (_, _, places) = make(usize::MAX);
-    // What is planted may change what follows, and leave fewer places.
+    // A fault may change what follows, and leave fewer places.
     let (text, path, _) = make(seed as usize % places.max(1));
     path.map(|path| (text, path))
 }
