@@ -119,11 +119,9 @@ impl App {
             meta: here(name),
             options: Options::new(name),
             requires: |requirements| H::requires(requirements, Seal),
-            start: Arc::new(move |workers, job, reply| {
+            run: Arc::new(move |job, place| {
                 let handler = handler.clone();
-                invoke::start(workers, job, reply, |invocation| {
-                    handler.call(invocation, Seal)
-                });
+                invoke::start(job, place, |invocation| handler.call(invocation, Seal))
             }),
         });
         self

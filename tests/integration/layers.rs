@@ -71,6 +71,22 @@ fn a_layers_timeout_answers_and_cancels_the_handler() {
     assert!(!log.matches("was cancelled").count() > 1, "{log}");
 }
 
+/// What the layers answer to an invocation is in-band as the agent's own errors are. No platform routes other paths.
+#[test]
+fn errors_of_layers_are_in_band() {
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_layers"),
+        &[("AGENTCORE_ERRORS", "in-band")],
+    );
+    let late = agent.invoke(json!({ "action": "hang" })).parts();
+    assert_eq!(
+        late,
+        (200, json!({ "error": "Request Timeout", "status": 408 }))
+    );
+    assert_eq!(agent.get("/nowhere").status, 404);
+    assert_eq!(agent.get("/invocations").status, 405);
+}
+
 /// The layers' own call goes on without its client, so no layer drops anything.
 #[test]
 fn a_client_that_leaves_cancels_nothing_behind_layers() {
@@ -158,6 +174,6 @@ fn an_agent_that_a_layer_calls_behind_its_answer_is_busy_until_it_has_ended() {
 fn a_layer_that_calls_the_agent_for_no_request_is_named_in_the_log() {
     let agent = odd("elsewhere");
     assert_eq!(agent.invoke(json!({})).status, 202);
-    agent.line_with("a layer called the agent for no request in flight");
+    agent.line_with("a layer called the agent outside of a request in flight");
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }

@@ -532,7 +532,7 @@ fn a_call_that_a_layer_repeats_is_in_the_log() {
     assert_eq!(own[0]["level"], "WARN");
 }
 
-/// A layer sees 200, and the line has the status that is in the body.
+/// The client gets 200, and the line has the status that is in the body.
 #[test]
 fn the_line_below_layers_has_the_status_that_is_in_band() {
     let agent = agent(&[("TRACED", "1"), ("AGENTCORE_ERRORS", "in-band")]);

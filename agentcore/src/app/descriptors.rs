@@ -8,13 +8,11 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
 use crate::app::package::Package;
 use crate::error::BoxError;
 use crate::handler::extract::{Invocation, Requirements};
 use crate::handler::hook::HookCall;
-use crate::handler::invoke::{self, Job, Options, ReplyTo};
+use crate::handler::invoke::{self, Answer, Job, Options, Place};
 use crate::handler::response::Response;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
@@ -88,7 +86,7 @@ pub struct EntrypointDef {
     pub(crate) package: Package,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) start: fn(&Handle, Job, ReplyTo),
+    pub(crate) run: fn(Job, Place<'_>) -> Option<BoxFuture<Answer>>,
 }
 
 impl EntrypointDef {
@@ -101,7 +99,7 @@ impl EntrypointDef {
             options: Options::new(meta.name),
             requires: A::requires,
             // The handler's future goes straight into its task, without a box in between.
-            start: |workers, job, reply| invoke::start(workers, job, reply, A::call),
+            run: |job, place| invoke::start(job, place, A::call),
         }
     }
 

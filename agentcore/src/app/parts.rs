@@ -11,7 +11,7 @@ use crate::app::package::Package;
 use crate::error::{BoxError, Error, Kind};
 use crate::handler::extract::Requirements;
 use crate::handler::hook::HookCall;
-use crate::handler::invoke::{Options, Start};
+use crate::handler::invoke::{Options, Run};
 use crate::handler::layer::Wrap;
 use crate::request::{StateSlot, States};
 use crate::tracker::PingStatus;
@@ -25,7 +25,7 @@ pub(crate) struct Entrypoint {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) start: Start,
+    pub(crate) run: Run,
 }
 
 fn requirements(ask: impl FnOnce(&mut Requirements)) -> Requirements {
@@ -142,7 +142,7 @@ impl Parts {
                 meta: def.meta,
                 options: def.options,
                 requires: def.requires,
-                start: Arc::new(def.start),
+                run: Arc::new(def.run),
             });
         }
         #[cfg(feature = "ws")]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
+use http::header::CONTENT_ENCODING;
 use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tracing::Instrument as _;
 
 use crate::config::ErrorMode;
 use crate::error::timeout;
@@ -19,8 +20,8 @@ use crate::handler::debug_actions;
 use crate::handler::extract::Invocation;
 use crate::handler::response::{Outgoing, Response, panic_response};
 use crate::report::panics;
-use crate::report::{Failure, Outcome};
-use crate::request::{self, Activity, Scope};
+use crate::report::{Failure, Kind, Outcome};
+use crate::request::{self, Activity};
 use crate::util::BoxFuture;
 
 /// The options of the entrypoint, from its attribute or from the `App`.
@@ -52,16 +53,29 @@ impl Options {
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
     pub(crate) options: Options,
-    pub(crate) errors: ErrorMode,
     /// Whether debug actions are answered.
     pub(crate) debug: bool,
     pub(crate) activity: Activity,
-    /// What happens to the work when its reply is no longer wanted.
+}
+
+/// Where an invocation runs.
+pub(crate) enum Place<'a> {
+    /// In a task of its own on the workers. Its reply goes to a client.
+    Task(&'a Handle, Client),
+    /// In the caller's task, which is that of the layers around the agent.
+    Caller,
+}
+
+/// The client's side of an invocation.
+pub(crate) struct Client {
+    pub(crate) reply: ReplyTo,
+    pub(crate) errors: ErrorMode,
+    /// What happens to the work when the client has left.
     pub(crate) unwanted: Unwanted,
 }
 
-/// Starts an invocation on the workers.
-pub(crate) type Start = Arc<dyn Fn(&Handle, Job, ReplyTo) + Send + Sync>;
+/// Runs an invocation. The future, if it is to run in the caller's task.
+pub(crate) type Run = Arc<dyn Fn(Job, Place<'_>) -> Option<BoxFuture<Answer>> + Send + Sync>;
 
 /// What happens to work when its reply is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +84,6 @@ pub(crate) enum Unwanted {
     Finishes,
     /// It is dropped.
     Stops,
-    /// It is dropped. A layer waits for the reply, and a layer, such as a timeout, has dropped the call. The layers' side decides
-    /// what the log says.
-    StopsForLayer,
 }
 
 impl Unwanted {
@@ -82,86 +93,70 @@ impl Unwanted {
     }
 }
 
+/// The reply of a handler or a layer, and the invocation that it belongs to.
+pub(crate) type Answer = (Response, Activity);
+
 /// A finished reply on its way to the socket, and its invocation. The invocation is in flight until the activity is dropped.
 pub(crate) type Made = (Outgoing, Activity);
 
 /// The receiver of a reply.
 pub(crate) type ReplyTo = oneshot::Sender<Made>;
 
-/// Starts `job` on the workers. Called on a worker, where it is cheapest. It is generic, so that the handler's future lives in
-/// the task and needs no box.
-pub(crate) fn start<F, Fut>(workers: &Handle, job: Job, reply: ReplyTo, call: F)
+/// Starts `job` in `place`. Called on a worker, where it is cheapest. It is generic, so that the handler's future lives in its
+/// task and needs no box.
+pub(crate) fn start<F, Fut>(job: Job, place: Place<'_>, call: F) -> Option<BoxFuture<Answer>>
 where
     F: FnOnce(Invocation) -> Fut + Send + 'static,
     Fut: Future<Output = Response> + Send + 'static,
 {
     let scope = Arc::clone(job.activity.scope());
-    if scope.is_below_layers() {
-        return start_below_layers(workers, scope, job, reply, call);
+    match place {
+        Place::Task(workers, client) => {
+            let answering = Answering::new(run(job, call), client);
+            workers.spawn(request::within(scope, answering));
+            None
+        }
+        Place::Caller => Some(Box::pin(request::within(scope, run(job, call)))),
     }
-    let unwanted = job.unwanted;
-    let answering = Answering::new(run(job, call), reply, unwanted, true);
-    workers.spawn(request::within(scope, answering));
-}
-
-/// Starts `job` in the span that a layer has opened for the request. The future is boxed, so that a handler does not have two
-/// kinds of tasks. A separate function, so that a job without layers is not copied once more on its way into its task.
-#[cold]
-fn start_below_layers<F, Fut>(
-    workers: &Handle,
-    scope: Arc<Scope>,
-    job: Job,
-    reply: ReplyTo,
-    call: F,
-) where
-    F: FnOnce(Invocation) -> Fut + Send + 'static,
-    Fut: Future<Output = Response> + Send + 'static,
-{
-    let unwanted = job.unwanted;
-    let answering = Answering::new(run(job, call), reply, unwanted, false);
-    let answering: BoxFuture<()> = Box::pin(request::within(scope, answering));
-    workers.spawn(answering.in_current_span());
 }
 
 pin_project! {
-    /// Sends the reply that `run` makes. (An async block would be twice as large, and it is moved into its task.)
+    /// Sends a client the reply that `run` makes. (An async block would be twice as large, and it is moved into its task.)
     ///
-    /// When the receiver of the reply has gone, `unwanted` decides whether the work goes on.
+    /// When the client has left, `unwanted` decides whether the work goes on.
     pub(crate) struct Answering<F> {
         #[pin]
         run: F,
         // `None` once it has been used or its receiver has gone.
-        reply: Option<oneshot::Sender<Made>>,
+        reply: Option<ReplyTo>,
+        errors: ErrorMode,
         unwanted: Unwanted,
-        // Whether the reply goes to the client, and not to a layer.
-        is_last: bool,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
 impl<F> Answering<F> {
     /// Must be polled in the request's scope.
-    pub(crate) fn new(run: F, reply: ReplyTo, unwanted: Unwanted, is_last: bool) -> Self {
+    pub(crate) fn new(run: F, client: Client) -> Self {
         Self {
             run,
-            reply: Some(reply),
-            unwanted,
-            is_last,
+            reply: Some(client.reply),
+            errors: client.errors,
+            unwanted: client.unwanted,
             cut_off: None,
         }
     }
 }
 
-impl<F: Future<Output = Made>> Future for Answering<F> {
+impl<F: Future<Output = Answer>> Future for Answering<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        if let Poll::Ready(made) = this.run.poll(cx) {
-            if *this.is_last {
-                let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
-                tell_end(&made, is_taken);
-            }
+        if let Poll::Ready((response, activity)) = this.run.poll(cx) {
+            let made = (leave(response, &activity, *this.errors), activity);
+            let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+            tell_end(&made, is_taken);
             // If the receiver has gone, the reply is dropped here, on a worker.
             if let Some(reply) = this.reply.take() {
                 let _ = reply.send(made);
@@ -180,7 +175,6 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
                     }
                     return Poll::Ready(());
                 }
-                Unwanted::StopsForLayer => return Poll::Ready(()),
             }
         }
         match this.cut_off {
@@ -190,10 +184,21 @@ impl<F: Future<Output = Made>> Future for Answering<F> {
     }
 }
 
+/// The reply as it leaves the workers. Only an invocation has errors in-band: no platform routes other requests.
+fn leave(response: Response, activity: &Activity, errors: ErrorMode) -> Outgoing {
+    let is_invocation = activity.scope().kind() == Kind::Invocation;
+    let errors = if is_invocation {
+        errors
+    } else {
+        ErrorMode::Http
+    };
+    errors.apply(response).into_outgoing()
+}
+
 /// Writes the invocation's line, unless a stream is still to come. Called before the reply leaves, because the reply may be the
 /// last thing that a stop waits for.
 fn tell_end((outgoing, activity): &Made, is_taken: bool) {
-    let (scope, is_stream) = (activity.scope(), outgoing.body.as_bytes().is_none());
+    let (scope, is_stream) = (activity.scope(), outgoing.body().as_bytes().is_none());
     if !is_taken {
         scope.observed().note_unsent();
     }
@@ -204,7 +209,7 @@ fn tell_end((outgoing, activity): &Made, is_taken: bool) {
     clippy::manual_async_fn,
     reason = "what an async function takes is twice in its future"
 )]
-fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Made>
+fn run<F, Fut>(job: Job, call: F) -> impl Future<Output = Answer>
 where
     F: FnOnce(Invocation) -> Fut,
     Fut: Future<Output = Response>,
@@ -256,7 +261,7 @@ where
         } else if let Some(rejection) = response.why_rejected() {
             activity.scope().reject(rejection);
         }
-        (job.errors.apply(response).into_outgoing(), job.activity)
+        (response, job.activity)
     }
 }
 
@@ -268,19 +273,27 @@ impl ErrorMode {
         if self == Self::Http || !(status.is_client_error() || status.is_server_error()) {
             return response;
         }
-        let body = response.body().and_then(|bytes| {
-            serde_json::from_slice(bytes)
-                .ok()
-                .or_else(|| std::str::from_utf8(bytes).ok().map(|text| json!(text)))
-        });
-        let mut body = match body {
+        let Some(bytes) = response.body() else {
+            // A stream with an error status has no body yet that could hold the status.
+            return response.set_status(StatusCode::OK);
+        };
+        // A layer's reply may be empty or compressed.
+        let is_text = !bytes.is_empty() && !response.headers().contains_key(CONTENT_ENCODING);
+        let text = || std::str::from_utf8(bytes).ok().map(|text| json!(text));
+        let body = is_text.then(|| serde_json::from_slice(bytes).ok().or_else(text));
+        let mut body = match body.flatten() {
             Some(Value::Object(object)) => object,
             Some(other) => serde_json::Map::from_iter([("error".to_owned(), other)]),
-            // A stream with an error status has no body yet that could hold the status.
-            None => return response.set_status(http::StatusCode::OK),
+            None => {
+                let reason = status.canonical_reason().unwrap_or("error");
+                serde_json::Map::from_iter([("error".to_owned(), reason.into())])
+            }
         };
         body.insert("status".to_owned(), status.as_u16().into());
-        response.set_status(http::StatusCode::OK).with_json(&body)
+        response
+            .set_status(StatusCode::OK)
+            .without_header(&CONTENT_ENCODING)
+            .with_json(&body)
     }
 }
 
@@ -305,6 +318,25 @@ mod tests {
             response.body(),
             Some(&br#"{"error":"later","status":503}"#[..])
         );
+    }
+
+    #[test]
+    fn in_band_names_the_status_of_a_body_that_it_cannot_read() {
+        let empty = Response::text("").with_status(408);
+        let compressed = Response::text("\u{1f}").with_status(503);
+        let compressed = compressed.with_header("content-encoding", "gzip");
+        for (response, expected) in [
+            (empty, &br#"{"error":"Request Timeout","status":408}"#[..]),
+            (
+                compressed,
+                br#"{"error":"Service Unavailable","status":503}"#,
+            ),
+        ] {
+            let response = ErrorMode::InBand.apply(response);
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.body(), Some(expected));
+            assert!(!response.headers().contains_key(CONTENT_ENCODING));
+        }
     }
 
     #[test]

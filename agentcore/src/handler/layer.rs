@@ -9,20 +9,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::config::Settings;
+use crate::config::ErrorMode;
 use crate::error::BoxError;
 use crate::handler::body::{Body, Limits};
 use crate::handler::extract::Invocation;
 use crate::handler::http_error::error_response;
-use crate::handler::invoke::{Answering, Job, Options, ReplyTo, Start, Unwanted};
-use crate::handler::response::{Outgoing, Response, internal_error, panic_response};
+use crate::handler::invoke::{Answering, Client, Job, Options, Place, Run};
+use crate::handler::response::{Response, internal_error, panic_response};
 use crate::report::panics;
 use crate::report::{Failure, Outcome};
 use crate::request::{self, Activity, CallOfAgent, Scope};
@@ -108,20 +107,13 @@ impl Wrap {
 struct InFlight(Arc<Activity>);
 
 impl Endpoint {
-    /// Wraps the agent in `layers`; the last one is the outermost. Runs on the workers, within their runtime, because some layers
+    /// Wraps `agent` in `layers`; the last one is the outermost. Runs on the workers, within their runtime, because some layers
     /// start a task. Fails with the name of a layer that panics.
     pub(crate) fn build(
         layers: Vec<Wrap>,
-        entrypoint: Option<(Options, Start)>,
-        settings: Settings,
+        agent: impl Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let agent = Arc::new(Innermost {
-            entrypoint,
-            settings,
-        });
-        let innermost = Self(Arc::new(move |request| {
-            Box::pin(Arc::clone(&agent).answer(request))
-        }));
+        let innermost = Self(Arc::new(agent));
         layers.into_iter().try_fold(innermost, |inner, layer| {
             let Wrap { name, wrap } = layer;
             panics::guard(|| wrap(inner)).map_err(|panic| {
@@ -161,8 +153,7 @@ impl Endpoint {
         workers: &Handle,
         mut request: Request<Body>,
         activity: Activity,
-        unwanted: Unwanted,
-        reply: ReplyTo,
+        client: Client,
     ) {
         let Self(call) = self;
         let scope = Arc::clone(activity.scope());
@@ -189,9 +180,9 @@ impl Endpoint {
                     response
                 }
             };
-            (response.into_outgoing(), activity)
+            (response, activity)
         };
-        let answering = Answering::new(run, reply, unwanted, true);
+        let answering = Answering::new(run, client);
         workers.spawn(request::within(scope, answering));
     }
 }
@@ -261,75 +252,52 @@ impl Drop for Call {
     }
 }
 
-/// The agent inside all layers.
-struct Innermost {
-    entrypoint: Option<(Options, Start)>,
-    settings: Settings,
-}
-
-impl Innermost {
-    async fn answer(self: Arc<Self>, request: Request<Body>) -> http::Response<Body> {
-        match (request.uri().path(), request.method(), &self.entrypoint) {
-            ("/invocations", &http::Method::POST, Some(entrypoint)) => {
-                self.invoke(entrypoint, request).await
-            }
-            ("/invocations", _, Some(_)) => Response::error("Method Not Allowed")
-                .with_status(405)
-                .with_header(header::ALLOW, "POST")
-                .into_http(),
-            _ => Response::error("Not Found").with_status(404).into_http(),
+/// Calls the entrypoint for a request that comes out of the layers, in their task.
+pub(crate) async fn call(
+    (options, run): (Options, Run),
+    debug: bool,
+    errors: ErrorMode,
+    request: Request<Body>,
+) -> http::Response<Body> {
+    let (mut head, body) = request.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            let details = error.to_string();
+            let status = StatusCode::BAD_REQUEST;
+            return Response::rejection(status, "Invalid body", &details, None).into_http();
         }
-    }
-
-    async fn invoke(
-        &self,
-        (options, start): &(Options, Start),
-        request: Request<Body>,
-    ) -> http::Response<Body> {
-        let (mut head, body) = request.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => {
-                let details = error.to_string();
-                let status = http::StatusCode::BAD_REQUEST;
-                return Response::rejection(status, "Invalid body", &details, None).into_http();
-            }
-        };
-        // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
-        let in_flight = head.extensions.remove::<InFlight>();
-        let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
-        let Some(activity) = hold.or_else(request::hold) else {
-            tracing::error!(
-                "a layer called the agent for no request in flight: neither with the extensions of the client's request \
-                 nor in the task that the layer was called in; the answer is 500"
-            );
-            return internal_error().into_http();
-        };
-        // Layers may have changed the headers. The handler gets the changed ones.
-        let activity = activity.with_headers(head.headers);
-        let job = Job {
-            invocation: Invocation::new(Arc::clone(activity.scope()), body),
-            options: *options,
-            errors: self.settings.errors,
-            debug: self.settings.debug,
-            activity,
-            unwanted: Unwanted::StopsForLayer,
-        };
-        let mut call = Call {
-            scope: Arc::clone(job.activity.scope()),
-            or_client: options.cancel_on_disconnect,
-            is_over: false,
-        };
-        let (sender, reply) = oneshot::channel();
-        start(&Handle::current(), job, sender);
-        let reply = reply.await;
-        call.is_over = true;
-        match reply {
-            Ok((Outgoing { parts, body }, _)) => {
-                call.scope.observed().handed(parts.status);
-                http::Response::from_parts(parts, Body::settled(body))
-            }
-            Err(_) => internal_error().into_http(),
-        }
-    }
+    };
+    // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
+    let in_flight = head.extensions.remove::<InFlight>();
+    let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
+    let Some(activity) = hold.or_else(request::hold) else {
+        tracing::error!(
+            "a layer called the agent outside of a request in flight: keep the request's extensions, or call the agent in \
+             the layer's own task; the answer is 500"
+        );
+        return internal_error().into_http();
+    };
+    // Layers may have changed the headers. The handler gets the changed ones.
+    let activity = activity.with_headers(head.headers);
+    let mut call = Call {
+        scope: Arc::clone(activity.scope()),
+        or_client: options.cancel_on_disconnect,
+        is_over: false,
+    };
+    let job = Job {
+        invocation: Invocation::new(Arc::clone(activity.scope()), body),
+        options,
+        debug,
+        activity,
+    };
+    let Some(answer) = run(job, Place::Caller) else {
+        return internal_error().into_http();
+    };
+    let (response, _) = answer.await;
+    call.is_over = true;
+    // Here as well, because a layer may compress the reply.
+    let response = errors.apply(response);
+    call.scope.observed().handed(response.status());
+    response.into_outgoing().map(Body::settled)
 }

@@ -352,6 +352,12 @@ impl Response {
         self
     }
 
+    /// The reply without a header.
+    pub(crate) fn without_header(mut self, name: &HeaderName) -> Self {
+        self.0.headers_mut().remove(name);
+        self
+    }
+
     /// Settles the body: see [`Body::settle`].
     pub(crate) async fn settled(mut self, limits: Limits) -> Self {
         let body = std::mem::take(self.0.body_mut());
@@ -379,10 +385,7 @@ impl Response {
             panics::drop_caught(extensions, "an extension of a reply");
         }
         detach::headers(&mut parts.headers);
-        Outgoing {
-            parts,
-            body: body.into_settled(request::hold),
-        }
+        Outgoing::from_parts(parts, body.into_settled(request::hold))
     }
 
     pub(crate) fn from_http(response: http::Response<Body>) -> Self {
@@ -399,11 +402,7 @@ impl Response {
 }
 
 /// A reply that may leave the workers: user code owns no part of it.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) parts: http::response::Parts,
-    pub(crate) body: Settled,
-}
+pub(crate) type Outgoing = http::Response<Settled>;
 
 /// The buffer that JSON is written into. A vector that grows is moved, and its old memory may stay with the allocator: one that
 /// doubles from nothing to 50 MB can take as much again.

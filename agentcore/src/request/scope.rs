@@ -180,11 +180,6 @@ impl Scope {
         self.flight().kind
     }
 
-    /// Whether a layer has passed the request on: then the layer makes the reply.
-    pub(crate) fn is_below_layers(&self) -> bool {
-        matches!(self.flight, Shared::Of(_))
-    }
-
     pub(crate) fn observed(&self) -> &Observed {
         &self.flight().observed
     }

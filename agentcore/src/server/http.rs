@@ -5,6 +5,7 @@ pub(crate) mod dev;
 pub(crate) mod exchange;
 pub(crate) mod front;
 mod invocations;
+pub(crate) mod layered;
 mod metrics;
 pub(crate) mod operators;
 pub(crate) mod phase;

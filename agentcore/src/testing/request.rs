@@ -199,8 +199,7 @@ impl<'a> TestRequest<'a> {
             let (end, other_end) = tokio::io::duplex(websocket::PIPE_BYTES);
             let headers = request.into_parts().0.headers;
             if let Err(refused) = client.server.open_socket(headers, other_end).await {
-                let refused = http::Response::from_parts(refused.parts, refused.body);
-                let reply = TestResponse::read(refused).await;
+                let reply = TestResponse::read(*refused).await;
                 caller.fail(format_args!("the app refused the socket: {reply}"));
             }
             TestWebSocket::new(end)

@@ -139,7 +139,7 @@ impl Session {
             Err(Box::new(internal_error().into_outgoing()))
         });
         let handler = opened.inspect_err(|rejection| {
-            let status = rejection.parts.status;
+            let status = rejection.status();
             activity.scope().note(Outcome::of(status), Some(status));
         })?;
         Ok(Self {

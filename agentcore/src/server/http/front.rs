@@ -108,8 +108,7 @@ impl Front {
     /// 503, with the advice to come back soon.
     pub(crate) fn unavailable(&self, why: &str, reason: Refused) -> Response {
         self.count_refused(reason);
-        let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
-        come_back(self.settings.errors.apply(response))
+        come_back(Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE))
     }
 }
 

@@ -18,7 +18,7 @@ use super::router::{ReplyBody, refuse};
 use crate::config::BusyWhile;
 use crate::handler::body::Body;
 use crate::handler::extract::Invocation;
-use crate::handler::invoke::{Job, Made, Unwanted};
+use crate::handler::invoke::{Client, Job, Made, Unwanted};
 use crate::handler::response::Response;
 use crate::handler::response::internal_error;
 use crate::headers;
@@ -129,12 +129,12 @@ impl<B: RequestBody> Future for Replying<B> {
             this.stage = Stage::Over;
             // No advice to come again: how far it came, nobody knows.
             let response = Response::error("Cut off by the shutdown").with_status(503);
-            return Poll::Ready(this.link.front.settings.errors.apply(response).into());
+            return Poll::Ready(this.refuse(response));
         }
         if let Stage::Reading { read, .. } = &mut this.stage {
             let read = ready!(Pin::new(read).poll(cx));
             if let Some(refused) = this.hand_over(read) {
-                return Poll::Ready(refused.into());
+                return Poll::Ready(this.refuse(refused));
             }
         }
         let Stage::Making { reply, .. } = &mut this.stage else {
@@ -184,7 +184,7 @@ impl<B: RequestBody> Replying<B> {
                 if let Some(rejection) = response.why_rejected() {
                     activity.scope().reject(rejection);
                 }
-                return Some(front.settings.errors.apply(response));
+                return Some(response);
             }
         };
         if let Some(metrics) = &front.instance.metrics {
@@ -192,15 +192,21 @@ impl<B: RequestBody> Replying<B> {
         }
         let scope = Arc::clone(activity.scope());
         let Some(what) = work(front, activity, head, body) else {
-            return Some(front.settings.errors.apply(internal_error()));
+            return Some(internal_error());
         };
         let (sender, reply) = oneshot::channel();
+        let options = front.agent.entrypoint.as_ref().map(|found| found.options);
         front.workers.push(Work {
             what,
-            reply: sender,
+            client: Client {
+                reply: sender,
+                errors: front.settings.errors,
+                unwanted: Unwanted::by_client(
+                    options.is_some_and(|options| options.cancel_on_disconnect),
+                ),
+            },
         });
-        let watches = front.agent.entrypoint.as_ref();
-        let watches = watches.is_some_and(|entrypoint| entrypoint.options.watch_disconnect);
+        let watches = options.is_some_and(|options| options.watch_disconnect);
         show_end_if(self.exchange.as_ref(), watches);
         self.stage = Stage::Making {
             reply: front.workers.batch(reply),
@@ -223,22 +229,28 @@ impl<B: RequestBody> Replying<B> {
         let front = &self.link.front;
         // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
         // runtime that is being shut down.
-        let Ok((outgoing, activity)) = made else {
-            return front.settings.errors.apply(internal_error()).into();
+        let Ok((reply, activity)) = made else {
+            return self.refuse(internal_error());
         };
         let activity = Some((activity, Arc::clone(&self.link.end)));
-        let is_stream = outgoing.body.as_bytes().is_none();
+        let is_stream = reply.body().as_bytes().is_none();
         // A stream's producer goes with its reader.
         show_end_if(self.exchange.as_ref(), is_stream);
-        let body = if is_stream {
-            front.workers.batch(outgoing.body)
-        } else {
-            Batched::direct(outgoing.body)
-        };
-        http::Response::from_parts(
-            outgoing.parts,
-            ReplyBody::new(body, activity, self.exchange.take()),
-        )
+        let exchange = self.exchange.take();
+        reply.map(|body| {
+            let body = if is_stream {
+                front.workers.batch(body)
+            } else {
+                Batched::direct(body)
+            };
+            ReplyBody::new(body, activity, exchange)
+        })
+    }
+
+    /// A reply of the server's own in place of the workers'. Together with the reply that the workers make, this is where errors
+    /// become in-band.
+    fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
+        self.link.front.settings.errors.apply(response).into()
     }
 }
 
@@ -249,31 +261,20 @@ fn work(
     head: Option<Box<http::request::Parts>>,
     body: Bytes,
 ) -> Option<What> {
-    let entrypoint = front.agent.entrypoint.as_ref();
-    let unwanted = Unwanted::by_client(
-        entrypoint.is_some_and(|entrypoint| entrypoint.options.cancel_on_disconnect),
-    );
     if let (Some(endpoint), Some(head)) = (front.endpoint.get(), head) {
         let mut request = Request::from_parts(*head, Body::from(body));
         *request.headers_mut() = activity.scope().headers().clone();
         let endpoint = endpoint.clone();
-        return Some(What::Layered(
-            endpoint,
-            Box::new(request),
-            activity,
-            unwanted,
-        ));
+        return Some(What::Layered(endpoint, Box::new(request), activity));
     }
-    let entrypoint = entrypoint?;
+    let entrypoint = front.agent.entrypoint.as_ref()?;
     let job = Job {
         invocation: Invocation::new(Arc::clone(activity.scope()), body),
         options: entrypoint.options,
-        errors: front.settings.errors,
         debug: front.settings.debug,
         activity,
-        unwanted,
     };
-    Some(What::Invocation(Arc::clone(&entrypoint.start), job))
+    Some(What::Invocation(Arc::clone(&entrypoint.run), job))
 }
 
 /// Why an invocation is not let in, with the advice to come back soon.
@@ -287,12 +288,7 @@ fn no_room(front: &Front, refusal: Refusal) -> Response {
         Refusal::Full => Refused::Invocations,
         Refusal::SessionBusy | Refusal::QueueFull => Refused::Session,
     });
-    come_back(
-        front
-            .settings
-            .errors
-            .apply(Response::error(why).with_status(status)),
-    )
+    come_back(Response::error(why).with_status(status))
 }
 
 fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {

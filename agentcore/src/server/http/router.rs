@@ -116,13 +116,10 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
             return invoke(exchange, request);
         }
-        ("/invocations", &Method::POST) if is_crowded => refuse(
-            &exchange,
-            request,
-            front.unavailable("Too many connections", Refused::Connections),
-        ),
-        ("/invocations", &Method::POST) if front.agent.entrypoint.is_some() => {
-            return invoke(exchange, request);
+        ("/invocations", &Method::POST) if is_crowded => {
+            let refused = front.unavailable("Too many connections", Refused::Connections);
+            let refused = front.settings.errors.apply(refused);
+            refuse(&exchange, request, refused)
         }
         #[cfg(feature = "ws")]
         ("/ws", _) => match websockets::accept(&exchange, request) {
@@ -135,10 +132,10 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             Err(refused) => refused,
         },
         ("/ping", _) => refuse(&exchange, request, method_not_allowed("GET, HEAD")),
-        ("/invocations", _) if front.agent.entrypoint.is_some() => {
-            refuse(&exchange, request, method_not_allowed("POST"))
-        }
-        _ => refuse(&exchange, request, not_found()),
+        (path, method) => match refusal(front.agent.entrypoint.is_some(), path, method) {
+            None => return invoke(exchange, request),
+            Some(refused) => refuse(&exchange, request, refused),
+        },
     };
     Answer::now(exchange.reply(reply))
 }
@@ -146,7 +143,19 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
 fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     match invocations::accept(exchange, request) {
         Ok(reply) => Answer::Invocation(reply),
-        Err((exchange, refused)) => Answer::now(exchange.reply(refused)),
+        Err((exchange, refused)) => {
+            let refused = exchange.front.settings.errors.apply(refused);
+            Answer::now(exchange.reply(refused))
+        }
+    }
+}
+
+/// Why a request is no invocation of the agent; `None` if it is one. Behind layers, too, this decides.
+pub(crate) fn refusal(has_entrypoint: bool, path: &str, method: &Method) -> Option<Response> {
+    match (path, method) {
+        ("/invocations", &Method::POST) if has_entrypoint => None,
+        ("/invocations", _) if has_entrypoint => Some(method_not_allowed("POST")),
+        _ => Some(not_found()),
     }
 }
 

@@ -73,9 +73,7 @@ pub(crate) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Respon
             switching.into()
         }
         Err(rejection) => {
-            let Outgoing { parts, body } = *rejection;
-            let body = ReplyBody::new(link.front.workers.batch(body), None, None);
-            http::Response::from_parts(parts, body)
+            rejection.map(|body| ReplyBody::new(link.front.workers.batch(body), None, None))
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::report::panics;
 use crate::request::drops::DropOnWorkers;
 use crate::request::stall::At;
 use crate::request::{self, Scope};
+use crate::server::http::layered;
 use crate::server::threads::AbortOnDrop;
 use crate::util::spawn;
 
@@ -30,11 +31,9 @@ impl Life {
         let Some(layers) = self.layers.take().and_then(|mut layers| layers.take()) else {
             return Ok(());
         };
-        let entrypoint = self.front.agent.entrypoint.as_ref();
-        let entrypoint = entrypoint.map(|found| (found.options, Arc::clone(&found.start)));
-        let settings = self.front.settings.clone();
+        let agent = layered::agent(&self.front);
         let build = async move {
-            let built = Endpoint::build(layers, entrypoint, settings);
+            let built = Endpoint::build(layers, agent);
             built.map(|endpoint| DropOnWorkers::new(endpoint, "the layers"))
         };
         let build = AbortOnDrop(spawn::boxed_on(self.front.workers.runtime(), build));

@@ -12,8 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::handler::body::Body;
-use crate::handler::invoke::Start;
-use crate::handler::invoke::{Job, ReplyTo, Unwanted};
+use crate::handler::invoke::{Client, Job, Place, Run};
 use crate::handler::layer::Endpoint;
 use crate::request::Activity;
 use crate::util::spawn;
@@ -21,24 +20,26 @@ use crate::util::spawn;
 /// So many requests go over in one piece.
 const AT_A_TIME: usize = 32;
 
-/// One request for the workers, and where its reply goes.
+/// One request for the workers, and the client that waits for the reply.
 pub(crate) struct Work {
     pub(crate) what: What,
-    pub(crate) reply: ReplyTo,
+    pub(crate) client: Client,
 }
 
 pub(crate) enum What {
-    Invocation(Start, Job),
+    Invocation(Run, Job),
     /// A request that goes through the layers.
-    Layered(Endpoint, Box<Request<Body>>, Activity, Unwanted),
+    Layered(Endpoint, Box<Request<Body>>, Activity),
 }
 
 impl Work {
     fn start(self, workers: &Handle) {
         match self.what {
-            What::Invocation(start, job) => start(workers, job, self.reply),
-            What::Layered(endpoint, request, activity, unwanted) => {
-                endpoint.start(workers, *request, activity, unwanted, self.reply);
+            What::Invocation(run, job) => {
+                run(job, Place::Task(workers, self.client));
+            }
+            What::Layered(endpoint, request, activity) => {
+                endpoint.start(workers, *request, activity, self.client);
             }
         }
     }

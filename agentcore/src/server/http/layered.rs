@@ -1,0 +1,29 @@
+//! The agent as the layers call it: behind them the routes are those of every request.
+
+use http::Request;
+
+use super::front::Front;
+use super::router;
+use crate::handler::body::Body;
+use crate::handler::layer;
+use crate::util::BoxFuture;
+
+/// The service inside all layers.
+pub(crate) fn agent(
+    front: &Front,
+) -> impl Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync + 'static {
+    let entrypoint = front.agent.entrypoint.as_ref();
+    // Not the front itself, which would own the layers that own it.
+    let entrypoint = entrypoint.map(|found| (found.options, found.run.clone()));
+    let (debug, errors) = (front.settings.debug, front.settings.errors);
+    move |request| {
+        let refused = router::refusal(entrypoint.is_some(), request.uri().path(), request.method());
+        match (refused, entrypoint.clone()) {
+            (None, Some(entrypoint)) => Box::pin(layer::call(entrypoint, debug, errors, request)),
+            (refused, _) => {
+                let refused = refused.unwrap_or_else(router::not_found);
+                Box::pin(async move { refused.into_http() })
+            }
+        }
+    }
+}
