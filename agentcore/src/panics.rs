@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 
 use crate::invoke::internal_error;
 use crate::response::Response;
+use crate::stall;
 use crate::tasks::TimedOut;
 use crate::telemetry::{Failure, Outcome};
 
@@ -174,12 +175,17 @@ fn backtrace() -> Option<String> {
     if wanted == "0" {
         return None;
     }
-    let whole = Backtrace::force_capture().to_string();
+    let whole = whole_backtrace();
     if wanted == "full" {
         Some(whole)
     } else {
         backtrace::of_the_program(&whole)
     }
+}
+
+/// All frames. On a busy machine the symbols of a debug build take seconds, for which the code that panicked is not blamed.
+fn whole_backtrace() -> String {
+    stall::outside_the_poll(|| Backtrace::force_capture().to_string())
 }
 
 /// `future`, with a panic turned into an error.
@@ -292,6 +298,16 @@ pub(crate) fn drop_caught<T>(value: T, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stall::At;
+
+    #[test]
+    fn a_backtrace_is_no_part_of_the_poll_that_panicked() {
+        stall::noted(At::task(1), || {
+            let before = stall::poll_here();
+            assert_ne!(whole_backtrace(), "");
+            assert!(stall::poll_here() > before, "{before:?}");
+        });
+    }
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_message() {
