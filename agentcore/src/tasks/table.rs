@@ -34,7 +34,7 @@ struct Slots<T> {
 
 /// Slots that are shown under one lock. The front walks through tables, and workers hold locks that it wants: neither may
 /// take long.
-const SLICE: usize = 256;
+pub(super) const SLICE: usize = 256;
 
 /// Where a walk through a table has come to.
 #[derive(Clone, Copy, Debug, Default)]
