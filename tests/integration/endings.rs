@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use crate::support::{
-    Agent, Client, Latch, failed_start, get, signal, spawn, ticks, wait, was_cut_off,
+    Agent, Client, DEADLINE, Latch, failed_start, get, signal, spawn, wait, wait_until, was_cut_off,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_endings");
@@ -316,8 +316,8 @@ fn with_tasks(count: usize, length: usize) -> Agent {
     agent
 }
 
-/// What the front did for `work`, in hundredths of a second of processor time. Other processes do not count in it, so it does
-/// not depend on how busy the machine is.
+/// What the front did for some work, in nanoseconds of processor time. All of it is 0 where the kernel does not tell.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 struct FrontTime {
     in_all: u64,
@@ -325,17 +325,28 @@ struct FrontTime {
     for_a_ping: u64,
 }
 
+#[cfg(target_os = "linux")]
+impl FrontTime {
+    /// Whether each ping has waited for a small part of the work, or all of the work was little.
+    fn is_fair(&self) -> bool {
+        self.for_a_ping < self.in_all / 6 || self.in_all < 20_000_000
+    }
+}
+
 /// Pings again and again while `work` is done.
 #[cfg(target_os = "linux")]
 fn front_time(agent: &Agent, work: impl FnOnce()) -> FrontTime {
     let threads = std::fs::read_dir(format!("/proc/{}/task", agent.pid())).expect("a process");
     let mut threads = threads.map(|thread| thread.expect("a thread").path());
-    let is_front = |thread: &std::path::PathBuf| {
-        std::fs::read_to_string(thread.join("comm"))
-            .is_ok_and(|name| name.trim() == "agentcore-front")
+    let front = threads.find(|thread| {
+        let name = std::fs::read_to_string(thread.join("comm"));
+        name.is_ok_and(|name| name.trim() == "agentcore-front")
+    });
+    let used = || {
+        let text = std::fs::read_to_string(front.as_ref()?.join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
     };
-    let stat = threads.find(is_front).expect("the front").join("stat");
-    let used = || ticks(&stat);
+    let used = || -> u64 { used().unwrap_or_default() };
     let (address, began, is_over) = (agent.address(), used(), AtomicBool::new(false));
     let for_a_ping = std::thread::scope(|scope| {
         let pings = scope.spawn(|| {
@@ -346,7 +357,7 @@ fn front_time(agent: &Agent, work: impl FnOnce()) -> FrontTime {
                 let before = used();
                 client.write(&get("/ping"));
                 assert_eq!(client.next_reply().status, 200);
-                longest = longest.max(used() - before);
+                longest = longest.max(used().saturating_sub(before));
                 if is_last {
                     return longest;
                 }
@@ -357,17 +368,29 @@ fn front_time(agent: &Agent, work: impl FnOnce()) -> FrontTime {
         pings.join().expect("replies")
     });
     FrontTime {
-        in_all: used() - began,
+        in_all: used().saturating_sub(began),
         for_a_ping,
     }
 }
 
 /// Enough to show what grows with them, in a build without optimisation too.
+#[cfg(target_os = "linux")]
 const TASKS: usize = 300_000;
 
+/// Processor time is the subject. The front may have gone on before the test looks at a ping's answer, so one fair try tells: a
+/// front that walks through all tasks at once has none.
 #[cfg(target_os = "linux")]
 #[test]
 fn pings_do_not_wait_for_a_scrape_or_a_stop_with_many_tasks() {
+    wait_until(2 * DEADLINE, "pings do not wait", || {
+        let (scrape, stop) = scrape_and_stop_with_many_tasks();
+        eprintln!("a scrape {scrape:?}, a stop {stop:?}");
+        scrape.is_fair() && stop.is_fair()
+    });
+}
+
+#[cfg(target_os = "linux")]
+fn scrape_and_stop_with_many_tasks() -> (FrontTime, FrontTime) {
     let agent = with_tasks(TASKS, 1);
     let scrape = front_time(&agent, || {
         let page = String::from_utf8(agent.get("/metrics").body).expect("text");
@@ -385,11 +408,7 @@ fn pings_do_not_wait_for_a_scrape_or_a_stop_with_many_tasks() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     let more = format!("{} more", TASKS - 500);
     assert!(last_words(&stderr).contains(&more), "{more}");
-    eprintln!("a scrape {scrape:?}, a stop {stop:?}");
-    for time in [scrape, stop] {
-        // What is too little to be measured may be all of it.
-        assert!(time.for_a_ping <= 2 + time.in_all / 3, "{time:?}");
-    }
+    (scrape, stop)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Agent, ticks};
+use crate::support::Agent;
 
 fn agent(environment: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_agent_macros"), environment)
@@ -135,4 +135,18 @@ fn waiting_for_work_costs_nothing() {
         let used = ticks(&of_the_agent) - before;
         assert!(used < 10, "{used} ticks, and the test used 40");
     }
+}
+
+/// The processor time in a `stat` file, in hundredths of a second.
+#[cfg(target_os = "linux")]
+fn ticks(stat: &str) -> u64 {
+    let stat = std::fs::read_to_string(stat).expect("a process");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let fields: Vec<u64> = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse().expect("a number"))
+        .collect();
+    fields.iter().sum()
 }

@@ -357,20 +357,6 @@ pub(crate) fn of_process(process: u32, what: &str) -> usize {
         .expect("a number of KiB")
 }
 
-/// The processor time in a `stat` file, in hundredths of a second.
-#[cfg(target_os = "linux")]
-pub(crate) fn ticks(stat: impl AsRef<std::path::Path>) -> u64 {
-    let stat = std::fs::read_to_string(stat).expect("a process");
-    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
-    let fields: Vec<u64> = fields
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse().expect("a number"))
-        .collect();
-    fields.iter().sum()
-}
-
 /// A program that is expected not to start: how it ended, and its stderr.
 pub(crate) fn failed_start(binary: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
     let (mut child, stderr) = spawn(binary, environment);
