@@ -8,6 +8,7 @@ mod outcome;
 pub(crate) mod panics;
 mod queue;
 mod rejection;
+pub(crate) mod stall;
 mod waiting;
 
 pub(crate) use ended::{Ended, Failure, Work};

@@ -11,7 +11,6 @@ mod local;
 mod observed;
 mod outbound;
 mod scope;
-pub(crate) mod stall;
 mod states;
 
 pub(crate) use activity::Activity;

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Client, unix_now};
+use crate::support::{Agent, Client, DEADLINE, unix_now};
 
 macro_rules! both {
     (
@@ -31,7 +31,7 @@ both! {
     fn an_idle_agent_is_healthy_and_its_stamp_stands_still(agent: Agent) {
         let first = agent.ping();
         assert!(!first.busy);
-        assert!(unix_now() - first.stamp <= 20, "the stamp is the start: {first:?}");
+        assert!(unix_now() - first.stamp <= DEADLINE.as_secs(), "the stamp is the start: {first:?}");
         first.until_its_second_is_over();
         assert_eq!(agent.ping(), first);
     }
@@ -330,7 +330,7 @@ mod streaming {
             // The invocation ends some time behind its reply, and this does not.
             let first = agent.ping();
             first.until_its_second_is_over();
-            assert!(agent.ping().busy, "nothing runs, and the handler says so");
+            agent.until("the handler says busy, and nothing runs", |agent| agent.ping().busy);
         }
 
         fn a_ping_handler_that_says_healthy_hides_no_stream(agent: Agent) {
@@ -433,7 +433,7 @@ mod blocking {
             let held = latch.held();
             assert!(agent.ping().busy, "it returns what it was given");
             agent.invoke(json!({ "mode": "healthy" }));
-            assert!(!agent.ping().busy, "an invocation runs, and the handler says Healthy");
+            agent.until("the handler says Healthy, and an invocation runs", |agent| !agent.ping().busy);
             agent.invoke(json!({ "mode": "error" }));
             assert!(agent.ping().busy, "after an error the automatic status stands");
             agent.invoke(json!({ "mode": "automatic" }));
@@ -442,12 +442,12 @@ mod blocking {
             assert_eq!(running.join().expect("a reply").parts(), (200, json!("held")));
             agent.until_idle();
             agent.invoke(json!({ "mode": "busy" }));
-            assert!(agent.ping().busy, "nothing runs");
+            agent.until("the handler says busy, and nothing runs", |agent| agent.ping().busy);
         }
 
         fn a_forced_status_stands_above_the_last_word(agent: Agent) {
             agent.invoke(json!({ "mode": "busy" }));
-            assert!(agent.ping().busy);
+            agent.until("the handler says busy", |agent| agent.ping().busy);
             agent.invoke(json!({ "force": "Healthy" }));
             assert!(!agent.ping().busy);
         }
@@ -468,7 +468,7 @@ mod blocking {
         ] {
             let (status, log) = failed_start(binary, &[("HANGING_START", "1")]);
             assert_eq!(status.code(), Some(1));
-            assert!(log.contains("took longer than 100ms"), "{log}");
+            assert!(log.contains("took longer than 3s"), "{log}");
         }
     }
 }

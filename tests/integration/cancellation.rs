@@ -5,7 +5,11 @@ use serde_json::json;
 use crate::support::{Agent, Client};
 
 fn agent() -> Agent {
-    Agent::start(env!("CARGO_BIN_EXE_cancellation"), &[])
+    agent_with(&[])
+}
+
+fn agent_with(environment: &[(&str, &str)]) -> Agent {
+    Agent::start(env!("CARGO_BIN_EXE_cancellation"), environment)
 }
 
 #[test]
@@ -33,7 +37,7 @@ fn a_shutdown_is_told_to_the_handler_and_its_reply_still_arrives() {
 
 #[test]
 fn a_timeout_is_told_to_what_the_handler_left_behind() {
-    let agent = agent();
+    let agent = agent_with(&[("ENTRYPOINT_TIMEOUT_MS", "500")]);
     assert_eq!(agent.invoke(json!("spawn and hang")).status, 504);
     agent.line_with("the background task was told");
     agent.until_idle();

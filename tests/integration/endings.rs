@@ -1,13 +1,17 @@
 //! How an agent ends: what is dropped where, what is waited for, and what is named.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Agent, Client, failed_start, signal, spawn, wait, was_cut_off};
+use crate::support::{
+    Agent, Client, DEADLINE, Latch, failed_start, get, signal, spawn, wait, wait_until, was_cut_off,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_endings");
+
+/// Longer than a test waits for anything.
+const LONG: (&str, &str) = ("AGENTCORE_SHUTDOWN_GRACE", "10min");
 
 /// Everything that the agent holds.
 const HELD: [&str; 7] = ["given", "made", "handler", "start", "stop", "layer", "ping"];
@@ -78,20 +82,30 @@ fn work_that_the_start_has_begun_is_named_when_a_stop_cuts_it_off() {
 
 #[test]
 fn a_drop_that_fits_into_the_grace_is_waited_for_and_pings_are_answered_meanwhile() {
-    let agent = Agent::start(BINARY, &[("MADE_DROP_SECONDS", "2")]);
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let agent = Agent::start(BINARY, &[("MADE_DROP_AT", &port), LONG]);
     agent.signal("TERM");
-    agent.line_with("the made is dropped on");
+    let held = latch.held();
     assert!(!agent.ping().busy);
     assert_eq!(agent.invoke(json!({})).status, 503);
+    drop(held);
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("the made has been dropped"), "{stderr}");
     assert!(stderr.contains("the given is dropped on"), "{stderr}");
 }
 
+/// The last line that is not one of the fixture's drops. Drops on other threads go on while the process ends.
+fn last_line(stderr: &str) -> &str {
+    let of_a_drop = |line: &&str| line.starts_with("the ") && line.contains(" dropped");
+    let mut lines = stderr.lines().filter(|line| !of_a_drop(line));
+    lines.next_back().unwrap_or_default()
+}
+
 /// The names of everything that was cut off, as the last line on stderr says them.
 fn last_words(stderr: &str) -> &str {
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = last_line(stderr);
     assert!(
         last.contains("stopped before everything was finished"),
         "{stderr}"
@@ -152,7 +166,7 @@ fn a_drop_that_takes_too_long_behind_a_failed_start_is_named() {
         was_cut_off(&stderr, "the drop of state `endings::Made`"),
         "{stderr}"
     );
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = last_line(&stderr);
     assert!(
         last.contains("cannot start: ") && last.contains("no database"),
         "{stderr}"
@@ -215,8 +229,14 @@ fn a_second_signal_during_a_hook_does_not_hide_what_was_cut_off_before() {
 
 #[test]
 fn work_that_a_hook_begins_is_waited_for() {
-    let agent = Agent::start(BINARY, &[("LATE_SECONDS", "0.3")]);
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let agent = Agent::start(BINARY, &[("LATE_AT", &port), LONG]);
     agent.signal("TERM");
+    let held = latch.held();
+    agent.line_with("the second hook runs");
+    assert!(agent.ping().busy);
+    drop(held);
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("the late work is done"), "{stderr}");
@@ -228,7 +248,8 @@ fn work_that_a_hook_begins_is_waited_for_when_other_work_was_cut_off() {
         BINARY,
         &[
             ("AGENTCORE_SHUTDOWN_GRACE", "50ms"),
-            ("LATE_SECONDS", "0.3"),
+            // Of the two seconds that it has.
+            ("LATE_SECONDS", "0.1"),
         ],
     );
     agent.invoke(json!({ "action": "add" }));
@@ -295,19 +316,48 @@ fn with_tasks(count: usize, length: usize) -> Agent {
     agent
 }
 
-/// The longest of the pings that are asked while `work` is done.
-fn longest_ping(agent: &Agent, work: impl FnOnce()) -> Duration {
-    let (address, is_over) = (agent.address(), AtomicBool::new(false));
-    std::thread::scope(|scope| {
+/// What the front did for some work, in nanoseconds of processor time. All of it is 0 where the kernel does not tell.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct FrontTime {
+    in_all: u64,
+    /// From a ping to its answer, at most.
+    for_a_ping: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl FrontTime {
+    /// Whether each ping has waited for a small part of the work, or all of the work was little.
+    fn is_fair(&self) -> bool {
+        self.for_a_ping < self.in_all / 6 || self.in_all < 20_000_000
+    }
+}
+
+/// Pings again and again while `work` is done.
+#[cfg(target_os = "linux")]
+fn front_time(agent: &Agent, work: impl FnOnce()) -> FrontTime {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", agent.pid())).expect("a process");
+    let mut threads = threads.map(|thread| thread.expect("a thread").path());
+    let front = threads.find(|thread| {
+        let name = std::fs::read_to_string(thread.join("comm"));
+        name.is_ok_and(|name| name.trim() == "agentcore-front")
+    });
+    let used = || {
+        let text = std::fs::read_to_string(front.as_ref()?.join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    let used = || -> u64 { used().unwrap_or_default() };
+    let (address, began, is_over) = (agent.address(), used(), AtomicBool::new(false));
+    let for_a_ping = std::thread::scope(|scope| {
         let pings = scope.spawn(|| {
             let mut client = Client::connect(address);
-            let mut longest = Duration::ZERO;
+            let mut longest = 0;
             loop {
                 let is_last = is_over.load(Ordering::SeqCst);
-                let began = Instant::now();
-                client = client.send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
+                let before = used();
+                client.write(&get("/ping"));
                 assert_eq!(client.next_reply().status, 200);
-                longest = longest.max(began.elapsed());
+                longest = longest.max(used().saturating_sub(before));
                 if is_last {
                     return longest;
                 }
@@ -316,19 +366,33 @@ fn longest_ping(agent: &Agent, work: impl FnOnce()) -> Duration {
         work();
         is_over.store(true, Ordering::SeqCst);
         pings.join().expect("replies")
-    })
+    });
+    FrontTime {
+        in_all: used().saturating_sub(began),
+        for_a_ping,
+    }
 }
 
 /// Enough to show what grows with them, in a build without optimisation too.
+#[cfg(target_os = "linux")]
 const TASKS: usize = 300_000;
 
-/// So long pings may take on a slow machine. Before the front went slice by slice, these took one second or more.
-const LONGEST_PING: Duration = Duration::from_millis(400);
-
+/// Processor time is the subject. The front may have gone on before the test looks at a ping's answer, so one fair try tells: a
+/// front that walks through all tasks at once has none.
+#[cfg(target_os = "linux")]
 #[test]
 fn pings_do_not_wait_for_a_scrape_or_a_stop_with_many_tasks() {
+    wait_until(2 * DEADLINE, "pings do not wait", || {
+        let (scrape, stop) = scrape_and_stop_with_many_tasks();
+        eprintln!("a scrape {scrape:?}, a stop {stop:?}");
+        scrape.is_fair() && stop.is_fair()
+    });
+}
+
+#[cfg(target_os = "linux")]
+fn scrape_and_stop_with_many_tasks() -> (FrontTime, FrontTime) {
     let agent = with_tasks(TASKS, 1);
-    let scraped = longest_ping(&agent, || {
+    let scrape = front_time(&agent, || {
         let page = String::from_utf8(agent.get("/metrics").body).expect("text");
         let others = format!(
             r#"agentcore_active_tasks{{name="(others)"}} {}"#,
@@ -336,7 +400,7 @@ fn pings_do_not_wait_for_a_scrape_or_a_stop_with_many_tasks() {
         );
         assert!(page.contains(&others), "{page}");
     });
-    let stopped = longest_ping(&agent, || {
+    let stop = front_time(&agent, || {
         agent.signal("TERM");
         agent.line_with("the hook waits");
     });
@@ -344,9 +408,7 @@ fn pings_do_not_wait_for_a_scrape_or_a_stop_with_many_tasks() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     let more = format!("{} more", TASKS - 500);
     assert!(last_words(&stderr).contains(&more), "{more}");
-    eprintln!("a scrape {scraped:?}, a stop {stopped:?}");
-    assert!(scraped < LONGEST_PING, "{scraped:?}");
-    assert!(stopped < LONGEST_PING, "{stopped:?}");
+    (scrape, stop)
 }
 
 #[test]

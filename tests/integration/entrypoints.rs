@@ -43,13 +43,14 @@ fn a_sync_entrypoint_sees_its_own_status_and_survives_a_panic() {
 
 #[test]
 fn a_sync_entrypoint_that_is_too_slow_is_answered_504_and_busy_until_it_ends() {
-    let limit = [("ENTRYPOINT_TIMEOUT_MS", "2000")];
+    // The second invocation has so long, too, and needs a moment.
+    let limit = [("ENTRYPOINT_TIMEOUT_MS", "5000")];
     let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &limit);
     // One of two: it can only end when the second comes.
     let reply = agent.invoke(json!({ "meet": 2 }));
     assert_eq!(
         reply.parts(),
-        (504, json!({ "error": "timed out after 2s" }))
+        (504, json!({ "error": "timed out after 5s" }))
     );
     assert!(agent.ping().busy, "the thread is still at it");
     assert_eq!(

@@ -154,7 +154,7 @@ fn a_check_says_what_the_agent_consists_of_and_where_its_settings_come_from() {
         (format!("                `a summary` {place}"), ")"),
         (
             format!("start hooks     `load` {place}"),
-            "), within 2s, makes `configured::Model`",
+            "), within 1m, makes `configured::Model`",
         ),
         (format!("                `warm_up` {place}"), ")"),
         (format!("shutdown hooks  `unload` {place}"), ")"),
@@ -244,7 +244,7 @@ fn a_check_as_json_is_one_object_for_machines() {
         json!([
             with(
                 function("load", "fn load"),
-                json!({ "timeout": "2s", "state": "configured::Model" })
+                json!({ "timeout": "1m", "state": "configured::Model" })
             ),
             with(
                 function("warm_up", "fn warm_up"),

@@ -56,7 +56,10 @@ fn a_compressed_reply_is_smaller_and_arrives_whole() {
 
 #[test]
 fn a_layers_timeout_answers_and_cancels_the_handler() {
-    let agent = agent();
+    let agent = Agent::start(
+        env!("CARGO_BIN_EXE_layers"),
+        &[("LAYER_TIMEOUT_MS", "2000")],
+    );
     assert_eq!(agent.invoke(json!({ "action": "hang" })).status, 408);
     agent.lines_with([
         "entrypoint `handler` was cancelled: a layer answered 408 in its place",
@@ -123,7 +126,11 @@ fn errors_panics_and_unknown_paths_keep_their_answers() {
 fn a_session_takes_its_turn_before_the_layers_are_asked() {
     let agent = Agent::start(
         env!("CARGO_BIN_EXE_layers"),
-        &[("AGENTCORE_SESSION_POLICY", "reject")],
+        &[
+            ("AGENTCORE_SESSION_POLICY", "reject"),
+            // Long enough to see the session refused.
+            ("LAYER_TIMEOUT_MS", "8000"),
+        ],
     );
     let invoke = |event: &str| {
         let head = format!(

@@ -1,8 +1,6 @@
 //! The user's code panics in places where nobody looks for it. The process lives on, the status falls back, and whoever
 //! waits is told.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::websocket::{FINAL, Peer, TEXT, handshake, masked};
@@ -11,9 +9,6 @@ use crate::support::{Agent, failed_start};
 const BINARY: &str = env!("CARGO_BIN_EXE_panics");
 
 const FRONT: &str = "thread `agentcore-front` panicked";
-
-/// How long the agent may take to be idle again.
-const RECOVERY: Duration = Duration::from_secs(5);
 
 fn agent(place: &str, how: &str) -> Agent {
     Agent::start(BINARY, &[("PLACE", place), ("HOW", how)])
@@ -24,7 +19,7 @@ fn agent(place: &str, how: &str) -> Agent {
 fn recovers(agent: &Agent, place: &str) {
     let line = agent.line_with("a secret detail");
     assert!(!line.contains(FRONT), "{place}: {line}");
-    agent.until_within(RECOVERY, &format!("{place}: idle again"), |agent| {
+    agent.until(&format!("{place}: idle again"), |agent| {
         let tasks = agent.invoke(json!({})).json();
         // The question is a task itself, and behind a layer it is two. One is the server's own, which starts requests.
         !agent.ping().busy

@@ -1,10 +1,13 @@
 //! `#[ping]`: its answer counts, its failures do not.
+//!
+//! A handler that is late counts as one that fails. On a busy machine any run of it may be late, so what it answers is
+//! waited for.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Agent, Client, unix_now};
+use crate::support::{Agent, Client, DEADLINE, Ping, wait_until};
 
 fn agent() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &[])
@@ -14,12 +17,25 @@ fn set(agent: &Agent, mode: &str) {
     assert_eq!(agent.invoke(json!(mode)).parts(), (200, json!(mode)));
 }
 
+/// Has the handler say `HealthyBusy`. Returns the first ping that says it.
+fn set_busy(agent: &Agent) -> Ping {
+    set(agent, "busy");
+    let mut answer = agent.ping();
+    wait_until(DEADLINE, "the handler says busy", || {
+        let is_busy = answer.busy;
+        if !is_busy {
+            answer = agent.ping();
+        }
+        is_busy
+    });
+    answer
+}
+
 #[test]
 fn its_answer_is_added_to_the_automatic_status() {
     let agent = agent();
     assert!(!agent.ping().busy);
-    set(&agent, "busy");
-    assert!(agent.ping().busy);
+    set_busy(&agent);
     set(&agent, "healthy");
     assert!(!agent.ping().busy);
     let task = agent.invoke(json!("task"));
@@ -65,23 +81,31 @@ fn everything_that_shows_the_status_says_what_ping_says() {
         ("ping", &by_ping),
     ];
     // Each of the first two is the first to ask in one of the rounds.
-    let all = |expected: bool, first: usize| {
-        let order = [first, 1 - first, 2, 3];
-        for (who, is_busy) in order.map(|index| shows[index]) {
-            assert_eq!(is_busy(), expected, "{who}");
-        }
+    let wrong = |expected: bool, first: usize| {
+        let mut order = [first, 1 - first, 2, 3].into_iter();
+        let (who, _) = shows[order.find(|index| shows[*index].1() != expected)?];
+        Some(who)
     };
     for first in [0, 1] {
-        all(false, first);
-        tell("busy");
-        all(true, first);
+        assert_eq!(wrong(false, first), None);
+        // A handler that is late does not count. On a busy machine it may be late now and then, not every time.
+        let tries: Vec<_> = (0..5)
+            .map(|_| {
+                tell("healthy");
+                by_ping();
+                tell("busy");
+                wrong(true, first)
+            })
+            .take_while(Option::is_some)
+            .collect();
+        assert!(tries.len() < 5, "{tries:?}");
         tell("error");
-        all(false, first);
+        assert_eq!(wrong(false, first), None);
         tell("healthy");
-        all(false, first);
+        assert_eq!(wrong(false, first), None);
     }
     tell("task");
-    all(true, 0);
+    assert_eq!(wrong(true, 0), None);
 }
 
 /// The page of metrics waits for the handler no longer than `/ping` does.
@@ -104,8 +128,7 @@ fn a_handler_that_hangs_does_not_keep_the_metrics() {
 #[test]
 fn it_may_fall_back_to_the_automatic_status() {
     let agent = agent();
-    set(&agent, "busy");
-    assert!(agent.ping().busy);
+    set_busy(&agent);
     set(&agent, "automatic");
     assert!(!agent.ping().busy, "it does not see its own last answer");
     agent.invoke(json!("task"));
@@ -131,21 +154,13 @@ fn its_failures_leave_the_automatic_status_and_where_that_is_no_change_the_stamp
 #[test]
 fn a_failure_that_changes_the_answer_moves_the_stamp_once() {
     let agent = agent();
-    set(&agent, "busy");
-    let before = agent.ping();
-    assert!(before.busy);
-    until_after(before.stamp);
+    let before = set_busy(&agent);
+    before.until_its_second_is_over();
     set(&agent, "error");
     let failed = agent.ping();
     assert!(!failed.busy && failed.stamp > before.stamp, "{failed:?}");
-    until_after(failed.stamp);
+    failed.until_its_second_is_over();
     assert_eq!(agent.ping(), failed);
-}
-
-fn until_after(second: u64) {
-    while unix_now() <= second {
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -156,15 +171,13 @@ fn one_that_hangs_costs_its_deadline_once_and_then_nothing() {
     let began = Instant::now();
     assert!(!agent.ping().busy);
     assert!(began.elapsed() >= Duration::from_millis(250));
-    // The run that hangs is still the one in progress, and no ping waits for it again. The quickest of them tells, since any
-    // may be slow on a busy machine, and each would take the deadline if it waited.
-    let quickest = (0..20).map(|_| {
+    // The run that hangs is still the one in progress, and no ping waits for it again. One quick ping tells: any may be slow
+    // on a busy machine, and each would take the deadline if it waited.
+    wait_until(DEADLINE, "a ping does not wait for the handler", || {
         let began = Instant::now();
         agent.ping();
-        began.elapsed()
+        began.elapsed() < Duration::from_millis(250)
     });
-    let quickest = quickest.min().expect("twenty pings");
-    assert!(quickest < Duration::from_millis(250), "{quickest:?}");
     agent.line_with("took longer than 250ms");
     assert_eq!(agent.invoke(json!("runs")).json(), json!(2));
 }

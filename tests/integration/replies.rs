@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Agent, DEADLINE, wait_until};
+use crate::support::{Agent, DEADLINE, post, wait_until};
 
 fn agent() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_replies"), &[])
@@ -92,7 +92,7 @@ fn a_client_that_has_sent_all_gets_a_large_reply_whole_however_late_it_reads() {
 fn a_slow_reader_of_a_large_reply_is_not_late_with_its_next_request() {
     let environment = [("AGENTCORE_HEADER_TIMEOUT", "100ms")];
     let agent = Agent::start(env!("CARGO_BIN_EXE_replies"), &environment);
-    let mut slow = agent.connect().send_post(b"\"large\"");
+    let mut slow = agent.answering(&post(b"\"large\""));
     assert_eq!(slow.head().0, 200);
     for _ in 0..2 {
         // One that sends nothing is given up meanwhile.

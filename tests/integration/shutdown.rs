@@ -115,6 +115,7 @@ fn app_stops_when_its_future_says_so() {
 
 /// Processor time is the subject. The test spins meanwhile, so however busy the machine is, an agent that spun would get about as
 /// much as the test does.
+#[cfg(target_os = "linux")]
 #[test]
 fn waiting_for_work_costs_nothing() {
     for binary in [
@@ -132,11 +133,12 @@ fn waiting_for_work_costs_nothing() {
         let (before, began) = (ticks(&of_the_agent), ticks(of_the_test));
         while ticks(of_the_test) < began + 40 {}
         let used = ticks(&of_the_agent) - before;
-        assert!(used < 5, "{used} ticks, and the test used 40");
+        assert!(used < 10, "{used} ticks, and the test used 40");
     }
 }
 
 /// The processor time in a `stat` file, in hundredths of a second.
+#[cfg(target_os = "linux")]
 fn ticks(stat: &str) -> u64 {
     let stat = std::fs::read_to_string(stat).expect("a process");
     let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");

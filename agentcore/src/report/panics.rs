@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::stall;
 use super::{Failure, Outcome};
 use crate::error::TimedOut;
 
@@ -163,12 +164,18 @@ fn backtrace() -> Option<String> {
     if wanted == "0" {
         return None;
     }
-    let whole = Backtrace::force_capture().to_string();
+    let whole = whole_backtrace();
     if wanted == "full" {
         Some(whole)
     } else {
         backtrace::of_the_program(&whole)
     }
+}
+
+/// Captures all frames. On a busy machine the symbols of a debug build take seconds, which the stall detector must not count
+/// against the code that panicked.
+fn whole_backtrace() -> String {
+    stall::outside_the_poll(|| Backtrace::force_capture().to_string())
 }
 
 /// Wraps `future`, so that a panic in it becomes an error.
@@ -281,6 +288,16 @@ pub(crate) fn drop_caught<T>(value: T, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::stall::At;
+
+    #[test]
+    fn a_backtrace_is_no_part_of_the_poll_that_panicked() {
+        stall::noted(At::task(1), || {
+            let before = stall::poll_here();
+            assert_ne!(whole_backtrace(), "");
+            assert!(stall::poll_here() > before, "{before:?}");
+        });
+    }
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_message() {

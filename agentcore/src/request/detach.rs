@@ -160,7 +160,7 @@ mod tests {
                 thread::current().id()
             });
             let letting_go = letting_go.join().unwrap();
-            let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+            let dropping = dropped.recv_timeout(Duration::from_secs(60)).unwrap();
             assert_ne!(dropping, letting_go, "{length}");
         }
     }

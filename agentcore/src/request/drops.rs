@@ -123,7 +123,7 @@ mod tests {
         let (sender, dropped) = mpsc::channel();
         let value = runtime.block_on(async { DropOnWorkers::new(TellsThread(sender), "a value") });
         drop(value);
-        let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+        let dropping = dropped.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_ne!(dropping, thread::current().id());
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let value = runtime.block_on(async { DropOnWorkers::new(TellsThread(sender), "a value") });
         drop(runtime);
         drop(value);
-        let dropping = dropped.recv_timeout(Duration::from_secs(10)).unwrap();
+        let dropping = dropped.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_ne!(dropping, thread::current().id());
     }
 

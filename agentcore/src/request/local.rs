@@ -13,8 +13,8 @@ use tracing::level_filters::LevelFilter;
 use super::activity::Activity;
 use super::instance::TrackerHandle;
 use super::scope::Scope;
-use super::stall::{self, Watched};
 use crate::otel::{Current, Traced};
+use crate::report::stall::{self, Watched};
 use crate::report::{self, Failure, Outcome, Work, panics};
 use crate::util::BoxFuture;
 

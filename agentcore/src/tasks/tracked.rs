@@ -16,7 +16,7 @@ use super::TaskGuard;
 use crate::error::TimedOut;
 use crate::otel::Current;
 use crate::report::panics::{self, Panic};
-use crate::request::stall::{self, At};
+use crate::report::stall::{self, At};
 use crate::request::{self, Scope, TrackerHandle};
 use crate::tracker::{Failure, TaskEnd};
 

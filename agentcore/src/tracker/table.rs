@@ -36,7 +36,7 @@ struct Slots<T> {
 
 /// The number of slots that are shown under one lock. The front walks through tables, and workers need the locks that it
 /// holds, so neither may hold one for long.
-const SLICE: usize = 256;
+pub(super) const SLICE: usize = 256;
 
 /// The place that a walk through a table has reached.
 #[derive(Clone, Copy, Debug, Default)]

@@ -130,6 +130,11 @@ impl<T> Eq for Kept<T> {}
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::super::table::SLICE;
     use super::*;
 
     #[test]
@@ -158,5 +163,28 @@ mod tests {
         walk(&table, |_, value| seen.push(*value)).await;
         seen.sort_unstable();
         assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+    }
+
+    /// Whatever else is ready on the front has its turn between two slices.
+    #[test]
+    fn a_walk_shows_one_slice_at_a_time() {
+        let table = Table::new();
+        for number in 0..10 * SLICE {
+            table.insert(number);
+        }
+        let shown = Cell::new(0);
+        let mut walking = pin!(walk(&table, |_, _| shown.set(shown.get() + 1)));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut is_over = false;
+        while !is_over {
+            let before = shown.get();
+            is_over = walking.as_mut().poll(&mut context).is_ready();
+            assert!(
+                shown.get() - before <= SLICE,
+                "{} at a time",
+                shown.get() - before
+            );
+        }
+        assert_eq!(shown.get(), 10 * SLICE);
     }
 }

@@ -264,7 +264,7 @@ fn answer(stream: impl Read + Write, status: &str) -> Raw {
         .read_exact(&mut request.body)
         .expect("the whole body");
     let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n"
+        "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     );
     stream
         .get_mut()

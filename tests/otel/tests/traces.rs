@@ -371,7 +371,13 @@ fn what_is_cut_off_is_sent_as_such() {
     let receiver = Receiver::start();
     let grace = ("AGENTCORE_SHUTDOWN_GRACE", "50ms");
     let delay = ("OTEL_BSP_SCHEDULE_DELAY", "60000");
-    let agent = start(env!("CARGO_BIN_EXE_traced"), &receiver, &[grace, delay]);
+    // No limit ends them before the stop.
+    let limit = ("ENTRYPOINT_TIMEOUT_MS", "600000");
+    let agent = start(
+        env!("CARGO_BIN_EXE_traced"),
+        &receiver,
+        &[grace, delay, limit],
+    );
     let late = json!({ "action": "late" });
     let running: Vec<_> = (0..COUNT)
         .map(|_| agent.invoke_later(late.clone()))

@@ -1,7 +1,6 @@
 //! Receivers that are slow, broken or not there; and none at all.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -16,12 +15,13 @@ fn start(url: &str, more: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_traced"), &[&environment, more].concat())
 }
 
-/// Time is the subject: an answer that waited for the exporter would take its time limit of ten seconds.
-fn answers_quickly(agent: &Agent) {
+/// An exporter that is given this waits for an answer longer than a test does.
+const PATIENT: (&str, &str) = ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000");
+
+/// An answer that waited for a patient exporter would not come in time.
+fn answers(agent: &Agent) {
     for _ in 0..20 {
-        let began = Instant::now();
         assert_eq!(agent.invoke(json!({ "action": "step" })).status, 200);
-        assert!(began.elapsed() < Duration::from_secs(2));
     }
 }
 
@@ -40,7 +40,8 @@ fn what_is_left_is_sent_when_the_agent_stops() {
     agent.invoke(json!({ "action": "step" }));
     agent.signal("TERM");
     assert_eq!(agent.wait().0.code(), Some(0));
-    assert_eq!(receiver.count(), 4);
+    // The receiver may not have read all of it yet.
+    assert_eq!(receiver.spans(4).len(), 4);
 }
 
 #[test]
@@ -48,18 +49,12 @@ fn a_receiver_that_does_not_answer_holds_nothing_up() {
     // Accepted by the kernel, and never read.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
-    answers_quickly(&agent);
-    // Time is the subject: the last traces have three seconds, and the SDK alone would try for ten.
-    let began = Instant::now();
+    let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "20"), PATIENT]);
+    answers(&agent);
+    // The last traces have three seconds, and the exporter alone would wait on.
     agent.signal("TERM");
     let (status, log) = agent.wait();
     assert_eq!(status.code(), Some(0));
-    assert!(
-        began.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        began.elapsed()
-    );
     assert!(
         log.contains("the last traces were not sent within 3s"),
         "{log}"
@@ -84,7 +79,7 @@ fn a_receiver_that_is_not_there_is_said_once() {
             ),
         ],
     );
-    answers_quickly(&agent);
+    answers(&agent);
     agent.signal("TERM");
     let (status, log) = agent.wait();
     assert_eq!(status.code(), Some(0));

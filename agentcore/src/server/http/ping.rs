@@ -21,7 +21,7 @@ use crate::handler::response::Response;
 use crate::report;
 use crate::report::Kind;
 use crate::report::panics;
-use crate::request::stall::At;
+use crate::report::stall::At;
 use crate::request::{self, Scope};
 use crate::tracker::PingStatus;
 use crate::tracker::StatusView;

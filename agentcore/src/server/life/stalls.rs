@@ -4,6 +4,8 @@
 //! poll has begun or ended either, every worker is blocked, and nothing of the agent's advances but `/ping`. Which code it
 //! is that blocks, the slots of the threads tell; see [`stall`].
 //!
+//! The backtrace of a panic is made by the library and is not a part of the poll that panicked.
+//!
 //! Code within `tokio::task::block_in_place` looks blocked too, though it has handed its worker's tasks over.
 
 use std::convert::Infallible;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::report;
 use crate::report::Kind;
-use crate::request::stall::{self, Slot};
+use crate::report::stall::{self, Slot};
 use crate::request::{self, Scope};
 use crate::server::http::front::Front;
 

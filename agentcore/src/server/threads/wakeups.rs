@@ -167,7 +167,7 @@ mod tests {
             }
         });
         for (number, task) in tasks.into_iter().enumerate() {
-            let received = tokio::time::timeout(Duration::from_secs(10), task)
+            let received = tokio::time::timeout(Duration::from_secs(60), task)
                 .await
                 .expect("woken in time");
             assert_eq!(received.unwrap(), Ok(number));
@@ -183,7 +183,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!delivery.is_finished());
         drop(waiting);
-        tokio::time::timeout(Duration::from_secs(10), &mut delivery)
+        tokio::time::timeout(Duration::from_secs(60), &mut delivery)
             .await
             .expect("an end in time")
             .unwrap();

@@ -204,6 +204,28 @@ pub(crate) fn noted<R>(at: At, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Does `work` outside of the poll that this thread is in. `work` is the library's and may take seconds; meanwhile the code that
+/// is polled does not block the thread. The rest of the poll counts as a new poll.
+pub(crate) fn outside_the_poll<R>(work: impl FnOnce() -> R) -> R {
+    /// Within a poll: ends it, or begins the next one.
+    fn turn() {
+        let _ = THREAD.try_with(|thread| {
+            if thread.depth.get() > 0 {
+                thread.slot.begin_or_end_poll();
+            }
+        });
+    }
+    struct Behind;
+    impl Drop for Behind {
+        fn drop(&mut self) {
+            turn();
+        }
+    }
+    turn();
+    let _behind = Behind;
+    work()
+}
+
 /// Polls `future` with the note `at`.
 pub(crate) fn watch<F: Future>(at: At, future: F) -> Watched<F> {
     Watched { future, at }
@@ -225,6 +247,12 @@ impl<F: Future> Future for Watched<F> {
         let this = self.project();
         noted(*this.at, || this.future.poll(cx))
     }
+}
+
+/// The number of the poll that this thread is in.
+#[cfg(test)]
+pub(crate) fn poll_here() -> Option<u64> {
+    THREAD.with(|thread| thread.slot.poll_in_progress())
 }
 
 #[cfg(test)]
@@ -252,6 +280,23 @@ mod tests {
             // The outer poll is still in progress.
             assert_eq!(THREAD.with(|thread| thread.slot.poll_in_progress()), number);
         });
+        assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn what_is_done_outside_of_a_poll_ends_it_and_begins_another() {
+        let request = At::request(Some(7));
+        noted(request, || {
+            let before = poll_here();
+            // In an inner poll, too.
+            assert_eq!(noted(At::task(9), || outside_the_poll(seen)), None);
+            assert_eq!(seen(), Some(request));
+            assert!(poll_here() > before, "{before:?}");
+            let panicked = crate::panics::guard(|| outside_the_poll(|| panic!("on purpose")));
+            assert!(panicked.is_err());
+            assert_eq!(seen(), Some(request));
+        });
+        assert_eq!(outside_the_poll(seen), None);
         assert_eq!(seen(), None);
     }
 
