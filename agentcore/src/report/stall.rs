@@ -292,7 +292,8 @@ mod tests {
             assert_eq!(noted(At::task(9), || outside_the_poll(seen)), None);
             assert_eq!(seen(), Some(request));
             assert!(poll_here() > before, "{before:?}");
-            let panicked = crate::panics::guard(|| outside_the_poll(|| panic!("on purpose")));
+            let panicked =
+                crate::report::panics::guard(|| outside_the_poll(|| panic!("on purpose")));
             assert!(panicked.is_err());
             assert_eq!(seen(), Some(request));
         });
