@@ -1,4 +1,4 @@
-//! How an agent ends: what is dropped where, what is waited for, and what is named.
+//! How an agent ends: on which thread values are dropped, what the end waits for, and what it names.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use crate::support::{Agent, Client, failed_start, signal, spawn, wait, was_cut_o
 
 const BINARY: &str = env!("CARGO_BIN_EXE_endings");
 
-/// Everything that the agent holds.
+/// All user values that the agent holds.
 const HELD: [&str; 7] = ["given", "made", "handler", "start", "stop", "layer", "ping"];
 
-/// All of it is dropped, and none of it on the front.
+/// Checks that all of `held` is dropped, and none of it on the front.
 fn all_dropped_elsewhere(stderr: &str, held: &[&str]) {
     for name in held {
         let begins = format!("the {name} is dropped on ");
@@ -32,7 +32,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     assert_eq!(status.code(), Some(0), "{stderr}");
     all_dropped_elsewhere(&stderr, &HELD);
 
-    // A second signal. What does not fit into the moment that is left is not dropped at all.
+    // A second signal. What cannot be dropped in the remaining moment is not dropped at all.
     let agent = Agent::start(BINARY, &[("AGENTCORE_SHUTDOWN_GRACE", "10min")]);
     let client = agent.connect().send_post(br#"{"action":"wait"}"#);
     agent.line_with("the handler waits");
@@ -47,7 +47,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     );
     drop(client);
 
-    // A start that fails, with a state that has been made already.
+    // A start that fails after a state has been made.
     let (status, stderr) = failed_start(BINARY, &[("START", "fails")]);
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("no database"), "{stderr}");
@@ -63,7 +63,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     all_dropped_elsewhere(&stderr, &HELD);
 }
 
-/// A start hook has begun a task, and another one still runs.
+/// A start hook has begun a task, and another start hook still runs.
 #[test]
 fn work_that_the_start_has_begun_is_named_when_a_stop_cuts_it_off() {
     let grace = ("AGENTCORE_SHUTDOWN_GRACE", "100ms");
@@ -89,7 +89,7 @@ fn a_drop_that_fits_into_the_grace_is_waited_for_and_pings_are_answered_meanwhil
     assert!(stderr.contains("the given is dropped on"), "{stderr}");
 }
 
-/// The names of everything that was cut off, as the last line on stderr says them.
+/// The names of all work that was cut off, from the last line on stderr.
 fn last_words(stderr: &str) -> &str {
     let last = stderr.lines().last().unwrap_or_default();
     assert!(
@@ -173,7 +173,7 @@ fn a_hook_that_takes_longer_than_its_time_is_named() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     let named = last_words(&stderr);
     assert!(named.contains("shutdown hook `on_shutdown` ("), "{named}");
-    // The other one has no time left.
+    // No time is left for the second hook.
     assert!(named.contains(", not called"), "{named}");
     assert!(!stderr.contains("the second hook runs"), "{stderr}");
 }
@@ -295,7 +295,7 @@ fn with_tasks(count: usize, length: usize) -> Agent {
     agent
 }
 
-/// The longest of the pings that are asked while `work` is done.
+/// The time of the longest ping while `work` runs.
 fn longest_ping(agent: &Agent, work: impl FnOnce()) -> Duration {
     let (address, is_over) = (agent.address(), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -319,10 +319,10 @@ fn longest_ping(agent: &Agent, work: impl FnOnce()) -> Duration {
     })
 }
 
-/// Enough to show what grows with them, in a build without optimisation too.
+/// Enough tasks to show a cost for each, also in a build without optimisation.
 const TASKS: usize = 300_000;
 
-/// So long pings may take on a slow machine. Before the front went slice by slice, these took one second or more.
+/// The limit for a ping on a slow machine. Before the front worked in slices, these pings took one second or more.
 const LONGEST_PING: Duration = Duration::from_millis(400);
 
 #[test]

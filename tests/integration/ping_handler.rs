@@ -1,4 +1,4 @@
-//! `#[ping]`: its answer counts, its failures do not.
+//! `#[ping]`: its answer counts, and its failures do not.
 
 use std::time::{Duration, Instant};
 
@@ -30,12 +30,12 @@ fn its_answer_is_added_to_the_automatic_status() {
     );
 }
 
-/// Whoever shows the status asks the handler first, as `/ping` does.
+/// Every page that shows the status calls the handler first, as `/ping` does.
 #[test]
 fn everything_that_shows_the_status_says_what_ping_says() {
     let environment = [("AGENTCORE_DEV", "1"), ("AGENTCORE_METRICS", "true")];
     let agent = Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &environment);
-    // The dev page answers nobody by another name.
+    // The dev page answers only to this name.
     let get = |path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         agent.ask(request.as_bytes())
@@ -55,7 +55,7 @@ fn everything_that_shows_the_status_says_what_ping_says() {
         busy.expect("the metric") == "1"
     };
     let on_the_dev_page = || get("/_dev/state").json()["status"] == "HealthyBusy";
-    // It does not call the handler, which has been asked before.
+    // `current_ping_status` does not call the handler, which was called before.
     let in_a_handler = || tell("status") == "HealthyBusy";
     let by_ping = || get("/ping").json()["status"] == "HealthyBusy";
     let shows: [(&str, &dyn Fn() -> bool); 4] = [
@@ -64,7 +64,7 @@ fn everything_that_shows_the_status_says_what_ping_says() {
         ("a handler", &in_a_handler),
         ("ping", &by_ping),
     ];
-    // Each of the first two is the first to ask in one of the rounds.
+    // In the rounds, each of the first two pages is once the first to ask.
     let all = |expected: bool, first: usize| {
         let order = [first, 1 - first, 2, 3];
         for (who, is_busy) in order.map(|index| shows[index]) {
@@ -84,7 +84,7 @@ fn everything_that_shows_the_status_says_what_ping_says() {
     all(true, 0);
 }
 
-/// The page of metrics waits for the handler no longer than `/ping` does.
+/// The metrics page waits for the handler no longer than `/ping` does.
 #[test]
 fn a_handler_that_hangs_does_not_keep_the_metrics() {
     let environment = [("AGENTCORE_METRICS", "true"), ("AGENTCORE_ADMIN_PORT", "0")];
@@ -156,8 +156,8 @@ fn one_that_hangs_costs_its_deadline_once_and_then_nothing() {
     let began = Instant::now();
     assert!(!agent.ping().busy);
     assert!(began.elapsed() >= Duration::from_millis(250));
-    // The run that hangs is still the one in progress, and no ping waits for it again. The quickest of them tells, since any
-    // may be slow on a busy machine, and each would take the deadline if it waited.
+    // The run that hangs is still in progress, and no ping waits for it again. The quickest ping shows that: any ping may be slow
+    // on a busy machine, and each would take the deadline if it waited.
     let quickest = (0..20).map(|_| {
         let began = Instant::now();
         agent.ping();
