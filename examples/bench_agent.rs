@@ -14,8 +14,8 @@ use agentcore::{
 };
 use serde_json::{Value, json};
 
-/// The system's allocator gives memory back to the system after every large request, and has it filled with zeros again
-/// for the next one. Any agent may choose another in these two lines.
+/// The system's allocator returns memory to the system after every large request, and gets it filled with zeros again for
+/// the next one. Any agent may choose another allocator in these two lines.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -37,7 +37,7 @@ async fn work(seconds: f64) {
     }
 }
 
-/// Keeps its thread busy, as a handler that computes would.
+/// Occupies its thread, like a handler that computes.
 fn burn(seconds: f64) {
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut number = 1_u64;

@@ -1,4 +1,4 @@
-//! What is known about a request, as an argument and anywhere below it.
+//! The facts about a request, as an argument and anywhere in the code that the request runs.
 //!
 //! ```text
 //! cargo run --example context
@@ -18,13 +18,13 @@ async fn handler(prompt: String, context: RequestContext) -> Value {
         "request": context.request_id(),
         "user": context.baggage().get("user"),
         "tenant": context.header("x-amzn-bedrock-agentcore-runtime-custom-tenant"),
-        // Tokens are there for those who ask, and show nowhere else.
+        // Tokens have methods of their own, and show nowhere else.
         "may_act_for_the_user": context.authorization().is_some(),
         "answer": answer(prompt).await,
     })
 }
 
-/// Nobody handed it the context.
+/// A function that gets the context without an argument.
 #[async_task]
 async fn answer(prompt: String) -> String {
     let context = RequestContext::current().expect("called below a request");

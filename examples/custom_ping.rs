@@ -1,4 +1,4 @@
-//! A status of one's own: busy while a queue elsewhere holds work, whatever runs here.
+//! A custom status: the agent is busy while a queue elsewhere holds work, whatever runs here.
 //!
 //! ```text
 //! cargo run --example custom_ping
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The second ping says `HealthyBusy`, with nothing running. The handler only adds to the automatic status: while an invocation,
-//! a stream, a socket or a task runs, the agent is busy whatever the handler says. A handler that fails, or takes longer than
-//! 250 ms, leaves the automatic status standing.
+//! a stream, a socket or a task runs, the agent is busy whatever the handler says. If a handler fails, or takes longer than
+//! 250 ms, the automatic status counts.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! Errors that choose their status: the library's, and an error type of one's own.
+//! Errors that choose their status: the library's, and an error type of the program.
 //!
 //! ```text
 //! cargo run --example errors
@@ -9,8 +9,8 @@
 //! AGENTCORE_ERRORS=in-band cargo run --example errors
 //! ```
 //!
-//! They answer 200, 404, 503 with `Retry-After`, and 422. Under `in-band` all of them are 200, and the body carries the
-//! status: the platform drops the body of every other.
+//! They answer 200, 404, 503 with `Retry-After`, and 422. With `in-band` all of them are 200, and the body has the status,
+//! because the platform drops the body of any other reply.
 
 use agentcore::{HttpError, IntoResponse, Response, entrypoint};
 use serde::{Deserialize, Serialize};

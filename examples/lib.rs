@@ -1,1 +1,1 @@
-//! Nothing here: the examples are the files beside this one.
+//! This file is empty: the examples are the files beside it.

@@ -5,19 +5,19 @@
 //! curl -N -X POST localhost:8080/invocations -d '{"prompt": "how warm is it in Paris"}'
 //! ```
 //!
-//! Its trace, with a span for every tool, goes to a collector that listens:
+//! Its trace, with a span for every tool, goes to a collector on this port:
 //!
 //! ```text
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features otel --example llm_agent
 //! ```
 //!
-//! The model here is a script, so that the example needs no network. A real one is another `impl Model`.
+//! The model here is a script, so that the example needs no network. A real model is another `impl Model`.
 
 use agentcore::{BoxError, State, Stream, async_task, entrypoint, on_start, try_stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How often the model may ask for tools before it has to answer.
+/// The number of times that the model may ask for tools before it has to answer.
 const MOST_STEPS: usize = 5;
 
 #[derive(Deserialize)]
@@ -39,19 +39,19 @@ struct ToolCall {
     arguments: Value,
 }
 
-/// What the model wants next.
+/// The next step of the model.
 enum Turn {
     Call(ToolCall),
     /// The answer, piece by piece.
     Answer(Vec<String>),
 }
 
-/// A language model, as far as this agent cares.
+/// The part of a language model that this agent needs.
 trait Model: Send + Sync {
     fn next(&self, conversation: &[Message]) -> Result<Turn, BoxError>;
 }
 
-/// Asks for the weather of the last word, and tells it.
+/// Asks for the weather of the city in the last word, and answers with it.
 struct Scripted;
 
 impl Model for Scripted {
@@ -86,7 +86,7 @@ impl Model for Scripted {
     }
 }
 
-/// The tools. Each call is a task of its own: it shows in the status, and keeps the agent busy.
+/// The tools. Each call is a separate task: it shows in the status, and keeps the agent busy.
 #[async_task(name = "tool", timeout = "30s")]
 async fn call_tool(call: &ToolCall) -> Result<Value, BoxError> {
     match call.tool.as_str() {

@@ -15,14 +15,14 @@ use agentcore::{App, entrypoint};
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
 
-// The app is run by hand, to have a place for the layers.
+// This `main` runs the app by hand, to add the layers.
 #[entrypoint(main = false)]
 async fn handler(text: String) -> String {
     text.to_uppercase()
 }
 
 fn app() -> App {
-    // The last one is the outermost: it traces what CORS answers, too.
+    // The last layer is the outermost: it also traces the replies of CORS.
     App::from_registry()
         .layer(CorsLayer::permissive())
         .layer(TraceLayer::new_for_http())

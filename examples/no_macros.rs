@@ -1,4 +1,4 @@
-//! The async-processing agent without a single macro: the same behaviour through [`App`].
+//! The async-processing agent without macros: the same behaviour through [`App`].
 //!
 //! ```text
 //! cargo run --example no_macros
@@ -18,8 +18,8 @@ fn now() -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(SystemTime::now())
 }
 
-// Not `async fn`: `track` is called with the function, so the task counts from the call on, even if its future is spawned and
-// has yet to be polled.
+// Not an `async fn`: `track` runs when the function is called, so the task counts from the call, even if its future is spawned
+// and not yet polled.
 fn process_data(data_id: String) -> impl Future<Output = String> {
     agentcore::track("process_data").wrap(async move {
         println!("[{}] processing of {data_id} started", now());

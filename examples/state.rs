@@ -14,11 +14,11 @@ use std::sync::Mutex;
 use agentcore::{BoxError, State, entrypoint, on_shutdown, on_start};
 use serde_json::{Value, json};
 
-/// What invocations share. A pool of connections or a model would stand here.
+/// The value that invocations share. A real agent would have a connection pool or a model.
 #[derive(Default)]
 struct Counter(Mutex<BTreeMap<String, u32>>);
 
-/// Runs before `/ping` answers 200. An error stops the start, with one clear line.
+/// Runs before `/ping` answers 200. An error stops the start with a clear line.
 #[on_start(timeout = "30s")]
 async fn open() -> Result<Counter, BoxError> {
     Ok(Counter::default())

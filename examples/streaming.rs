@@ -1,4 +1,4 @@
-//! A reply that is streamed while it is made: `yield` as in Python.
+//! A reply that is streamed while it is produced: `yield` as in Python.
 //!
 //! ```text
 //! cargo run --example streaming
@@ -14,8 +14,8 @@
 //! data: {"text":"is"}
 //! ```
 //!
-//! The second one ends with `data: {"error":"the fuse is lit","error_type":"Error","message":"An error occurred during
-//! streaming"}`. Leave with Ctrl-C, and the producer is dropped where it stands.
+//! The second request ends with `data: {"error":"the fuse is lit","error_type":"Error","message":"An error occurred during
+//! streaming"}`. Press Ctrl-C to leave: the producer is dropped at its current await.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an agent tells of itself: lines with ids, metrics, traces.
+//! The output of an agent for its operators: lines with ids, metrics, traces.
 //!
 //! ```text
 //! AGENTCORE_METRICS=true cargo run --example telemetry
@@ -7,7 +7,7 @@
 //! curl localhost:8080/metrics
 //! ```
 //!
-//! With an OpenTelemetry collector at its usual port, or anything else that takes OTLP over HTTP:
+//! Start an OpenTelemetry collector at its usual port, or anything else that takes OTLP over HTTP, and run:
 //!
 //! ```text
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features otel --example telemetry
@@ -23,17 +23,17 @@ async fn handler(city: String) -> Value {
     forecast(&city).await
 }
 
-/// A span of its own, with every task.
+/// Has its own span, like every task.
 #[async_task]
 async fn forecast(city: &str) -> Value {
-    // And one of the program's own, with what AgentCore's evaluations look for.
+    // The program's own span, with the attributes that AgentCore's evaluations need.
     let span = info_span!(
         "execute_tool weather",
         gen_ai.operation.name = "execute_tool",
         gen_ai.tool.name = "weather"
     );
     let ask = async {
-        // What the weather service would be sent, so that its spans join the trace.
+        // The headers for the weather service, so that its spans join the trace.
         let headers = outbound_headers();
         info!("asking the weather service");
         tokio::task::yield_now().await;

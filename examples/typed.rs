@@ -1,4 +1,4 @@
-//! A typed payload and a typed reply: what does not fit is answered 422, with the path to the mistake.
+//! A typed payload and a typed reply: a payload that does not fit is answered with 422 and the path to the mistake.
 //!
 //! ```text
 //! cargo run --example typed
@@ -29,7 +29,7 @@ struct Item {
     price: f64,
 }
 
-/// What they get: no tag, the fields tell the variants apart.
+/// The replies: no tag, because the fields tell the variants apart.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Reply {

@@ -1,4 +1,4 @@
-//! A payload with rules: what breaks one is answered 422, with the path to it.
+//! A payload with rules: a payload that breaks one is answered with 422 and the path to the mistake.
 //!
 //! ```text
 //! cargo run --features garde --example validation
@@ -7,8 +7,8 @@
 //! curl -X POST localhost:8080/invocations -d '{"action": "order", "items": [{"name": "tea", "count": "2"}]}'
 //! ```
 //!
-//! The second is answered `{"error":"Invalid payload","details":"lower than 1","path":"items[0].count"}`, and the third, whose type is
-//! wrong, in the same shape.
+//! The second is answered `{"error":"Invalid payload","details":"lower than 1","path":"items[0].count"}`. The third, whose type
+//! is wrong, is answered in the same shape.
 
 use agentcore::{Valid, entrypoint};
 use garde::Validate;

@@ -6,8 +6,8 @@
 //! python3 -m websockets ws://localhost:8080/ws
 //! ```
 //!
-//! Type `hello` and it comes back; `stream`, and five chunks come one by one; `session`, and the session's id does, which
-//! a client on AgentCore Runtime always has, and another one sends by itself:
+//! Type `hello` to get it back, `stream` for five chunks, or `session` for the session's id. A client on AgentCore Runtime always
+//! has a session id; any other client has to send one:
 //!
 //! ```text
 //! python3 - <<'END'
@@ -56,14 +56,14 @@ async fn stream(socket: &WebSocket) -> Result<(), WebSocketError> {
     Ok(())
 }
 
-/// From the request that opened the socket, without having been handed down.
+/// Reads the context of the request that opened the socket, without an argument.
 fn session() -> String {
     let context = RequestContext::current();
     let session = context.as_ref().and_then(RequestContext::session_id);
     session.unwrap_or("no session").to_owned()
 }
 
-// There is no entrypoint, which would write it.
+// The program has no entrypoint, so no attribute writes `main`.
 fn main() -> ExitCode {
     agentcore::run()
 }

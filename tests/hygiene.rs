@@ -1,6 +1,6 @@
-//! The macros in crates that do not make it easy for them, and the promises that only a run can check.
+//! The macros in crates with hostile names and lints, and the properties that only a run can check.
 //!
-//! Linted by `cargo clippy --all-targets`, which holds expansions to what is denied here.
+//! `cargo clippy --all-targets` lints the expansions with the lints that are denied here.
 
 #![forbid(unsafe_code)]
 #![deny(warnings, unused, clippy::all, clippy::pedantic)]
@@ -21,7 +21,7 @@ mod payload {
     }
 }
 
-/// How many tasks of this name are running. Tests run side by side in one process: each has names of its own.
+/// The number of running tasks of this name. Tests of one process run at once, so each has its own names.
 fn running(name: &str) -> usize {
     agentcore::async_task_info()
         .running_jobs

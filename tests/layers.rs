@@ -42,7 +42,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../agentcore/src")
 }
 
-/// All files below `folder`, without those that are compiled only for tests or fuzzing.
+/// All files in `folder`, without those that are compiled only for tests or fuzzing.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -59,7 +59,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// `text` without comments and without modules that are compiled only for tests; line breaks stay.
+/// `text` without comments and without modules that are compiled only for tests. Line breaks stay.
 fn code(text: &str) -> String {
     let lines = text.lines().map(|line| line.split("//").next().unwrap());
     let text = lines.collect::<Vec<_>>().join("\n");
@@ -69,7 +69,7 @@ fn code(text: &str) -> String {
     }
 }
 
-/// The first segments of all paths in `code` that begin with `root::`, with their lines. A group has several.
+/// The first segments, with their lines, of all paths in `code` that begin with `root::`. A group has several.
 fn paths<'a>(code: &'a str, root: &str) -> Vec<(&'a str, usize)> {
     let mut found = Vec::new();
     for (at, start) in code.match_indices(root) {
@@ -107,7 +107,7 @@ fn segment(path: &str) -> &str {
     &path[..end.unwrap_or(path.len())]
 }
 
-/// What uses what among `modules`, which are files and folders of `folder`. Paths to them begin with `root`.
+/// The uses among `modules`, which are files and folders of `folder`. Paths to them begin with `root`.
 fn uses(folder: &Path, root: &str, modules: &[&str]) -> Uses {
     let mut uses = Uses::new();
     for file in files(folder) {
@@ -126,7 +126,7 @@ fn uses(folder: &Path, root: &str, modules: &[&str]) -> Uses {
     uses
 }
 
-/// One line for each use of a module by one that stands below it.
+/// One line for each use of a module by a lower one.
 fn offences(uses: &Uses, modules: &[&str]) -> Vec<String> {
     let rank = |module: &str| modules.iter().position(|known| *known == module);
     let mut found = Vec::new();
@@ -168,7 +168,7 @@ fn a_folder_of_the_server_uses_only_folders_below_it() {
     print(&uses, &SERVER);
     let offences = offences(&uses, &SERVER);
     assert!(offences.is_empty(), "{}", offences.join("\n"));
-    // A path that goes up and down again would not be seen.
+    // The test does not see a path that goes up and down again.
     for file in files(&folder) {
         let text = std::fs::read_to_string(&file).unwrap();
         let climbs = code(&text).contains("super::super::");
@@ -203,7 +203,7 @@ fn the_crate_root_and_the_page_list_the_modules_in_this_order() {
     });
     let declared: Vec<_> = declared.filter(|name| MODULES.contains(name)).collect();
     let mut once = declared.clone();
-    // One module may have two declarations, for different features.
+    // A module may have two declarations, for different features.
     once.dedup();
     assert_eq!(once, MODULES[..once.len()], "in `lib.rs`");
     let page = std::fs::read_to_string(source().join("../docs/architecture.md")).unwrap();
@@ -221,7 +221,7 @@ fn the_crate_root_and_the_page_list_the_modules_in_this_order() {
     );
 }
 
-/// The test sees what it is for, wherever it is planted.
+/// The test finds a planted offence at every place.
 #[test]
 fn a_planted_offence_is_found_and_says_where_it_belongs() {
     for (planted, used, line) in [
@@ -259,6 +259,6 @@ fn a_planted_offence_is_found_and_says_where_it_belongs() {
 fn comments_and_tests_are_no_use() {
     let text = "// crate::server\n/// [`crate::app`]\nfn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::run;\n}\n";
     assert!(paths(&code(text), "crate::").is_empty());
-    // Nor is a path of another crate, or a longer name.
+    // A path of another crate, or a longer name, is not a use.
     assert!(paths("use other_crate::app;", "crate::").is_empty());
 }

@@ -1,13 +1,13 @@
-//! Links between the Markdown pages of this repository: the file is there, and so is the heading.
+//! Links between the Markdown pages of this repository: the file exists, and so does the heading.
 //!
-//! Pages that rustdoc shows have links of its kind, which `cargo doc` checks; of those, this looks at what leads to a file.
+//! Pages that rustdoc shows also have rustdoc links, which `cargo doc` checks. In these pages, this test checks links to files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// Not ours, or not kept.
+/// Folders that are not ours or not kept.
 const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modules"];
 
 fn root() -> &'static Path {
@@ -33,7 +33,7 @@ fn pages() -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// Whether rustdoc shows it, so that `crate::App` and `struct.App.html` lead somewhere.
+/// Whether rustdoc shows the page, so that `crate::App` and `struct.App.html` resolve.
 fn is_rustdoc(page: &Path) -> bool {
     page == Path::new("agentcore/docs/guide.md")
         || page.starts_with("agentcore/docs/guide")
@@ -56,7 +56,7 @@ fn links(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// The anchors of a page's headings, in GitHub's form.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut heading: Option<String> = None;
@@ -93,7 +93,7 @@ fn slug(heading: &str) -> String {
         .collect()
 }
 
-/// `a/b/../c` is `a/c`. `None` if it leaves the repository.
+/// Normalises a path: `a/b/../c` becomes `a/c`. `None` if it leaves the repository.
 fn normal(path: &Path) -> Option<PathBuf> {
     let mut normal = PathBuf::new();
     for part in path.components() {
@@ -139,7 +139,7 @@ fn relative_links_lead_somewhere() {
     let mut broken = Vec::new();
     for (page, text) in &pages {
         for link in links(text) {
-            // What rustdoc resolves has no place among files.
+            // A link that rustdoc resolves is not a file.
             if is_rustdoc(page) && !link.contains(".md") && !link.starts_with("../") {
                 continue;
             }
@@ -153,8 +153,8 @@ fn relative_links_lead_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Links of the guide lead to files, for a reader of the repository. In rustdoc they lead to items: `guide.rs` has a definition of
-/// its own for each label, before the page's, and the first one counts.
+/// For a reader of the repository, links of the guide lead to files. In rustdoc they lead to items: `guide.rs` defines each label
+/// before the page does, and the first definition counts.
 #[test]
 fn each_link_of_the_guide_has_a_place_in_rustdoc() {
     let definitions = std::fs::read_to_string(root().join("agentcore/src/guide.rs")).unwrap();

@@ -1,7 +1,7 @@
 //! The hand-written synchronisation, explored exhaustively.
 //!
-//! The sources are the library's own. They are compiled here with the model checker's primitives in the place of those in
-//! `agentcore/src/util/sync.rs`. That needs no special flags, so the models run with every other test.
+//! The sources are the library's own. They are compiled here with the model checker's primitives instead of those in
+//! `agentcore/src/util/sync.rs`. That needs no special flags, so the models run with all other tests.
 
 #![allow(
     dead_code,
@@ -10,7 +10,7 @@
 )]
 
 mod sync {
-    //! The model checker's side of `agentcore/src/util/sync.rs`.
+    //! The model checker's version of `agentcore/src/util/sync.rs`.
 
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -32,7 +32,7 @@ mod sync {
         }
     }
 
-    /// As the standard library's: what one thread has put in, another sees through an acquiring load.
+    /// Like the standard library's: a value that one thread has stored is visible to another through an acquiring load.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
         value: std::sync::OnceLock<T>,
@@ -191,19 +191,19 @@ mod sync {
         }
     }
 
-    /// Every run of a model draws this number.
+    /// Every run of a model gets this number.
     pub(crate) fn random() -> u64 {
         0
     }
 
-    /// All values are on one shard: more meetings, fewer states.
+    /// Puts all values on one shard: more conflicts, fewer states.
     pub(crate) fn thread_number() -> usize {
         0
     }
 }
 
 mod ping {
-    //! What `status.rs` needs of the library.
+    //! The part of the library that `status.rs` needs.
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum PingStatus {

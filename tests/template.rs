@@ -1,7 +1,7 @@
-//! What `examples/template` makes: a crate that builds, passes its own tests, and would start.
+//! The crate that `examples/template` makes: it builds, passes its own tests, and would start.
 //!
-//! Made by the rules of `cargo generate`, of which the template uses two: `{{name}}` is replaced, and `.liquid` vanishes
-//! from file names. cargo-generate has to make the same.
+//! It is made by two rules of `cargo generate`: `{{name}}` is replaced, and `.liquid` is removed from file names.
+//! cargo-generate has to make the same crate.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use not_tested::not_tested;
 
 const NAME: &str = "my-agent";
 
-/// A directory outside of the workspace, which would claim what is made in it. Gone when the test has passed.
+/// A directory outside of the workspace, which would claim a crate inside it. It is removed when the test has passed.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -43,12 +43,12 @@ fn template() -> PathBuf {
     root().join("examples/template")
 }
 
-/// The answer to the template's one question.
+/// The answer to the template's only question.
 fn agentcore() -> String {
     format!("{{ path = {:?} }}", root().join("agentcore"))
 }
 
-/// All files below, by their path from there.
+/// All files in `top`, by their path from there.
 fn files(top: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![top.to_owned()];
@@ -94,7 +94,7 @@ fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
 }
 
-/// What it printed.
+/// The output of a command.
 #[track_caller]
 fn run(command: &mut Command) -> String {
     let output = command
@@ -117,7 +117,7 @@ fn the_crate_builds_passes_its_tests_and_would_start() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    // With the versions that are here already: nothing is to be fetched.
+    // The versions are those that are here already, so nothing is fetched.
     std::fs::copy(root().join("Cargo.lock"), scratch.0.join("Cargo.lock")).unwrap();
     let build = |arguments: &[&str]| {
         let mut command = cargo();
@@ -161,7 +161,7 @@ fn the_dockerfile_is_the_examples_one_with_other_defaults() {
     let ignore = Path::new("Dockerfile.dockerignore");
     assert_eq!(template[ignore], container[ignore]);
 
-    // Behind the comment, which says where to run it.
+    // The commands after the comment, which says where to run them.
     let lines = |text: &str| {
         let lines = text
             .lines()
@@ -179,7 +179,7 @@ fn the_dockerfile_is_the_examples_one_with_other_defaults() {
     assert_eq!(lines(&template[dockerfile]), lines(&expected));
 }
 
-/// The commands of the examples' README, run as they stand there.
+/// Runs the commands of the examples' README as they are.
 #[test]
 fn the_copy_by_hand_is_the_same() {
     let page = std::fs::read_to_string(root().join("examples/README.md")).unwrap();

@@ -1,7 +1,7 @@
-//! Every mistake that the macros know has a file in `ui/`, named after it, with the compiler's whole answer beside it.
+//! Every mistake that the macros detect has a file in `ui/`, named after it, with the compiler's whole answer beside it.
 //!
-//! The answers are those of one compiler version, and the test needs that version. After a change of the macros, or of that
-//! version, look through what this rewrites:
+//! The answers are those of one compiler version, which the test needs. After a change of the macros or of that version, read
+//! what this command rewrites:
 //!
 //! ```text
 //! TRYBUILD=overwrite cargo test -p agentcore-tests --test ui
@@ -35,7 +35,7 @@ fn ui() {
     }
 }
 
-/// Machines with and without the sources of `std` would disagree about a message that quotes them.
+/// A message that quotes the sources of `std` would differ between machines with and without them.
 #[test]
 fn no_expected_message_quotes_std() {
     fn stderr_files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {

@@ -2,19 +2,22 @@
 
 mod error_text;
 mod guard;
+mod handle;
 mod info;
 mod ping_status;
 mod results;
+mod shared;
 mod spawn;
 mod tracked;
 
 pub use guard::{TaskGuard, add_async_task, complete_async_task, track};
+pub use handle::{SpawnedTask, TaskError, TaskHandle, cancel_task, task_status};
 pub(crate) use info::info_of;
 pub use info::{AsyncTaskInfo, RunningJob, async_task_info};
 pub use ping_status::{clear_forced_ping_status, current_ping_status, force_ping_status};
 pub(crate) use results::sealed::ToText;
 pub(crate) use results::{Finished, to_json};
 pub use results::{TaskResult, TaskStatus};
-pub use spawn::{SpawnedTask, TaskBuilder, TaskError, TaskHandle, cancel_task, spawn, task_status};
+pub use spawn::{TaskBuilder, spawn};
 pub use tracked::tracked;
 pub(crate) use tracked::{adopt, ended_late};

@@ -1,4 +1,4 @@
-//! Builds the agent as the Dockerfile does, but for this machine's own libc, whose target is there on every machine.
+//! Builds the agent as the Dockerfile does, but for this machine's own libc, whose target exists on every machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::not_tested::not_tested;
 
-/// The static `agent_macros`, built once; `None` where it cannot be linked.
+/// The static `agent_macros`, built once; `None` if it cannot be linked.
 pub(crate) fn static_agent() -> Option<&'static Path> {
     static AGENT: OnceLock<Option<PathBuf>> = OnceLock::new();
     AGENT
@@ -21,10 +21,10 @@ pub(crate) fn static_agent() -> Option<&'static Path> {
         .as_deref()
 }
 
-/// Some distributions have it in a package of its own.
+/// Some distributions have the static libc in a separate package.
 fn has_static_libc() -> bool {
     let asked = Command::new("cc").arg("-print-file-name=libc.a").output();
-    // The name comes back as it is when nothing was found.
+    // The name comes back unchanged if nothing was found.
     asked.is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).trim() != "libc.a")
 }
 
@@ -34,7 +34,7 @@ fn build() -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--package", "agentcore-tests", "--bin", "agent_macros"])
-        // Named, so that build scripts and macros are not made static too.
+        // The target is named, so that build scripts and macros are not made static too.
         .args(["--target", &target])
         .arg("--target-dir")
         .arg(&folder)

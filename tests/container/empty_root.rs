@@ -1,4 +1,4 @@
-//! An agent that is PID 1 in a root with nothing but itself.
+//! An agent that is PID 1 in a root that contains only the agent.
 
 use std::fs;
 use std::ops::Deref;
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::not_tested::not_tested;
 use crate::support::{Agent, signal_to};
 
-/// Ended when dropped, as an `Agent` is.
+/// A drop ends the agent, as a drop of `Agent` does.
 pub(crate) struct Container {
     agent: Agent,
     root: PathBuf,
@@ -23,7 +23,7 @@ impl Deref for Container {
 }
 
 impl Container {
-    /// `name` is that of the root's folder, so it differs from test to test. `None` where there are no namespaces.
+    /// `name` is the name of the root's folder, so it differs from test to test. `None` if there are no namespaces.
     pub(crate) fn start(name: &str, environment: &[(&str, &str)]) -> Option<Self> {
         Self::start_as("/agent", name, environment)
     }
@@ -44,8 +44,8 @@ impl Container {
             .join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).expect("a folder");
-        // By another process: a file that this one has open for writing is inherited by what other tests start at that
-        // moment, and nobody may execute it until they have closed it ("text file busy").
+        // Another process makes the copy. A file that this process has open for writing is inherited by the processes of other
+        // tests, and cannot be executed until they have closed it ("text file busy").
         let copied = Command::new("cp")
             .arg(binary)
             .arg(root.join("agent"))
@@ -57,18 +57,18 @@ impl Container {
             .arg("--root")
             .arg(&root)
             .args(["--wd", "/", program]);
-        // An empty variable is none: the address is the agent's own choice.
+        // An empty variable counts as not set: the address is the agent's own choice.
         let environment = [&[("AGENTCORE_HOST", "")], environment].concat();
         let agent = Agent::start_command(command, &environment);
         Some(Self { agent, root })
     }
 
-    /// PID 1, by its number outside of its namespace.
+    /// The number of PID 1 outside of its namespace.
     fn pid_1(&self) -> String {
         children(&self.pid().to_string())
     }
 
-    /// Signals PID 1, from outside of its namespace.
+    /// Sends a signal to PID 1 from outside of its namespace.
     pub(crate) fn signal(&self, name: &str) {
         signal_to(&self.pid_1(), name);
     }
@@ -78,7 +78,7 @@ impl Container {
         !children(&self.pid_1()).is_empty()
     }
 
-    /// Waits for the end: the exit code, and what is left of the log. The root is as it was.
+    /// Waits for the end. Returns the exit code and the rest of the log, and checks that the root is unchanged.
     pub(crate) fn wait(self) -> (Option<i32>, String) {
         let (status, log) = self.agent.wait();
         let files: Vec<_> = fs::read_dir(&self.root)
@@ -90,7 +90,7 @@ impl Container {
     }
 }
 
-/// The children of `process`, with spaces between them.
+/// The children of `process`, separated by spaces.
 fn children(process: &str) -> String {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     children
@@ -99,9 +99,9 @@ fn children(process: &str) -> String {
         .to_owned()
 }
 
-/// New PIDs and mounts, as a user that no file knows. The network is that of the test, which has to reach the agent.
+/// New PIDs and mounts, as a user that no file lists. The network is the test's, because the test has to reach the agent.
 fn unshare() -> Command {
-    // By its path: a test may give the agent another `PATH`.
+    // `unshare` by its path, because a test may give the agent another `PATH`.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let program = std::env::split_paths(&path)
         .map(|folder| folder.join("unshare"))

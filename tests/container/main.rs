@@ -1,10 +1,10 @@
-//! What a container runs: one static binary, as PID 1, as a user without a name, in a root with nothing else in it. No
+//! An agent as a container runs it: one static binary, as PID 1, as a user without a name, in a root with nothing else in it. No
 //! shell, no `/etc`, no `/proc`, no `/dev`, no `/tmp`.
 //!
-//! No engine is needed: `unshare` makes the namespaces. It needs root or user namespaces, and linking needs a static libc.
+//! No engine is needed: `unshare` makes the namespaces. It needs root or user namespaces, and the linker needs a static libc.
 //!
-//! `AGENTCORE_TEST_BINARY=path cargo test -p agentcore-tests --test container` takes an `agent_macros` that was built
-//! elsewhere, say for musl.
+//! `AGENTCORE_TEST_BINARY=path cargo test -p agentcore-tests --test container` uses an `agent_macros` that was built
+//! elsewhere, for example for musl.
 
 #![cfg(target_os = "linux")]
 
@@ -13,7 +13,7 @@ mod empty_root;
 #[path = "../not_tested.rs"]
 mod not_tested;
 
-/// The agents and the client of the other suite, of which this one needs few parts.
+/// The agents and the client of the integration suite. This suite needs only few parts of it.
 #[path = "../integration"]
 #[expect(dead_code, reason = "shared with the suite `integration`")]
 mod shared {
@@ -25,7 +25,7 @@ use serde_json::json;
 
 use empty_root::Container;
 
-/// A binary with everything in it: what is over this has not been stripped, or carries more than it should.
+/// The limit for a stripped binary. A larger binary has not been stripped, or contains more than it should.
 const MOST_BYTES: usize = 5_000_000;
 
 #[test]
@@ -74,7 +74,7 @@ fn it_is_an_init_where_it_can_be_started_once_more() {
     assert_eq!(code, Some(0), "{log}");
 }
 
-/// The message and the backtrace of a panic go to the log, for which std would like to read `/proc`.
+/// The message and the backtrace of a panic go to the log. For the backtrace std would read `/proc`.
 #[test]
 fn a_panic_costs_one_invocation() {
     let Some(agent) = Container::start("panic", &[]) else {
@@ -98,7 +98,7 @@ fn work_in_progress_is_finished_and_pings_are_answered_to_the_end() {
     };
     let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
     agent.until_tasks(1);
-    // Opens the gate, so it has to be in flight before the signal.
+    // This opens the gate, so it has to be in flight before the signal.
     let opener = agent.connect().begin_post().send(b"1\r\n{\r\n");
     agent.signal("TERM");
     agent.line_with("SIGTERM: stopping");
@@ -146,7 +146,7 @@ fn a_second_signal_ends_it_at_once() {
     assert!(log.contains("again: stopping at once"), "{log}");
 }
 
-/// The dynamic linker that an ELF file (64 bits, little endian) asks for.
+/// The dynamic linker that a little-endian, 64-bit ELF file asks for.
 fn interpreter(elf: &[u8]) -> Option<String> {
     const PT_INTERP: u64 = 3;
     let number = |at: usize, bytes: usize| {

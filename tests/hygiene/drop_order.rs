@@ -1,5 +1,5 @@
-//! A tracked function drops what it holds exactly when, and in the order in which, the `async fn` would have; and it
-//! stays busy until the last of it is gone.
+//! A tracked function drops its values exactly when, and in the order in which, the plain `async fn` would; and it
+//! stays busy until the last of them is dropped.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use super::running;
 
-/// What was dropped, and how many tasks were counted at that moment.
+/// What was dropped, and the number of counted tasks at that moment.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<(&'static str, usize)>>>);
 
@@ -122,20 +122,20 @@ mod tracked {
     functions! { #[agentcore::async_task(name = "drop_order")] }
 }
 
-/// What is dropped when the future that `call` makes is polled so often, and then dropped.
+/// The log of drops when the future from `call` is polled `polls` times and then dropped.
 fn observe<F: std::future::Future>(call: impl FnOnce(&Log) -> F, polls: usize) -> Log {
     let log = Log::default();
     let mut future = Box::pin(call(&log));
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..polls {
-        // A panic is one of the ways out, and the future is dropped after it as after any other.
+        // The future may panic. It is dropped after a panic as after any other end.
         let _ = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
     }
     drop(future);
     log
 }
 
-/// In one test: the count of running tasks must not be another test's.
+/// One test for all cases, because the count of running tasks must not include another test's.
 #[test]
 fn a_tracked_function_drops_like_an_async_fn_and_is_busy_until_then() {
     for (how, polls) in [

@@ -1,4 +1,4 @@
-//! No prelude, and every name that an expansion could mean stands for something else.
+//! A module without a prelude in which every name that an expansion could use means something else.
 
 #![no_implicit_prelude]
 #![allow(
@@ -68,7 +68,7 @@ macro_rules! module_path {
     };
 }
 
-/// Methods on everything, of names that an expansion might call.
+/// Methods on all types, with names that an expansion might call.
 trait Everything {
     fn call(&self) {}
     fn open(&self) {}
@@ -89,7 +89,7 @@ trait Everything {
 
 impl<T: ?::core::marker::Sized> Everything for T {}
 
-/// A type of the same name as one of ours, to take and to return. Derived where serde can live.
+/// A type with the name of one of the library's, as argument and result. Derived where serde is in scope.
 use super::payload::Invocation;
 
 #[::agentcore::entrypoint(

@@ -1,6 +1,6 @@
 //! Annotated functions that another macro writes.
 
-/// Everything comes from the caller: its names must meet its names, and nobody else's.
+/// All tokens come from the caller, so the caller's names must refer to each other.
 macro_rules! agent {
     (
         $(#[$attr:meta])*
@@ -22,7 +22,7 @@ agent! {
     }
 }
 
-/// The macro's own names: `input` here is not the caller's.
+/// The macro has its own names: `input` here is not the caller's.
 macro_rules! echo {
     ($name:ident, $body:expr) => {
         #[agentcore::async_task]

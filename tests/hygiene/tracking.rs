@@ -1,4 +1,4 @@
-//! When a task counts, and what the rewritten function keeps of the one that was written.
+//! When a task counts, and which properties of the written function the rewritten one keeps.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;

@@ -1,6 +1,6 @@
-//! One suite, held against annotated agents and agents put together by hand.
+//! One suite for annotated agents and for agents built by hand.
 //!
-//! The two fixtures of a pair differ in how they declare their functions, and in nothing else.
+//! The two fixtures of a pair differ only in how they declare their functions.
 
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ both! {
     }
 
     fn a_task_that_is_only_spawned_is_busy_before_its_first_poll(agent: Agent) {
-        // The reply is the first thing that happens after the spawn; no ping may find the agent idle behind it.
+        // The reply is the first event after the spawn; no ping may find the agent idle after it.
         for number in 0..50 {
             let gate = format!("g{number}");
             assert_eq!(agent.invoke(json!({ "action": "spawn", "gate": gate })).status, 200);
@@ -163,7 +163,7 @@ both! {
     fn a_stale_id_never_ends_a_strangers_task(agent: Agent) {
         let stale = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
         agent.invoke(json!({ "action": "complete", "id": stale }));
-        // Enough to use every slot again, on whichever thread they land.
+        // Enough ids to use every slot again, whichever threads take them.
         let ids: Vec<Value> =
             (0..200).map(|_| agent.invoke(json!({ "action": "add" })).json()["id"].clone()).collect();
         assert_eq!(
@@ -249,7 +249,7 @@ both! {
         let client = Client::connect(agent.address()).send_post(br#"{"action":"wait","gate":"g"}"#);
         agent.until_tasks(1);
         drop(client);
-        // The gate is still needed: nothing else ends the task.
+        // The gate is still needed, because nothing else ends the task.
         assert_eq!(agent.tasks()["active_tasks"], 1);
         agent.invoke(json!({ "action": "open", "gate": "g" }));
         agent.until_idle();
@@ -327,7 +327,7 @@ mod streaming {
         fn a_ping_handler_adds_to_the_status(agent: Agent) {
             assert!(!agent.ping().busy);
             assert_eq!(agent.invoke(json!({ "action": "push" })).status, 200);
-            // The invocation ends some time behind its reply, and this does not.
+            // The invocation may end after its reply was read, so the first stamp may be of that change. The queue stays filled.
             let first = agent.ping();
             first.until_its_second_is_over();
             agent.until("the handler says busy, and nothing runs", |agent| agent.ping().busy);
@@ -385,7 +385,7 @@ mod streaming {
         }
     }
 
-    /// Pings are answered while the states are dropped, and the handler would miss its own.
+    /// Pings are answered while the states are dropped. A ping handler whose state is gone is not called.
     #[test]
     fn a_ping_handler_is_not_asked_once_its_state_is_dropped() {
         for binary in [

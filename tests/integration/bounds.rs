@@ -1,4 +1,4 @@
-//! What a client can make the agent hold is bounded.
+//! A client can make the agent keep only a bounded amount.
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use crate::support::{Agent, DEADLINE};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_bounds");
 
-/// The result of a task that nobody awaits is dropped, and that drop is the user's code: the agent is busy with it, and a
+/// The result of a task that is not awaited is dropped, and that drop is user code: the agent is busy with it, and a
 /// stop waits for it.
 #[test]
 fn a_result_that_nobody_takes_is_dropped_while_its_task_counts() {
@@ -27,7 +27,7 @@ fn a_result_that_nobody_takes_is_dropped_while_its_task_counts() {
     assert!(agent.ping().busy);
     agent.signal("TERM");
     agent.line_with("SIGTERM");
-    // The last invocation's reply has left: nothing but the drop is in progress.
+    // The reply of the last invocation has left: only the drop is in progress.
     assert!(agent.ping().busy);
     drop::<TcpStream>(dropping);
     let (status, log) = agent.wait();
@@ -45,12 +45,12 @@ fn kept_results_take_the_memory_of_their_text() {
         let event = json!({ "action": "keep", "count": count, "json": value });
         agent.invoke(event).json()
     };
-    // What one invocation takes for itself stays with the allocator.
+    // The allocator keeps what one invocation takes for itself.
     keep(2);
     let before = agent.resident_kib();
     let tasks = keep(60);
     let grown = agent.resident_kib().saturating_sub(before);
-    // 8 MB of text; 800 MB as values.
+    // 8 MB of text, which is 800 MB as values.
     assert!(grown < 200 * 1024, "{grown} KiB");
     let found = agent.invoke(json!({ "action": "find", "task": tasks[59] }));
     assert_eq!(found.json()["status"], "completed");

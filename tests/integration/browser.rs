@@ -1,6 +1,6 @@
 //! The dev page in a real browser, used as a person would: by mouse, by keyboard, in both colour schemes, on a phone.
 //!
-//! Needs Chromium with its driver.
+//! These tests need Chromium and its driver.
 
 use std::net::SocketAddr;
 
@@ -64,7 +64,7 @@ fn a_stream_is_shown_as_it_comes_and_can_be_broken_off() {
     browser.until("the agent is healthy", |browser| {
         browser.text("#status") == "Healthy"
     });
-    // Its own row; those of the gate have come later.
+    // Its row is the last; the rows of the gate are newer.
     browser.until_text("#recent tbody tr:last-child", "complete");
     assert!(browser.text("#recent tbody tr:last-child").contains("200"));
 
@@ -98,7 +98,7 @@ fn a_task_is_listed_and_cancelled() {
         let label = browser.run("return document.getElementById('history').ariaLabel");
         !label.as_str().expect("text").starts_with("busy in 0")
     });
-    // One that is only watched has no button.
+    // A task that is only tracked has no button.
     browser.fill("#payload", r#"{"action": "embed"}"#);
     browser.click("#send");
     browser.until_text("#tasks", "embed_documents");
@@ -137,10 +137,10 @@ fn what_is_no_json_is_not_sent_and_an_error_is_shown() {
     );
     assert_eq!(browser.run(invalid), "false");
     browser.press(&[CONTROL, ENTER]);
-    // What comes back is shown as it is, and never as markup.
+    // A reply is shown as text, never as markup.
     browser.until_text("#reply", "<b>bold</b>");
     assert_eq!(browser.count("#reply b"), 0);
-    // The first that was sent is the first that has come.
+    // The first request that was sent is the first in the list.
     assert_eq!(browser.count("#recent tbody tr"), 1);
     no_complaints(&browser);
     browser.fill("#payload", r#"{"action": "fail"}"#);
@@ -184,7 +184,7 @@ fn a_socket_is_opened_spoken_to_and_closed() {
     no_complaints(&browser);
 }
 
-/// From the first field to the last button without a mouse, and what has the focus can be seen.
+/// A user can go from the first field to the last button without a mouse, and sees which element has the focus.
 #[test]
 fn the_keyboard_reaches_everything_in_order() {
     let Some((browser, _agent)) = start() else {
@@ -228,7 +228,7 @@ fn the_keyboard_reaches_everything_in_order() {
     no_complaints(&browser);
 }
 
-/// Contrast as WCAG 2 counts it, of everything that says something, on what is behind it.
+/// Computes the contrast of all visible text against its background, as WCAG 2 defines it.
 const CONTRAST: &str = r"
 const numbers = color => color.match(/[\d.]+/g).map(Number);
 const light = color => {
@@ -279,7 +279,7 @@ fn both_colour_schemes_can_be_read_and_narrow_windows_too() {
         }
     }
     assert_ne!(backgrounds[0], backgrounds[1]);
-    // Everything that one fills in or presses has a name.
+    // Every field and button has a name.
     let nameless = "return [...document.querySelectorAll('input, textarea, button, [role=log], section')]
         .filter(it => !it.ariaLabel && !it.labels?.length && !it.textContent.trim() && !it.getAttribute('aria-labelledby'))
         .map(it => it.id)";

@@ -1,4 +1,4 @@
-//! Who is told, and when.
+//! Which code sees that a request was cancelled, and when.
 
 use serde_json::json;
 

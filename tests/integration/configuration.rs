@@ -1,4 +1,4 @@
-//! What the environment changes.
+//! The effects of environment variables.
 
 use serde_json::json;
 
@@ -56,7 +56,7 @@ fn errors_in_band_are_200_with_the_status_in_the_body() {
         invoke(json!({ "fine": true })),
         (200, json!({ "fine": true }))
     );
-    // Paths are not the caller's business: no platform routes them.
+    // An error about a path keeps its status, because no platform routes other paths.
     assert_eq!(agent.get("/nowhere").status, 404);
 }
 
@@ -130,7 +130,7 @@ fn a_panic_is_one_log_line_with_place_and_backtrace() {
             .is_some_and(|place| place.starts_with("tests/fixtures/common.rs:")),
         "{line}"
     );
-    // The task's function, and the handler's.
+    // The frames of the task's function and of the handler.
     let stack = line["stackTrace"].as_array().cloned().unwrap_or_default();
     let frame = |line: &serde_json::Value, what: &str| {
         line.as_str().is_some_and(|line| line.contains(what))

@@ -1,4 +1,4 @@
-//! `_agent_core_app_action`, as Python's SDK answers it.
+//! `_agent_core_app_action`, with the answers of Python's SDK.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn each_action_has_its_answer() {
     let status =
         |name: &str, stamp: u64| (200, json!({ "status": name, "time_of_last_update": stamp }));
     let answer = action(&agent, "ping_status");
-    // The invocation itself is a change of the status that `/ping` would have seen.
+    // The invocation itself changes the status, as `/ping` would show.
     assert_eq!(
         answer,
         status(

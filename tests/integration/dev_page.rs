@@ -1,4 +1,4 @@
-//! The dev page, as HTTP: who gets it, what it is told, and that looking on changes nothing.
+//! The dev page over HTTP: which requests get it, what it shows, and that reading it changes nothing.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -40,7 +40,7 @@ fn ping(agent: &Agent) -> Value {
     ask(agent, "GET", "/ping").json()
 }
 
-/// The state as soon as it is so.
+/// The state of the agent as soon as `condition` holds.
 fn until(agent: &Agent, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
     agent.until(what, |agent| condition(&state(agent)));
     state(agent)
@@ -59,7 +59,7 @@ fn nobody_gets_it_who_has_not_asked_for_it() {
         }
     }
     assert!(!agent.ready_line().contains("dev page"));
-    // And nobody is refused for the name they use.
+    // Without the dev page, no request is refused for its host or origin.
     let foreign = "host: evil.example\r\norigin: https://evil.example\r\n";
     let reply = request(&agent, "POST", "/invocations", foreign, "{}").reply();
     assert_eq!(reply.status, 200);
@@ -85,7 +85,7 @@ fn where_others_are_listened_to_there_is_no_start() {
     }
 }
 
-/// In a container the default is every address, but not where the dev page is on.
+/// In a container the default is every address, but with the dev page on it is 127.0.0.1.
 #[test]
 fn in_a_container_it_is_on_this_machine_only() {
     let agent = Agent::start(
@@ -184,7 +184,7 @@ fn other_names_and_other_pages_get_nothing() {
             "host: localhost\r\norigin: https://evil.example\r\n",
             "host: localhost\r\norigin: null\r\n",
         ] {
-            // Without a host, or with two, it is no request in HTTP/1.1.
+            // In HTTP/1.1 a request without a host, or with two, is invalid.
             let is_one = headers.matches("host:").count() == 1;
             assert_eq!(
                 status(method, path, headers),
@@ -197,7 +197,7 @@ fn other_names_and_other_pages_get_nothing() {
         for headers in [host.clone(), format!("{host}origin: {own}\r\n")] {
             assert_eq!(status(method, path, &headers), otherwise, "{method} {path}");
         }
-        // A page of one's own on another port may talk to the agent, and not to its dev page.
+        // A page of the user's on another port may call the agent, but not its dev page.
         let neighbour = format!("{host}origin: http://localhost:3000\r\n");
         let is_page = path == "/" || path.starts_with("/_dev/");
         let expected = if is_page { 403 } else { otherwise };
@@ -209,8 +209,8 @@ fn other_names_and_other_pages_get_nothing() {
     }
 }
 
-/// The kernel takes what comes from this machine's other addresses; so would it what comes from elsewhere, where the machine
-/// forwards it.
+/// The kernel accepts what comes from this machine's other addresses. It would also accept what comes from elsewhere, if the
+/// machine forwards it.
 #[cfg(target_os = "linux")]
 #[test]
 fn other_addresses_get_nothing() {
@@ -238,7 +238,7 @@ fn other_addresses_get_nothing() {
     assert_eq!(reply.status, 403, "{reply:?}");
 }
 
-/// The address from which others would be spoken to. Nothing is sent.
+/// The address from which this machine would speak to others. Nothing is sent.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
@@ -277,7 +277,7 @@ fn the_registry_is_what_a_check_prints() {
 fn looking_on_is_no_work() {
     let agent = Agent::start(AGENT, &[DEV]);
     let before = ping(&agent);
-    // A stamp that moves is another one when the next second has begun, so the last round begins after that.
+    // A stamp that moves by itself changes when the next second begins, so the last round begins after that.
     let mut is_last = false;
     while !is_last {
         is_last = before["time_of_last_update"].as_u64() < Some(unix_now());
@@ -371,7 +371,7 @@ fn tasks_are_listed_and_those_that_were_spawned_can_be_cancelled() {
     });
 }
 
-/// What another page may not read of the agent, it may not read of its operators' port either.
+/// A page that may not read the agent may not read its admin port either.
 #[test]
 fn other_names_get_nothing_at_the_admin_port() {
     let agent = Agent::start(AGENT, &[DEV, ("AGENTCORE_ADMIN_PORT", "0")]);
@@ -427,7 +427,7 @@ fn invocations_are_remembered_with_their_end_and_without_what_was_said() {
         ]
     );
     assert!(!state.to_string().contains("hush"));
-    // Only the latest, however many come.
+    // Only the latest requests are kept, however many there are.
     for _ in 0..60 {
         assert_eq!(invoke(&agent, "{}").status, 200);
     }
@@ -466,7 +466,7 @@ fn it_shows_a_stop_and_delays_none() {
     assert_eq!(agent.wait().0.code(), Some(1));
 }
 
-/// Everything but `/ping` goes through layers, and the dev page past them.
+/// Layers see all requests but `/ping` and those of the dev page.
 #[test]
 fn layers_do_not_see_it() {
     let agent = Agent::start(env!("CARGO_BIN_EXE_layers"), &[DEV]);

@@ -1,5 +1,5 @@
-//! The thread that answers pings runs nothing of the user's: no drop, no waker, no layer, no subscriber. Every value of the
-//! fixture tells which thread it is on, and may hold that thread up.
+//! The thread that answers pings runs no user code: no drop, no waker, no layer, no subscriber. Every value of the fixture
+//! prints the thread that it is on, and may block that thread.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn agent(environment: &[(&str, &str)]) -> Agent {
     Agent::start(BINARY, environment)
 }
 
-/// The next line about `what` names another thread than the one that answers pings.
+/// Checks that the next line about `what` names another thread than the one that answers pings.
 fn elsewhere(agent: &Agent, what: &str) {
     all_elsewhere(agent, [what]);
 }
@@ -80,7 +80,7 @@ fn the_frames_of_a_streamed_reply_are_dropped_on_the_workers() {
     }
 }
 
-/// The client leaves before anything of the reply has been sent, and with most of it on its way.
+/// The client leaves before anything of the reply has been sent, and while most of it is still to be sent.
 #[test]
 fn what_a_client_does_not_take_is_dropped_on_the_workers() {
     let agent = agent(&[]);
@@ -214,14 +214,14 @@ fn a_layer_that_cannot_be_built_stops_the_start_by_name() {
     assert!(!log.contains(FRONT), "{log}");
 }
 
-/// As with `tracing_subscriber::fmt` when nobody reads stderr.
+/// As `tracing_subscriber::fmt` does when stderr is not read.
 #[test]
 fn a_subscriber_that_blocks_holds_up_neither_pings_nor_the_stop() {
     let agent = agent(&[("SUBSCRIBER", "1")]);
     agent.invoke(json!({}));
     assert!(!agent.ping().busy);
     agent.signal("TERM");
-    // The subscriber has the first event of the stop, and keeps it.
+    // The subscriber blocks in the first event of the stop.
     let line = agent.line_with("an event of the server's");
     assert!(!line.contains(FRONT), "{line}");
     let (status, log) = agent.wait();

@@ -1,4 +1,4 @@
-//! How an agent ends: what is dropped where, what is waited for, and what is named.
+//! How an agent ends: on which thread values are dropped, what the end waits for, and what it names.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,7 @@ const LONG: (&str, &str) = ("AGENTCORE_SHUTDOWN_GRACE", "10min");
 /// Everything that the agent holds.
 const HELD: [&str; 7] = ["given", "made", "handler", "start", "stop", "layer", "ping"];
 
-/// All of it is dropped, and none of it on the front.
+/// Checks that all of `held` is dropped, and none of it on the front.
 fn all_dropped_elsewhere(stderr: &str, held: &[&str]) {
     for name in held {
         let begins = format!("the {name} is dropped on ");
@@ -36,7 +36,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     assert_eq!(status.code(), Some(0), "{stderr}");
     all_dropped_elsewhere(&stderr, &HELD);
 
-    // A second signal. What does not fit into the moment that is left is not dropped at all.
+    // A second signal. What cannot be dropped in the remaining moment is not dropped at all.
     let agent = Agent::start(BINARY, &[("AGENTCORE_SHUTDOWN_GRACE", "10min")]);
     let client = agent.connect().send_post(br#"{"action":"wait"}"#);
     agent.line_with("the handler waits");
@@ -51,7 +51,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     );
     drop(client);
 
-    // A start that fails, with a state that has been made already.
+    // A start that fails after a state has been made.
     let (status, stderr) = failed_start(BINARY, &[("START", "fails")]);
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("no database"), "{stderr}");
@@ -67,7 +67,7 @@ fn what_is_the_users_is_never_dropped_on_the_front() {
     all_dropped_elsewhere(&stderr, &HELD);
 }
 
-/// A start hook has begun a task, and another one still runs.
+/// A start hook has begun a task, and another start hook still runs.
 #[test]
 fn work_that_the_start_has_begun_is_named_when_a_stop_cuts_it_off() {
     let grace = ("AGENTCORE_SHUTDOWN_GRACE", "100ms");
@@ -187,7 +187,7 @@ fn a_hook_that_takes_longer_than_its_time_is_named() {
     assert_eq!(status.code(), Some(1), "{stderr}");
     let named = last_words(&stderr);
     assert!(named.contains("shutdown hook `on_shutdown` ("), "{named}");
-    // The other one has no time left.
+    // No time is left for the second hook.
     assert!(named.contains(", not called"), "{named}");
     assert!(!stderr.contains("the second hook runs"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! What an entrypoint may look like, seen from outside.
+//! The forms of entrypoints, seen from outside.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ fn a_sync_entrypoint_may_block_without_holding_up_others() {
         env!("CARGO_BIN_EXE_sync_entrypoint"),
         &[("AGENTCORE_WORKER_THREADS", "1")],
     );
-    // Each waits for all the others, on a single worker.
+    // Each waits for all others, on a single worker.
     let running: Vec<_> = (0..4)
         .map(|_| agent.invoke_later(json!({ "meet": 4 })))
         .collect();
@@ -46,7 +46,7 @@ fn a_sync_entrypoint_that_is_too_slow_is_answered_504_and_busy_until_it_ends() {
     // The second invocation has so long, too, and needs a moment.
     let limit = [("ENTRYPOINT_TIMEOUT_MS", "5000")];
     let agent = Agent::start(env!("CARGO_BIN_EXE_sync_entrypoint"), &limit);
-    // One of two: it can only end when the second comes.
+    // It waits for a second invocation.
     let reply = agent.invoke(json!({ "meet": 2 }));
     assert_eq!(
         reply.parts(),
@@ -97,7 +97,7 @@ fn a_task_over_its_timeout_is_504_if_its_error_leaves_the_handler() {
         let reply = agent.invoke(json!(what));
         assert_eq!(reply.parts(), (504, json!({ "error": error })), "{what}");
     }
-    // The status that the program gives goes before, and a task that ends in another way is a 500.
+    // A status that the program sets has priority, and a task that ends in another way is a 500.
     for (what, status, error) in [
         ("task with another status?", 503, "Service Unavailable"),
         ("panicked?", 500, "the task panicked"),
@@ -105,7 +105,7 @@ fn a_task_over_its_timeout_is_504_if_its_error_leaves_the_handler() {
         let reply = agent.invoke(json!(what));
         assert_eq!(reply.parts(), (status, json!({ "error": error })), "{what}");
     }
-    // An `HttpError` counts by its status. A reply may be read before it has been counted.
+    // An `HttpError` is counted by its status. A reply may be read before it has been counted.
     for counted in ["{outcome=\"timeout\"} 3", "{outcome=\"error\"} 3"] {
         agent.until(counted, |agent| {
             let metrics = String::from_utf8(agent.get("/metrics").body).expect("text");

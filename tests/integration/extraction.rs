@@ -1,4 +1,4 @@
-//! What handlers are given, and the answers to what cannot be: paths into payloads, headers, errors with a status.
+//! The arguments of handlers, and the replies if one cannot be made: paths into payloads, headers, errors with a status.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn start() -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_extraction"), &[])
 }
 
-/// Posts `body` with these lines of a head.
+/// Posts `body` with additional header lines.
 fn post(agent: &Agent, headers: &str, body: &Value) -> Reply {
     let body = body.to_string();
     let length = body.len();

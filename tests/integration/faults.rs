@@ -1,5 +1,5 @@
-//! The fault matrix: every kind of work, ended in every way. Whatever happens, it is busy until its end and idle behind
-//! it, and nothing is left behind.
+//! The fault matrix: every kind of work with every way to end. The agent is always busy until the end of the work and idle after
+//! it, and nothing is left.
 
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ use crate::support::{
     Agent, Client, DEADLINE, LOOK_EVERY, Observer, all_at_once, wait_until, was_cut_off,
 };
 
-/// Pieces of work in one round of a cell, all at the same time. Two rounds are made: the first is for what a process
-/// allocates once, the second must not add to it.
+/// The number of works in one round of a cell, all at once. There are two rounds: in the first a process makes its one-time
+/// allocations, and the second must not add to them.
 const WORKS: usize = 50;
 
 /// How much the agent may have grown in the second round, in KiB. Every work holds 128, so half of them would show.
@@ -27,7 +27,7 @@ enum Kind {
     Spawned,
     /// Its reply is a stream, which does the work between two items.
     Stream,
-    /// A socket's handler does it.
+    /// The handler of a socket does it.
     Socket,
     /// The entrypoint is not async, and blocks.
     Blocking,
@@ -35,7 +35,7 @@ enum Kind {
 
 use Kind::{Blocking, Plain, Socket, Spawned, Stream, Task};
 
-/// What the client gets in the end.
+/// What the client gets at the end.
 #[derive(Clone, Copy, Debug)]
 enum Sees<'a> {
     /// Status, and JSON.
@@ -44,15 +44,15 @@ enum Sees<'a> {
     Events(&'a str),
     /// A text, and a close code; or only the code.
     Close(Option<&'a str>, u16),
-    /// The task's id, with which to learn this of its end.
+    /// The status of the task with this id.
     Status(&'a str),
-    /// Nothing: it goes while the work is in the middle.
+    /// Nothing, because the client leaves while the work is in progress.
     Nothing,
 }
 
 use Sees::{Close, Events, Nothing, Reply, Status};
 
-/// What becomes of the work.
+/// How the work ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Finished,
@@ -61,11 +61,11 @@ enum Work {
 
 use Work::{Cut, Finished};
 
-/// A client in the middle of its call.
+/// A client whose call is in progress.
 enum Caller {
     Http(Client),
     Socket(Peer),
-    /// It has its reply: a task's id, or another value.
+    /// A client that has its reply: a task's id, or another value.
     Answered(Value),
 }
 
@@ -75,8 +75,8 @@ impl Kind {
             Blocking => env!("CARGO_BIN_EXE_faults_blocking"),
             _ => env!("CARGO_BIN_EXE_faults"),
         };
-        // One heap for all threads, and none for what a work holds: that goes back to the system when it is freed, so the
-        // size of the process says what is kept.
+        // One heap for all threads, and no heap memory for what a work holds: that returns to the system when it is freed. So the
+        // size of the process shows what is kept.
         let allocator = [
             ("MALLOC_ARENA_MAX", "1"),
             ("MALLOC_MMAP_THRESHOLD_", "65536"),
@@ -102,7 +102,7 @@ impl Kind {
 }
 
 impl Caller {
-    /// Takes a reply that has come at once.
+    /// Reads a reply that comes at once.
     fn answered(self) -> Self {
         match self {
             Self::Http(client) => Self::Answered(client.reply().json()),
@@ -137,9 +137,9 @@ impl Caller {
     }
 }
 
-/// What the fault matrix asks its agents.
+/// The questions of the fault matrix to its agents.
 impl Observer {
-    /// What the agent says of itself. Two tasks are alive: the question, and the server's own that starts requests.
+    /// The agent's own report. Two tasks are alive: this question, and the server's own that starts requests.
     fn report(&mut self) -> Value {
         self.invoke(json!({ "kind": "report" })).json()
     }
@@ -152,7 +152,7 @@ impl Observer {
         wait_until(DEADLINE, what, || self.report()["at_the_gate"] == count);
     }
 
-    /// All works are in the middle, and the ping says so.
+    /// Checks that all works are in progress, and that the ping says so.
     fn sees_work(&mut self, what: &str) {
         // A report may be late for the limit of a cell, and is no report then. Works that have left the gate do not come back.
         self.until_at_the_gate(WORKS, what);
@@ -167,7 +167,7 @@ impl Observer {
     }
 }
 
-/// One cell of the matrix: `WORKS` works of a kind that end with `outcome`, twice.
+/// One cell of the matrix: `WORKS` works of a kind that end with `outcome`, in two rounds.
 #[track_caller]
 fn cell(kind: Kind, outcome: &str, work: Work, sees: Sees<'_>) {
     let limit = [("ENTRYPOINT_TIMEOUT_MS", "400")];
@@ -215,7 +215,7 @@ fn round(
     number: usize,
 ) {
     let calls = (0..WORKS).map(|_| kind.call(agent, outcome));
-    // Read now or never, where the reply does not wait for the work.
+    // If the reply does not wait for the work, it has to be read now.
     let at_once = matches!((kind, outcome), (Spawned, _) | (Blocking, "abort" | "drop"))
         && !matches!(sees, Nothing);
     let callers: Vec<_> = if at_once {
@@ -423,7 +423,7 @@ mod stream {
         cell(Stream, "drop", Cut, Reply(200, r#""dropped""#));
     }
 
-    /// The entrypoint's own limit ends where its stream begins; what bounds a stream is the limit of a task in it.
+    /// The entrypoint's own limit ends where its stream begins. The limit of a task in the stream bounds the stream.
     #[test]
     fn the_limit_of_a_task_in_it_is_its_error() {
         let last = last("timed out after 400ms", "Error");
@@ -435,7 +435,7 @@ mod stream {
         cell(Stream, "disconnect", Cut, Nothing);
     }
 
-    /// The first item, and then the event of an error.
+    /// The first item, then the error event.
     fn last(error: &str, error_type: &str) -> String {
         let message = "An error occurred during streaming";
         json!(["one", { "error": error, "error_type": error_type, "message": message }]).to_string()
@@ -465,13 +465,13 @@ mod socket {
         cell(Socket, "abort", Cut, Close(Some("cancelled"), 1000));
     }
 
-    /// A `send` that is dropped unpolled sends nothing, and such a `recv` loses nothing.
+    /// A `send` that is dropped unpolled sends nothing, and a `recv` that is dropped unpolled loses nothing.
     #[test]
     fn futures_that_are_dropped_unpolled_do_nothing() {
         cell(Socket, "drop", Cut, Close(Some("dropped"), 1000));
     }
 
-    /// A socket has no limit of its own; what bounds it is the limit of a task in it.
+    /// A socket has no limit of its own. The limit of a task in it bounds it.
     #[test]
     fn the_limit_of_a_task_in_it_is_its_error() {
         cell(Socket, "timeout", Cut, Close(None, 1011));
@@ -501,14 +501,14 @@ mod blocking {
         cell(Blocking, "panic", Cut, Reply(500, INTERNAL));
     }
 
-    /// What blocks cannot be aborted: it is busy until it ends, and has its result.
+    /// Blocking code cannot be aborted: the agent is busy until it ends, and it has its result.
     #[test]
     fn the_abort_of_a_task_that_blocks_comes_too_late() {
         let sees = Status(r#"{"status":"completed","result":"done"}"#);
         cell(Blocking, "abort", Finished, sees);
     }
 
-    /// The guard in it is what counts, not whether anybody waits for it.
+    /// The guard in the thread counts, not whether its handle is awaited.
     #[test]
     fn a_thread_whose_handle_is_dropped_is_busy_until_it_ends() {
         cell(Blocking, "drop", Finished, Reply(200, r#""started""#));
@@ -587,7 +587,7 @@ mod sigterm {
 
     const KINDS: [Kind; 6] = [Plain, Task, Spawned, Stream, Socket, Blocking];
 
-    /// One work in the middle of it.
+    /// Starts one work and waits until it is in progress.
     fn in_the_middle(kind: Kind, environment: &[(&str, &str)]) -> (Agent, Caller) {
         let agent = kind.agent(environment);
         let caller = kind.call(&agent, "return");
@@ -603,7 +603,7 @@ mod sigterm {
     fn work_of_every_kind_is_finished_and_its_client_gets_all_of_it() {
         all_at_once(&KINDS, |&kind| {
             let (agent, caller) = in_the_middle(kind, &[("AGENTCORE_SHUTDOWN_GRACE", "10min")]);
-            // Opens the gate, so it has to be in flight before the signal.
+            // This opens the gate, so it has to be in flight before the signal.
             let opener = agent.connect().begin_post().send(b"1\r\n{\r\n");
             agent.signal("TERM");
             agent.line_with("SIGTERM: stopping");
@@ -611,7 +611,7 @@ mod sigterm {
             let opener = opener.send(b"e\r\n\"kind\":\"open\"}\r\n0\r\n\r\n");
             assert_eq!(opener.reply().parts(), (200, json!("opened")));
             match (kind, caller) {
-                // Its client has had its reply, and nobody can ask for the result any more.
+                // The client has its reply, and no request can ask for the result any more.
                 (Spawned, _) => {}
                 (Stream, caller) => caller.sees(&agent, Events(r#"["one","done"]"#)),
                 (Socket, caller) => caller.sees(&agent, Close(Some("done"), 1001)),
@@ -629,7 +629,7 @@ mod sigterm {
             let (agent, caller) = in_the_middle(kind, &[("AGENTCORE_SHUTDOWN_GRACE", "100ms")]);
             agent.signal("TERM");
             match caller {
-                // A stream that is cut off has no end, which is how its reader can tell.
+                // A stream that is cut off has no last chunk, so its reader can tell.
                 Caller::Http(mut client) if kind == Stream => {
                     assert_eq!(client.head().0, 200);
                     assert_eq!(client.chunk(), b"data: \"one\"\n\n");

@@ -1,4 +1,4 @@
-//! What a binary answers to flags, and that nothing starts meanwhile.
+//! The output of a binary's flags. Nothing starts meanwhile.
 
 use std::net::TcpListener;
 
@@ -35,7 +35,7 @@ fn the_version_names_the_agents_crate_and_the_library() {
             assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
         }
     }
-    // No crate is known where nothing is annotated.
+    // Without annotated functions the crate is not known.
     let outcome = run(env!("CARGO_BIN_EXE_no_entrypoint"), &["--version"], &[]);
     assert_eq!(
         outcome.stdout,
@@ -110,7 +110,7 @@ fn flags_that_are_off_are_the_programs() {
     );
 }
 
-/// A start would fail, and say so; hooks would say something too.
+/// A start would fail and say so. Hooks would print something too.
 #[test]
 fn a_check_binds_nothing_and_runs_no_hook() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -305,7 +305,7 @@ fn a_check_as_json_is_one_object_for_machines() {
     assert_eq!(setting(&report, "worker_threads")["default"], "one per CPU");
 }
 
-/// The names of what has values, in their order: programs depend on them.
+/// The names and the order of the values. Programs depend on them.
 #[test]
 fn the_settings_are_all_there_and_in_the_order_of_the_table() {
     let report = report(&[]);

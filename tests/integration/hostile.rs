@@ -1,4 +1,4 @@
-//! Requests that no honest client sends, as raw bytes. After each the agent goes on as if nothing had happened.
+//! Requests that no honest client sends, as raw bytes. After each, the agent works as before.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ fn a_body_that_announces_too_much_is_refused_before_it_is_sent() {
     still_well(&agent);
 }
 
-/// It is told, and not listened to for all of it: the rest would keep the front at work for nothing.
+/// The client gets its reply, but its body is read only in part: the rest would keep the front busy for nothing.
 #[test]
 fn a_client_that_sends_101_mb_without_asking_is_told_so() {
     let agent = agent(&[]);
@@ -40,7 +40,7 @@ fn a_client_that_sends_101_mb_without_asking_is_told_so() {
     assert_eq!(client.next_reply().status, 413);
     let piece = vec![b'1'; 1_000_000];
     let sent = (0..101).take_while(|_| client.try_write(&piece)).count();
-    // 16 MiB are read; the kernel holds some more of both sides.
+    // 16 MiB are read. The kernel keeps some more on both sides.
     assert!((10..70).contains(&sent), "{sent} MB");
     still_well(&agent);
 }
@@ -107,7 +107,7 @@ fn who_is_refused_may_send_the_rest_without_haste() {
         let mut client = agent.answering(head.as_bytes());
         assert_eq!(client.next_reply().status, status);
         for _ in 0..2 {
-            // One that sends nothing is given up meanwhile.
+            // Meanwhile a connection that sends nothing is closed.
             assert_eq!(agent.connect().rest(), b"");
         }
         // In one piece: the time for the next head begins with the end of the body.
@@ -129,7 +129,7 @@ fn half_a_request_and_gone_leaves_nothing_behind() {
     ] {
         drop(agent.connect().send(bytes));
         still_well(&agent);
-        // The same, but still listening.
+        // A client that closes its sending side and still reads.
         let rest = agent.connect().send(bytes).finish_sending().rest();
         assert!(
             rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"),
@@ -185,7 +185,7 @@ fn what_is_not_http_is_refused() {
     still_well(&agent);
 }
 
-/// Two lengths that disagree are how one request is smuggled in another.
+/// Request smuggling uses two lengths that disagree.
 #[test]
 fn ambiguous_lengths_are_refused() {
     let agent = agent(&[]);
@@ -208,7 +208,7 @@ fn ambiguous_lengths_are_refused() {
         "x: a\r\n b\r\ncontent-length: 2\r\n",
         "x : a\r\ncontent-length: 2\r\n",
     ] {
-        // The body is what a lenient reader expects, so that only the head can be refused.
+        // A lenient reader would expect this body, so only the head can be refused.
         let body = if headers.contains("transfer-encoding") {
             "2\r\n{}\r\n0\r\n\r\n"
         } else {
@@ -263,7 +263,7 @@ fn lengths_that_no_body_has_are_too_large() {
 #[test]
 fn http_2_is_told_that_it_is_not_spoken() {
     let agent = agent(&[]);
-    // The beginning of HTTP/2, and an empty frame of its settings.
+    // The preface of HTTP/2, and an empty settings frame.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let rest = agent.connect().send(preface).rest();
     let text = String::from_utf8(rest).expect("text");
@@ -274,7 +274,7 @@ fn http_2_is_told_that_it_is_not_spoken() {
     still_well(&agent);
 }
 
-/// What comes before it on the same connection is answered; what comes behind it is not even looked at.
+/// Requests before it on the connection are answered. Bytes after it are not read.
 #[test]
 fn a_request_that_could_be_read_in_two_ways_ends_its_connection() {
     let agent = agent(&[]);

@@ -1,11 +1,11 @@
-//! Whatever handlers do to their threads, `/ping` answers.
+//! `/ping` answers whatever handlers do to their threads.
 
 use serde_json::json;
 
 use crate::support::{Agent, Latch, get};
 
-/// While eight handlers keep both workers, every ping is answered: a ping that waited for a worker would wait for the test
-/// itself. How quick pings are, `tests/load` measures.
+/// While eight handlers occupy both workers, every ping is answered: a ping that needed a worker would wait for the test itself.
+/// `tests/load` measures how quick pings are.
 fn pings_do_not_wait_for(action: &str) {
     let agent = Agent::start(
         env!("CARGO_BIN_EXE_agent_macros"),
@@ -59,7 +59,7 @@ fn a_signal_is_noticed_while_every_worker_is_blocked() {
     );
 }
 
-/// A second is what a poll may take; the handlers block until it is over.
+/// A poll may take a second. The handlers block until that is over.
 #[test]
 fn blocked_workers_are_reported_with_the_handlers_that_block_them() {
     let agent = Agent::start(
@@ -101,8 +101,8 @@ fn blocked_workers_are_reported_with_the_handlers_that_block_them() {
     }
 }
 
-/// Time is the subject: a queue is no standstill. The server's sign of life waits for more than a second, behind tasks that were
-/// spawned before it, and all the while something gets done.
+/// Time is the subject: a queue is not a stall. The task with which the server tests its workers waits for more than a second,
+/// after tasks that were spawned before it. All the while the worker makes progress.
 #[test]
 fn a_busy_runtime_is_not_taken_for_a_blocked_one() {
     let agent = Agent::start(

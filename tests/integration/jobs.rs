@@ -1,4 +1,4 @@
-//! Background tasks: one task for one job, whatever starts it, and results that belong to sessions.
+//! Background tasks: one task for each job, however it is started, and results that belong to sessions.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::{Agent, Latch, Reply, get};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_jobs");
 
-/// Every way to start the function `summarise`, or its twin by hand.
+/// All ways to start the function `summarise`, or its counterpart without macros.
 const WAYS: [&str; 5] = ["spawn", "builder", "tokio", "wrap", "tokio_wrap"];
 
 fn agent() -> Agent {
@@ -91,8 +91,8 @@ fn a_panic_is_logged_once_with_the_name_of_the_function() {
     }
 }
 
-/// A second is what a poll may take. The task blocks until the warning is there, however late the front looks. The line is one
-/// of the task's invocation.
+/// A poll may take a second. The task blocks until the warning is there, however late the front checks. The line belongs to the
+/// task's invocation.
 #[test]
 fn a_task_that_blocks_its_thread_is_named() {
     let agent = agent();
@@ -152,7 +152,7 @@ fn a_result_belongs_to_its_session() {
     assert_eq!(status(&agent, Some("mallory"), &id), unknown);
     assert_eq!(status(&agent, None, &id), unknown);
 
-    // A caller without a session has the results of callers without one.
+    // A caller without a session gets the results of callers without a session.
     let id = start(&agent, None, "spawn", "a b c");
     assert_eq!(status(&agent, None, &id), done);
     assert_eq!(status(&agent, Some("mallory"), &id), unknown);
@@ -171,7 +171,7 @@ fn a_task_of_any_session_may_be_cancelled_from_any() {
     assert_eq!(status(&agent, None, &id), json!({ "status": "cancelled" }));
 }
 
-/// An id tells nothing of the next one.
+/// An id reveals nothing about the next one.
 #[test]
 fn ids_cannot_be_computed_from_each_other() {
     let agent = agent();

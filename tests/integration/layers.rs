@@ -1,4 +1,4 @@
-//! Middleware: tower-http's layers do what they do elsewhere, and the status stays right.
+//! Middleware: tower-http's layers work as elsewhere, and the status stays right.
 
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn a_layers_timeout_answers_and_cancels_the_handler() {
         "the handler was dropped",
     ]);
     agent.until_idle();
-    // What answered in time is not in the log.
+    // A call that answered in time is not in the log.
     assert_eq!(agent.invoke(json!({})).status, 200);
     agent.signal("TERM");
     let (status, log) = agent.wait();
@@ -146,7 +146,7 @@ fn a_session_takes_its_turn_before_the_layers_are_asked() {
         invoke("{}").reply().status == 409
     });
     assert_eq!(agent.invoke(json!({})).status, 200);
-    // The layer gives the handler up, and the session has its turn again.
+    // The layer drops the handler, and the session's turn is free again.
     assert_eq!(hanging.reply().status, 408);
     agent.until("the session is free", |_| {
         invoke("{}").reply().status == 200

@@ -1,4 +1,4 @@
-//! What an agent lets in, and how it says that there is no room.
+//! What an agent accepts, and how it says that there is no room.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ fn one_invocation_too_many_is_told_to_come_back() {
     let agent = agent(&[("AGENTCORE_MAX_INVOCATIONS", "2")]);
     let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
     agent.until_tasks(1);
-    // It counts from its head on.
+    // An invocation counts from its head on.
     let sending = agent.connect().begin_post();
     assert_eq!(
         refusal(&agent.invoke(json!({}))),
@@ -100,7 +100,7 @@ fn a_queued_invocation_is_busy_and_runs_in_its_turn() {
     let first = invoke_in(&agent, "one", &wait("first"));
     agent.until_tasks(1);
     let second = invoke_in(&agent, "one", &wait("second"));
-    // Where a session queues, others pass.
+    // A session that queues does not delay other sessions.
     assert_eq!(invoke_in(&agent, "two", &json!({})).reply().status, 200);
     assert_eq!(agent.tasks()["active_tasks"], 1);
     agent.invoke(json!({ "action": "open", "gate": "first" }));
@@ -112,7 +112,7 @@ fn a_queued_invocation_is_busy_and_runs_in_its_turn() {
     agent.until_idle();
 }
 
-/// Accepted is accepted: a client that does not wait for its turn has its work done all the same.
+/// Accepted work is finished, also if its client does not wait for its turn.
 #[test]
 fn a_queued_invocation_whose_client_has_left_is_finished() {
     let agent = agent(&[("AGENTCORE_SESSION_POLICY", "queue")]);
@@ -120,7 +120,7 @@ fn a_queued_invocation_whose_client_has_left_is_finished() {
     agent.until_tasks(1);
     let spawn = json!({ "action": "spawn", "gate": "second" });
     let mut queued = invoke_in(&agent, "one", &spawn);
-    // A second request behind it tells that the first has been read: it is answered only then.
+    // A second request on the connection shows that the first has been read, because it is answered after it.
     queued = queued.send(b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n");
     agent.until("both are in flight", |agent| {
         let status = agent.invoke(json!({ "action": "status" })).json();
@@ -136,8 +136,8 @@ fn a_queued_invocation_whose_client_has_left_is_finished() {
     agent.until_idle();
 }
 
-/// Time is the subject: bytes that come, but too slowly to be worth waiting for. Each comes long before a pause is over, and
-/// they go on coming until the reply is there.
+/// Time is the subject: bytes that come too slowly. Each byte comes long before a pause is over, and bytes keep coming until
+/// the reply is there.
 #[test]
 fn a_body_that_trickles_is_given_up() {
     let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "1s")]);
@@ -155,7 +155,7 @@ fn a_body_that_trickles_is_given_up() {
     agent.until_idle();
 }
 
-/// A reply that nobody takes would keep the agent busy for as long as its client likes.
+/// A reply that its client does not take would keep the agent busy for as long as the client likes.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_takes_nothing_of_its_reply_is_given_up() {
@@ -170,7 +170,7 @@ fn a_client_that_takes_nothing_of_its_reply_is_given_up() {
     assert!(client.rest().len() < 40_000_000);
 }
 
-/// More connections than the process may open files, none of which says anything, and each of which may do so for long.
+/// More connections than the process may open files. They send nothing, and may stay silent for long.
 #[cfg(unix)]
 #[test]
 fn silent_connections_keep_out_neither_pings_nor_probes() {
@@ -193,16 +193,15 @@ fn silent_connections_keep_out_neither_pings_nor_probes() {
             .send(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
             .reply();
         assert_eq!(probe.status, 200);
-        // Each that is closed comes again.
+        // A new connection replaces each that is closed.
         silent.push(agent.connect());
     }
-    // The first ones have all rights, and as much time as they like.
+    // The first connections are full members: they may invoke, and have all the time they need.
     let first = silent.swap_remove(0).send_post(b"{}").reply();
     assert_eq!(first.status, 200);
 }
 
-/// Time is the subject: the client takes 150 kB in each of the agent's time limits, and less than the kernel sends at once.
-/// A test that gets no processor for half a limit has not been such a client, and begins anew.
+/// Time is the subject: in each of the agent's time limits the client takes 150 kB, which is less than the kernel sends at once.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_reads_steadily_and_slowly_gets_its_reply() {
@@ -244,7 +243,7 @@ fn reads_steadily(agent: &Agent, limit: Duration) -> bool {
     true
 }
 
-/// The only connection with all rights leaves. Others come again and again, and one of them has its place.
+/// The only full connection leaves. Others come again and again, and one of them gets its place.
 #[test]
 fn a_crowd_that_comes_again_keeps_nobody_out_of_a_free_place() {
     let agent = agent(&[("AGENTCORE_MAX_CONNECTIONS", "1")]);
@@ -261,7 +260,7 @@ fn a_crowd_that_comes_again_keeps_nobody_out_of_a_free_place() {
     });
 }
 
-/// Beyond the greatest number there are at most 32, and none stays for as long as a head may take.
+/// Beyond the maximum there are at most 32 connections, and none stays for as long as a head may take.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_crowd_is_bounded_in_number_and_in_time() {
@@ -274,10 +273,10 @@ fn a_crowd_is_bounded_in_number_and_in_time() {
     assert_eq!(first.next_reply().status, 200);
     let before = agent.descriptors();
     let crowd: Vec<_> = (0..100).map(|_| agent.connect()).collect();
-    // The kernel hands connections out in their order: all of the crowd have been accepted before this is answered.
+    // The kernel passes connections in their order: all of them have been accepted before this ping is answered.
     assert!(!agent.ping().busy);
     let open = agent.descriptors() - before;
-    // Some that have been given up may not be closed yet.
+    // Some connections may not be closed yet.
     assert!(open < 60, "{open} connections");
     for client in crowd {
         assert_eq!(client.try_rest().expect("an end in time"), b"");
@@ -289,7 +288,7 @@ fn a_crowd_is_bounded_in_number_and_in_time() {
 fn an_agent_without_descriptors_accepts_again_when_there_are_some() {
     let agent = agent(&[]);
     let mut client = agent.connect();
-    // Lower than what the test may open itself.
+    // Lower than the number of files that the test may open itself.
     let limit = format!("--nofile={0}:{0}", 200);
     let limited = std::process::Command::new("prlimit")
         .args(["--pid", &agent.pid().to_string(), &limit])
@@ -301,7 +300,7 @@ fn an_agent_without_descriptors_accepts_again_when_there_are_some() {
     let opened = client.next_reply().json()["opened"].as_u64();
     assert!(opened > Some(50), "{opened:?}");
     let held = latch.held();
-    // Connected by the kernel, accepted when the files have been closed.
+    // The kernel connects it, and the agent accepts it when files have been closed.
     let waiting = agent.connect().send_post(br#"{ "still": "well" }"#);
     assert!(
         agent

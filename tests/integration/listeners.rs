@@ -1,4 +1,4 @@
-//! Listeners that the agent does not open itself: the program's, and those that a service manager passes.
+//! Listeners that the agent does not open itself: the program's, and those from a service manager.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -22,7 +22,7 @@ fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-/// A descriptor that a program is started with. The manager keeps its own.
+/// A descriptor for a program to start with. The manager keeps its own.
 fn passed(listener: &TcpListener) -> OwnedFd {
     listener.try_clone().expect("a descriptor").into()
 }
@@ -32,7 +32,7 @@ fn start(descriptors: Vec<OwnedFd>, environment: &[(&str, &str)]) -> Agent {
     Agent::start_passing(&Command::new(AGENT), descriptors, environment)
 }
 
-/// Why there is no start with these descriptors.
+/// The error of a start with these descriptors.
 fn refused(descriptors: Vec<OwnedFd>, environment: &[(&str, &str)]) -> String {
     let outcome = run_passing(&Command::new(AGENT), descriptors, environment);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
@@ -51,7 +51,7 @@ fn the_programs_own_listeners_are_served_and_not_the_settings() {
     let environment = [
         ("AGENT", &*agent_at),
         ("ADMIN", &*admin_at),
-        // Not used.
+        // This setting is not used.
         ("AGENTCORE_HOST", "192.0.2.1"),
         ("AGENTCORE_PORT", "1"),
         ("AGENTCORE_ADMIN_PORT", "1"),
@@ -66,7 +66,7 @@ fn the_programs_own_listeners_are_served_and_not_the_settings() {
     assert_eq!(agent.wait().0.code(), Some(0));
 }
 
-/// A listener that is open to others does not open the metrics and the probes to them.
+/// A listener that is open to other machines does not open the metrics and the probes to them.
 #[test]
 fn an_admin_port_beside_a_listener_is_on_the_host_of_the_settings() {
     for host in ["127.0.0.1", "127.0.0.2"] {
@@ -131,7 +131,7 @@ fn a_listener_that_is_passed_is_served_and_stays_with_the_agent() {
     let agent = start(vec![passed(&listener)], &[("AGENTCORE_PORT", "1")]);
     assert_eq!(agent.address(), address(&listener));
     assert_eq!(agent.invoke(json!({ "a": 1 })).status, 200);
-    // Processes that the agent starts do not get it: `O_CLOEXEC`.
+    // Processes that the agent starts do not inherit it: `O_CLOEXEC`.
     let flags = fs::read_to_string(format!("/proc/{}/fdinfo/3", agent.pid())).expect("fd 3");
     let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = u32::from_str_radix(flags.expect("flags").trim(), 8).expect("a number");
@@ -188,7 +188,7 @@ fn what_cannot_be_served_stops_the_start_with_its_reason() {
         said.contains("LISTEN_FDS is `3`; an agent takes at most two listeners"),
         "{said}"
     );
-    // With everything else that is wrong.
+    // The message comes together with all other problems.
     let said = refused(
         vec![passed(&listener)],
         &[("LISTEN_FDS", "x"), ("AGENTCORE_DEBUG", "maybe")],
@@ -200,7 +200,7 @@ fn what_cannot_be_served_stops_the_start_with_its_reason() {
     );
 }
 
-/// The manager names its own child, which is init. The process that serves is another one.
+/// The manager's variable names its own child, which is init. The process that serves is another process.
 #[test]
 fn as_pid_1_the_agent_gets_what_is_passed_to_init() {
     let Some(mut command) = crate::platform::unshare_if_allowed() else {
@@ -217,8 +217,8 @@ fn as_pid_1_the_agent_gets_what_is_passed_to_init() {
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
-/// While work goes on in an agent that has been told to stop, connections that come wait for the next one. Those that are open
-/// have their pings answered.
+/// While a stopping agent still works, new connections wait for the next agent. Open connections have their pings
+/// answered.
 #[test]
 fn an_agent_that_stops_leaves_new_connections_to_the_next_one() {
     let listener = listener();
@@ -242,7 +242,7 @@ fn an_agent_that_stops_leaves_new_connections_to_the_next_one() {
     assert!(!new.ping().busy);
 }
 
-/// Clients come all the time, each on a new connection. Agents are stopped and started meanwhile, one after the other.
+/// Clients come all the time, each on a new connection. Meanwhile agents are started and stopped, one after the other.
 #[test]
 fn a_reload_refuses_no_connection() {
     const CLIENTS: usize = 4;
@@ -263,7 +263,7 @@ fn a_reload_refuses_no_connection() {
                         let reply = Client::connect(at).send_post(b"{}").reply();
                         match reply.status {
                             200 => answered.fetch_add(1, Ordering::Relaxed),
-                            // Accepted before the signal, and read behind it.
+                            // Accepted before the signal, and read after it.
                             503 if reply.header("retry-after").is_some() => {
                                 told_to_come_back.fetch_add(1, Ordering::Relaxed)
                             }
@@ -285,7 +285,7 @@ fn a_reload_refuses_no_connection() {
             let (status, stderr) = agent.wait();
             assert_eq!(status.code(), Some(0), "{stderr}");
         }
-        // Those that wait now.
+        // This agent answers the connections that wait now.
         let last = start(vec![passed(&listener)], &[]);
         drop(stop);
         for client in clients {
@@ -297,7 +297,7 @@ fn a_reload_refuses_no_connection() {
     assert!(told <= RELOADS * CLIENTS, "{told} of {answered}");
 }
 
-/// Ends the clients, when the test fails too.
+/// Ends the clients, also when the test fails.
 struct OnDrop<'a>(&'a AtomicBool);
 
 impl Drop for OnDrop<'_> {

@@ -1,4 +1,4 @@
-//! An invocation, a socket and a task end with one line each, which says how.
+//! Each invocation, socket and task ends with one line, which says how it ended.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn id(id: &str) -> String {
     format!("X-Amzn-Bedrock-AgentCore-Runtime-Request-Id: {id}\r\n")
 }
 
-/// An invocation with this action, which is its id, too.
+/// An invocation with this action, which is also its id.
 fn send(agent: &Agent, action: &str) -> Client {
     let body = json!({ "action": action }).to_string();
     let (id, length) = (id(action), body.len());
@@ -37,7 +37,7 @@ fn lines(agent: Agent) -> Vec<Value> {
         .collect()
 }
 
-/// The lines of the library itself that belong to this request.
+/// The library's own lines of this request.
 fn own<'a>(lines: &'a [Value], id: &str) -> Vec<&'a Value> {
     let logger = |line: &Value| line["logger"].as_str().unwrap_or_default().to_owned();
     lines
@@ -46,7 +46,7 @@ fn own<'a>(lines: &'a [Value], id: &str) -> Vec<&'a Value> {
         .collect()
 }
 
-/// The only line of the library that belongs to this request.
+/// The library's only line of this request.
 fn only<'a>(lines: &'a [Value], id: &str) -> &'a Value {
     match own(lines, id)[..] {
         [line] => line,
@@ -189,7 +189,7 @@ fn a_client_that_leaves_is_in_the_line() {
     );
 }
 
-/// These do not come to the workers.
+/// The body of these is refused on the front.
 #[test]
 fn an_invocation_whose_body_is_not_taken_has_its_line_too() {
     let agent = agent(&[("AGENTCORE_MAX_BODY_BYTES", "30")]);
@@ -239,7 +239,7 @@ fn what_the_stop_cuts_off_is_said_once() {
     );
 }
 
-/// The messages that contain `what`, without the error that the program ends with, which repeats all that was cut off.
+/// The messages that contain `what`, without the error with which the program ends: that repeats all work that was cut off.
 fn messages<'a>(lines: &'a [Value], what: &str) -> Vec<&'a str> {
     let messages = lines.iter().filter_map(|line| line["message"].as_str());
     let messages = messages.filter(|message| !message.starts_with("stopped before"));
@@ -264,7 +264,7 @@ fn a_task_that_is_cut_off_has_one_line() {
     drop(held);
     let (status, log) = agent.wait();
     assert_eq!(status.code(), Some(1), "{log}");
-    // It has been read.
+    // The log has been read.
     assert!(!log.contains(r#""kind":"task""#), "{log}");
 }
 
@@ -279,7 +279,7 @@ fn what_the_stop_does_not_name_is_counted() {
     assert_eq!(tasks(&lines), [&Value::Null; 0]);
 }
 
-/// What ends behind the first look of the stop is not among what that has named.
+/// The stop names work when it first checks. It does not name work that ends after that.
 #[test]
 fn a_task_that_a_shutdown_hook_cancels_has_its_line() {
     let agent = jobs(&[("AGENTCORE_SHUTDOWN_GRACE", "0s"), ("TIDY", "1")]);
@@ -322,7 +322,7 @@ fn lines_that_are_off_leave_failures() {
     for action in ["hello", "stream"] {
         assert_eq!(own(&lines, action), [&Value::Null; 0], "{action}");
     }
-    // A 503 that the program answers on purpose is a failure, too.
+    // A 503 that the program answers on purpose is a failure too.
     for action in ["overloaded", "error", "stream error"] {
         assert_eq!(only(&lines, action)["level"], "ERROR");
     }
@@ -458,7 +458,7 @@ fn the_line_says_that_a_layers_timeout_has_ended_the_call() {
     ] {
         let agent = layered(layer);
         assert_eq!(send(&agent, "hang").reply().status, status);
-        // Nothing is cancelled here.
+        // Nothing is cancelled in this invocation.
         send(&agent, "hello").reply();
         let lines = lines(agent);
         let line = only(&lines, "hang");
@@ -518,7 +518,7 @@ fn the_line_says_that_a_reply_is_a_layers() {
     }
 }
 
-/// Here the line of the invocation says something else, so the call has one of its own, which comes first.
+/// The invocation answers 200, so the cancelled call has its own line before it.
 #[test]
 fn a_call_that_a_layer_repeats_is_in_the_log() {
     let agent = layered("retry");
@@ -534,7 +534,7 @@ fn a_call_that_a_layer_repeats_is_in_the_log() {
     assert_eq!(own[0]["level"], "WARN");
 }
 
-/// The client gets 200, and the line has the status that is in the body.
+/// A layer sees 200, and the line has the status from the body.
 #[test]
 fn the_line_below_layers_has_the_status_that_is_in_band() {
     let agent = agent(&[("TRACED", "1"), ("AGENTCORE_ERRORS", "in-band")]);
@@ -588,7 +588,7 @@ fn a_backtrace_shows_the_programs_own_functions() {
         assert!(stack[0].ends_with(": log_lines::parse"), "{stack:#?}");
         assert!(stack[1].contains("log_lines.rs:"), "{stack:#?}");
         assert!(stack.iter().any(|line| line.contains("log_lines::handler")));
-        // Two frames, one or two lines for each.
+        // Two frames, with one or two lines each.
         assert!(stack.len() <= 4, "{stack:#?}");
     }
     let whole = frames("full");
@@ -599,12 +599,12 @@ fn a_backtrace_shows_the_programs_own_functions() {
     assert!(frames("0").is_empty());
 }
 
-/// The lines of tasks, which are all of one function here.
+/// The lines of tasks, all of one function.
 fn tasks(lines: &[Value]) -> Vec<&Value> {
     lines.iter().filter(|line| line["kind"] == "task").collect()
 }
 
-/// What is said of a panic, an error or a warning; the agent's own stop is not.
+/// The number of lines about panics, errors and warnings, without the line about the agent's own stop.
 fn troubles(lines: &[Value]) -> usize {
     lines.iter().filter(|line| line["level"] != "INFO").count()
 }
@@ -630,7 +630,7 @@ fn a_task_ends_with_one_line_which_says_how() {
         agent.until_idle();
         let lines = lines(agent);
         let mut tasks = tasks(&lines);
-        // They may run at the same time.
+        // The tasks may run at the same time.
         tasks.sort_by_key(|line| line["level"] == "ERROR");
         let [ended, panicked] = tasks[..] else {
             panic!("{how}: {tasks:#?}");
@@ -687,7 +687,7 @@ fn a_task_that_is_cancelled_or_late_has_its_line() {
     assert_eq!(late["errorMessage"], "timed out after 10ms");
 }
 
-/// An error is told once: by the task, if nobody else has it.
+/// An error is logged once: by the task, if no other code gets it.
 #[test]
 fn the_line_of_a_task_has_the_error_that_nobody_receives() {
     for (how, level) in [
@@ -726,7 +726,7 @@ fn lines_of_tasks_that_are_off_leave_failures() {
         tasks.iter().all(|line| line["level"] == "ERROR"),
         "{tasks:#?}"
     );
-    // The invocations' are not.
+    // The lines of invocations are not off.
     assert_eq!(
         lines
             .iter()
@@ -752,7 +752,7 @@ fn a_task_that_is_kept_by_hand_has_its_line() {
     assert_eq!(tasks[0]["taskId"], id);
 }
 
-/// A request to the agent of typed payloads, with the id that its line has.
+/// Sends a request to the agent of typed payloads. `id` is on its line.
 fn ask(agent: &Agent, name: &str, headers: &str, body: &[u8]) -> u16 {
     let (id, length) = (id(name), body.len());
     let head = format!(
@@ -772,7 +772,7 @@ type RejectedCase = (
     Option<&'static str>,
 );
 
-/// Each payload and header has a value that must not come into the log.
+/// Each payload and header contains a value that must not be in the log.
 #[test]
 fn the_line_of_a_rejected_request_says_why_and_has_no_value_of_it() {
     let tenant = "x-tenant: a\r\n";

@@ -1,4 +1,4 @@
-//! Every line below a request says which one it belongs to.
+//! Every line of a request has the request's ids.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -35,7 +35,7 @@ fn send(agent: &Agent, headers: &str, event: &Value) -> Client {
     agent.connect().send(request.as_bytes())
 }
 
-/// Stops the agent; everything that it said, by message.
+/// Stops the agent. Returns all its lines, by message.
 fn lines(agent: Agent) -> BTreeMap<String, Value> {
     agent.signal("TERM");
     let (_, log) = agent.wait();
@@ -140,7 +140,7 @@ fn a_handler_that_is_not_async() {
     has_ids(line(&lines(agent), "entrypoint `handler` panicked"));
 }
 
-/// The front says these, with the stall detector in it. The handler blocks until the warning is there.
+/// The stall detector on the front writes these. The handler blocks until the warning is there.
 #[test]
 fn what_is_said_from_outside_the_request() {
     let agent = agent(&[
@@ -163,7 +163,7 @@ fn what_is_said_from_outside_the_request() {
     let lines = lines(agent);
     let is_cut_off = |(message, _): &(&String, &Value)| message.starts_with("cut off: task `hang`");
     let cut_off: Vec<_> = lines.iter().filter(is_cut_off).collect();
-    // The one that the invocation awaits, and the one that was spawned.
+    // The task that the invocation awaits, and the spawned task.
     assert_eq!(cut_off.len(), 2, "{lines:?}");
     cut_off.into_iter().for_each(|(_, line)| has_ids(line));
 }
@@ -236,7 +236,7 @@ fn pings_are_not_logged_however_much_is() {
     );
 }
 
-/// An agent whose log nobody reads beyond the first lines, with the pipe, and its address.
+/// An agent whose log is read only up to its first lines, with the pipe and the address.
 fn unread(binary: &str) -> (Child, BufReader<ChildStderr>, SocketAddr) {
     let mut child = Command::new(binary)
         .env_clear()
@@ -257,7 +257,7 @@ fn unread(binary: &str) -> (Child, BufReader<ChildStderr>, SocketAddr) {
     (child, log, address.parse().expect("an address"))
 }
 
-/// The queue of the log is bounded in bytes. The error's text is what a client may have sent.
+/// The queue of the log has a bound in bytes. A client may have sent the error's text.
 #[cfg(target_os = "linux")]
 #[test]
 fn lines_that_nobody_reads_take_little_memory() {
@@ -270,10 +270,10 @@ fn lines_that_nobody_reads_take_little_memory() {
     };
     (0..3).for_each(|_| fail());
     let before = resident_kib(child.id());
-    // Fewer lines than the queue has room for: nothing waits.
+    // Fewer lines than the queue takes, so nothing waits.
     (0..40).for_each(|_| fail());
     let grown = resident_kib(child.id()).saturating_sub(before);
-    // The texts are 40 MB, and were each in its line twice.
+    // The texts are 40 MB, and each was in its line twice.
     assert!(grown < 20 * 1024, "{grown} KiB");
     child.kill().expect("a child that runs");
     child.wait().expect("a child");
@@ -285,7 +285,7 @@ fn lines_that_nobody_reads_take_little_memory() {
 fn an_agent_whose_log_nobody_reads_goes_on() {
     let (mut child, log, address) = unread(env!("CARGO_BIN_EXE_bounds"));
     let mut client = Client::connect(address);
-    // More lines of good invocations than the queue and the pipe have room for.
+    // More lines of good invocations than the queue and the pipe take.
     for _ in 0..8_000 {
         client.write(&post(br#"{"action":"other"}"#));
         assert_eq!(client.next_reply().status, 200);
@@ -308,8 +308,8 @@ fn a_long_text_is_cut_in_its_line_and_stands_there_once() {
     }
 }
 
-/// Standard error is a connection here, since the kernel tells of one when its reader has no room. The log's queue is full
-/// then or soon after, and code that waits for room in it waits for ever.
+/// Standard error is a connection here, because the kernel shows when its reader has no room. The queue of the log is full then
+/// or soon after, and code that waits for room in it waits for ever.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_ends_though_nobody_reads_its_log_and_work_is_cut_off() {

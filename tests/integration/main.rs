@@ -1,4 +1,4 @@
-//! Real servers, spoken to over real sockets.
+//! Real servers, over real sockets.
 
 mod both;
 mod bounds;
@@ -39,7 +39,7 @@ mod start;
 mod stream_limits;
 mod streams;
 mod support;
-// Beside the rest of the support, but of this suite alone.
+// Beside the other support files, but only this suite uses it.
 #[path = "support/browser.rs"]
 mod webdriver;
 mod websocket;

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what has happened, in words that Prometheus reads.
+//! `GET /metrics`: what has happened, in Prometheus's format.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn page(agent: &Agent) -> String {
     String::from_utf8(reply.body).expect("text")
 }
 
-/// The value of a sample, whose name has its labels behind it.
+/// The value of a sample, given by its name with its labels.
 fn value(page: &str, name: &str) -> f64 {
     find(page, name).unwrap_or_else(|| panic!("no {name} in\n{page}"))
 }
@@ -37,7 +37,7 @@ fn find(page: &str, name: &str) -> Option<f64> {
     Some(value.parse().expect("a number"))
 }
 
-/// Waits until a sample has a value: a reply may be read before everything about it has been counted.
+/// Waits until a sample has a value: a reply may be read before it has been counted completely.
 fn until(agent: &Agent, name: &str, wanted: f64) {
     agent.until(&format!("{name} is {wanted}"), |agent| {
         find(&page(agent), name) == Some(wanted)
@@ -132,7 +132,7 @@ fn tasks_sockets_connections_and_bytes() {
     );
     drop(socket);
     until(&agent, "agentcore_sockets_open", 0.0);
-    // A reply of the server's own is none of an invocation's.
+    // A reply of the server itself is not counted as an invocation's.
     assert_eq!(
         value(&page(&agent), "agentcore_response_bytes_total"),
         reply.body.len() as f64
@@ -169,7 +169,7 @@ fn a_page_waits_for_no_worker_and_stalls_are_counted() {
     blocked.join().expect("a reply");
 }
 
-/// The reference for what the format is.
+/// The reference implementation of the format reads the page.
 fn is_read_by_pythons_parser(page: &str) {
     let script = "import sys, json\n\
         from prometheus_client.parser import text_string_to_metric_families as read\n\
@@ -197,7 +197,7 @@ fn is_read_by_pythons_parser(page: &str) {
     let output = parser.wait_with_output().expect("python ends");
     assert!(output.status.success());
     let families: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    // Counters lose their suffix there, as OpenMetrics has it.
+    // Python's parser removes the suffix of counters, as OpenMetrics does.
     assert_eq!(families["agentcore_invocations"], json!(["counter", 7]));
     let histogram = &families["agentcore_invocation_duration_seconds"];
     assert_eq!(*histogram, json!(["histogram", 21]));

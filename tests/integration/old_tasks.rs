@@ -1,4 +1,4 @@
-//! `AGENTCORE_TASK_MAX_AGE`: no task keeps the agent busy for ever, whatever became of it.
+//! `AGENTCORE_TASK_MAX_AGE`: no task keeps the agent busy for ever, whatever its state.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn a_spawned_task_ends_and_says_why() {
     let agent = agent();
     let reply = agent.invoke(json!({ "action": "background", "gate": "never" }));
     let id = reply.json()["id"].clone();
-    // The spawned task awaits an annotated one, and both are too old at the same moment.
+    // The spawned task awaits an annotated task, and both reach the limit at the same moment.
     is_reported(&agent, "");
     let status = agent.invoke(json!({ "action": "task_status", "id": id }));
     assert_eq!(status.json(), json!({ "status": "timed_out" }));

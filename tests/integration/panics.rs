@@ -1,5 +1,5 @@
-//! The user's code panics in places where nobody looks for it. The process lives on, the status falls back, and whoever
-//! waits is told.
+//! User code panics in unusual places. The process stays alive, the status falls back, and every client that waits gets an
+//! answer.
 
 use serde_json::{Value, json};
 
@@ -14,14 +14,14 @@ fn agent(place: &str, how: &str) -> Agent {
     Agent::start(BINARY, &[("PLACE", place), ("HOW", how)])
 }
 
-/// The panic is in the log, and was not on the thread that answers pings, where no code of the user's may run. The agent
-/// is idle, and nothing is left of what has panicked.
+/// The panic is in the log, and was not on the thread that answers pings, which may run no user code. The agent is idle, and
+/// nothing is left of the code that panicked.
 fn recovers(agent: &Agent, place: &str) {
     let line = agent.line_with("a secret detail");
     assert!(!line.contains(FRONT), "{place}: {line}");
     agent.until(&format!("{place}: idle again"), |agent| {
         let tasks = agent.invoke(json!({})).json();
-        // The question is a task itself, and behind a layer it is two. One is the server's own, which starts requests.
+        // The question is itself a task, and with a layer it is two. One task is the server's own, which starts requests.
         !agent.ping().busy
             && tasks["status"] == "Healthy"
             && tasks["active"] == 0
@@ -94,7 +94,7 @@ fn in_a_stream_it_is_the_last_event() {
     is_the_last_event("a producer", 2);
 }
 
-/// A stream that no macro made; a generator drops what it holds while it is polled.
+/// A stream that no macro made. A generator drops its values while it is polled.
 #[test]
 fn in_the_drop_of_a_stream_it_is_the_last_event() {
     is_the_last_event("a stream", 2);
@@ -121,7 +121,7 @@ fn in_a_handler_that_is_dropped_at_its_limit_the_caller_is_told() {
     recovers(&agent, "the middle");
 }
 
-/// The request is cancelled before the handler is dropped: a task of its that waits for that would wait for ever.
+/// The request is cancelled before the handler is dropped. A task of the handler that waits for that would otherwise never end.
 #[test]
 fn in_a_handler_that_is_dropped_at_its_limit_what_it_left_behind_is_told() {
     let agent = agent("limit", "");
@@ -184,8 +184,8 @@ fn in_a_socket_it_is_a_1011() {
     recovers(&agent, "the end, alone");
 }
 
-/// A client that resets its connection while the handler's arguments are being made. It has sent a frame already: a server
-/// that has something to read does not look for the end. Closing with a reply unread is what makes a reset.
+/// The client resets its connection while the handler's arguments are being made. It has sent a frame already: a server that has
+/// something to read does not look for the end. Closing a socket with an unread reply makes a reset.
 #[test]
 fn in_the_arguments_of_a_socket_whose_client_has_left_it_is_logged() {
     let agent = agent("", "");
@@ -227,7 +227,7 @@ fn in_the_error_of_a_start_hook_it_stops_the_start() {
     }
 }
 
-/// All work was finished: what panics behind it is logged, and changes nothing.
+/// All work has finished. A panic after that is logged and changes nothing.
 fn is_logged_behind_the_last_work(place: &str, how: &str) {
     let agent = agent(place, how);
     agent.signal("TERM");
@@ -254,7 +254,7 @@ fn in_the_drop_of_a_state_it_is_logged() {
     is_logged_behind_the_last_work("state", "");
 }
 
-/// A runtime, which is what a blocking HTTP client is inside, may not be dropped by a thread that runs tasks.
+/// A thread that runs tasks may not drop a runtime, and a blocking HTTP client contains one.
 #[test]
 fn a_state_may_hold_a_runtime_of_its_own() {
     let agent = agent("runtime", "");

@@ -1,7 +1,4 @@
-//! `#[ping]`: its answer counts, its failures do not.
-//!
-//! A handler that is late counts as one that fails. On a busy machine any run of it may be late, so what it answers is
-//! waited for.
+//! `#[ping]`: its answer counts, and its failures do not.
 
 use std::time::{Duration, Instant};
 
@@ -46,12 +43,12 @@ fn its_answer_is_added_to_the_automatic_status() {
     );
 }
 
-/// Whoever shows the status asks the handler first, as `/ping` does.
+/// Every page that shows the status calls the handler first, as `/ping` does.
 #[test]
 fn everything_that_shows_the_status_says_what_ping_says() {
     let environment = [("AGENTCORE_DEV", "1"), ("AGENTCORE_METRICS", "true")];
     let agent = Agent::start(env!("CARGO_BIN_EXE_custom_ping"), &environment);
-    // The dev page answers nobody by another name.
+    // The dev page answers only to this name.
     let get = |path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         agent.ask(request.as_bytes())
@@ -71,7 +68,7 @@ fn everything_that_shows_the_status_says_what_ping_says() {
         busy.expect("the metric") == "1"
     };
     let on_the_dev_page = || get("/_dev/state").json()["status"] == "HealthyBusy";
-    // It does not call the handler, which has been asked before.
+    // `current_ping_status` does not call the handler, which was called before.
     let in_a_handler = || tell("status") == "HealthyBusy";
     let by_ping = || get("/ping").json()["status"] == "HealthyBusy";
     let shows: [(&str, &dyn Fn() -> bool); 4] = [
@@ -108,7 +105,7 @@ fn everything_that_shows_the_status_says_what_ping_says() {
     assert_eq!(wrong(true, 0), None);
 }
 
-/// The page of metrics waits for the handler no longer than `/ping` does.
+/// The metrics page waits for the handler no longer than `/ping` does.
 #[test]
 fn a_handler_that_hangs_does_not_keep_the_metrics() {
     let environment = [("AGENTCORE_METRICS", "true"), ("AGENTCORE_ADMIN_PORT", "0")];

@@ -1,4 +1,4 @@
-//! What a managed platform does to a process: it is PID 1, and may be restored from a snapshot.
+//! The effects of a managed platform on a process: it is PID 1, and may be restored from a snapshot.
 
 use std::fs;
 use std::io::{BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ use crate::support::{Agent, Client, failed_start, ready_at, signal_to, unix_now}
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
 const ORPHANS: &str = env!("CARGO_BIN_EXE_orphans");
 
-/// As PID 1, which `unshare` makes it. Needs root, or user namespaces; `None` without.
+/// Starts an agent as PID 1 through `unshare`. This needs root or user namespaces; without them it returns `None`.
 fn as_pid_1(binary: &str, environment: &[(&str, &str)]) -> Option<Agent> {
     if !may_unshare() {
         return None;
@@ -23,7 +23,7 @@ fn as_pid_1(binary: &str, environment: &[(&str, &str)]) -> Option<Agent> {
     Some(Agent::start_command(command, environment))
 }
 
-/// A command that has its argument started as PID 1, if that is allowed here.
+/// A command that starts its argument as PID 1, if this machine allows that.
 pub(crate) fn unshare_if_allowed() -> Option<Command> {
     may_unshare().then(unshare)
 }
@@ -51,24 +51,24 @@ fn unshare() -> Command {
     command
 }
 
-/// The processes whose parent is `process`, zombies too.
+/// The processes whose parent is `process`, including zombies.
 fn children(process: &str) -> Vec<String> {
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let children = children.expect("the children of a process");
     children.split_whitespace().map(str::to_owned).collect()
 }
 
-/// PID 1, by its number outside of its namespace.
+/// The number of PID 1 outside of its namespace.
 pub(crate) fn pid_1(agent: &Agent) -> String {
     let [pid_1] = <[String; 1]>::try_from(children(&agent.pid().to_string())).expect("one child");
     pid_1
 }
 
-/// The kernel ignores a SIGTERM that PID 1 has not asked for.
+/// The kernel ignores a SIGTERM to PID 1 without a handler.
 #[test]
 fn as_pid_1_it_listens_everywhere_and_obeys_a_signal() {
     for signal in ["TERM", "INT"] {
-        // An empty variable is none: the address is the agent's own choice.
+        // An empty variable counts as not set: the address is the agent's own choice.
         let Some(agent) = as_pid_1(BINARY, &[("AGENTCORE_HOST", "")]) else {
             return;
         };
@@ -99,7 +99,7 @@ fn as_pid_1_it_passes_on_a_second_signal_and_the_exit_code() {
     assert!(stderr.contains("again: stopping at once"), "{stderr}");
 }
 
-/// Orphans become children of PID 1; the status of a child of the program's own stays the program's.
+/// Orphans become children of PID 1. The program gets the status of its own children.
 #[test]
 fn as_pid_1_it_reaps_orphans_and_leaves_the_programs_children_alone() {
     let Some(agent) = as_pid_1(ORPHANS, &[]) else {
@@ -128,14 +128,14 @@ fn as_pid_1_it_ends_as_the_agent_does() {
     assert_eq!(status.code(), Some(7), "{stderr}");
 
     let agent = as_pid_1(ORPHANS, &[]).expect("as before");
-    // As the kernel does when memory runs out.
+    // The kernel does this when memory runs out.
     let process = children(&pid_1(&agent)).concat();
     signal_to(&process, "KILL");
     let (status, stderr) = agent.wait();
     assert_eq!(status.code(), Some(128 + 9), "{stderr}");
 }
 
-/// What a `main` of the program's own does before it calls the agent must not be done twice.
+/// The code of a `main` before its call of the agent must not run twice.
 #[test]
 fn as_pid_1_a_main_of_the_programs_own_is_one_process() {
     let Some(agent) = as_pid_1(env!("CARGO_BIN_EXE_faults"), &[]) else {
@@ -148,8 +148,8 @@ fn as_pid_1_a_main_of_the_programs_own_is_one_process() {
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
-/// A terminal sends Ctrl-C to all processes of its session. The agent must hear it from init alone, because a second signal
-/// means "at once". `script` makes the terminal.
+/// A terminal sends Ctrl-C to all processes of its session. The agent must get it from init alone, because a second signal means
+/// "at once". `script` makes the terminal.
 #[test]
 fn as_pid_1_it_hears_ctrl_c_from_init_alone() {
     if Command::new("script").arg("--version").output().is_err() {
@@ -193,7 +193,7 @@ fn as_pid_1_it_hears_ctrl_c_from_init_alone() {
     running.pid_1 = Some(pid_1.clone());
     signal_to(&pid_1, "STOP");
     keyboard.write_all(b"\x03").expect("a key");
-    // The terminal shows the key when it has sent the signals.
+    // The terminal shows the key after it has sent the signals.
     until("^C");
     let reply = Client::connect(address)
         .send_post(br#"{"action":"drop"}"#)
@@ -207,7 +207,7 @@ fn as_pid_1_it_hears_ctrl_c_from_init_alone() {
     running.pid_1 = None;
 }
 
-/// Processes to be killed when the test ends early; one that is stopped would stay, and keep the harness's own output open.
+/// Kills its processes when the test ends early: a stopped process would stay, and keep the harness's own output open.
 struct Running {
     terminal: Child,
     pid_1: Option<String>,
@@ -223,7 +223,7 @@ impl Drop for Running {
     }
 }
 
-/// The first descendant of `process` that is PID 1 in a namespace, by its number outside.
+/// The number, outside of its namespace, of the first descendant of `process` that is PID 1 in a namespace.
 fn first_pid_1_below(process: &str) -> String {
     let [child] = <[String; 1]>::try_from(children(process)).expect("one child");
     let status = fs::read_to_string(format!("/proc/{child}/status")).expect("a process");
@@ -238,7 +238,7 @@ fn first_pid_1_below(process: &str) -> String {
     }
 }
 
-/// A restored process sees its wall clock jump and its monotonic clock go on. libfaketime does the same to a process.
+/// In a restored process the wall clock jumps and the monotonic clock continues. libfaketime does that to a process.
 #[test]
 fn a_restored_agent_begins_its_idle_time_anew() {
     let Some(library) = libfaketime() else {
@@ -257,7 +257,7 @@ fn a_restored_agent_begins_its_idle_time_anew() {
                 ("FAKETIME_NO_CACHE", "1"),
             ],
         );
-        // A task that was begun before the snapshot is there after it.
+        // A task that began before the snapshot is there after it.
         let id = agent.invoke(json!({ "action": "add" })).json()["id"].clone();
         let before = agent.ping().stamp;
         assert!(unix_now() - before < 60);
@@ -275,7 +275,7 @@ fn a_restored_agent_begins_its_idle_time_anew() {
     }
 }
 
-/// No reply can be dated then. A line of the log is needed to say so, and so is a panic's.
+/// Such a clock cannot date a reply. Log lines have to work all the same, to say so and for a panic.
 #[test]
 fn a_clock_that_stands_before_1970_is_named_and_stops_the_start() {
     let Some(library) = libfaketime() else {
@@ -296,7 +296,7 @@ fn a_clock_that_stands_before_1970_is_named_and_stops_the_start() {
     );
 }
 
-/// Where it steps back while the agent runs, everything goes on.
+/// If the clock steps back while the agent runs, the agent keeps working.
 #[test]
 fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
     let Some(library) = libfaketime() else {

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`, beside everything else or on a port of their own.
+//! `/livez` and `/readyz`, on the agent's port or on their own.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -22,7 +22,7 @@ fn get(address: SocketAddr, path: &str) -> Reply {
     ask(address, "GET", path).reply()
 }
 
-/// Where `agent`, started with `environment`, has its probes.
+/// The address of the probes of `agent`, which was started with `environment`.
 fn operators(agent: &Agent, environment: (&str, &str)) -> SocketAddr {
     if environment == ADMIN {
         agent.admin_address()
@@ -31,7 +31,7 @@ fn operators(agent: &Agent, environment: (&str, &str)) -> SocketAddr {
     }
 }
 
-/// Both answers: status and JSON.
+/// Status and JSON of both answers.
 fn probes(address: SocketAddr) -> [(u16, Value); 2] {
     ["/livez", "/readyz"].map(|path| {
         let reply = get(address, path);
@@ -109,7 +109,7 @@ fn an_agent_that_drains_is_live_and_not_ready() {
         let agent = Agent::start(AGENT, &[environment]);
         let address = operators(&agent, environment);
         assert_eq!(probes(address), answers("serving"));
-        // In flight until its body is there.
+        // It is in flight until its body is there.
         let running = agent.connect().begin_post();
         agent.signal("TERM");
         agent.line_with("SIGTERM: stopping");
@@ -145,7 +145,7 @@ fn an_admin_port_serves_operators_alone_and_alone_serves_operators() {
         client.write(b"GET /readyz HTTP/1.1\r\nhost: agent\r\n\r\n");
         assert_eq!(client.next_reply().status, 200);
     }
-    // An idle one does not hold up the stop.
+    // An idle connection does not delay the stop.
     agent.signal("TERM");
     assert_eq!(agent.wait().0.code(), Some(0));
 }
@@ -232,7 +232,7 @@ fn probes_are_not_logged() {
     assert_eq!(lines, [""; 0]);
 }
 
-/// Operators' connections have a limit of their own, at which the oldest goes.
+/// The admin port has its own limit of connections. At the limit the oldest is closed.
 #[test]
 fn a_crowd_at_the_admin_port_keeps_no_probe_out() {
     let agent = Agent::start(AGENT, &[ADMIN]);

@@ -1,4 +1,4 @@
-//! Replies that a handler builds itself: sent as they are, as far as HTTP allows.
+//! Replies that a handler builds itself are sent unchanged, as far as HTTP allows.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn a_body_that_breaks_is_cut_off_and_not_ended() {
             .send_post(json!(what).to_string().as_bytes())
             .rest();
         let text = String::from_utf8(text).expect("text");
-        // How much of it had left by then is a matter of timing.
+        // How much of it has left by then depends on timing.
         assert!(!text.ends_with("0\r\n\r\n"), "{what}: {text}");
         agent.line_with(logged);
         agent.until_idle();
@@ -77,7 +77,7 @@ fn a_large_reply_is_busy_until_it_has_been_taken() {
 }
 
 #[cfg(target_os = "linux")]
-/// The end of what the client sends is there long before the end of what it is sent.
+/// The client closes its sending side long before it has read the whole reply.
 #[test]
 fn a_client_that_has_sent_all_gets_a_large_reply_whole_however_late_it_reads() {
     let agent = agent();
@@ -95,7 +95,7 @@ fn a_slow_reader_of_a_large_reply_is_not_late_with_its_next_request() {
     let mut slow = agent.answering(&post(b"\"large\""));
     assert_eq!(slow.head().0, 200);
     for _ in 0..2 {
-        // One that sends nothing is given up meanwhile.
+        // Meanwhile a connection that sends nothing is closed.
         assert_eq!(agent.connect().rest(), b"");
     }
     agent.signal("TERM");
@@ -122,7 +122,7 @@ fn a_client_that_leaves_its_reply_unread_is_counted_as_cancelled() {
     );
 }
 
-/// HTTP/1.0 has no chunks: the connection's end is that of the reply.
+/// HTTP/1.0 has no chunks: the end of the connection is the end of the reply.
 #[test]
 fn an_old_clients_body_that_breaks_does_not_look_whole() {
     let agent = agent();
@@ -140,7 +140,7 @@ fn an_old_clients_body_that_breaks_does_not_look_whole() {
     }
 }
 
-/// Sent as they are, these would be a 200 that says `{"Err":"the model is gone"}`.
+/// Sent unchanged, these would be a 200 with `{"Err":"the model is gone"}`.
 #[test]
 fn a_result_in_place_of_a_value_is_a_500_and_the_log_names_the_line_and_the_cure() {
     let agent = agent();
@@ -167,7 +167,7 @@ fn a_result_in_place_of_a_value_is_a_500_and_the_log_names_the_line_and_the_cure
     }
 }
 
-/// What only shows in the item itself.
+/// Mistakes that show only in the item itself.
 #[test]
 fn a_result_in_place_of_an_item_is_the_error_event() {
     let agent = agent();

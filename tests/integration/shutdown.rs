@@ -1,4 +1,4 @@
-//! SIGTERM: nothing accepted is lost without a word.
+//! SIGTERM: no accepted work is lost silently.
 
 use serde_json::json;
 
@@ -36,7 +36,7 @@ fn work_in_progress_is_finished_while_new_work_is_refused_and_pings_are_answered
     let agent = agent(&[]);
     let running = agent.invoke_later(json!({ "action": "wait", "gate": "g" }));
     agent.until_tasks(1);
-    // Opens the gate, so it has to be in flight before the signal.
+    // This opens the gate, so it has to be in flight before the signal.
     let opener = agent.connect().begin_post().send(b"1\r\n{\r\n");
     agent.signal("TERM");
     agent.line_with("SIGTERM: stopping");

@@ -1,8 +1,8 @@
-//! What a SIGTERM does to work in every state: to work that ends within the grace, and to work that does not.
+//! The effect of SIGTERM on work in every state: on work that ends within the grace, and on work that does not.
 //!
-//! The test ends the work, so no cell depends on how quick the machine is. Work that fits ends as soon as the stop has begun,
-//! and the grace is longer than a test waits for anything: an agent that waited for it would fail. Work that does not fit never
-//! ends.
+//! The test ends the work, so no cell depends on the speed of the machine. Work that fits ends as soon as the stop has begun.
+//! The grace is longer than a test waits for anything: an agent that waited for the whole grace would fail. Work that does not
+//! fit never ends.
 
 use std::time::{Duration, Instant};
 
@@ -26,23 +26,23 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    /// The rest of the head is to come.
+    /// The rest of the head has not been sent.
     MidHead,
-    /// The rest of the body is.
+    /// The rest of the body has not been sent.
     MidBody,
     Handler,
     Stream,
     Socket,
     Background,
     Start,
-    /// In a handler, and a second signal follows.
+    /// In a handler, with a second signal.
     Twice,
 }
 
 use State::{Background, Handler, Idle, MidBody, MidHead, Socket, Start, Stream, Twice};
 
-/// Each state with whether its work ends after the signal. An idle agent has none, a start is not waited for, and after a
-/// second signal no work is.
+/// Each state, and whether its work ends after the signal. An idle agent has no work. The stop does not wait for a start, and
+/// after a second signal it waits for nothing.
 const CELLS: [(State, bool); 15] = [
     (Idle, true),
     (MidHead, true),
@@ -69,14 +69,14 @@ fn work_that_fits_into_the_grace_is_finished_and_the_rest_is_named() {
     });
 }
 
-/// A client, as far as it has come.
+/// A client and the progress of its call.
 enum Caller {
     None,
     Http(Client),
     Socket(Peer),
 }
 
-/// Begins the work, and waits until it has come as far as its state says.
+/// Begins the work, and waits until it has reached its state.
 fn begin(agent: &Agent, state: State, latch: &Latch) -> Caller {
     let nap = |place: &str| json!({ "place": place, "port": latch.port() }).to_string();
     match state {
@@ -84,7 +84,7 @@ fn begin(agent: &Agent, state: State, latch: &Latch) -> Caller {
         MidHead => {
             let head = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-le";
             let client = agent.connect().send(head.as_bytes());
-            // One thread reads from all connections: what was sent before this is read before it.
+            // One thread reads from all connections, so it has read what was sent before this ping.
             agent.ping();
             Caller::Http(client)
         }
@@ -131,7 +131,7 @@ fn stop(state: State, fits: bool) {
     if state == Twice {
         agent.signal("TERM");
     }
-    // What comes from here on goes on at once, or never.
+    // From here on, code that reaches the latch continues at once, or never.
     let _never = (!fits).then_some((latch, napping));
     match caller {
         Caller::None => {}
@@ -140,7 +140,7 @@ fn stop(state: State, fits: bool) {
             if fits {
                 assert_eq!(peer.next_text(), "rested");
             }
-            // Where it does not fit, the close comes within the grace: later nobody could send it.
+            // If the work does not fit, the close comes within the grace, because later it could not be sent.
             assert_eq!(peer.expect_close(1001), "");
         }
     }
@@ -164,17 +164,17 @@ fn stop(state: State, fits: bool) {
         }
     }
     match state {
-        // Nobody hears of its end but the log.
+        // Only the log shows the end of this work.
         Background => assert_eq!(stderr.contains("rested"), fits, "{stderr}"),
-        // The end comes within `DEADLINE`, which is far less than the grace.
+        // The end comes within `DEADLINE`, which is far shorter than the grace.
         Idle | MidHead | Twice => {}
         _ if fits => {}
         _ => assert!(took >= GRACE, "it took {took:?}: {stderr}"),
     }
 }
 
-/// What the client of an invocation gets: all of the reply where the work fits, and where it does not, word of that. A
-/// stream that has begun can only be left without its end.
+/// The client's view of an invocation: the whole reply if the work fits, and otherwise an error. A stream that has begun can only
+/// end without its last chunk.
 fn sees(mut client: Client, state: State, fits: bool) {
     let rest_of_the_body = r#""place":"handler"}"#;
     if fits {
@@ -208,14 +208,14 @@ fn sees(mut client: Client, state: State, fits: bool) {
     let told = rest.starts_with("HTTP/1.1 503") && rest.ends_with("Cut off by the shutdown\"}");
     match state {
         _ if fits => assert!(whole, "{rest}"),
-        // A second signal waits for nobody.
+        // After a second signal the agent waits for no reply.
         Twice => assert!(rest.is_empty() || told, "{rest}"),
         Stream => assert_eq!(rest, ""),
         _ => assert!(told, "{rest}"),
     }
 }
 
-/// Nothing is being served yet, so nothing is waited for. The hook sleeps for longer than `DEADLINE`.
+/// Nothing is served yet, so the stop waits for nothing. The hook sleeps for longer than `DEADLINE`.
 fn during_the_start() {
     let (mut child, stderr) = spawn(BINARY, &[("START_SECONDS", "600"), LONG]);
     let line = stderr.recv_timeout(DEADLINE).expect("the hook runs");
@@ -230,7 +230,7 @@ fn during_the_start() {
     assert!(!was_cut_off(&stderr, ""), "{stderr}");
 }
 
-/// The log, the exit code and the client say the same.
+/// The log, the exit code and the client agree.
 #[test]
 fn what_is_named_as_cut_off_is_cut_off() {
     let agent = Agent::start(BINARY, &[("AGENTCORE_SHUTDOWN_GRACE", "100ms")]);
@@ -253,7 +253,7 @@ fn what_is_named_as_cut_off_is_cut_off() {
     );
 }
 
-/// Half a head holds the end for as long as replies have to leave: somebody may be about to ask for something.
+/// Half a head delays the end for as long as replies may take to leave, because a request may be about to come.
 fn at_the_last_moment() -> (Agent, Caller) {
     let agent = Agent::start(BINARY, &[]);
     let caller = begin(&agent, MidHead, &Latch::new());
@@ -280,7 +280,7 @@ fn pings_are_answered_until_the_process_ends() {
 
 #[test]
 fn a_second_signal_stops_at_once_whatever_the_end_waits_for() {
-    // The hook would go on for longer than `wait` does.
+    // The hook would run for longer than `wait` waits.
     let (agent, _caller) = in_a_shutdown_hook();
     agent.signal("TERM");
     agent.wait();

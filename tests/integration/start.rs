@@ -1,4 +1,4 @@
-//! Starting, and the ways in which it does not come to that.
+//! Starts that succeed, and all ways in which a start fails.
 
 use serde_json::Value;
 
@@ -209,7 +209,7 @@ fn within_a_runtime_run_says_what_to_call_instead() {
         "{said}"
     );
     assert!(!said.contains("Cannot start a runtime"), "{said}");
-    // What needs no runtime works there.
+    // Flags that need no runtime work there.
     let outcome = run(env!("CARGO_BIN_EXE_run_in_runtime"), &["--check"], &[]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }

@@ -1,4 +1,4 @@
-//! Time limits of streamed replies: the client is told, the log says it, the producer is dropped and the status falls.
+//! Time limits of streamed replies: the client and the log get the error, the producer is dropped, and the agent is idle again.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn late(error: &str) -> Value {
     })
 }
 
-/// Waits until the log has said `why`, the producer has been dropped, on a worker, and nothing is in progress any more.
+/// Waits until the log has `why`, a worker has dropped the producer, and nothing is in progress any more.
 fn is_over(agent: &Agent, why: &str) -> Value {
     let [said, dropped] = agent.lines_with([why, "the producer was dropped on "]);
     assert!(dropped.ends_with("agentcore-worker"), "{dropped}");
@@ -24,7 +24,7 @@ fn is_over(agent: &Agent, why: &str) -> Value {
     serde_json::from_str(&said).expect("JSON")
 }
 
-/// Neither items that come in good time nor a producer that never waits lift the limit of the whole invocation.
+/// Neither items in good time nor a producer that never waits suspend the limit of the whole invocation.
 #[test]
 fn a_timeout_ends_a_stream_that_goes_on_and_on() {
     let agent = agent(&[("TIMEOUT_MS", "500"), ("IDLE_TIMEOUT_MS", "60000")]);
@@ -57,7 +57,7 @@ fn a_timeout_before_the_stream_is_a_504() {
     agent.until_idle();
 }
 
-/// Here the attribute says it.
+/// The attribute sets the limit.
 #[test]
 fn an_idle_timeout_ends_a_stream_that_stands_still() {
     let agent = agent(&[]);
@@ -65,14 +65,14 @@ fn an_idle_timeout_ends_a_stream_that_stands_still() {
     assert_eq!(events, [json!("one"), late("no item for 300ms")]);
     agent.lines_with([
         "the stream of entrypoint `handler` failed: no item for 300ms",
-        // What the handler has left behind is told.
+        // The task that the handler has left sees the cancellation.
         "the token is cancelled",
         "the producer was dropped on agentcore-worker",
     ]);
     agent.until_idle();
 }
 
-/// There is no place for an error in a body of the handler's own making, so that it breaks off.
+/// A body that the handler made has no place for an error, so it breaks off.
 #[test]
 fn a_body_that_is_no_stream_of_events_breaks_off() {
     let agent = agent(&[]);

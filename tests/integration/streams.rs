@@ -102,7 +102,7 @@ fn a_reader_that_stops_stops_its_producer_and_nobody_else() {
             .as_u64()
             .expect("a number")
     };
-    // The buffers between producer and reader fill up; from then on nothing is produced.
+    // The buffers between producer and reader fill up. From then on nothing is produced.
     wait_until(DEADLINE, "the client's buffers are full", || {
         client.is_full()
     });
@@ -114,7 +114,7 @@ fn a_reader_that_stops_stops_its_producer_and_nobody_else() {
         unchanged == 20
     });
     assert!(last > 10 && last < 100_000, "{last}");
-    // Others stream meanwhile; and when the reader reads, the producer goes on.
+    // Meanwhile others stream. When the reader reads, the producer continues.
     assert_eq!(
         agent
             .invoke(json!({ "kind": "count", "count": 10 }))

@@ -1,6 +1,6 @@
-//! Real agents in processes of their own, and a client that hides nothing.
+//! Real agents in their own processes, and a client that shows every byte.
 
-// Said, because another suite takes this file in by its path.
+// The path is given because another suite includes this file by its path.
 #[path = "support/websocket.rs"]
 pub(crate) mod websocket;
 
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 /// How long a test waits for anything. It bounds a test that fails, and a busy machine may need much of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The pause between two looks of a test that waits for a state. Without it, the looks would take a processor from the
+/// The pause between two checks of a test that waits for a state. Without it, the checks would take a processor from the
 /// agent that they wait for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Looks until `condition` holds, which has to be so within `limit`.
+/// Checks until `condition` holds. It has to hold within `limit`.
 pub(crate) fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
@@ -30,15 +30,15 @@ pub(crate) fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut(
     }
 }
 
-/// An agent in a process of its own, killed when the test is over.
+/// An agent in its own process, which is killed when the test is over.
 pub(crate) struct Agent {
     child: Child,
     address: SocketAddr,
     ready: String,
-    /// The lines on stderr before that.
+    /// The lines on stderr before the ready line.
     log_of_start: String,
     stderr: Receiver<String>,
-    /// Carries the questions of a running [`Agent::until`].
+    /// The connection for the requests of a running [`Agent::until`].
     observer: RefCell<Option<Observer>>,
 }
 
@@ -48,7 +48,7 @@ impl Agent {
         Self::start_command(Command::new(binary), environment)
     }
 
-    /// The same, for a program that is not called directly.
+    /// Starts `command`, which starts an agent, on a free port and waits until the agent says that it is ready.
     pub(crate) fn start_command(command: Command, environment: &[(&str, &str)]) -> Self {
         let binary = format!("{command:?}");
         Self::started(&binary, spawn_command(command, environment))
@@ -94,12 +94,12 @@ impl Agent {
         self.address
     }
 
-    /// What it said when it was ready.
+    /// The line with which it said that it was ready.
     pub(crate) fn ready_line(&self) -> &str {
         &self.ready
     }
 
-    /// What stderr had before that line.
+    /// The lines on stderr before the ready line.
     pub(crate) fn log_of_start(&self) -> &str {
         &self.log_of_start
     }
@@ -111,12 +111,12 @@ impl Agent {
         address.unwrap_or_else(|| panic!("no admin port in {}", self.ready))
     }
 
-    /// Sends bytes as they are.
+    /// Opens a connection that sends bytes as they are.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }
 
-    /// Asks for a path, as [`Agent::ask`] does.
+    /// Gets a path, as [`Agent::ask`] does.
     pub(crate) fn get(&self, path: &str) -> Reply {
         self.ask(&get(path))
     }
@@ -126,8 +126,8 @@ impl Agent {
         self.ask(&post(body.as_ref()))
     }
 
-    /// Sends a request and reads its reply, on a connection of its own; within [`Agent::until`], on the connection that all
-    /// its looks share.
+    /// Sends a request and reads its reply, on a new connection. Within [`Agent::until`], it uses the connection that all
+    /// checks share.
     pub(crate) fn ask(&self, request: &[u8]) -> Reply {
         match &mut *self.observer.borrow_mut() {
             Some(observer) => observer.ask(request),
@@ -171,7 +171,7 @@ impl Agent {
         Ping::of(&self.get("/ping"))
     }
 
-    /// Asks the agent for its tasks, by its own `status` action. The question is an invocation: it is no task, but the agent
+    /// Asks the agent for its tasks, with its own `status` action. The question is an invocation: it is not a task, but the agent
     /// is busy with it.
     pub(crate) fn tasks(&self) -> Value {
         self.invoke(json!({ "action": "status" })).json()
@@ -182,10 +182,10 @@ impl Agent {
         self.until_within(DEADLINE, what, condition);
     }
 
-    /// Waits until `condition` holds, which has to be so within `limit`.
+    /// Waits until `condition` holds, which has to happen within `limit`.
     ///
-    /// What `condition` asks the agent goes over one connection, which ends with the wait: a connection for each look would
-    /// change the descriptors and connections that many tests count.
+    /// All requests of `condition` go over one connection, which ends with the wait: a connection for each check would change the
+    /// descriptors and connections that many tests count.
     pub(crate) fn until_within(
         &self,
         limit: Duration,
@@ -197,13 +197,13 @@ impl Agent {
         self.observer.replace(outer);
     }
 
-    /// Waits until the agent is idle. It only pings, which makes no agent busy.
+    /// Waits until the agent is idle. It only pings, which does not make an agent busy.
     pub(crate) fn until_idle(&self) {
         self.until("the agent is idle", |agent| !agent.ping().busy);
     }
 
-    /// Waits until `count` tasks run. The looks are invocations, and those are not counted among the tasks. Where the agent is
-    /// to be idle in the end, [`Agent::until_idle`] waits for that without making it busy.
+    /// Waits until `count` tasks run. The checks are invocations, which are not counted among the tasks. If the agent has to be
+    /// idle at the end, use [`Agent::until_idle`], which does not make it busy.
     pub(crate) fn until_tasks(&self, count: u64) {
         self.until(&format!("{count} tasks run"), |agent| {
             agent.tasks()["active_tasks"] == count
@@ -214,7 +214,7 @@ impl Agent {
         self.child.id()
     }
 
-    /// How many files and sockets the agent has open.
+    /// The number of files and sockets that the agent has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .expect("a process")
@@ -230,19 +230,19 @@ impl Agent {
         signal(&self.child, name);
     }
 
-    /// Waits for the end, and returns it with what is left of stderr.
+    /// Waits for the end. Returns it with the rest of stderr.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         wait(&mut self.child, &self.stderr)
     }
 
-    /// The next line on stderr that contains `text`, or [says](said) it.
+    /// The next line on stderr whose text, or whose [error](said), contains `text`.
     pub(crate) fn line_with(&self, text: &str) -> String {
         let [line] = self.lines_with([text]);
         line
     }
 
-    /// The next lines on stderr of which each contains, or says, one of `texts`. They may come in any order: the log has a
-    /// thread of its own, so a line of it may come behind one that the program has written itself later.
+    /// The next lines on stderr that contain one of `texts` each, in any order: the log has its own thread, so a log line may
+    /// come after a later line that the program has written itself.
     pub(crate) fn lines_with<const N: usize>(&self, texts: [&str; N]) -> [String; N] {
         let deadline = Instant::now() + DEADLINE;
         let mut found = texts.map(|_| None);
@@ -269,17 +269,17 @@ impl Drop for Agent {
     }
 }
 
-/// One connection on which a test asks an agent again and again.
+/// One connection for many requests of a test.
 ///
-/// A question is over when the next one is read, so no question makes the agent busy for another one, and none holds a
-/// descriptor of its own.
+/// A request is over when the next one is read. So no request makes the agent busy for the next one, and none needs its own
+/// descriptor.
 pub(crate) struct Observer {
     address: SocketAddr,
     client: Option<Client>,
 }
 
 impl Observer {
-    /// Connects with the first question.
+    /// An observer that connects with its first request.
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -287,8 +287,8 @@ impl Observer {
         }
     }
 
-    /// Sends a request and reads its reply. The agent may have closed the connection meanwhile, as it does with idle ones and
-    /// during a stop; then the request goes over a new one.
+    /// Sends a request and reads its reply. The agent may have closed the connection meanwhile, as it does with idle connections
+    /// and during a stop. The request then goes over a new one.
     pub(crate) fn ask(&mut self, request: &[u8]) -> Reply {
         let kept = self.client.take().filter(Client::is_open);
         let mut client = kept.unwrap_or_else(|| Client::connect(self.address));
@@ -313,8 +313,8 @@ impl Observer {
     }
 }
 
-/// A place where an agent's code waits until the test lets it go on. The code connects to the port, which tells the test that
-/// it has come so far, and waits for the end of its connection.
+/// A place where an agent's code waits until the test lets it continue. The code connects to the port, which tells the test how
+/// far it has come, and waits for the end of its connection.
 pub(crate) struct Latch(TcpListener);
 
 impl Latch {
@@ -328,8 +328,8 @@ impl Latch {
         self.0.local_addr().expect("an address").port()
     }
 
-    /// Waits until one more piece of code waits here. It goes on when the result is dropped. Code that nobody has waited for
-    /// goes on when the latch is dropped.
+    /// Waits until one more piece of code waits here. It continues when the result is dropped. Code that the test has not waited
+    /// for continues when the latch is dropped.
     #[must_use]
     pub(crate) fn held(&self) -> TcpStream {
         let mut held = None;
@@ -346,7 +346,7 @@ pub(crate) fn resident_kib(process: u32) -> usize {
     of_process(process, "VmRSS:")
 }
 
-/// A number of KiB that the kernel knows of a process.
+/// A number of KiB from the kernel's status of a process.
 pub(crate) fn of_process(process: u32, what: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"));
     let status = status.expect("a process");
@@ -357,13 +357,13 @@ pub(crate) fn of_process(process: u32, what: &str) -> usize {
         .expect("a number of KiB")
 }
 
-/// A program that is expected not to start: how it ended, and its stderr.
+/// Runs a program that is expected not to start. Returns how it ended, and its stderr.
 pub(crate) fn failed_start(binary: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
     let (mut child, stderr) = spawn(binary, environment);
     wait(&mut child, &stderr)
 }
 
-/// How a program ended by itself, and what it wrote.
+/// How a program ended by itself, and its output.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -371,7 +371,7 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// Runs a program that is to end at once.
+/// Runs a program that is expected to end at once.
 pub(crate) fn run(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
     let mut child = Command::new(binary)
         .args(arguments)
@@ -401,7 +401,7 @@ pub(crate) fn run(binary: &str, arguments: &[&str], environment: &[(&str, &str)]
     }
 }
 
-/// All of `pipe`, as soon as it ends.
+/// Reads all of `pipe` on another thread.
 fn read_later(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, text) = channel();
     std::thread::spawn(move || {
@@ -412,10 +412,10 @@ fn read_later(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
     text
 }
 
-/// A port of loopback that nobody uses, and that nobody gets who asks for any.
+/// A port of loopback that no process uses, outside of the range from which the kernel chooses.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Not all test processes begin with the same.
+    // Test processes begin at different ports.
     let begin = std::process::id() as u16 % 10_000;
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -431,7 +431,7 @@ pub(crate) fn spawn(binary: &str, environment: &[(&str, &str)]) -> (Child, Recei
     spawn_command(Command::new(binary), environment)
 }
 
-/// Runs a program that is to end at once, with `descriptors` from 3 on. Its stdout is not collected.
+/// Runs a program that is expected to end at once, with `descriptors` from 3 on. Its stdout is not collected.
 #[cfg(unix)]
 pub(crate) fn run_passing(
     command: &Command,
@@ -447,8 +447,8 @@ pub(crate) fn run_passing(
     }
 }
 
-/// Starts `command` as `sd_listen_fds(3)` describes it. A shell gives the descriptors, which it gets in place of stdin and
-/// stdout, their numbers.
+/// Starts `command` as `sd_listen_fds(3)` describes it. A shell gets the descriptors in place of stdin and stdout, and gives them
+/// their numbers.
 #[cfg(unix)]
 fn spawn_passing(
     command: &Command,
@@ -516,7 +516,7 @@ pub(crate) fn signal_to(process: &str, name: &str) {
     assert!(status.expect("a kill command").success());
 }
 
-/// Waits for the end of a program, and returns it with what is left of its stderr.
+/// Waits for the end of a program. Returns it with the rest of its stderr.
 pub(crate) fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus, String) {
     let deadline = Instant::now() + DEADLINE;
     let mut text = String::new();
@@ -534,7 +534,7 @@ pub(crate) fn wait(child: &mut Child, stderr: &Receiver<String>) -> (ExitStatus,
     (child.wait().expect("an exit status"), text)
 }
 
-/// Whether a line of the log says that something was cut off, and the line contains `what`: a task's name in backticks,
+/// Whether a log line says that something was cut off and contains `what`: a task's name in backticks,
 /// `invocation` or `socket`.
 pub(crate) fn was_cut_off(log: &str, what: &str) -> bool {
     log.lines()
@@ -542,7 +542,7 @@ pub(crate) fn was_cut_off(log: &str, what: &str) -> bool {
         .any(|(_, named)| named.contains(what))
 }
 
-/// Runs `check` for every one of `cells` at the same time, each on a thread of its own; says which of them failed.
+/// Runs `check` for all `cells` at once, each on its own thread, and reports which of them failed.
 pub(crate) fn all_at_once<T: std::fmt::Debug + Sync>(cells: &[T], check: impl Fn(&T) + Sync) {
     let failed: Vec<_> = std::thread::scope(|scope| {
         let check = &check;
@@ -563,7 +563,7 @@ pub(crate) fn all_at_once<T: std::fmt::Debug + Sync>(cells: &[T], check: impl Fn
     assert!(failed.is_empty(), "failed:\n{}", failed.join("\n"));
 }
 
-/// What a line of JSON says of an error: the message, and the error's own text, which has a key of its own.
+/// The text of an error in a JSON line: the message, and the error's own text, which has a separate key.
 pub(crate) fn said(line: &str) -> String {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
@@ -602,7 +602,7 @@ impl Ping {
         }
     }
 
-    /// Waits until the clock shows another second than the stamp. A stamp that moves by itself is another one from then on.
+    /// Waits until the clock shows another second than the stamp. From then on, a stamp that moves by itself is different.
     pub(crate) fn until_its_second_is_over(self) {
         wait_until(DEADLINE, "the next second begins", || {
             unix_now() > self.stamp
@@ -631,7 +631,7 @@ pub(crate) fn post(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A connection that sends exactly what it is told to.
+/// A connection that sends exactly the given bytes.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
@@ -641,7 +641,7 @@ impl Client {
         Self::over(TcpStream::connect(address).expect("a connection"))
     }
 
-    /// Over a connection that has been made in another way.
+    /// A client over an existing connection.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(DEADLINE))
@@ -668,8 +668,8 @@ impl Client {
         waits
     }
 
-    /// Whether the kernel has stopped sending to this client, since the client reads nothing and its buffers are full. Linux
-    /// tells so by the timer with which the other side asks for room.
+    /// Whether the kernel has stopped sending to this client, because the client does not read and its buffers are full. Linux
+    /// shows this by the timer of the side that asks for room.
     #[cfg(target_os = "linux")]
     pub(crate) fn is_full(&self) -> bool {
         let stream = self.stream.get_ref();
@@ -680,7 +680,7 @@ impl Client {
         )
     }
 
-    /// Waits longer for each part of a reply.
+    /// Allows `limit` for each part of a reply.
     pub(crate) fn patient(self, limit: Duration) -> Self {
         self.stream
             .get_ref()
@@ -706,7 +706,7 @@ impl Client {
         self
     }
 
-    /// Whether the other side took all of it.
+    /// Sends `bytes`. Returns whether the other side took all of them.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
@@ -787,13 +787,13 @@ impl Client {
         reply
     }
 
-    /// Reads so many bytes of a body.
+    /// Reads the given number of bytes of a body.
     pub(crate) fn take(&mut self, bytes: usize) {
         let mut left = vec![0; bytes];
         self.stream.read_exact(&mut left).expect("the bytes");
     }
 
-    /// Reads one chunk; an empty one is the end.
+    /// Reads one chunk. An empty chunk is the end.
     pub(crate) fn chunk(&mut self) -> Vec<u8> {
         let mut size = String::new();
         self.stream.read_line(&mut size).expect("a chunk in time");
@@ -804,7 +804,7 @@ impl Client {
         chunk
     }
 
-    /// Waits until the other side closes; what it still sent.
+    /// Waits until the other side closes. Returns the bytes that it still sent.
     pub(crate) fn rest(mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is an end too.
@@ -812,7 +812,7 @@ impl Client {
         rest
     }
 
-    /// The same, unless the connection breaks.
+    /// Waits until the other side closes. Returns the bytes that it still sent, or the error of a broken connection.
     pub(crate) fn try_rest(mut self) -> std::io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
@@ -820,7 +820,7 @@ impl Client {
     }
 }
 
-/// Whether the connection between two ports of this machine has stopped because `to` has no room for more.
+/// Whether the connection between two local ports has stopped because `to` has no room for more.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_waiting_for_room(from: u16, to: u16) -> bool {
     /// The timer of a sender that waits for the receiver's window to open.
@@ -856,7 +856,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
-    /// The JSON of each event's data, of a streamed reply.
+    /// The JSON of each event's data, from a streamed reply.
     pub(crate) fn events(&self) -> Vec<Value> {
         let text = std::str::from_utf8(&self.body).expect("text");
         assert!(text.ends_with("\n\n"), "{text:?}");
@@ -868,7 +868,7 @@ impl Reply {
             .collect()
     }
 
-    /// Status and JSON, as most tests want them.
+    /// Status and JSON, as most tests need them.
     pub(crate) fn parts(&self) -> (u16, Value) {
         (self.status, self.json())
     }

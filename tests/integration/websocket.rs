@@ -1,4 +1,4 @@
-//! Sockets, spoken to frame by frame.
+//! Sockets, tested frame by frame.
 
 use std::time::{Duration, Instant};
 
@@ -53,19 +53,19 @@ mod opening {
         assert_eq!(texts, ["!", "early"]);
     }
 
-    /// They come while the invocation before it is answered, where the server looks for the end of the connection.
+    /// The messages come while the server still answers the request before them and looks for the end of the connection.
     #[test]
     fn a_handshake_and_frames_may_come_before_the_reply_to_an_invocation() {
         let agent = agent(&[]);
         let mut client = agent.connect().send_post(b"\"wait\"");
         agent.until("the invocation runs", |agent| agent.ping().busy);
-        // More than hyper reads at once, and less than is read on the way to the end.
+        // More than hyper reads at once, and less than the server reads while it looks for the end.
         let texts = ["a", "b", "c"].map(|letter| letter.repeat(4000));
         client.write(handshake("").as_bytes());
         for text in &texts {
             client.write(&masked(FINAL | TEXT, text.as_bytes()));
         }
-        // One thread reads from all connections: what was sent before this is read before it.
+        // One thread reads from all connections, so it has read what was sent before this ping.
         agent.ping();
         assert_eq!(agent.invoke(json!({})).status, 200);
         assert_eq!(client.next_reply().status, 200);
@@ -160,7 +160,7 @@ mod opening {
         becomes_idle(&agent);
     }
 
-    /// The refusal's body is the user's code: pings must not wait for it. And its lengths are the server's to say.
+    /// The body of the refusal is user code, and pings must not wait for it. The server decides its lengths.
     #[test]
     fn the_body_of_a_refusal_is_made_on_the_workers() {
         let agent = agent(&[]);
@@ -359,7 +359,7 @@ mod protocol {
                 (opcode, expected),
                 "{name}"
             );
-            // The same byte by byte, for the short ones.
+            // The short ones byte by byte as well.
             if payload.len() < 300 {
                 let frame = masked(FINAL | opcode, expected);
                 frame.iter().for_each(|byte| peer.send_bytes(&[*byte]));
@@ -509,7 +509,7 @@ mod protocol {
             peer.send_bytes(&bytes);
             let (closed, reason) = peer.next_close();
             assert_eq!(closed, code, "{name}: {reason}");
-            // Whatever else is sent gets no answer.
+            // Everything that is sent after that gets no answer.
             peer.try_send_bytes(&masked(FINAL | TEXT, b"hello"));
             drop(peer);
             agent.line_with("received an error: the client ");
@@ -575,7 +575,7 @@ mod protocol {
         assert_eq!(peer.next_close().0, 1009);
     }
 
-    /// A client that goes on sending gets to read why it should not.
+    /// A client that keeps sending can still read why it should stop.
     #[test]
     fn the_reason_survives_what_the_client_is_still_sending() {
         let agent = agent(&[]);
@@ -636,13 +636,13 @@ mod sending {
         }
     }
 
-    /// Time is the subject: 20 frames a second, of which 5 may go at once, then 15 a second.
+    /// Time is the subject: 20 frames a second, of which 5 may leave at once, then 15 a second.
     #[test]
     fn frames_are_paced() {
         let agent = agent(&[("AGENTCORE_WS_FRAMES_PER_SECOND", "20")]);
         let mut peer = Peer::open(&agent);
         for (command, frames) in [("many 20", 20), ("large 640000", 20)] {
-            // Five of the twenty are there at most; those before may have been used up.
+            // At most five of the twenty are available at once; the frames before may have used them.
             let least = Duration::from_secs(15) / 15;
             let began = Instant::now();
             peer.text(command);
@@ -833,7 +833,7 @@ mod ending {
         );
         peer.text("return");
         assert_eq!(peer.next_close().0, 1000);
-        // Though the client has not answered.
+        // This holds although the client has not answered.
         becomes_idle(&agent);
         peer.send(FINAL | CLOSE, close(1000, ""));
         peer.ends();
@@ -856,8 +856,7 @@ mod ending {
         assert!(!agent.ping().busy);
     }
 
-    /// Time is the subject, of this and the next: a client is given up after two silent intervals. So long the test may take
-    /// for an answer.
+    /// Time is the subject of this test and the next: a client is given up after two silent intervals.
     #[test]
     fn a_client_that_answers_pings_stays_and_one_that_does_not_goes() {
         let agent = agent(&[("AGENTCORE_WS_PING_INTERVAL", "2s")]);
@@ -895,11 +894,11 @@ mod reading_ahead {
 
     use super::*;
 
-    /// Larger than what is read ahead, and smaller than the largest message.
+    /// Larger than the bound of what is read ahead, and smaller than the largest message.
     const LARGE: usize = 4 << 20;
 
-    /// Ten clients that send messages of 4 MiB to handlers that do not receive. Between the two sides the kernel keeps what
-    /// it likes; the agent's own memory is what counts.
+    /// Ten clients send messages of 4 MiB to handlers that do not receive. The kernel's buffers between the two sides do not
+    /// count; only the agent's own memory does.
     #[test]
     fn handlers_that_do_not_receive_hold_little_and_get_everything_later() {
         const SOCKETS: usize = 10;
@@ -924,14 +923,14 @@ mod reading_ahead {
                 })
             })
             .collect();
-        // Without the bound it would be 8 MiB for each as fast as it can be read.
+        // Without the bound it would be 8 MiB for each socket, as fast as they can be read.
         for _ in 0..300 {
             assert!(agent.ping().busy);
             let grown = agent.resident_kib().saturating_sub(before);
             assert!(grown < SOCKETS * 1024, "{grown} KiB");
         }
         assert!(senders.iter().any(|sender| !sender.is_finished()));
-        // A message is echoed, whatever its size, once the handler receives it.
+        // A message of any size is echoed once the handler receives it.
         for _ in 0..SOCKETS {
             assert_eq!(agent.invoke(json!({})).status, 200);
         }
@@ -976,7 +975,7 @@ mod stopping {
         let mut peer = Peer::open(&agent);
         peer.text("wait");
         agent.line_with("waiting");
-        // Opens the gate, so it has to be in flight before the signal.
+        // This opens the gate, so it has to be in flight before the signal.
         let opener = agent.connect().begin_post().send(b"1\r\n0\r\n");
         agent.signal("TERM");
         agent.line_with("SIGTERM: stopping");
@@ -1018,7 +1017,7 @@ mod stopping {
         }
     }
 
-    /// What the handler has sent is a part of the work: more than fits between the two sides leaves before the process ends.
+    /// The handler's messages are part of the work: more than fits between the two sides leaves before the process ends.
     #[test]
     fn what_was_sent_leaves_before_the_process_ends() {
         const LARGE: usize = 12 << 20;

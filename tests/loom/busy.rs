@@ -12,7 +12,7 @@ fn at(seconds: u32) -> impl Fn() -> u32 {
     move || seconds
 }
 
-/// A thread that has begun sees busy until it has ended, whatever another does at the same time.
+/// A thread that has begun work sees busy until it has ended the work, whatever another thread does meanwhile.
 #[test]
 fn the_status_never_says_healthy_while_anything_lives() {
     loom::model(|| {
@@ -35,7 +35,7 @@ fn the_status_never_says_healthy_while_anything_lives() {
     });
 }
 
-/// A reader gets a status and the stamp that belongs to it.
+/// A reader gets a status and the stamp of that status.
 #[test]
 fn status_and_stamp_are_read_as_one() {
     loom::model(|| {
@@ -60,7 +60,7 @@ fn status_and_stamp_are_read_as_one() {
     });
 }
 
-/// Forcing and working at the same time: no event gets lost.
+/// One thread forces a status while another works: no event gets lost.
 #[test]
 fn overrides_and_activities_do_not_undo_each_other() {
     loom::model(|| {
@@ -83,7 +83,7 @@ fn overrides_and_activities_do_not_undo_each_other() {
     });
 }
 
-/// An invocation that does not count begins a task and ends. Until the task ends, a stop sees something in progress.
+/// An invocation that does not count begins a task and ends. Until the task ends, a stop sees work in progress.
 #[test]
 fn work_that_passes_from_an_invocation_to_a_task_is_always_in_progress() {
     loom::model(|| {
@@ -104,7 +104,7 @@ fn work_that_passes_from_an_invocation_to_a_task_is_always_in_progress() {
     });
 }
 
-/// Two that hold the same ticket: one ends the task, the other is told that it is over.
+/// Two threads have the same ticket: one ends the task, the other learns that it is over.
 #[test]
 fn a_task_is_ended_once() {
     loom::model(|| {
@@ -119,7 +119,7 @@ fn a_task_is_ended_once() {
     });
 }
 
-/// A stale ticket, while its slot is being used again.
+/// A stale ticket is used while its slot is in use again.
 #[test]
 fn a_stale_ticket_never_ends_another_task() {
     loom::model(|| {

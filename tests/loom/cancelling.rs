@@ -1,4 +1,4 @@
-//! A request that is cancelled while its code asks for the token.
+//! A request is cancelled while its code asks for the token.
 
 use loom::sync::Arc;
 use loom::thread;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::{Condvar, Mutex};
 
-/// A task's waker. A wake-up that is lost leaves its thread parked for ever, which the model checker reports as a deadlock.
+/// A task's waker. A lost wake-up leaves its thread parked for ever, which the model checker reports as a deadlock.
 #[derive(Default)]
 struct Parker {
     woken: Mutex<bool>,
@@ -34,7 +34,7 @@ impl Wake for Parker {
     }
 }
 
-/// Polls `future` whenever it is woken, until it is ready.
+/// Polls `future` at each wake-up until it is ready.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let parker = Arc::new(Parker::default());
@@ -48,7 +48,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Explores `model`, with up to `preemptions` switches of threads that no lock and no wait forces.
+/// Explores `model`, with up to `preemptions` thread switches that no lock and no wait forces.
 pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

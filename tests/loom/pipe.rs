@@ -1,4 +1,4 @@
-//! A streamed reply's pipe: its producer on a worker, and its reader on the front.
+//! The pipe of a streamed reply: its producer on a worker, and its reader on the front.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn collect(mut reader: Reader) -> Result<Vec<u8>, CutOff> {
     Ok(all)
 }
 
-/// Whatever the reader fetches meanwhile, it gets everything once and in order, and the end.
+/// The reader gets everything once and in order, and the end, whenever it fetches.
 #[test]
 fn a_reply_arrives_whole_and_in_order() {
     explore(3, || {
@@ -43,7 +43,7 @@ fn a_reply_arrives_whole_and_in_order() {
     });
 }
 
-/// A reader that rests is woken by its timer, at whatever moment, and before that by the end.
+/// The timer wakes a resting reader at any moment. The end wakes it earlier.
 #[test]
 fn the_reader_of_a_flood_gets_the_rest() {
     for timer_ends in [false, true] {
@@ -68,7 +68,7 @@ fn the_reader_of_a_flood_gets_the_rest() {
     }
 }
 
-/// A producer that goes on for as long as its reader has not got the flood: only the timer can wake the reader.
+/// The producer continues until its reader has the flood, so only the timer can wake the reader.
 #[test]
 fn a_rest_has_an_end() {
     explore(2, || {
@@ -96,7 +96,7 @@ fn a_rest_has_an_end() {
     });
 }
 
-/// A producer that waits for room goes on, and a reader that waits for more does.
+/// A producer that waits for room continues, and so does a reader that waits for more.
 #[test]
 fn a_full_pipe_loses_no_wake_up() {
     explore(3, || {
@@ -128,7 +128,7 @@ fn a_writer_that_goes_before_the_end_cuts_the_reply_off() {
     });
 }
 
-/// The reader leaves at any moment: the producer is told, wherever it waits, and nothing stays in the pipe.
+/// The reader leaves at any moment: the producer learns it at any wait, and nothing stays in the pipe.
 #[test]
 fn a_producer_is_told_when_the_reader_leaves() {
     explore(3, || {
@@ -151,7 +151,7 @@ fn a_producer_is_told_when_the_reader_leaves() {
     });
 }
 
-/// The same for a producer that waits for something else.
+/// The reader leaves at any moment while the producer waits for something else.
 #[test]
 fn a_producer_that_sends_nothing_is_told_when_the_reader_leaves() {
     explore(3, || {

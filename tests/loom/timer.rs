@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Clock {
-    /// Ends the timer that runs, and every later one.
+    /// Ends the current timer and every later one.
     pub(crate) fn end(&self) {
         let waker = {
             let mut state = self.0.lock().unwrap();
@@ -32,7 +32,7 @@ impl Clock {
 }
 
 thread_local! {
-    /// For the next timer. Set and taken before a model starts its threads.
+    /// The clock of the next timer. It is set and taken before a model starts its threads.
     static CLOCK: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
 }
 
@@ -54,7 +54,7 @@ impl Timer {
     }
 }
 
-/// Has the next timer of this thread follow `clock`.
+/// Makes the next timer of this thread follow `clock`.
 pub(crate) fn follow(clock: Arc<Clock>) {
     CLOCK.set(Some(clock));
 }

@@ -10,7 +10,7 @@ use loom::thread;
 use crate::admission::turns::{Turn, Turns};
 use crate::executor::{block_on, explore};
 
-/// What only the one that has the turn does.
+/// The work that only the holder of the turn may do.
 fn work(turn: &mut Turn, working: &AtomicUsize) {
     block_on(poll_fn(|cx| turn.poll(cx)));
     assert_eq!(working.fetch_add(1, Ordering::SeqCst), 0);
@@ -35,7 +35,7 @@ fn each_gets_its_turn_and_no_two_have_it() {
     });
 }
 
-/// One that waits leaves at the moment at which the turn is passed to it: the next gets it.
+/// A waiting invocation leaves at the moment at which it gets the turn: the next invocation gets the turn.
 #[test]
 fn a_turn_that_is_not_taken_goes_on() {
     explore(3, || {
@@ -57,7 +57,7 @@ fn a_turn_that_is_not_taken_goes_on() {
     });
 }
 
-/// One comes while the last leaves: it finds the session free, or gets the turn.
+/// An invocation comes while the last one leaves: it finds the session free, or gets the turn.
 #[test]
 fn a_session_is_forgotten_by_the_last_and_not_before() {
     explore(3, || {

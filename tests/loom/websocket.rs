@@ -1,7 +1,7 @@
-//! A socket's handler and its driver, at every moment at which something can happen to their connection.
+//! A socket's handler and its driver, at every moment at which an event can happen on their connection.
 //!
-//! `wakeups.rs` and `shared.rs` are the library's own. The connection below them is a model that obeys the real one's rules:
-//! it keeps one waker, that of the last poll that found nothing, and uses it once.
+//! `wakeups.rs` and `shared.rs` are the library's own. The connection under them is a model that follows the real one's rules:
+//! it keeps one waker, from the last poll that found nothing, and uses it once.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -54,7 +54,7 @@ mod connection {
     use super::session::Sockets;
     use super::transport::Transport;
 
-    /// Messages that are received ahead, and sent ahead.
+    /// The number of messages that are received ahead, and sent ahead.
     const AHEAD: usize = 1;
 
     pub(super) type Received = Result<Message, WebSocketError>;
@@ -67,7 +67,7 @@ mod connection {
         Lost,
     }
 
-    /// What arrives.
+    /// A frame that arrives.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) enum Frame {
         Message(Message),
@@ -75,7 +75,7 @@ mod connection {
         Close,
     }
 
-    /// The other side.
+    /// The state of the other side.
     #[derive(Debug, Default)]
     pub(super) struct Peer(Mutex<Wire>);
 
@@ -83,13 +83,13 @@ mod connection {
     struct Wire {
         arrived: VecDeque<Frame>,
         pongs: usize,
-        /// Sent, and not taken by the peer.
+        /// Messages that are sent and not yet taken by the peer.
         sent: Vec<Message>,
-        /// How many messages the peer has taken.
+        /// The number of messages that the peer has taken.
         taken: usize,
         reader: Option<Waker>,
         writer: Option<Waker>,
-        /// Of the peer, which waits for something from here.
+        /// The waker of the peer, which waits for something from this side.
         peer: Option<Waker>,
     }
 
@@ -98,7 +98,7 @@ mod connection {
             change(&mut self.0.lock().unwrap())
         }
 
-        /// `frames` arrive, in one piece.
+        /// `frames` arrive together.
         pub(super) fn sends(&self, frames: &[Frame]) {
             let reader = self.change(|wire| {
                 wire.arrived.extend(frames);
@@ -107,7 +107,7 @@ mod connection {
             wake(reader);
         }
 
-        /// Ready when so many pings have been answered.
+        /// Ready when `count` pings have been answered.
         pub(super) fn poll_pongs(&self, count: usize, cx: &Context<'_>) -> Poll<()> {
             self.poll(cx, |wire| wire.pongs >= count)
         }
@@ -332,7 +332,7 @@ mod connection {
 
 use self::connection::Frame::{Close, Message, Ping};
 
-/// What a model begins with.
+/// The parts with which a model begins.
 struct Socket {
     shared: Arc<Shared>,
     peer: Arc<Peer>,
@@ -358,7 +358,7 @@ async fn recv(shared: &Shared) -> Option<u8> {
     received.map(Result::unwrap)
 }
 
-/// Drives the connection to its end, then leaves it, in a thread.
+/// Drives the connection to its end on a thread, and then drops the driver.
 fn drive(mut driver: Driver) -> thread::JoinHandle<End> {
     thread::spawn(move || {
         let (_peer, end) = block_on(driver.drive());
@@ -367,7 +367,7 @@ fn drive(mut driver: Driver) -> thread::JoinHandle<End> {
     })
 }
 
-/// A message that arrives while the handler goes to wait reaches it, though no timer ends. So does the end.
+/// A message that arrives while the handler goes to wait reaches it, although no timer ends. So does the end.
 #[test]
 fn messages_reach_a_handler_that_goes_to_wait() {
     explore(3, || {
@@ -386,8 +386,8 @@ fn messages_reach_a_handler_that_goes_to_wait() {
     });
 }
 
-/// The handler gives its message up, as in a `select!`, while a ping arrives. The ping is answered when the driver's timer
-/// has ended, at whatever moment that is.
+/// The handler gives up its message, as in a `select!`, while a ping arrives. The ping is answered when the driver's timer
+/// ends, at any moment.
 #[test]
 fn a_ping_is_answered_for_a_handler_that_goes_away() {
     explore(3, || {
@@ -407,7 +407,7 @@ fn a_ping_is_answered_for_a_handler_that_goes_away() {
     });
 }
 
-/// The handler takes a message and computes. What lies behind the message is looked after by the driver.
+/// The handler takes a message and computes. The driver handles what follows the message.
 #[test]
 fn a_ping_behind_a_message_is_answered_while_the_handler_is_at_work() {
     explore(3, || {
@@ -445,7 +445,7 @@ fn the_driver_goes_on_without_a_receiver() {
     });
 }
 
-/// The driver is dropped, as when everything is cut off, while the handler goes to wait and a message arrives.
+/// The driver is dropped, as when all work is cut off, while the handler goes to wait and a message arrives.
 #[test]
 fn a_handler_sees_the_end_when_the_driver_is_dropped() {
     explore(3, || {
@@ -465,8 +465,8 @@ fn a_handler_sees_the_end_when_the_driver_is_dropped() {
     });
 }
 
-/// The driver stops the receiving, as at a shutdown, while the handler goes to wait. Then the handler returns, and the
-/// driver closes behind what was sent.
+/// The driver stops receiving, as at a shutdown, while the handler goes to wait. Then the handler returns, and the
+/// driver closes after what was sent.
 #[test]
 fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
     explore(3, || {
@@ -493,8 +493,8 @@ fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
     });
 }
 
-/// The handler sends more than the peer takes at once: it waits for room, and the driver's flush makes room, or the
-/// handler's own.
+/// The handler sends more than the peer takes at once. It waits for room, and a flush of the driver or of the handler
+/// makes room.
 #[test]
 fn a_sender_gets_room_when_the_peer_takes_something() {
     explore(2, || {
@@ -516,8 +516,8 @@ fn a_sender_gets_room_when_the_peer_takes_something() {
     });
 }
 
-/// The inbox is full, so the driver reads nothing. It reads on when the handler has taken a message, and sees the end,
-/// though the handler looks no more.
+/// The inbox is full, so the driver reads nothing. It reads again when the handler has taken a message, and sees the end,
+/// although the handler does not look any more.
 #[test]
 fn the_driver_reads_on_when_there_is_room_again() {
     explore(3, || {

@@ -14,7 +14,7 @@ use agentcore::{HttpError, TaskBuilder, TaskId, async_task, entrypoint, task_sta
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What an invocation may ask for. Anything else is answered with 422 and the place in the JSON that is wrong.
+/// The actions of an invocation. Any other payload is answered with 422 and the place in the JSON that is wrong.
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 enum Event {
@@ -30,7 +30,7 @@ async fn handler(event: Event) -> Result<Value, HttpError> {
             Err(HttpError::new(400, "ask something"))
         }
         Event::Ask { question } => Ok(json!({ "answer": think(question).await })),
-        // Outlives its reply: `/ping` says HealthyBusy until it is done.
+        // The task outlives its reply: `/ping` says HealthyBusy until the task is done.
         Event::Report { topic } => {
             let report = TaskBuilder::new("report").spawn(write(topic));
             Ok(json!({ "report": report.detach() }))

@@ -1,4 +1,4 @@
-//! What `tests/hygiene.rs` promises about tasks holds in a crate of the 2021 edition as well.
+//! The properties of tasks that `tests/hygiene.rs` checks hold in a crate of the 2021 edition as well.
 //!
 //! There, a temporary in the last expression of a body outlives the variables of the body, and `impl Trait` captures no
 //! lifetime that it does not name. Neither may change when a function is tracked.

@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven through WebDriver (JSON over HTTP) by the client that the other tests have.
+//! A real browser: headless Chromium, driven through WebDriver (JSON over HTTP) by the client of the other tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::not_tested::not_tested;
 use crate::support::{Client, DEADLINE};
 
-/// For a browser to start on a machine that is busy with other tests.
+/// The time for a browser to start on a machine that is busy with other tests.
 const START: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// How often a page is looked at while something is waited for.
+/// The pause between two checks of a page.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Keys, as WebDriver writes them.
@@ -24,7 +24,7 @@ pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const CONTROL: &str = "\u{e009}";
 pub(crate) const TAB: &str = "\u{e004}";
 
-/// One window of a browser with an empty profile. Both go when this is dropped.
+/// One window of a browser with an empty profile. A drop ends both.
 pub(crate) struct Browser {
     driver: Driver,
     session: String,
@@ -32,7 +32,7 @@ pub(crate) struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// One browser at a time: each takes several processes, and gigabytes with them.
+/// Only one browser runs at a time, because each takes several processes and gigabytes of memory.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The process that starts browsers.
@@ -48,13 +48,13 @@ impl Drop for Driver {
     }
 }
 
-/// What a script says of an element.
+/// A script that reads a property of an element.
 fn of(css: &str, what: &str) -> String {
     format!("return document.querySelector({})?.{what}", json!(css))
 }
 
 impl Browser {
-    /// `None` where there is no Chromium with its driver.
+    /// `None` if Chromium or its driver is missing.
     pub(crate) fn start() -> Option<Self> {
         match Self::try_start() {
             Ok(browser) => Some(browser),
@@ -115,7 +115,7 @@ impl Browser {
         self.command("POST", "/url", &json!({ "url": url }));
     }
 
-    /// What a script returns.
+    /// Runs a script and returns its result.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command(
             "POST",
@@ -124,13 +124,13 @@ impl Browser {
         )
     }
 
-    /// What a command of Chromium's own protocol returns.
+    /// Runs a command of Chromium's own protocol and returns its result.
     pub(crate) fn protocol(&self, command: &str, parameters: &Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
         self.command("POST", "/goog/cdp/execute", &body)
     }
 
-    /// Clicks on an element, as a person would: it has to be there to be seen.
+    /// Clicks on an element, as a person would: the element has to be visible.
     pub(crate) fn click(&self, css: &str) {
         let path = format!("/element/{}/click", self.find(css));
         self.command("POST", &path, &json!({}));
@@ -144,7 +144,7 @@ impl Browser {
         self.command("POST", &format!("/element/{element}/value"), &body);
     }
 
-    /// Presses keys wherever the focus is; the first is held while the others are pressed.
+    /// Presses keys in the element that has the focus. The first is held while the others are pressed.
     pub(crate) fn press(&self, keys: &[&str]) {
         let key = |kind: &str, key: &&str| json!({ "type": kind, "value": key });
         let down = keys.iter().map(|pressed| key("keyDown", pressed));
@@ -162,13 +162,13 @@ impl Browser {
         id.expect("an element's id").to_owned()
     }
 
-    /// The text that can be seen of the first such element.
+    /// The visible text of the first such element.
     pub(crate) fn text(&self, css: &str) -> String {
         let text = self.run(&of(css, "innerText"));
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// How many such elements there are.
+    /// The number of such elements.
     pub(crate) fn count(&self, css: &str) -> u64 {
         let script = format!("return document.querySelectorAll({}).length", json!(css));
         self.run(&script).as_u64().expect("a number")
@@ -183,18 +183,18 @@ impl Browser {
                 "waited too long until {what}; the page:\n{}",
                 self.text("body")
             );
-            // The browser needs the processor more than who waits for it.
+            // The browser needs the processor more than this wait.
             std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// Waits until there is `text` in such an element.
+    /// Waits until such an element contains `text`.
     pub(crate) fn until_text(&self, css: &str, text: &str) {
         let what = format!("{css} says {text:?}");
         self.until(&what, |browser| browser.text(css).contains(text));
     }
 
-    /// What the page, or the browser on its behalf, has complained about since the last time.
+    /// The errors and warnings of the page and the browser since the last call.
     pub(crate) fn complaints(&self) -> Vec<Value> {
         let log = self.command("POST", "/se/log", &json!({ "type": "browser" }));
         let log = log.as_array().expect("a list").iter();
@@ -203,7 +203,7 @@ impl Browser {
             .collect()
     }
 
-    /// A picture of what can be seen: a PNG, in base64.
+    /// A picture of the visible page: a PNG, in base64.
     pub(crate) fn picture(&self) -> String {
         let picture = self.command("GET", "/screenshot", &Value::Null);
         picture.as_str().expect("a picture").to_owned()
@@ -212,7 +212,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends the browser. Where the driver is gone, a failed test has more to say than this.
+        // This ends the browser. If the driver is gone, the failed test has more to say than this call.
         let end = || self.command("DELETE", "", &Value::Null);
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));
         let _ = std::fs::remove_dir_all(&self.profile);
@@ -245,7 +245,7 @@ impl Driver {
         })
     }
 
-    /// The value of an answer, or what the driver says is wrong.
+    /// The value of an answer, or the driver's error.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if body.is_null() {
             String::new()

@@ -1,4 +1,4 @@
-//! The client's side of RFC 6455, frame by frame, so that it can also do what no client may.
+//! The client's side of RFC 6455, frame by frame, so that it can also break the rules.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,12 +12,12 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
-/// The last, or only, frame of a message.
+/// The flag of the last, or only, frame of a message.
 pub(crate) const FINAL: u8 = 0x80;
 
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 
-/// A handshake as it should be, with the lines of `more` in it.
+/// A valid handshake, with the additional lines `more`.
 pub(crate) fn handshake(more: &str) -> String {
     format!(
         "GET /ws HTTP/1.1\r\nhost: agent\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -25,7 +25,7 @@ pub(crate) fn handshake(more: &str) -> String {
     )
 }
 
-/// A frame as clients send them; `first` is its first byte, flags and opcode.
+/// A frame as clients send it. `first` is its first byte: flags and opcode.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len(), true);
     frame.extend_from_slice(&MASK);
@@ -34,7 +34,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A frame as only servers send them.
+/// A frame as only servers send it.
 pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len(), false);
     frame.extend_from_slice(payload);
@@ -108,7 +108,7 @@ impl Peer {
         Self(client)
     }
 
-    /// A connection whose handshake has been answered by the caller's own reading.
+    /// A socket on a connection whose handshake the caller has read.
     pub(crate) fn upgraded(client: Client) -> Self {
         Self(client)
     }
@@ -145,7 +145,7 @@ impl Peer {
     pub(crate) fn try_next(&mut self) -> Option<Frame> {
         let mut start = [0; 2];
         let stream = &mut self.0.stream;
-        // Tells the end as well, and goes on where a signal has interrupted it, as a plain `read` would not.
+        // This read also shows the end, and continues after a signal, which a plain `read` would not.
         let mut first = Vec::with_capacity(1);
         let mut one = stream.take(1);
         if one.read_to_end(&mut first).expect("a frame in time") == 0 {
@@ -181,7 +181,7 @@ impl Peer {
         })
     }
 
-    /// The next message, put together, and the frames that it came in.
+    /// The next message, joined, and its frames.
     pub(crate) fn message(&mut self) -> (Vec<u8>, Vec<Frame>) {
         let mut frames = vec![self.next()];
         while !frames[frames.len() - 1].is_final() {
@@ -193,7 +193,7 @@ impl Peer {
         (payloads.copied().collect(), frames)
     }
 
-    /// The next frame is a text message; the text.
+    /// Reads the next frame, which has to be a text message. Returns the text.
     pub(crate) fn next_text(&mut self) -> String {
         let frame = self.next();
         assert_eq!(frame.first, FINAL | TEXT, "{frame:?}");
@@ -205,7 +205,7 @@ impl Peer {
         assert_eq!(self.next_text(), text);
     }
 
-    /// The next frame closes the socket; code and reason.
+    /// Reads the next frame, which has to close the socket. Returns code and reason.
     pub(crate) fn next_close(&mut self) -> (u16, String) {
         let frame = self.next();
         assert_eq!(frame.first, FINAL | CLOSE, "{frame:?}");
@@ -214,7 +214,7 @@ impl Peer {
         (code, String::from_utf8(reason.to_vec()).expect("UTF-8"))
     }
 
-    /// The server closes with `code`, gets its answer, and then ends the connection.
+    /// Checks that the server closes with `code`, answers it, and waits for the end of the connection. Returns the reason.
     pub(crate) fn expect_close(mut self, code: u16) -> String {
         let (closed, reason) = self.next_close();
         assert_eq!(closed, code, "{reason}");
@@ -223,7 +223,7 @@ impl Peer {
         reason
     }
 
-    /// Nothing more comes.
+    /// Checks that nothing more comes.
     pub(crate) fn ends(mut self) {
         let rest = self.try_next();
         assert_eq!(rest, None);

@@ -1,4 +1,4 @@
-//! The agent under fire: started on loopback, looked at from outside, and killed in the end.
+//! The agent under load: started on loopback, observed from outside, and killed at the end.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use crate::report::Memory;
 
-/// How long a start may take.
+/// The limit for a start.
 const START: Duration = Duration::from_secs(30);
 
-/// Lines of its log that are kept for the case that it fails.
+/// The number of log lines that are kept in case it fails.
 const KEPT_LINES: usize = 20;
 
-/// What an agent under measurement logs.
+/// The log of a measured agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lines {
-    /// Errors: the servers that it is compared with write no line for a request.
+    /// Errors only, because the servers beside it write no line for a request.
     #[default]
     Off,
     /// A line for each invocation and each task, as by default.
@@ -30,7 +30,7 @@ pub enum Lines {
 }
 
 impl Lines {
-    /// The settings for it.
+    /// The environment variables for this log.
     pub(crate) fn environment(self) -> [(&'static str, &'static str); 3] {
         let (log, lines) = match self {
             Self::Off => ("error", "off"),
@@ -44,7 +44,7 @@ impl Lines {
     }
 }
 
-/// How an agent is started.
+/// How to start an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     program: PathBuf,
@@ -66,13 +66,13 @@ impl Launch {
         self
     }
 
-    /// Lives in `folder` and knows no other: it is the current one, the home, and the place for temporary files.
+    /// Makes `folder` the current folder, the home, and the folder for temporary files.
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
         self
     }
 
-    /// Starts the process and does not wait for it.
+    /// Starts the process without waiting for it.
     pub(crate) fn spawn(&self, port: u16) -> Result<Agent> {
         let mut command = Command::new(&self.program);
         command
@@ -112,7 +112,7 @@ impl Launch {
     }
 }
 
-/// Reads the log for as long as there is one, so that it never blocks; tells the address once.
+/// Reads the log to its end, so that the agent never blocks on it. Sends the address once.
 fn watch(
     stderr: impl BufRead + Send + 'static,
     log: Arc<Mutex<VecDeque<String>>>,
@@ -121,7 +121,7 @@ fn watch(
     std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             if let Some(address) = ready_at(&line) {
-                // Nobody waits for it if the port was known before.
+                // If the port was known before, the caller does not wait for the address.
                 let _ = sender.send(address);
             }
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,7 @@ fn watch(
     ready
 }
 
-/// Fields of a process's status.
+/// The field names of a process's status.
 pub(crate) const RESIDENT: &str = "VmRSS:";
 pub(crate) const PEAK: &str = "VmHWM:";
 
@@ -189,7 +189,7 @@ impl Agent {
         memory_of(self.child.id(), RESIDENT)
     }
 
-    /// Resident memory at a later moment, while this agent is used for other things.
+    /// The resident memory at a later moment. Meanwhile the agent can be used.
     pub(crate) fn memory_at(
         &self,
         moment: Instant,
@@ -201,17 +201,17 @@ impl Agent {
         }
     }
 
-    /// The most resident memory there ever was.
+    /// The peak of resident memory.
     pub(crate) fn peak_memory(&self) -> Result<Memory> {
         memory_of(self.child.id(), PEAK)
     }
 
-    /// Open descriptors.
+    /// The number of open descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Kills it without a warning, and waits until it is gone.
+    /// Kills it with SIGKILL and waits for its end.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
@@ -220,7 +220,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         let _ = self.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that sends exactly the bytes it is told to, and reads replies without helping them.
+//! A connection that sends exactly the given bytes, and reads replies strictly.
 
 use std::future::Future;
 use std::io::{self, Error, Result};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// How long anything may take that is going to happen at all. Only a failure ever waits for it.
+/// The limit for anything that is going to happen at all. Only a failure reaches it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The result of `work`, or an error that says what did not come.
+/// The result of `work`, or an error that names what did not come in time.
 pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(Ok(value)) => Ok(value),
@@ -30,7 +30,7 @@ pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// One reply, whole.
+/// One whole reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -80,9 +80,9 @@ impl Connection {
         self.stream.shutdown().await
     }
 
-    /// Ends the connection with a reset: what has not been read is lost, and no port is kept waiting.
+    /// Ends the connection with a reset: unread bytes are lost, and no port stays reserved.
     pub(crate) fn reset(self) {
-        // If it cannot be set, the connection ends in the ordinary way.
+        // If the option cannot be set, the connection ends in the ordinary way.
         let _ = self.stream.get_ref().set_zero_linger();
     }
 
@@ -103,13 +103,13 @@ impl Connection {
         .await
     }
 
-    /// Reads the head of a reply that has no body, or one of another protocol; its status.
+    /// Reads the head of a reply that has no body, or of a protocol change. Returns the status.
     pub(crate) async fn head(&mut self) -> Result<u16> {
         let (status, _) = in_time("a head", self.read_head()).await?;
         Ok(status)
     }
 
-    /// Reads exactly so many bytes.
+    /// Reads exactly `N` bytes.
     pub(crate) async fn exact<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         in_time("some bytes", self.stream.read_exact(&mut bytes)).await?;
@@ -123,7 +123,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Reads to the end, however it comes; what there was. `None` if it does not come in time.
+    /// Reads to the end of the connection, whatever ends it. Returns the bytes, or `None` if the end does not come in time.
     pub(crate) async fn rest(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let mut rest = Vec::new();
         // A reset is an end too.
@@ -172,7 +172,7 @@ impl Connection {
         }
     }
 
-    /// The next line, without its end.
+    /// The next line, without its line break.
     async fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;

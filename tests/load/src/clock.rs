@@ -1,11 +1,11 @@
-//! One clock for two processes: the machine's monotonic one, which the agent under fire and its judge both read.
+//! One clock for two processes: the machine's monotonic clock, which the agent under load and the judge both read.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of the monotonic clock. Only std's `Instant` hides the number; between processes of one machine it means
-/// the same.
+/// Nanoseconds of the monotonic clock. std's `Instant` hides the number, which means the same in all processes of one
+/// machine.
 pub type Nanos = u64;
 
 /// In nanoseconds.
@@ -17,11 +17,11 @@ pub const SECOND: Nanos = 1_000 * MILLISECOND;
 #[must_use]
 pub fn now() -> Nanos {
     let time = clock_gettime(ClockId::Monotonic);
-    // Neither is ever negative: it counts from the start of the machine.
+    // Neither is ever negative, because the clock starts with the machine.
     time.tv_sec.unsigned_abs() * SECOND + time.tv_nsec.unsigned_abs()
 }
 
-/// What has to be added to the monotonic time to get nanoseconds since 1970, at this moment.
+/// The difference between nanoseconds since 1970 and the monotonic time, at this moment.
 #[must_use]
 pub fn wall_offset() -> Nanos {
     let wall = SystemTime::now()

@@ -1,4 +1,4 @@
-//! The agent beside two hand-written servers, row by row, so that a reader can repeat every ratio on a machine of their own.
+//! The agent beside two hand-written servers, row by row, so that readers can repeat every ratio on their own machine.
 //!
 //! All servers of a row are release builds with one profile, one allocator, the same number of worker threads and no delay of
 //! small packets. They take turns, round by round. A ratio is taken within a round, since a machine's speed drifts, and the table
@@ -25,17 +25,17 @@ use table::Table;
 use crate::agent::Lines;
 use crate::files;
 
-/// Connections of the row with the most of them.
+/// The connections of the row that has the most.
 const MOST_CONNECTIONS: usize = rows::IN_FLIGHT;
 
-/// What is compared.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct Compare {
-    /// How often each server has its turn in a row.
+    /// The number of turns that each server has in a row.
     pub rounds: usize,
-    /// Only rows whose name begins so. Without it, all rows but `build`.
+    /// Measures only rows whose name begins with this text. Without it, all rows but `build`.
     pub only: Option<String>,
-    /// How long, in all, turns are repeated in which other processes took much of the machine.
+    /// The total time for repeating turns in which other processes took much of the machine.
     pub patience: Duration,
     /// Builds the hand-written servers with the system's allocator, while the agent keeps mimalloc.
     pub system_allocator: bool,

@@ -1,13 +1,13 @@
-//! Files that this process may open, of which every connection is one.
+//! The number of files that this process may open. Every connection is one.
 
 use std::io::{Error, Result};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For everything that is not a connection under test.
+/// Files that are not connections under test.
 const OTHERS: usize = 200;
 
-/// Makes room for `connections`. The agent does so for itself, up to the limit that it inherits.
+/// Makes room for `connections`. The agent does so itself, up to the limit that it inherits.
 pub(crate) fn make_room_for(connections: usize) -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(

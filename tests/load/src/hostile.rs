@@ -1,6 +1,6 @@
-//! Clients that no honest program is. After each kind of them the agent goes on as if nothing had happened.
+//! Clients unlike any honest program. After each kind the agent works as before.
 //!
-//! Each has an agent of its own, so that what it leaves behind is its own.
+//! Each kind has its own agent, so that it alone causes what is left behind.
 
 mod bytes;
 mod large;
@@ -23,10 +23,10 @@ use crate::ping::{Pinger, Seen};
 use crate::random::Random;
 use crate::report::{Memory, Millis, Report};
 
-/// How long everything may take to be as it was before.
+/// The limit for the agent to return to its earlier state.
 const RECOVERY: Duration = Duration::from_secs(20);
 
-/// What may stay of the memory: the allocator keeps some for the next time.
+/// The memory that may remain, because the allocator keeps some for later.
 const KEPT: Memory = Memory(64 << 20);
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ enum Attack {
     LargeBodies,
 }
 
-/// All of them, as the report and the command line call them.
+/// All attacks, by the name that the report and the command line use.
 const ATTACKS: [(&str, Attack); 8] = [
     ("slow-heads", Attack::SlowHeads),
     ("slow-bodies", Attack::SlowBodies),
@@ -54,27 +54,27 @@ const ATTACKS: [(&str, Attack); 8] = [
 ];
 
 impl Attack {
-    /// For the 99th percentile, where the attack is to wait and not to make work.
+    /// The limit for the 99th percentile, if the attack waits and does not make work.
     fn ping_limit(self) -> Option<Millis> {
         matches!(self, Self::SlowHeads | Self::SlowBodies).then_some(Millis(5.0))
     }
 }
 
-/// How long, and by which chance.
+/// The options of the attacks.
 #[derive(Clone, Debug)]
 pub struct Hostile {
     /// The agent.
     pub program: PathBuf,
-    /// How long each kind of slow client keeps at it.
+    /// The time that each kind of slow client continues.
     pub time: Duration,
-    /// Of the chance that chooses pauses and places.
+    /// The seed of the random pauses and places.
     pub seed: u64,
-    /// The name of the only kind of client, instead of all.
+    /// The name of the only kind of client. Without it, all kinds run.
     pub only: Option<String>,
 }
 
 impl Hostile {
-    /// As long as is usual.
+    /// The default options.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
@@ -85,15 +85,15 @@ impl Hostile {
         }
     }
 
-    /// Runs them one after the other, and tells what came of them.
+    /// Runs the attacks one after the other and reports the results.
     ///
     /// # Errors
     ///
-    /// An agent cannot be started or does not answer at all. Whatever else goes wrong is in the report.
+    /// An agent cannot be started or does not answer at all. All other failures are in the report.
     pub async fn run(&self) -> Result<Report> {
         files::make_room_for(slow::IDLE)?;
         if let Some(only) = &self.only {
-            // Nothing at all would hold too.
+            // An unknown name would run nothing, and nothing would fail.
             if ATTACKS.iter().all(|(name, _)| name != only) {
                 return Err(Error::other(format!("there is no attack {only:?}")));
             }
@@ -124,20 +124,20 @@ impl Hostile {
     }
 }
 
-/// An agent that is attacked in one way.
+/// An agent under one attack.
 struct Scene {
     name: &'static str,
     time: Duration,
     agent: Agent,
     address: SocketAddr,
     pinger: Pinger,
-    /// Before the attack.
+    /// The number before the attack.
     descriptors: usize,
     memory: Memory,
-    /// What may stay of the memory.
+    /// The memory that may remain.
     kept: Memory,
     problems: Vec<String>,
-    /// Pings under attack that have been taken from the pinger already.
+    /// Pings under attack that have already been taken from the pinger.
     seen: Option<Seen>,
 }
 
@@ -145,7 +145,7 @@ impl Scene {
     async fn begin(name: &'static str, hostile: &Hostile) -> Result<Self> {
         let (agent, address) = Launch::new(&hostile.program).start()?;
         let pinger = Pinger::start(address, Duration::from_millis(5))?;
-        // Everything that is made once has been made before anything is measured.
+        // All one-time allocations are made before anything is measured.
         for _ in 0..200 {
             well(address).await?;
         }
@@ -169,7 +169,7 @@ impl Scene {
         format!("{}: {what}", self.name)
     }
 
-    /// Runs all `attackers` at once, and keeps what they complain about.
+    /// Runs all `attackers` at once, and collects their complaints.
     async fn run_all<T: Send + 'static>(
         &mut self,
         attackers: impl IntoIterator<Item = impl Future<Output = Result<T>> + Send + 'static>,
@@ -185,7 +185,7 @@ impl Scene {
         results
     }
 
-    /// Holds the agent against what it was before.
+    /// Compares the agent with its state before the attack.
     async fn end(mut self, report: &mut Report, ping_limit: Option<Millis>) -> Result<()> {
         let under_attack = self.seen.take().unwrap_or_else(|| self.pinger.take());
         let latencies = under_attack.latencies();
@@ -221,7 +221,7 @@ impl Scene {
         Ok(())
     }
 
-    /// What is not as it was.
+    /// The differences from the state before the attack.
     fn remains(&self) -> Result<Vec<String>> {
         let mut remains = Vec::new();
         let open = self.agent.descriptors()?;
@@ -235,7 +235,7 @@ impl Scene {
     }
 }
 
-/// A normal invocation is answered as ever.
+/// Checks that a normal invocation is answered as before.
 async fn well(address: SocketAddr) -> Result<()> {
     let reply = invoke(address, &echo(1)).await?;
     expect_echo(1, &reply)
@@ -253,7 +253,7 @@ fn expect_echo(id: u64, reply: &crate::client::Reply) -> Result<()> {
     }
 }
 
-/// Sends `bytes`, as far as they are taken, closes the sending side, and reads all that comes.
+/// Sends `bytes` as far as the agent takes them, closes the sending side, and reads all replies.
 async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let mut connection = Connection::open(address).await?;
     let _ = connection.send(&bytes).await;
@@ -262,7 +262,7 @@ async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Result<Vec<u8>> {
     rest.ok_or_else(|| Error::other("the connection stays open"))
 }
 
-/// An echo, as bytes.
+/// The bytes of an echo.
 fn echo_request(id: u64) -> Vec<u8> {
     invocation(&echo(id))
 }

@@ -1,4 +1,4 @@
-//! Thousands of invocations in flight at once: none is lost, and the pings stay quick and right.
+//! Thousands of invocations in flight at once: none is lost, and pings stay quick and right.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -19,17 +19,17 @@ use crate::knowledge::{Possible, Span, Timeline, Verdict};
 use crate::ping::{Pinger, Seen};
 use crate::report::{Distribution, Millis, Report};
 
-/// Handshakes at a time: the kernel's queue of those that wait to be accepted is not what is tried here.
+/// The handshakes at a time, because the kernel's queue of connections is not under test.
 const CONNECTING: usize = 64;
 
-/// How many, and how long they stay.
+/// The options of the command.
 #[derive(Clone, Debug)]
 pub struct InFlight {
     /// The agent.
     pub program: PathBuf,
-    /// Invocations at once.
+    /// The number of invocations at once.
     pub count: usize,
-    /// How long all of them are held.
+    /// The time for which all of them are held.
     pub plateau: Duration,
 }
 
@@ -44,11 +44,11 @@ impl InFlight {
         }
     }
 
-    /// Runs it, and tells what came of it.
+    /// Runs it and reports the result.
     ///
     /// # Errors
     ///
-    /// The agent cannot be started or does not answer at all. Whatever else goes wrong is in the report.
+    /// The agent cannot be started or does not answer at all. All other failures are in the report.
     pub async fn run(&self) -> Result<Report> {
         let mut report = Report::new("in-flight");
         files::make_room_for(self.count)?;
@@ -140,7 +140,7 @@ impl InFlight {
         Ok(report)
     }
 
-    /// Sends them all, each on a connection of its own.
+    /// Sends all of them, each on its own connection.
     fn begin(&self, address: SocketAddr) -> JoinSet<Result<()>> {
         let connecting = Arc::new(Semaphore::new(CONNECTING));
         (0..self.count)
@@ -149,7 +149,7 @@ impl InFlight {
     }
 }
 
-/// One invocation, to its whole reply.
+/// One invocation, up to its whole reply.
 async fn hold(address: SocketAddr, connecting: Arc<Semaphore>) -> Result<()> {
     let place = connecting.acquire().await.map_err(Error::other)?;
     let mut connection = Connection::open(address).await?;
@@ -165,7 +165,7 @@ async fn hold(address: SocketAddr, connecting: Arc<Semaphore>) -> Result<()> {
     }
 }
 
-/// Waits until so many handlers wait at the gate; when that was known.
+/// Waits until `count` handlers wait at the gate. Returns the time at which that was known.
 async fn until_held(address: SocketAddr, count: usize) -> Result<clock::Nanos> {
     let began = Instant::now();
     loop {

@@ -1,8 +1,8 @@
-//! What a request costs in instructions, counted by valgrind's callgrind: where time is too noisy, they repeat to a few
-//! percent.
+//! The instructions of a request, counted by valgrind's callgrind: they repeat to a few percent where time is too
+//! noisy.
 //!
-//! Sixty-four connections send at once and are answered at once, as under a load that the agent only just carries. What is
-//! counted is the whole process but the kernel, so it can be held against another server's count and against yesterday's.
+//! Sixty-four connections send at once and are answered at once, as under a load that the agent can only just carry. The count
+//! is of the whole process without the kernel, so it can be compared with other servers and with earlier runs.
 
 use std::io::{BufRead as _, BufReader, Error, Read as _, Result, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -25,21 +25,21 @@ const INVOCATION: &str = "POST /invocations HTTP/1.1\r\nhost: agent\r\ncontent-t
     x-amzn-bedrock-agentcore-runtime-session-id: a-session-of-more-than-thirty-three-characters\r\n\
     content-length: 2\r\n\r\n{}";
 
-/// Which agent is counted.
+/// The agent to count.
 #[derive(Clone, Debug)]
 pub struct Instructions {
-    /// An agent that answers `{}`; best one built with `--release`.
+    /// An agent that answers `{}`, preferably built with `--release`.
     pub program: PathBuf,
-    /// What it logs meanwhile.
+    /// The agent's log meanwhile.
     pub lines: Lines,
 }
 
 impl Instructions {
-    /// Counts, and tells. More than the limits is a regression.
+    /// Counts and reports. A figure over its limit is a regression.
     ///
     /// # Errors
     ///
-    /// There is no valgrind, or the agent does not start or answer.
+    /// valgrind is missing, or the agent does not start or answer.
     pub fn run(&self) -> Result<Report> {
         let mut report = Report::new("instructions");
         let ping = count(&self.program, PING, self.lines)?;
@@ -53,7 +53,7 @@ impl Instructions {
     }
 }
 
-/// Instructions for each of many requests that are the same.
+/// The instructions for each of many equal requests.
 fn count(program: &Path, request: &str, lines: Lines) -> Result<u64> {
     let output = std::env::temp_dir().join(format!("callgrind.{}.out", std::process::id()));
     let mut option = std::ffi::OsString::from("--callgrind-out-file=");
@@ -80,7 +80,7 @@ fn count(program: &Path, request: &str, lines: Lines) -> Result<u64> {
     let address = lines
         .find_map(|line| crate::agent::ready_at(&line))
         .ok_or_else(|| Error::other("the agent ended before it was ready"))?;
-    // Read on, or it would wait for somebody to do so.
+    // The log has to be read, or the agent would wait.
     let reader = std::thread::spawn(move || lines.for_each(drop));
 
     send(address, request, WARM_UP)?;
@@ -99,7 +99,7 @@ fn count(program: &Path, request: &str, lines: Lines) -> Result<u64> {
     Ok(total / (CONNECTIONS * ROUNDS) as u64)
 }
 
-/// Sends from all connections, then reads what comes to each, so many times.
+/// Sends from all connections, then reads the reply on each, `rounds` times.
 fn send(address: SocketAddr, request: &str, rounds: usize) -> Result<()> {
     let mut connections = (0..CONNECTIONS)
         .map(|_| {
@@ -114,7 +114,7 @@ fn send(address: SocketAddr, request: &str, rounds: usize) -> Result<()> {
             stream.write_all(request.as_bytes())?;
         }
         for stream in &mut connections {
-            // Replies as short as these come in one piece.
+            // A reply as short as these comes in one piece.
             let read = stream.read(&mut reply)?;
             if !reply[..read].starts_with(b"HTTP/1.1 200") {
                 let reply = String::from_utf8_lossy(&reply[..read]);
@@ -125,7 +125,7 @@ fn send(address: SocketAddr, request: &str, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// Has callgrind count, or not.
+/// Turns counting on or off in callgrind.
 fn control(agent: &Child, counting: &str) -> Result<()> {
     let done = Command::new("callgrind_control")
         .args(["-i", counting, &agent.id().to_string()])
@@ -139,11 +139,11 @@ fn control(agent: &Child, counting: &str) -> Result<()> {
     }
 }
 
-/// A process that does not outlive this.
+/// A process that is ended with this value.
 struct Ended(Child);
 
 impl Ended {
-    /// Lets it write down what it has counted.
+    /// Lets callgrind write its counts.
     fn stop(&mut self) -> Result<()> {
         let process = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(process, rustix::process::Signal::TERM)?;

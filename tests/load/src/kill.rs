@@ -1,4 +1,4 @@
-//! Killed without a warning, again and again, and started anew on the same port: soon there, and nothing left on disk.
+//! An agent that is killed again and again and restarted on the same port: it answers soon, and leaves nothing on disk.
 
 use std::io::{Error, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,27 +16,27 @@ use crate::ping::{self, Ping};
 use crate::random::Random;
 use crate::report::{Distribution, Millis, Report};
 
-/// Clients that are at work when it happens.
+/// The clients that are at work at the time of the kill.
 const CLIENTS: usize = 20;
 
-/// Below the ports that the kernel takes for clients: one of those might connect to itself while nobody listens there.
+/// Below the ports that the kernel gives to clients: such a port might connect to itself while no process listens on it.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
 
-/// How often.
+/// The options of the kills.
 #[derive(Clone, Debug)]
 pub struct Kill {
     /// The agent.
     pub program: PathBuf,
-    /// Kills.
+    /// The number of kills.
     pub times: usize,
-    /// Of the chance that chooses the moments.
+    /// The seed of the random moments.
     pub seed: u64,
-    /// From the start of the process to its first good ping.
+    /// The limit from the start of the process to its first good ping.
     pub limit: Millis,
 }
 
 impl Kill {
-    /// As often as is usual.
+    /// The default number.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
@@ -47,11 +47,11 @@ impl Kill {
         }
     }
 
-    /// Runs it, and tells what came of it.
+    /// Runs it and reports the result.
     ///
     /// # Errors
     ///
-    /// The agent does not start. Whatever else goes wrong is in the report.
+    /// The agent does not start. All other failures are in the report.
     pub async fn run(&self) -> Result<Report> {
         let mut report = Report::new("kill");
         report.figure("seed", self.seed);
@@ -64,7 +64,7 @@ impl Kill {
     }
 
     async fn lives(&self, report: &mut Report, random: &mut Random, folder: &Path) -> Result<()> {
-        // With nothing else in its environment, it has no other place to go to.
+        // With an otherwise empty environment, the agent knows no other folder.
         let launch = Launch::new(&self.program).within(folder);
         let address = free_port(random)?;
         let mut starts = Vec::new();
@@ -118,7 +118,7 @@ impl Kill {
     }
 }
 
-/// A port of loopback that nobody uses.
+/// A port of loopback that no process uses.
 fn free_port(random: &mut Random) -> Result<SocketAddr> {
     for _ in 0..100 {
         let port = random.within(PORTS) as u16;
@@ -130,7 +130,7 @@ fn free_port(random: &mut Random) -> Result<SocketAddr> {
     Err(Error::other("no free port"))
 }
 
-/// Tries until the first ping is answered with 200.
+/// Repeats a ping until it is answered with 200.
 async fn first_ping(address: SocketAddr) -> Result<Ping> {
     let began = Instant::now();
     loop {
@@ -143,7 +143,7 @@ async fn first_ping(address: SocketAddr) -> Result<Ping> {
     }
 }
 
-/// Works until the connection breaks. A reply that comes has to be the right one all the same.
+/// Sends operations until the connection breaks. A reply that comes has to be right all the same.
 async fn until_it_dies(address: SocketAddr, mut random: Random) -> Option<String> {
     let mut connection = Connection::open(address).await.ok()?;
     let actions = ["sleep", "task", "block"];

@@ -1,4 +1,4 @@
-//! What can be known of an agent without asking it, and whether its pings agree.
+//! What is known of an agent without asking it, and whether its pings agree.
 //!
 //! Every operation has a span in which it *may* keep the agent busy, and spans in which it *certainly* does:
 //!
@@ -12,17 +12,17 @@
 //! ```
 //!
 //! The agent is certainly busy while at least one operation certainly is, and certainly idle while none possibly is. A
-//! ping was answered at *some* moment between its sending and its receipt, so it is held against the timeline only if
-//! one certain state covers all of that time; everything else is counted as uncertain. No clock is trusted beyond
-//! telling the order of events on one machine.
+//! ping was answered at *some* moment between its sending and its receipt, so it is compared with the timeline only if
+//! one certain state covers all of that time. All other pings count as uncertain. The clock is used only
+//! for the order of events on one machine.
 
 use std::collections::BTreeMap;
 
 use crate::clock::{MILLISECOND, Nanos, SECOND};
 use crate::ping::Ping;
 
-/// What the wall clock may be slewed by between an event and the ping that tells of it. Steps are larger, and are not
-/// expected on a machine that is measured on.
+/// The amount by which the wall clock may be slewed between an event and the ping that reports it. Steps are larger, and are
+/// not expected on a machine that is used for measurements.
 const SLEW: Nanos = 10 * MILLISECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// With both ends: at either the state is the same as in between.
+    /// Both ends are included: at each the state is the same as in between.
     fn covers(self, other: Self) -> bool {
         self.from <= other.from && other.to <= self.to
     }
@@ -82,7 +82,7 @@ struct Change {
 #[derive(Clone, Debug)]
 pub(crate) struct Possible {
     pub(crate) span: Span,
-    /// For the count of pings that rest on one kind of operation alone.
+    /// The kind, for the count of pings that depend on one kind of operation alone.
     pub(crate) kind: String,
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// From everything that was running within `window`: of what `certain` and `possible` do not say, nothing was.
+    /// A timeline of everything that ran within `window`. Nothing ran outside of `certain` and `possible`.
     pub(crate) fn new(window: Span, certain: Vec<Span>, possible: Vec<Possible>) -> Self {
         let busy = union(certain).into_iter();
         let mut pieces: Vec<_> = busy.map(|span| Piece { span, busy: true }).collect();
@@ -130,20 +130,20 @@ impl Timeline {
         piece.span.covers(span).then_some(piece)
     }
 
-    /// The last change that certainly was before `moment`.
+    /// The last certain change before `moment`.
     fn change_before(&self, moment: Nanos) -> Option<Change> {
         let after = self.changes.partition_point(|change| change.by <= moment);
         self.changes.get(after.checked_sub(1)?).copied()
     }
 
-    /// The kind of the only operation that can have made the agent busy during `span`, if there is but one.
+    /// The kind of the only operation that can have made the agent busy during `span`; `None` if there are several.
     fn alone(&self, span: Span) -> Option<&str> {
         let mut all = self.possible.iter().filter(|one| one.span.touches(span));
         let first = all.next()?;
         all.next().is_none().then_some(first.kind.as_str())
     }
 
-    /// Holds `pings`, which are in order, against what is certain.
+    /// Compares `pings`, which are in order, with what is certain.
     pub(crate) fn judge(&self, pings: &[Ping], verdict: &mut Verdict) {
         let mut before: Option<&Ping> = None;
         for ping in pings {
@@ -179,7 +179,8 @@ impl Timeline {
         }
     }
 
-    /// Not in the future, not before the last certain change, and not after the beginning of what is certain now.
+    /// Checks that the stamp is not in the future, not before the last certain change, and not after the begin of the current
+    /// state.
     fn judge_stamp(&self, ping: &Ping, piece: Option<Piece>, verdict: &mut Verdict) {
         let unix = |moment: Nanos| (moment + ping.wall_offset) / SECOND;
         let mut latest = unix(ping.received + SLEW);
@@ -196,7 +197,7 @@ impl Timeline {
         }
     }
 
-    /// Where the state cannot have changed between two pings, they say the same.
+    /// Checks that two pings are equal if the state cannot have changed between them.
     fn judge_pair(&self, before: &Ping, ping: &Ping, verdict: &mut Verdict) {
         let both = Span {
             from: before.sent,
@@ -228,7 +229,7 @@ impl Timeline {
     }
 }
 
-/// A certainly idle time, if it is one.
+/// A certainly idle time.
 fn idle(from: Nanos, to: Nanos) -> Option<Piece> {
     (from < to).then_some(Piece {
         span: Span { from, to },
@@ -236,7 +237,7 @@ fn idle(from: Nanos, to: Nanos) -> Option<Piece> {
     })
 }
 
-/// What came of holding pings against timelines.
+/// The results of comparing pings with timelines.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     /// Pings in times that were certainly busy.
@@ -244,13 +245,13 @@ pub(crate) struct Verdict {
     /// Pings in times that were certainly idle.
     pub(crate) idle: u64,
     pub(crate) uncertain: u64,
-    /// Of the busy ones, those that rest on one operation of this kind and on nothing else.
+    /// The busy pings that depend on a single operation, by its kind.
     pub(crate) alone: BTreeMap<String, u64>,
-    /// Stamps that were held against their limits.
+    /// The number of stamps that were compared with their limits.
     pub(crate) stamps: u64,
     /// Pairs of pings between which the stamp had to stand still.
     pub(crate) pairs: u64,
-    /// What was not as it had to be.
+    /// The failures.
     pub(crate) wrong: Vec<String>,
 }
 
@@ -261,7 +262,7 @@ mod tests {
     const WINDOW: Span = Span { from: 0, to: 1000 };
 
     fn ping(sent: Nanos, received: Nanos, busy: bool, stamp: u64) -> Ping {
-        // Far from the beginning of time, so that nothing is negative.
+        // The times are far from zero, so that no difference is negative.
         Ping {
             sent: sent * SECOND,
             received: received * SECOND,
@@ -326,7 +327,7 @@ mod tests {
         for lie in [
             ping(120, 121, false, 105),
             ping(300, 301, true, 195),
-            // The future, a change that was missed, and one that was not.
+            // A stamp in the future, one that misses a change, and one of a change that never happened.
             ping(300, 301, false, 302),
             ping(300, 301, false, 180),
             ping(300, 301, false, 201),

@@ -1,12 +1,12 @@
-//! Puts a real agent under fire and checks that what it says stays true.
+//! Puts a real agent under load and checks that its status stays true.
 //!
 //! ```text
-//! agent      a process of its own, seen from outside: memory, descriptors, log
+//! agent      a separate process, observed from outside: memory, descriptors, log
 //! client     raw bytes over loopback; websocket on top of it
 //! ping       a steady stream of pings, with the times around each
 //! knowledge  what must be true at which time, and whether the pings agree
 //! soak, in_flight, hostile, kill, instructions, compare      the commands
-//! report     figures, and the limits they have to keep
+//! report     figures and their limits
 //! ```
 
 mod agent;

@@ -30,8 +30,8 @@ Exits with 0 if every limit was kept, and with 1 otherwise.";
 
 const TARGET: &str = "agentcore-load-target";
 
-/// How much the clients step back behind the agent, and behind the thread that pings it: what is measured is the agent, and
-/// not how the machine divides its processors between it and them.
+/// The niceness of the clients compared with the agent and the pinger. The agent is to be measured, and not how the machine
+/// shares its processors between them.
 const STEP_BACK: i32 = 10;
 
 fn main() -> ExitCode {
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Without a runtime: the threads that send are placed on processors of their own.
+/// Runs without a runtime, because the sending threads are placed on their own processors.
 fn compare(options: &Options) -> ExitCode {
     let compare = Compare {
         rounds: options.rounds.unwrap_or(5) as usize,
@@ -88,7 +88,7 @@ fn compare(options: &Options) -> ExitCode {
     }
 }
 
-/// What the command line says.
+/// The options of the command line.
 struct Options {
     command: String,
     seconds: Option<u64>,
@@ -237,9 +237,9 @@ async fn run(options: &Options) -> Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// The agent, which lies beside this program.
+/// The agent, which is beside this program.
 fn target() -> Result<PathBuf> {
-    // `cargo run` builds the program that it runs and no other.
+    // `cargo run` builds only the program that it runs.
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
         build.args([

@@ -1,4 +1,4 @@
-//! The pings: sent at a steady pace from a thread of their own, and every answer kept with the times around it.
+//! Sends pings at a steady pace from a separate thread, and keeps every answer with the times around it.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -19,11 +19,11 @@ pub(crate) struct Ping {
     pub(crate) busy: bool,
     /// `time_of_last_update`, in Unix seconds.
     pub(crate) stamp: u64,
-    /// Between the monotonic clock and the wall clock, when it was received.
+    /// The difference of the wall clock from the monotonic clock when it was received.
     pub(crate) wall_offset: Nanos,
 }
 
-/// What a ping has to say and nothing else: two keys, one of two words, one integer.
+/// Reads a ping, which has to have exactly two keys: one of two words, and an integer.
 fn read(reply: &Reply) -> Result<(bool, u64)> {
     let json = reply.json()?;
     let wrong = || Error::other(format!("status {} with {json}", reply.status));
@@ -54,11 +54,11 @@ pub(crate) async fn ping(connection: &mut Connection) -> Result<Ping> {
     })
 }
 
-/// What a [`Pinger`] has seen.
+/// The results of a [`Pinger`].
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) pings: Vec<Ping>,
-    /// Pings without a right answer.
+    /// Pings without a valid answer.
     pub(crate) failed: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl Seen {
     }
 }
 
-/// A thread that pings until it is dropped, on one connection of its own.
+/// A thread that pings until it is dropped, on its own connection.
 #[derive(Debug)]
 pub(crate) struct Pinger {
     seen: Arc<Mutex<Seen>>,
@@ -82,7 +82,7 @@ impl Pinger {
     pub(crate) fn start(address: SocketAddr, every: Duration) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        // One thread and no timers: what is measured is the agent, not this program's scheduler.
+        // One thread and no timers, so that the agent is measured and not this program's scheduler.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -117,7 +117,7 @@ impl Pinger {
         })
     }
 
-    /// What has been seen since the last time.
+    /// The results since the last call.
     pub(crate) fn take(&self) -> Seen {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -127,7 +127,7 @@ impl Drop for Pinger {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It does not panic, and if it did its pings would be missed.
+            // The thread does not panic. If it did, its pings would be missed.
             let _ = thread.join();
         }
     }

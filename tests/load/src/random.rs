@@ -1,4 +1,4 @@
-//! Chance that can be repeated: the same seed gives the same run, as far as threads and sockets allow.
+//! Repeatable random choices: the same seed gives the same run, as far as threads and sockets allow.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another sequence for everyone who needs one of their own.
+    /// A new generator that is independent of this one.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -34,7 +34,7 @@ impl Random {
         self.within(0..of) == 0
     }
 
-    /// One of `choices`, each as often as its weight says.
+    /// One of `choices`, with a probability in proportion to its weight.
     pub(crate) fn choose<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
         let all = choices.iter().map(|(weight, _)| weight).sum();
         let mut left = self.within(0..all);

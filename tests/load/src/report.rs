@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{MILLISECOND, Nanos};
 
-/// What a command found out. A figure is printed as soon as it is known.
+/// The results of a command. A figure is printed as soon as it is known.
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -31,12 +31,12 @@ impl Report {
         }
     }
 
-    /// A figure that is only worth knowing.
+    /// Adds a figure without a limit.
     pub fn figure(&mut self, name: impl Into<String>, value: impl Display) {
         self.add(name.into(), value.to_string(), None, true);
     }
 
-    /// A figure that must not be larger.
+    /// Adds a figure with a maximum.
     pub fn at_most<T: PartialOrd + Display + Copy>(
         &mut self,
         name: impl Into<String>,
@@ -52,7 +52,7 @@ impl Report {
         );
     }
 
-    /// A figure that must not be smaller.
+    /// Adds a figure with a minimum.
     pub fn at_least<T: PartialOrd + Display + Copy>(
         &mut self,
         name: impl Into<String>,
@@ -68,7 +68,7 @@ impl Report {
         );
     }
 
-    /// A figure that must be this one.
+    /// Adds a figure that has to have this value.
     pub fn exactly<T: PartialEq + Display + Copy>(
         &mut self,
         name: impl Into<String>,
@@ -84,7 +84,7 @@ impl Report {
         );
     }
 
-    /// No problem may have come up; the first few are shown.
+    /// Adds a count of problems, which has to be 0. The first few are shown.
     pub fn none_of(&mut self, name: impl Into<String>, problems: &[String]) {
         for problem in problems.iter().take(10) {
             println!("  ! {problem}");
@@ -177,7 +177,7 @@ impl Display for Memory {
     }
 }
 
-/// Times, in order.
+/// Times in ascending order.
 #[derive(Debug)]
 pub struct Distribution(Vec<Nanos>);
 
@@ -190,7 +190,7 @@ impl FromIterator<Nanos> for Distribution {
 }
 
 impl Distribution {
-    /// The time that `share` of all are not longer than; nothing of nothing.
+    /// The shortest time that `share` of all times do not exceed; zero if there are no times.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Millis {
         let last = self.0.len().saturating_sub(1);

@@ -1,8 +1,8 @@
-//! Mixed traffic with every kind of fault, and every ping held against what is known to run.
+//! Mixed traffic with every kind of fault, where every ping is compared with what is known to run.
 //!
-//! Traffic comes in waves: crowds, in which something always runs, and single clients, where each ping rests on one
-//! operation alone. After every wave it is quiet, and everything has to be as it was: idle, no tasks, the descriptors and
-//! the memory of before.
+//! Traffic comes in waves: many clients, where something always runs, and single clients, where each ping depends on one
+//! operation alone. After every wave there is a quiet time, in which everything has to be as before: idle, no tasks, the
+//! same descriptors and the same memory.
 
 mod operation;
 
@@ -27,34 +27,34 @@ use crate::random::Random;
 use crate::report::{Distribution, Memory, Report};
 use operation::{End, Mood, Operation, Performed};
 
-/// How long and how hard.
+/// The options of a soak.
 #[derive(Clone, Debug)]
 pub struct Soak {
     /// The agent.
     pub program: PathBuf,
-    /// What the agent is told by its environment.
+    /// Additional environment variables of the agent.
     pub environment: Vec<(&'static str, &'static str)>,
-    /// How long altogether. The wave that is under way is finished.
+    /// The total time. The current wave is finished.
     pub time: Duration,
-    /// In a crowd.
+    /// The number of clients in a large wave.
     pub clients: usize,
-    /// Of the chance that chooses operations and faults.
+    /// The seed of the random operations and faults.
     pub seed: u64,
     /// How long a wave lasts.
     pub wave: Duration,
-    /// How long it is quiet after a wave.
+    /// The quiet time after a wave.
     pub quiet: Duration,
-    /// How long an operation may keep the agent busy after its client has left and its code has ended. The end of one
-    /// whose reply was read needs no grace.
+    /// The time for which an operation may keep the agent busy after its client has left and its code has ended. An
+    /// operation whose reply was read has no grace.
     pub grace: Duration,
-    /// Pings of either certain kind that there have to be.
+    /// The minimum number of pings of each certain state.
     pub enough: u64,
-    /// What the memory may grow by, once everything has been done for the first time.
+    /// The limit for the growth of memory after everything has been done once.
     pub growth: Memory,
 }
 
 impl Soak {
-    /// As long and as hard as is usual.
+    /// The default options.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
@@ -71,11 +71,11 @@ impl Soak {
         }
     }
 
-    /// Runs it, and tells what came of it.
+    /// Runs it and reports the result.
     ///
     /// # Errors
     ///
-    /// The agent cannot be started or does not answer at all. Whatever else goes wrong is in the report.
+    /// The agent cannot be started or does not answer at all. All other failures are in the report.
     pub async fn run(&self) -> Result<Report> {
         let mut report = Report::new("soak");
         report.figure("seed", self.seed);
@@ -104,7 +104,7 @@ impl Soak {
         Ok(report)
     }
 
-    /// How many clients the waves of a round have, and how they behave.
+    /// The number of clients in each wave of a round, and how they behave.
     fn round(&self) -> [(usize, Mood); 5] {
         [
             (self.clients, Mood::Faulty),
@@ -123,17 +123,17 @@ struct Run<'a> {
     address: SocketAddr,
     pinger: Pinger,
     random: Random,
-    /// Names for operations.
+    /// The source of the operations' numbers.
     ids: Arc<AtomicU64>,
-    /// Up to when the pings have been held against the timeline.
+    /// The time up to which the pings have been compared with the timeline.
     judged_to: Nanos,
     verdict: Verdict,
     tally: Tally,
-    /// Open in the agent while nothing but the pinger is connected.
+    /// The number of descriptors while only the pinger is connected.
     descriptors: usize,
 }
 
-/// What has been counted so far.
+/// The counts so far.
 #[derive(Default)]
 struct Tally {
     operations: BTreeMap<String, u64>,
@@ -141,7 +141,7 @@ struct Tally {
     right_replies: u64,
     problems: Vec<String>,
     latencies: Vec<Nanos>,
-    /// In the quiet after each wave.
+    /// The memory in the quiet time after each wave.
     memory: Vec<Memory>,
     most_descriptors: usize,
     most_tasks: u64,
@@ -151,9 +151,9 @@ struct Tally {
 #[derive(Default)]
 struct Wave {
     performed: Vec<Performed>,
-    /// Begin and end of what ran, by operation.
+    /// Begin and end of each piece that ran, by operation.
     runs: BTreeMap<u64, Vec<Span>>,
-    /// The harness's own questions.
+    /// The spans of the harness's own questions.
     questions: Vec<Span>,
 }
 
@@ -185,7 +185,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// All clients at once, until the wave's time is over and each has finished what it was at.
+    /// Runs all clients at once, until the wave's time is over and each has finished its operation.
     async fn wave(&mut self, clients: usize, mood: Mood) -> Wave {
         let until = Instant::now() + self.soak.wave;
         let mut all = JoinSet::new();
@@ -196,7 +196,7 @@ impl Run<'_> {
                 self.random.fork(),
                 mood,
                 until,
-                // Alone, a client that has left lets everything end before it comes again.
+                // A single client that has left waits for the end of everything before its next operation.
                 (clients == 1).then_some(self.soak.grace),
             ));
         }
@@ -224,7 +224,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Pings alone for a while; then everything has to be as it was at first.
+    /// Pings for a while without other traffic. Then everything has to be as at first.
     async fn look(&mut self, wave: &mut Wave) -> Result<()> {
         sleep(self.soak.quiet).await;
         let began = Instant::now();
@@ -243,11 +243,11 @@ impl Run<'_> {
         if status["ping_status"] != "Healthy" || status["running_jobs"] != json!([]) {
             self.tally.problems.push(format!("in the quiet: {status}"));
         }
-        // What began later than expected must not be missed.
+        // This catches what began later than expected.
         self.read_journal(wave).await.map(drop)
     }
 
-    /// Invokes, and takes down when.
+    /// Invokes the agent, and records the span.
     async fn ask(&self, wave: &mut Wave, event: &Value) -> Result<Value> {
         let from = clock::now();
         let reply = invoke(self.address, event).await?;
@@ -258,7 +258,7 @@ impl Run<'_> {
         reply.json()
     }
 
-    /// Adds to the wave what has ended, and tells how much still runs.
+    /// Adds to the wave what has ended. Returns the number of pieces that still run.
     async fn read_journal(&self, wave: &mut Wave) -> Result<u64> {
         let journal = self.ask(wave, &json!({ "action": "journal" })).await?;
         let runs: Vec<(u64, Nanos, Nanos)> = serde_json::from_value(journal["runs"].clone())?;
@@ -270,10 +270,10 @@ impl Run<'_> {
             .ok_or_else(|| Error::other("a journal without a count"))
     }
 
-    /// Holds the pings of the wave against what is known now.
+    /// Compares the pings of the wave with what is now known.
     fn judge(&mut self, wave: Wave) {
         let seen = self.pinger.take();
-        // Nothing runs, and nothing will before the next wave.
+        // Nothing runs, and nothing will run before the next wave.
         let window = Span {
             from: self.judged_to,
             to: clock::now(),
@@ -287,7 +287,7 @@ impl Run<'_> {
         timeline.judge(&seen.pings, &mut self.verdict);
     }
 
-    /// Puts together what the clients know and what the journal says.
+    /// Combines what the clients know with the journal.
     fn timeline(&mut self, window: Span, mut wave: Wave) -> Timeline {
         let grace = self.soak.grace.as_nanos() as Nanos;
         let mut certain: Vec<_> = wave.runs.values().flatten().copied().collect();
@@ -386,8 +386,8 @@ impl Run<'_> {
     }
 }
 
-/// The memory after the first round of waves and after the last: at the end of each the same has been going on. Without
-/// two rounds, after the first and the last wave.
+/// The memory after the first round of waves and after the last, because the ends of rounds are comparable. With fewer than
+/// two rounds, the memory after the first and the last wave.
 fn warm_and_last(memory: &[Memory], round: usize) -> (Memory, Memory) {
     let rounds: Vec<_> = memory
         .chunks_exact(round)
@@ -401,7 +401,7 @@ fn warm_and_last(memory: &[Memory], round: usize) -> (Memory, Memory) {
     }
 }
 
-/// One client after the other's business: operations until the time is over.
+/// The work of one client: one operation after the other until the time is over.
 async fn client(
     address: SocketAddr,
     ids: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! The client's side of a WebSocket, as little of it as the load needs.
+//! The client's side of a WebSocket, as far as the load needs it.
 
 use std::io::{Error, Result};
 
@@ -8,7 +8,7 @@ pub(crate) const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 
-/// Any key does; masks protect proxies, and there is none.
+/// Any key works: masks protect proxies, and there is no proxy.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 pub(crate) const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nhost: agent\r\nupgrade: websocket\r\n\
@@ -43,7 +43,7 @@ async fn echo(connection: &mut Connection, first: u8, payload: &[u8]) -> Result<
     }
 }
 
-/// Closes the socket, and expects an ordinary close and then the end of the connection.
+/// Closes the socket. Expects a normal close and then the end of the connection.
 pub(crate) async fn close(connection: &mut Connection) -> Result<()> {
     let normal = 1000_u16.to_be_bytes();
     connection.send(&masked(CLOSE, &normal)).await?;

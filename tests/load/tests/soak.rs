@@ -1,4 +1,5 @@
-//! A short soak of a debug build: the same facts as the long one, except for times, which other tests disturb.
+//! A short soak of a debug build. It checks the facts of the long soak without its time limits, because other tests disturb
+//! those.
 
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ fn short(time: Duration) -> Soak {
     soak.clients = 40;
     soak.wave = Duration::from_millis(1_500);
     soak.quiet = Duration::from_millis(500);
-    // A thread may have to wait for the machine's other business.
+    // A thread may have to wait for other work of the machine.
     soak.grace = Duration::from_secs(2);
     soak.enough = 100;
-    // Backtraces of a debug build are large, and made from what is read once.
+    // Backtraces of a debug build are large, and use data that is read once.
     soak.growth = Memory(64 << 20);
     soak
 }
@@ -33,8 +34,8 @@ async fn no_ping_is_wrong_and_no_reply_is_lost() {
     assert!(report.holds(), "{:#?}", report.broken());
 }
 
-/// Who guards the guards: an agent that does not count invocations as busy, or whose stamp moves with every ping, is
-/// found out.
+/// A test of the soak itself: it notices an agent that does not count invocations as busy, and one whose stamp moves with every
+/// ping.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_pings_are_noticed() {
     for lie in [
@@ -42,7 +43,7 @@ async fn wrong_pings_are_noticed() {
         ("AGENTCORE_STAMP_WHILE_BUSY", "refresh"),
     ] {
         let mut soak = short(Duration::from_secs(6));
-        // Enough that somebody is at work whenever a second ends: only then is a stamp seen to move.
+        // Enough clients that an operation runs whenever a second ends, because only then a moving stamp shows.
         soak.clients = 20;
         soak.wave = Duration::from_secs(3);
         soak.environment.push(lie);

@@ -1,4 +1,4 @@
-//! Straight to AWS: signed as X-Ray's endpoint wants it.
+//! Straight to AWS: requests are signed as X-Ray's endpoint requires.
 
 use hmac::{Hmac, Mac as _};
 use serde_json::json;
@@ -29,7 +29,7 @@ fn on_the_platform_traces_are_signed_for_x_ray() {
     for count in 1..=3 {
         agent.invoke(json!({}));
         let spans = receiver.spans(count);
-        // What finds the credentials makes spans too, and those are nobody's.
+        // The code that finds the credentials also makes spans, which belong to no request.
         let names: Vec<_> = spans.iter().map(|span| &span.span.name).collect();
         assert_eq!(names, vec!["invoke_agent traced"; count]);
     }
@@ -64,7 +64,7 @@ fn on_the_platform_traces_are_signed_for_x_ray() {
     }
 }
 
-/// The signature by the book (AWS General Reference, "Signature Version 4").
+/// The signature as the documentation computes it (AWS General Reference, "Signature Version 4").
 fn expected(request: &Raw, signed: &str, date: &str, scope: &str) -> String {
     let headers: String = signed
         .split(';')

@@ -54,7 +54,7 @@ impl Span {
         hex(&self.span.parent_span_id)
     }
 
-    /// 0 unset, 1 good, 2 an error.
+    /// The status: 0 is unset, 1 is good, 2 is an error.
     pub(crate) fn status(&self) -> i32 {
         self.span.status.as_ref().map_or(0, |status| status.code)
     }
@@ -64,7 +64,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One request as it came.
+/// One request as it was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     pub(crate) head: Vec<String>,
@@ -93,12 +93,12 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// One that answers every request with `status`.
+    /// A receiver that answers every request with `status`.
     pub(crate) fn answering(status: &'static str) -> Self {
         Self::with(move |stream| Some(answer(stream, status)))
     }
 
-    /// One that speaks TLS, and the file with the certificate that it has made for itself.
+    /// A receiver that speaks TLS, and the file with its self-signed certificate.
     pub(crate) fn over_tls(name: &str) -> (Self, PathBuf) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
         let made = made.expect("a certificate");
@@ -114,14 +114,14 @@ impl Receiver {
         let config = Arc::new(config);
         let receiver = Self::with(move |mut stream| {
             let mut tls = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-            // Who does not trust us leaves here.
+            // A client that does not trust the certificate leaves here.
             tls.complete_io(&mut stream).ok()?;
             Some(answer(StreamOwned::new(tls, stream), "200 OK"))
         });
         (receiver, file)
     }
 
-    /// One that serves connections in this way.
+    /// A receiver that serves connections with `serve`.
     fn with(serve: impl Fn(TcpStream) -> Option<Raw> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -152,12 +152,12 @@ impl Receiver {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// Waits for `count` spans or more; all of them.
+    /// Waits for at least `count` spans. Returns all of them.
     pub(crate) fn spans(&self, count: usize) -> Vec<Span> {
         self.until(|received| (received.spans.len() >= count).then(|| received.spans.clone()))
     }
 
-    /// Waits for a metric of this name, as it came last.
+    /// Waits for a metric of this name, and returns the latest.
     pub(crate) fn metric(&self, name: &str, is_good: impl Fn(&Metric) -> bool) -> Metric {
         self.until(|received| {
             let mut metrics = received.metrics.iter().rev();
@@ -167,12 +167,12 @@ impl Receiver {
         })
     }
 
-    /// Waits for `count` requests or more.
+    /// Waits for at least `count` requests.
     pub(crate) fn requests(&self, count: usize) -> Vec<Raw> {
         self.until(|received| (received.requests.len() >= count).then(|| received.requests.clone()))
     }
 
-    /// How many spans have come so far.
+    /// The number of spans so far.
     pub(crate) fn count(&self) -> usize {
         self.received
             .0

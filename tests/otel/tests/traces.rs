@@ -1,4 +1,4 @@
-//! Spans: which, of what, and below what.
+//! Spans: which exist, what they describe, and what their parents are.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn ids() -> String {
     )
 }
 
-/// An agent that sends what it has at once.
+/// An agent that exports at once.
 fn start(binary: &str, receiver: &Receiver, more: &[(&str, &str)]) -> Agent {
     let url = receiver.url();
     let environment = [
@@ -118,7 +118,7 @@ fn a_trace_of_the_llm_agent_with_its_task_arrives_whole() {
     }
 }
 
-/// For streams of words.
+/// Joins the texts of a stream of words.
 trait ConcatTexts {
     fn concat_texts(&self) -> String;
 }
@@ -134,7 +134,7 @@ fn ids_agree_in_replies_logs_spans_and_calls() {
     let receiver = Receiver::start();
     let agent = traced(&receiver);
     let reply = send(&agent, &ids(), &json!({ "action": "step" })).json();
-    // Request, around, step, work.
+    // The spans of the request, around, step and work.
     let spans = receiver.spans(4);
     let request = find(&spans, "invoke_agent traced");
     assert_eq!(
@@ -283,7 +283,7 @@ fn a_trace_that_is_not_sampled_is_not_sent_and_stays_so() {
             .expect("a parent");
         assert!(inner.ends_with(";Sampled=0"), "{inner}");
     }
-    // One that is sent, behind them.
+    // This request is sampled, and comes after those that are not.
     send(&agent, "", &json!({}));
     let spans = receiver.spans(1);
     assert_eq!(spans.len(), 1, "{spans:#?}");
@@ -302,13 +302,13 @@ fn x_rays_header_is_as_good() {
         (spans[0].trace().as_str(), spans[0].parent().as_str()),
         (TRACE, PARENT)
     );
-    // The trace alone, of which ours is then the first span.
+    // The header names only the trace, so the agent's span is its first.
     let reply = send(&agent, &format!("X-Amzn-Trace-Id: {root}\r\n"), &json!({})).json();
     let spans = receiver.spans(2);
     assert_eq!(spans[1].trace(), TRACE);
     assert_eq!(spans[1].parent(), "");
     assert_eq!(reply["trace"], TRACE);
-    // And the next one is not taken for it.
+    // The next request does not belong to that trace.
     send(&agent, "", &json!({}));
     assert_ne!(receiver.spans(3)[2].trace(), TRACE);
 }
@@ -320,7 +320,7 @@ fn a_socket_is_one_span_from_its_handshake_to_its_end() {
     let mut client: Client = agent.connect().send(handshake(&ids()).as_bytes());
     assert_eq!(client.head().0, 101);
     client.write(&masked(FINAL | TEXT, b"hello"));
-    // Its task, and the span in it.
+    // Its task, and the span in the task.
     receiver.spans(2);
     client.write(&masked(FINAL | CLOSE, &[]));
     client.rest();
@@ -351,7 +351,7 @@ fn a_program_may_have_a_subscriber_and_a_runtime_of_its_own() {
     assert_eq!(line["spanId"], own.id());
 }
 
-/// OpenTelemetry's baggage has room for 64 entries; the rest find none.
+/// OpenTelemetry's baggage has room for 64 entries. The rest is dropped.
 #[test]
 fn the_session_and_the_experiment_are_on_the_span_whatever_else_is_in_the_baggage() {
     let receiver = Receiver::start();
@@ -414,7 +414,7 @@ fn a_task_that_takes_too_long_is_no_success() {
     assert_eq!(task.status(), 2);
 }
 
-/// What a broken `traceparent` began is nobody's, and neither is what came with it.
+/// A trace from a broken `traceparent` has no parent, and what came with the header is ignored.
 #[test]
 fn the_state_of_a_trace_goes_with_it_and_not_alone() {
     let receiver = Receiver::start();

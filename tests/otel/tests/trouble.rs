@@ -1,4 +1,4 @@
-//! Receivers that are slow, broken or not there; and none at all.
+//! Slow, broken and missing receivers, and none at all.
 
 use std::net::TcpListener;
 
@@ -25,7 +25,7 @@ fn answers(agent: &Agent) {
     }
 }
 
-/// Only those of the exporter: what the agent itself is at, it says at every level.
+/// Only the exporter's warnings. The agent writes about its own work at every level.
 fn warnings(log: &str) -> Vec<&str> {
     log.lines()
         .filter(|line| line.contains("\"WARN\""))
@@ -35,7 +35,7 @@ fn warnings(log: &str) -> Vec<&str> {
 #[test]
 fn what_is_left_is_sent_when_the_agent_stops() {
     let receiver = Receiver::start();
-    // With the SDK's own delay of five seconds: what comes, comes of the stop.
+    // The SDK's own delay is five seconds, so what comes is sent by the stop.
     let agent = start(&receiver.url(), &[]);
     agent.invoke(json!({ "action": "step" }));
     agent.signal("TERM");
@@ -46,7 +46,7 @@ fn what_is_left_is_sent_when_the_agent_stops() {
 
 #[test]
 fn a_receiver_that_does_not_answer_holds_nothing_up() {
-    // Accepted by the kernel, and never read.
+    // The kernel accepts the connection, and nothing reads from it.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "20"), PATIENT]);
@@ -192,7 +192,7 @@ fn a_second_signal_does_not_wait_for_a_receiver() {
     let agent = start(&url, &[("OTEL_BSP_SCHEDULE_DELAY", "60000")]);
     agent.invoke(json!({}));
     agent.signal("TERM");
-    // Its last words have come here: it waits.
+    // The exporter has connected, so the agent waits for it.
     let flushed = listener.accept().expect("a connection");
     agent.signal("TERM");
     let (status, log) = agent.wait();

@@ -1,4 +1,4 @@
-//! A hand-written axum server: what `compare` measures beside the agent and the bare server.
+//! A hand-written axum server, which `compare` measures beside the agent and the bare server.
 
 mod shared;
 
@@ -57,7 +57,7 @@ async fn echo(upgrade: WebSocketUpgrade) -> Response {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let listener = shared::listen().await?.tap_io(|stream| {
-        // A connection that has ended already shows it later.
+        // A connection that has already ended reports it later.
         let _ = stream.set_nodelay(true);
     });
     let routes = Router::new()

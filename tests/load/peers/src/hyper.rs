@@ -30,7 +30,7 @@ fn reply(status: StatusCode, json: Vec<u8>) -> Response<Body> {
 }
 
 fn json_reply(status: StatusCode, value: &Value) -> Response<Body> {
-    // A `Value` has no part that cannot be written.
+    // Every `Value` can be serialised.
     reply(status, serde_json::to_vec(value).unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! What the HTTP servers serve: the actions of `examples/bench_agent.rs` that `compare` measures, written by hand.
+//! The actions of the HTTP servers: those of `examples/bench_agent.rs` that `compare` measures, written by hand.
 
 use std::collections::HashMap;
 use std::io::Error;
@@ -22,7 +22,7 @@ pub(crate) async fn listen() -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
 }
 
-/// A hand-written agent: a table of tasks, and the status that follows from it.
+/// A hand-written agent: a table of tasks, and the status that results from it.
 #[derive(Debug)]
 pub(crate) struct Agent {
     tasks: Mutex<Tasks>,
@@ -104,7 +104,7 @@ impl Agent {
                 json!({ "message": "Processing completed" })
             }
             "echo" => event,
-            // Both keep their thread, as a handler that computes or calls a library that blocks does.
+            // Both occupy their thread, like a handler that computes or calls a blocking library.
             "cpu" => {
                 let end = Instant::now() + seconds(&event);
                 while Instant::now() < end {
@@ -129,7 +129,7 @@ fn seconds(event: &Value) -> Duration {
     Duration::try_from_secs_f64(event["seconds"].as_f64().unwrap_or_default()).unwrap_or_default()
 }
 
-/// How many events a stream has, if the event asks for one.
+/// The number of events, if the event asks for a stream.
 pub(crate) fn asks_for_events(event: &Value) -> Option<u64> {
     (event["action"] == "stream").then(|| event["events"].as_u64().unwrap_or(10))
 }

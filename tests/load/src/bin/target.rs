@@ -1,8 +1,8 @@
-//! The agent under fire: one action for each way in which work can run and end.
+//! The agent under load: one action for each way in which work can run and end.
 //!
-//! It keeps a journal of its own: from when to when each piece of the user's code ran, by the clock that the judge reads
-//! too. While such a piece runs the agent is busy, whatever has become of the client; that is what pings are held
-//! against.
+//! It keeps a journal: when each piece of user code began and ended, by the clock that the judge reads too. While such a
+//! piece runs the agent is busy, whatever has happened to the client. Pings are compared with
+//! that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 #[derive(Deserialize)]
 struct Request {
-    /// Names the operation in the journal; 0 is not written down.
+    /// The operation's number in the journal. Operation 0 is not recorded.
     #[serde(default)]
     id: u64,
     #[serde(flatten)]
@@ -89,7 +89,7 @@ async fn handle(request: Request) -> Result<Response, BoxError> {
         Action::Stream { items, ms, panics } => {
             return Ok(Response::stream(stream! {
                 let _run = run;
-                // Not `then_some`, which would make one, and drop it, in any case.
+                // `then_some` would make the value, and drop it, in both cases.
                 let _explosive = panics.then(|| Explosive);
                 for item in 0..items {
                     if ms > 0 {
@@ -103,7 +103,7 @@ async fn handle(request: Request) -> Result<Response, BoxError> {
         Action::Panic { place } => return explode(place).await,
         Action::Hold { gate } => {
             HELD.fetch_add(1, Ordering::Relaxed);
-            // Held from inside the handler, so that the count never runs ahead of what is in flight.
+            // The handler itself counts, so that the count never exceeds the handlers in flight.
             let passed = self::gate(&gate).acquire_owned().await;
             HELD.fetch_sub(1, Ordering::Relaxed);
             passed?.forget();
@@ -120,7 +120,7 @@ async fn work(ms: u64) {
     sleep(Duration::from_millis(ms)).await;
 }
 
-/// Echoes; its first message names the operation.
+/// Echoes. Its first message is the operation's number.
 #[websocket]
 async fn echo(mut socket: WebSocket) -> Result<(), WebSocketError> {
     let mut run = None;
@@ -152,7 +152,7 @@ struct Explosive;
 
 impl Drop for Explosive {
     fn drop(&mut self) {
-        // A second panic while the first unwinds would end the process, by Rust's rules and not by the server's.
+        // A second panic during the first would end the process, by Rust's rules and not because of the server.
         assert!(std::thread::panicking(), "a drop that fails on purpose");
     }
 }
@@ -190,7 +190,7 @@ async fn explode(place: Place) -> Result<Response, BoxError> {
     Err("it did not fail".into())
 }
 
-/// Background tasks that will be joined.
+/// Background tasks that a later invocation awaits.
 static SPAWNED: Mutex<BTreeMap<u64, TaskHandle<()>>> = Mutex::new(BTreeMap::new());
 
 /// Invocations that wait at a gate.
@@ -205,19 +205,19 @@ fn gate(name: &str) -> Arc<Semaphore> {
     Arc::clone(gate)
 }
 
-/// What has run, for [`Run`] to write and the judge to read.
+/// What has run. [`Run`] writes it and the judge reads it.
 #[derive(Default, Serialize)]
 struct Journal {
-    /// Pieces that have not ended.
+    /// The number of pieces that have not ended.
     running: usize,
-    /// Operation, begin, end.
+    /// Operation, begin and end of each piece.
     runs: Vec<(u64, Nanos, Nanos)>,
 }
 
 static JOURNAL: LazyLock<Mutex<Journal>> = LazyLock::new(Mutex::default);
 
 impl Journal {
-    /// What has ended since the last time.
+    /// Takes what has ended since the last call.
     fn take(&mut self) -> Self {
         Self {
             running: self.running,
@@ -226,7 +226,7 @@ impl Journal {
     }
 }
 
-/// A piece of the user's code that runs as long as this lives.
+/// A piece of user code, which runs until this value is dropped.
 struct Run {
     id: u64,
     began: Nanos,

@@ -1,7 +1,7 @@
-//! As many requests as a server answers in a second, each connection with one at a time.
+//! The number of requests that a server answers in a second, where each connection has one request at a time.
 //!
-//! One thread for each processor of the load's, and in it one queue of the kernel's for all connections: what the load costs is
-//! little beside what the server does.
+//! There is one thread for each of the load's processors, with one kernel queue for all of its connections. So the load costs
+//! little compared with the server.
 
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,21 +15,21 @@ use rustix::fd::OwnedFd;
 use super::machine::Used;
 use super::server::{DEADLINE, Server, head};
 
-/// Not measured: a server that has stood still is slower at first.
+/// Not measured, because a server that was idle is slower at first.
 const WARM_UP: Duration = Duration::from_millis(200);
 
 const MEASURED: Duration = Duration::from_secs(1);
 
-/// How often a thread without events looks whether it is to stop.
+/// How often a thread without events checks whether to stop.
 const LOOK_EVERY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 20_000_000,
 };
 
-/// What each connection sends again and again.
+/// The bytes that each connection sends again and again.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    /// Sent once, first; for a socket the handshake. Its reply ends with an empty line.
+    /// Sent once, first. For a socket it is the handshake. Its reply ends with an empty line.
     pub(super) opening: Vec<u8>,
     pub(super) request: Vec<u8>,
     pub(super) reply: Reply,
@@ -40,24 +40,24 @@ pub(super) struct Exchange {
 pub(super) enum Reply {
     /// A 200 with a length.
     Http,
-    /// So many bytes.
+    /// A fixed number of bytes.
     Bytes(usize),
 }
 
-/// What came of it.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Burst {
     pub(super) per_second: f64,
-    /// Of the server, for each request, in microseconds.
+    /// The server's processor time for each request, in microseconds.
     pub(super) processor_time: f64,
     /// The share of the machine that other processes took meanwhile.
     pub(super) by_others: f64,
 }
 
-/// What other processes may take of the machine in a turn that counts.
+/// The share that other processes may take of the machine in a turn that counts.
 pub(super) const DISTURBED: f64 = 0.08;
 
-/// What other processes took in each turn, and how long turns may still be repeated for their sake.
+/// The share of other processes in each turn, and the time that is left for repeating turns because of them.
 #[derive(Debug)]
 pub(super) struct Others {
     pub(super) shares: Vec<f64>,
@@ -65,7 +65,7 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// A turn in which other processes took little, or any turn when the patience is used up.
+    /// Repeats the turn until other processes took little of it, or the patience is used up.
     pub(super) fn undisturbed(&mut self, turn: impl Fn() -> Result<Burst>) -> Result<Burst> {
         loop {
             let began = Instant::now();
@@ -83,7 +83,7 @@ const WARMING: u8 = 0;
 const MEASURING: u8 = 1;
 const OVER: u8 = 2;
 
-/// Sends from so many connections.
+/// Sends from this number of connections.
 pub(super) fn burst(
     server: &Server,
     exchange: &Exchange,
@@ -129,11 +129,11 @@ pub(super) fn burst(
 
 struct Connection {
     stream: TcpStream,
-    /// How much of the request is sent; nothing, once its reply has come whole.
+    /// The number of bytes of the request that are sent; 0 once the whole reply has come.
     sent: usize,
-    /// What has come of a head.
+    /// The part of a head that has come.
     head: Vec<u8>,
-    /// What is to come of the body, once the head is whole.
+    /// The bytes of the body that are still to come, once the head is whole.
     missing: Option<usize>,
 }
 
@@ -181,7 +181,7 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends until it is over, and reads what is still to come; the replies of the measured time.
+    /// Sends until the time is over, and reads the remaining replies. Returns the number of replies in the measured time.
     fn send(mut self, phase: &AtomicU8) -> Result<u64> {
         let mut open = self.connections.len();
         let mut events = Vec::with_capacity(open.min(256));
@@ -207,9 +207,9 @@ impl<'a> Sender<'a> {
         Ok(self.replies)
     }
 
-    /// Goes on with a connection that has an event: whether a reply has come whole, and whether the connection has ended.
+    /// Continues a connection that has an event. Returns whether a reply is complete, and whether the connection has ended.
     ///
-    /// After a request has been sent, the connection waits for the next event. Its reply is one, however quick it is.
+    /// After sending a request, the connection waits for the next event, even if the reply is there at once.
     fn turn(&mut self, number: usize) -> Result<(bool, bool)> {
         let connection = &mut self.connections[number];
         let is_sent = connection.sent == self.exchange.request.len();
@@ -224,7 +224,7 @@ impl<'a> Sender<'a> {
 }
 
 impl Connection {
-    /// Sends as much of the request as there is room for.
+    /// Sends as much of the request as the kernel takes.
     fn write(&mut self, request: &[u8]) -> Result<()> {
         while self.sent < request.len() {
             match self.stream.write(&request[self.sent..]) {
@@ -236,7 +236,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the whole reply has come.
+    /// Reads. Returns whether the whole reply has come.
     fn read(&mut self, framing: Reply, buffer: &mut [u8]) -> Result<bool> {
         loop {
             let read = match self.stream.read(buffer) {

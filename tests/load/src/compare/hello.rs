@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// A program, and what it depends on besides serde_json.
+/// A program, and its dependencies besides serde_json.
 struct Hello {
     source: &'static str,
     dependencies: &'static str,
 }
 
-/// In the order of the table. The versions are those of the workspace's lock file.
+/// In the order of the table. The versions are those in the workspace's lock file.
 const HELLOS: [Hello; 3] = [
     Hello {
         source: include_str!("../../peers/hello/agent.rs"),
@@ -34,11 +34,11 @@ const HELLOS: [Hello; 3] = [
     },
 ];
 
-/// The programs in a folder of their own, which goes with this value.
+/// The programs in their own folder, which is removed with this value.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    /// Writes the programs, and fetches what they depend on.
+    /// Writes the programs, and fetches their dependencies.
     pub(super) fn make() -> Result<Self> {
         let name = format!("agentcore-load-hello.{}", std::process::id());
         let folder = Self(std::env::temp_dir().join(name));
@@ -63,7 +63,7 @@ impl Folder {
         self.0.join(number.to_string())
     }
 
-    /// Builds a program from nothing; the seconds that it took.
+    /// Builds a program from nothing. Returns the seconds that it took.
     pub(super) fn build(&self, number: usize) -> Result<f64> {
         let package = self.package(number);
         match fs::remove_dir_all(package.join("target")) {
@@ -82,7 +82,7 @@ impl Drop for Folder {
     }
 }
 
-/// Runs cargo in `package`, with its own target folder and without what surrounds this process.
+/// Runs cargo in `package`, with its own target folder and without this process's cargo variables.
 fn cargo(arguments: &[&str], package: &Path) -> Result<()> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(arguments)

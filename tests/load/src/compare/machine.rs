@@ -1,4 +1,4 @@
-//! What the figures were measured on, and which processors the servers and the load have.
+//! The machine of the figures, and the processors of the servers and the load.
 
 use std::fmt::{self, Display};
 use std::io::{Error, Result};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The processors of both sides. On a machine with one, both share it.
+/// The processors of both sides. On a machine with one processor, both share it.
 #[derive(Debug)]
 pub(super) struct Cores {
     servers: Vec<usize>,
@@ -14,8 +14,8 @@ pub(super) struct Cores {
 }
 
 impl Cores {
-    /// Gives each side half of what this process may use, and moves this thread to the load's half. Threads that are started
-    /// later go there too.
+    /// Gives each side half of the processors that this process may use, and moves this thread to the load's half. Threads that
+    /// start later run there too.
     pub(super) fn divide() -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let all: Vec<_> = (0..CpuSet::MAX_CPU)
@@ -30,7 +30,7 @@ impl Cores {
         Ok(cores)
     }
 
-    /// Runs `start` on the servers' processors, where the process that it starts then stays.
+    /// Runs `start` on the servers' processors. A process that it starts stays there.
     pub(super) fn on_the_servers<T>(&self, start: impl FnOnce() -> Result<T>) -> Result<T> {
         move_to(&self.servers)?;
         let started = start();
@@ -46,12 +46,12 @@ impl Cores {
         done
     }
 
-    /// Worker threads of each server.
+    /// The number of worker threads of each server.
     pub(super) fn workers(&self) -> usize {
         self.servers.len()
     }
 
-    /// Threads that send.
+    /// The number of threads that send.
     pub(super) fn senders(&self) -> usize {
         self.load.len()
     }
@@ -63,7 +63,7 @@ fn move_to(cores: &[usize]) -> Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Processor time so far, of all processes.
+/// The processor time so far of all processes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Used {
     busy: f64,
@@ -80,7 +80,7 @@ impl Used {
         Ok(Self { busy, all, here })
     }
 
-    /// The share of the machine, since `earlier`, of processes other than this one and a server that took so many seconds.
+    /// The share that processes other than this one and the server have taken since `earlier`. The server took `server` seconds.
     pub(super) fn by_others(&self, earlier: &Self, server: f64) -> f64 {
         let ours = self.here - earlier.here + server;
         let all = (self.all - earlier.all).max(f64::EPSILON);
@@ -88,10 +88,10 @@ impl Used {
     }
 }
 
-/// Seconds in which all cores together were busy, and all seconds, from the first line of `/proc/stat`. What the host of a virtual
-/// machine takes is busy too.
+/// The seconds in which all cores together were busy, and all seconds, from the first line of `/proc/stat`. Time that the host of
+/// a virtual machine takes counts as busy.
 fn parse(stat: &str) -> Option<(f64, f64)> {
-    /// Of Linux, in what it tells to programs.
+    /// The ticks in a second that Linux reports to programs.
     const TICKS: f64 = 100.0;
 
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
@@ -104,7 +104,7 @@ fn parse(stat: &str) -> Option<(f64, f64)> {
     Some(((all - idle - waiting) / TICKS, all / TICKS))
 }
 
-/// What a reader has to know to place the figures.
+/// The facts about the machine that a reader needs to judge the figures.
 #[derive(Debug)]
 pub(super) struct Machine(String);
 

@@ -1,4 +1,4 @@
-//! The rows of the table: what is asked of each server, and how it is measured.
+//! The rows of the table: the requests to each server, and how they are measured.
 
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::TcpStream;
@@ -16,14 +16,14 @@ use crate::client::{get, invocation};
 use crate::report::{Memory, Millis};
 use crate::websocket::{HANDSHAKE, TEXT, masked};
 
-/// Invocations at once in the row with the most.
+/// The invocations at once in the row with the most.
 pub(super) const IN_FLIGHT: usize = 10_000;
 
-/// One row, which has a figure or more.
+/// One row, which has at least one figure.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// What it is called in the table.
+    /// Its name in the table.
     title: &'static str,
     kind: Kind,
 }
@@ -33,7 +33,7 @@ enum Kind {
     Ping {
         connections: usize,
     },
-    /// Invocations with a value, whose reply has to be the same from all servers.
+    /// Invocations that return a value. All servers have to give the same reply.
     Invocation {
         connections: usize,
         event: fn() -> Value,
@@ -44,12 +44,12 @@ enum Kind {
     Stream,
     /// Many invocations that wait.
     InFlight,
-    /// Texts of so many bytes on sockets.
+    /// Texts of this many bytes on sockets.
     Socket {
         bytes: usize,
     },
     Start,
-    /// Pings beside handlers that keep their threads, in the way that this action does.
+    /// Pings beside handlers that occupy their threads in the way of this action.
     PingBeside {
         action: &'static str,
     },
@@ -58,7 +58,7 @@ enum Kind {
 }
 
 impl Row {
-    /// Whether it takes minutes, so that it has to be asked for.
+    /// Whether it takes minutes, so that it runs only on request.
     pub(super) fn is_slow(&self) -> bool {
         matches!(self.kind, Kind::Build)
     }
@@ -145,7 +145,7 @@ pub(super) const ROWS: &[Row] = &[
     row("build", "clean debug build of a hello program", Kind::Build),
 ];
 
-/// An event that is sent back, with a text that needs no escapes, about so long altogether.
+/// An event that is sent back, with a text without escapes, of about `bytes` bytes altogether.
 fn text(bytes: usize) -> Value {
     let text = "The quick brown fox jumps over the lazy dog; ";
     let length = bytes - r#"{"action":"echo","data":""}"#.len();
@@ -208,7 +208,7 @@ pub(super) fn measure(
         }
         Kind::Socket { bytes } => {
             let servers = row.start()?;
-            // From a server without a mask: two bytes and, for a long text, two more.
+            // From a server without a mask: two bytes, and two more for a long text.
             let head = if bytes < 126 { 2 } else { 4 };
             let exchange = Exchange {
                 opening: HANDSHAKE.to_vec(),
@@ -228,7 +228,7 @@ pub(super) fn measure(
 
 const SOCKETS: usize = 64;
 
-/// Bytes of the largest event, with its action.
+/// The bytes of the largest event, with its action.
 const LARGE: usize = 50 << 20;
 
 const EVENTS: u64 = 100_000;
@@ -239,7 +239,7 @@ const STREAMS: usize = 5;
 /// Starts in each turn.
 const STARTS: usize = 10;
 
-/// A row with what it is measured on. Servers are in the order of the table.
+/// A row, and the programs and cores for it. Programs are in the order of the table.
 struct Measured<'a> {
     name: &'static str,
     title: &'static str,
@@ -250,7 +250,7 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    /// Starts all three servers. Those that wait for their turn use no processor.
+    /// Starts all three servers. Servers that wait for their turn use no processor time.
     fn start(&self) -> Result<Vec<Server>> {
         (0..NAMES.len())
             .map(|server| self.start_one(server))
@@ -258,7 +258,7 @@ impl Measured<'_> {
     }
 
     fn start_one(&self, server: usize) -> Result<Server> {
-        // The bare server of sockets knows nothing else.
+        // The bare server of sockets answers nothing else.
         let has_ping = server < 2 || !matches!(self.kind, Kind::Socket { .. });
         Server::start(self.programs[server], self.cores, has_ping)
     }
@@ -273,7 +273,7 @@ impl Measured<'_> {
         }
     }
 
-    /// Fails if a server does not give the agent's reply, or another status.
+    /// Fails if a server's reply or status differs from the agent's.
     fn same_replies(&self, servers: &[Server], request: &[u8]) -> Result<()> {
         let mut first: Option<Value> = None;
         for (server, name) in servers.iter().zip(NAMES) {
@@ -309,7 +309,7 @@ impl Measured<'_> {
         Ok(vec![per_second, processor_time])
     }
 
-    /// New servers in each round, so that a peak is that of one invocation.
+    /// Starts new servers in each round, so that a peak is that of one invocation.
     fn large(&self) -> Result<Vec<Figure>> {
         let request = invocation(&text(LARGE));
         let mut time = self.figure("ms", Better::Less, 0);
@@ -358,7 +358,7 @@ impl Measured<'_> {
         Ok(vec![per_second, first])
     }
 
-    /// One round, whatever was asked for: it takes longest by far, and memory hardly varies.
+    /// Runs one round, whatever was asked for: it takes the longest by far, and memory hardly varies.
     fn in_flight(&self) -> Result<Vec<Figure>> {
         let mut each = self.figure("memory for each, KiB", Better::Less, 1);
         let mut eachs = [0.0; 3];
@@ -369,7 +369,7 @@ impl Measured<'_> {
         Ok(vec![each])
     }
 
-    /// One round, for a server without a thread for pings takes seconds over one.
+    /// Runs one round, because a ping takes seconds on a server without a thread for pings.
     fn pings_beside(&self, action: &str) -> Result<Vec<Figure>> {
         let mut longest = self.figure("longest, ms", Better::Less, 1);
         let mut longests = [0.0; 3];
@@ -380,7 +380,7 @@ impl Measured<'_> {
         Ok(vec![longest])
     }
 
-    /// Compilers have all cores.
+    /// Builds on all cores.
     fn builds(&self) -> Result<Vec<Figure>> {
         let folder = Folder::make()?;
         let mut time = self.figure("s", Better::Less, 1);
@@ -421,7 +421,7 @@ impl Measured<'_> {
     }
 }
 
-/// The longest of the pings that are sent, one after the other, while handlers keep their threads; in milliseconds.
+/// The longest of the pings, in milliseconds, that are sent one after the other while handlers occupy their threads.
 fn longest_ping_beside(action: &str, server: &Server) -> Result<f64> {
     const HANDLERS: usize = 8;
     const PAUSE: Duration = Duration::from_millis(5);
@@ -456,7 +456,7 @@ fn mebibytes(memory: Memory) -> f64 {
 
 /// One stream: the time to its first event, and to its end.
 fn stream(server: &Server, request: &[u8]) -> Result<(Duration, Duration)> {
-    /// Each event has one, and nothing around the events has any.
+    /// Each event contains one, and nothing around the events does.
     const IN_EACH: u8 = b'}';
     const END: &[u8] = b"0\r\n\r\n";
 
@@ -489,16 +489,16 @@ fn stream(server: &Server, request: &[u8]) -> Result<(Duration, Duration)> {
     }
 }
 
-/// How long each of the invocations waits: long enough for all to be there before the first has ended.
+/// How long each of the invocations waits: long enough for all to have arrived before the first ends.
 const WAIT: Duration = Duration::from_secs(15);
 
-/// After so many new connections a ping is waited for, so that no more wait to be accepted than the kernel keeps.
+/// A ping is awaited after this many new connections, so that no more wait to be accepted than the kernel keeps.
 const CONNECTING: usize = 64;
 
-/// What a server takes to have read the last request.
+/// The time for a server to read the last request.
 const REST: Duration = Duration::from_secs(1);
 
-/// Memory for each invocation that waits, in KiB. What the allocator keeps when they are over differs from run to run.
+/// The memory for each waiting invocation, in KiB. What the allocator keeps after them differs from run to run.
 fn in_flight(server: &Server) -> Result<f64> {
     let request = invocation(&json!({ "action": "process", "seconds": WAIT.as_secs() }));
     let mut pinging = connect(server.address)?;

@@ -1,4 +1,4 @@
-//! A server under measurement: started on loopback, looked at from outside, killed in the end.
+//! A measured server: started on loopback, observed from outside, killed at the end.
 
 use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,16 +12,16 @@ use crate::agent::{Lines, PEAK, RESIDENT, memory_of};
 use crate::client::get;
 use crate::report::Memory;
 
-/// How long a start or a reply may take. Only a failure waits for it.
+/// The limit for a start or a reply. Only a failure reaches it.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How often a start looks whether the server answers.
+/// The pause between two checks whether a new server answers.
 const LOOK_EVERY: Duration = Duration::from_micros(100);
 
-/// Which settings a server takes.
+/// The program of a server, which decides its settings.
 #[derive(Clone, Debug)]
 pub(super) enum Program {
-    /// An agent of this library, and what it logs.
+    /// An agent of this library, and its log.
     Agent(PathBuf, Lines),
     /// A server of `tests/load/peers`.
     Peer(PathBuf),
@@ -65,14 +65,14 @@ impl Program {
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
-    /// From before the process was made to the first reply or, for a server of sockets alone, the first connection.
+    /// The time from just before the process was made to the first reply or, for a server of sockets alone, the first connection.
     pub(super) started_in: Duration,
 }
 
 impl Server {
-    /// Starts `program` and waits until it answers a ping, or accepts a connection if it knows none.
+    /// Starts `program` and waits until it answers a ping, or accepts a connection if it has no ping.
     pub(super) fn start(program: &Program, cores: &Cores, has_ping: bool) -> Result<Self> {
-        // Another process may take the port before the server does; the start fails then.
+        // Another process may take the port before the server does. The start then fails.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
@@ -113,12 +113,12 @@ impl Server {
         memory_of(self.child.id(), RESIDENT)
     }
 
-    /// The most resident memory there ever was.
+    /// The peak of resident memory.
     pub(super) fn peak(&self) -> Result<Memory> {
         memory_of(self.child.id(), PEAK)
     }
 
-    /// Processor time of all threads that are alive. The servers end none while they are measured.
+    /// The processor time of all threads that are alive. The servers end no thread while they are measured.
     pub(super) fn processor_time(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -141,7 +141,7 @@ impl Drop for Server {
     }
 }
 
-/// A connection that waits for a reply, and not for ever.
+/// A connection whose reads have a time limit.
 pub(super) fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -149,7 +149,7 @@ pub(super) fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends a request, and reads the body of its reply, which has to be a 200 with a length.
+/// Sends a request and reads the body of its reply, which has to be a 200 with a length.
 pub(super) fn ask(stream: &mut TcpStream, request: &[u8]) -> Result<Vec<u8>> {
     stream.write_all(request)?;
     let mut reply = Vec::new();

@@ -2,18 +2,18 @@
 
 use std::fmt::{self, Display};
 
-/// Which server is which. A ratio has the floor below it.
+/// The servers in order. A ratio divides by the floor.
 pub(super) const NAMES: [&str; 3] = ["agentcore", "axum", "floor"];
 
-/// A figure of all three servers, in as many rounds as there were.
+/// A figure of all three servers, for each round.
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
-    /// What `--only` is to be for this figure.
+    /// The value of `--only` for this figure.
     pub(super) command: &'static str,
     pub(super) name: String,
     /// Which of two figures is better.
     pub(super) better: Better,
-    /// Digits behind the point.
+    /// The number of decimal places.
     pub(super) digits: usize,
     pub(super) rounds: Vec<[f64; 3]>,
 }
@@ -39,7 +39,7 @@ impl Figure {
     }
 }
 
-/// Of an even number of figures, the mean of the two in the middle.
+/// The median. For an even number of figures, the mean of the two in the middle.
 pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_unstable_by(f64::total_cmp);
     match figures.len() {
@@ -78,7 +78,7 @@ impl Display for Table {
             }
             for server in 0..2 {
                 let (median, smallest, largest) = figure.ratio(server);
-                // Two digits that say something.
+                // Two significant digits.
                 let digits = if median < 0.1 { 4 } else { 2 };
                 write!(
                     f,

@@ -1,4 +1,4 @@
-//! Requests that end where they should not, come all at once, or are chopped to pieces.
+//! Requests that end early, come all at once, or arrive in tiny chunks.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::websocket;
 
-/// Attackers at a time; each does its work several times.
+/// The number of attackers at a time. Each repeats its attack.
 const CLIENTS: u64 = 50;
 
 /// A chunked invocation with `chunks` as its body.
@@ -30,7 +30,7 @@ fn single_bytes(id: u64) -> String {
         .collect()
 }
 
-/// Clients that close their sending side: a whole request is answered, a part of one is not waited for.
+/// Clients that close their sending side. A whole request is answered; the agent does not wait for the rest of a part.
 pub(super) async fn half_closed(scene: &mut Scene, report: &mut Report) {
     let address = scene.address;
     let clients = (1..=CLIENTS).map(|id| async move {
@@ -88,7 +88,7 @@ async fn reset_often(address: SocketAddr, mut random: Random) -> Result<()> {
     Ok(())
 }
 
-/// Hundreds of requests in one write. They are answered in order.
+/// Hundreds of requests in one write, which are answered in order.
 pub(super) async fn pipelines(scene: &mut Scene, report: &mut Report) {
     const DEPTH: u64 = 200;
     let address = scene.address;
@@ -110,7 +110,7 @@ pub(super) async fn pipelines(scene: &mut Scene, report: &mut Report) {
     report.figure(scene.label("connections"), CLIENTS);
 }
 
-/// Bodies in chunks that no honest client makes: read if they are valid, refused if they are not.
+/// Bodies in chunks that no honest client makes: valid ones are read, invalid ones are refused.
 pub(super) async fn chunks(scene: &mut Scene, report: &mut Report) {
     let body = echo(1).to_string();
     let size = format!("{:x}", body.len());

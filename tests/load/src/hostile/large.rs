@@ -1,4 +1,4 @@
-//! Bodies of the largest size that is allowed, several at once.
+//! Several bodies of the largest allowed size at once.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::report::{Memory, Report};
 const AT_ONCE: usize = 8;
 const SIZE: usize = 100_000_000;
 
-/// Each body is kept while it comes, in a buffer that doubles when it is full, and then once more as the handler's text.
+/// Each body is kept in a buffer that doubles when it is full, and then once more as the handler's text.
 const COPIES: u64 = 3;
 
 pub(super) async fn bodies(scene: &mut Scene, report: &mut Report) -> Result<()> {

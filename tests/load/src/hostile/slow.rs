@@ -1,4 +1,4 @@
-//! Clients that take their time: with heads, with bodies, or with everything.
+//! Clients that send heads, bodies or everything slowly.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -17,17 +17,17 @@ use crate::report::{Distribution, Memory, Millis, Report};
 
 const CLIENTS: usize = 500;
 
-/// As many as the agent takes by default, less the pinger.
+/// As many as the agent takes by default, less the pinger's.
 pub(super) const IDLE: usize = 9_990;
 
-/// How long a connection without a request may stay, and a body without much in it: the defaults of the agent, and a while
-/// for a busy machine.
+/// The limits for a connection without a request and for a slow body: the agent's defaults, and some time for a busy
+/// machine.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const EARLY: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(3);
 
-/// Not before the time-out, and soon after it.
+/// Checks that the time is not before the time-out, and soon after it.
 fn expect_closed_in_time(
     scene: &Scene,
     report: &mut Report,
@@ -47,7 +47,7 @@ fn expect_closed_in_time(
     );
 }
 
-/// A byte of a head every few seconds, and a new connection when one is closed.
+/// Connections that send a byte of a head every few seconds. A new connection replaces each that is closed.
 pub(super) async fn heads(scene: &mut Scene, report: &mut Report, mut random: Random) {
     let (address, until) = (scene.address, Instant::now() + scene.time);
     let clients = (0..CLIENTS).map(|_| slow_heads(address, until, random.fork()));
@@ -58,7 +58,7 @@ pub(super) async fn heads(scene: &mut Scene, report: &mut Report, mut random: Ra
     expect_closed_in_time(scene, report, lives, HEADER_TIMEOUT);
 }
 
-/// How long each connection was left open.
+/// The time that each connection was left open.
 async fn slow_heads(
     address: SocketAddr,
     until: Instant,
@@ -71,7 +71,7 @@ async fn slow_heads(
         let head = b"POST /invocations HTTP/1.1\r\nhost: slow\r\n"
             .iter()
             .cycle();
-        // It sends on until it is told that nobody listens.
+        // It sends until the connection is closed.
         for byte in head {
             let pause = Duration::from_millis(random.within(1_000..4_000));
             if connection.send(&[*byte]).await.is_err() || connection.rest(pause).await.is_some() {
@@ -86,7 +86,7 @@ async fn slow_heads(
     Ok(lives)
 }
 
-/// Bodies that come byte by byte, and would for hours: the agent is busy with them, and gives them up.
+/// Bodies that come byte by byte and would take hours: the agent is busy with them, and ends them.
 pub(super) async fn bodies(scene: &mut Scene, report: &mut Report, mut random: Random) {
     let from = clock::now();
     let address = scene.address;
@@ -123,7 +123,7 @@ async fn slow_body(address: SocketAddr, mut random: Random) -> Result<(Span, Pos
     if status != 100 {
         return Err(Error::other(format!("{status} instead of 100")));
     }
-    // Of the last byte and the one before: the last one may have met an agent that had given up already.
+    // The times of the last byte and of the byte before. The agent may have given up before the last byte.
     let (mut last, mut to) = (from, from);
     let reply = loop {
         to = std::mem::replace(&mut last, clock::now()).max(to);
@@ -150,11 +150,11 @@ async fn slow_body(address: SocketAddr, mut random: Random) -> Result<(Span, Pos
     Ok((Span { from, to }, possible))
 }
 
-/// What the allocator may keep of the memory for each connection of a crowd that has left: pieces of it are in use
-/// elsewhere, and it is used again by the next crowd.
+/// The memory that the allocator may keep for each connection of a crowd that has left: pieces of it are in use elsewhere, and
+/// the next crowd uses it again.
 const KEPT_FOR_EACH: u64 = 32 << 10;
 
-/// Connections that say nothing at all. Twice, to see that the second crowd lives on what the first has left.
+/// Connections that send nothing, twice, to see that the second crowd uses the memory that the first has left.
 pub(super) async fn idle(scene: &mut Scene, report: &mut Report) -> Result<()> {
     scene.kept = Memory(KEPT_FOR_EACH * IDLE as u64);
     for crowd in ["first", "second"] {
@@ -179,7 +179,7 @@ async fn idle_crowd(scene: &mut Scene, report: &mut Report, crowd: &str) -> Resu
     Ok(())
 }
 
-/// How long it was left open.
+/// The time that the connection was left open.
 async fn silent(address: SocketAddr, connecting: Arc<Semaphore>) -> Result<clock::Nanos> {
     let place = connecting.acquire().await.map_err(Error::other)?;
     let mut connection = Connection::open(address).await?;

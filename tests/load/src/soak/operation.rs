@@ -1,4 +1,4 @@
-//! One operation of the soak: what is asked for, what goes wrong on the way, and what is known of it afterwards.
+//! One operation of the soak: its request, its fault, and what is known of it afterwards.
 
 use std::io::{Error, Result};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ enum Kind {
     Echo,
     Sleep,
     Task,
-    /// In the background, beyond its reply.
+    /// In the background, after its reply.
     Spawn,
     Stream,
     Socket,
@@ -27,13 +27,13 @@ enum Kind {
     Block,
     Error,
     Panic,
-    /// A body of which only the head has come for a while.
+    /// A body that comes some time after its head.
     Upload,
     /// Not HTTP at all.
     Garbage,
 }
 
-/// What the client does wrong.
+/// The client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -43,41 +43,41 @@ enum Fault {
     Leave,
     /// Closes its sending side, and waits.
     HalfClose,
-    /// Goes before the request has been sent whole.
+    /// Leaves before the whole request has been sent.
     Cut,
 }
 
-/// How much goes wrong.
+/// The amount of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     /// Every client is honest and patient.
     Clean,
-    /// Half of them are not.
+    /// Half of the clients are not.
     Faulty,
 }
 
-/// When an operation was over, as far as its client knows.
+/// The end of an operation, as far as its client knows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
-    /// The whole reply was read: nothing of it runs any more.
+    /// The whole reply was read, so nothing of it runs any more.
     Seen(Nanos),
-    /// The client left: it ends soon after this, or after its code has.
+    /// The client left. The operation ends soon after that, or after its code.
     Left(Nanos),
     /// There was never anything to run.
     Nothing,
 }
 
-/// What is known of an operation that has been performed.
+/// The record of an operation.
 #[derive(Debug)]
 pub(super) struct Performed {
     pub(super) id: u64,
-    /// What it was, for counts and messages.
+    /// Its name, for counts and messages.
     pub(super) label: String,
     pub(super) began: Nanos,
     pub(super) end: End,
-    /// When it was in flight for certain, from the client's side alone.
+    /// When it was certainly in flight, known from the client's side alone.
     pub(super) certain: Option<Span>,
-    /// What was not as an honest client may expect.
+    /// The difference from what an honest client may expect.
     pub(super) problem: Option<String>,
 }
 
@@ -87,10 +87,10 @@ impl Performed {
     }
 }
 
-/// What a reply has to be.
+/// The expected reply.
 enum Wanted {
     Json(u16, Value),
-    /// Server-sent events, to the byte; the start of the last one is enough if it tells of a failure.
+    /// Server-sent events, byte for byte. For a failure, only the start of the last event is compared.
     Events(String, Option<&'static str>),
 }
 
@@ -116,12 +116,12 @@ impl Wanted {
     }
 }
 
-/// An operation that is about to be performed.
+/// An operation before it is performed.
 pub(super) struct Operation {
     id: u64,
     kind: Kind,
     fault: Fault,
-    /// About how long its code runs, in milliseconds.
+    /// The approximate time that its code runs, in milliseconds.
     ms: u64,
     random: Random,
     began: Nanos,
@@ -169,7 +169,7 @@ impl Operation {
         }
     }
 
-    /// Performs it, on the connection that is left of the last one or on another.
+    /// Performs it, on the connection that the last operation left or on a new one.
     pub(super) async fn perform(
         mut self,
         address: SocketAddr,
@@ -179,7 +179,7 @@ impl Operation {
         self.began = clock::now();
         let (end, problem) = match self.attempt(address, kept).await {
             Ok(end) => (end, None),
-            // Even an honest client's operation may run for a while after it went wrong.
+            // An honest client's operation may also run for a while after an error.
             Err(error) => (End::Left(clock::now()), Some(error.to_string())),
         };
         Performed {
@@ -229,7 +229,7 @@ impl Operation {
                 connection.finish_sending().await?;
                 wanted.check(&connection.reply().await?)?;
                 let now = clock::now();
-                // What has been spawned goes on.
+                // The spawned work continues.
                 Ok(if self.kind == Kind::Spawn {
                     End::Left(now)
                 } else {
@@ -245,12 +245,12 @@ impl Operation {
         }
     }
 
-    /// Whether it is to fail in the end, for the kinds that can do both.
+    /// Whether it fails at the end, for kinds that can also succeed.
     fn fails(&self) -> bool {
         self.id % 16 == 0
     }
 
-    /// What an invocation asks for, and what has to come back.
+    /// The request, and the expected reply.
     fn request(&mut self) -> (Value, Wanted) {
         let Self { id, ms, .. } = *self;
         let done = Wanted::Json(200, json!({ "id": id }));
@@ -302,7 +302,7 @@ impl Operation {
         }
     }
 
-    /// An invocation whose body comes late: busy from the moment that the agent asks for it.
+    /// An invocation whose body comes late. The agent is busy from the moment at which it asks for the body.
     async fn upload(
         &mut self,
         mut connection: Connection,
@@ -342,11 +342,11 @@ impl Operation {
         Ok(end)
     }
 
-    /// A socket with a few echoes: busy from its acceptance to the moment that it is closed.
+    /// A socket with a few echoes. The agent is busy from its acceptance to its close.
     async fn socket(&mut self, mut connection: Connection) -> Result<End> {
         websocket::open(&mut connection).await?;
         let from = clock::now();
-        // Its first message names it in the journal.
+        // The first message is the operation's number in the journal.
         websocket::echo_text(&mut connection, &self.id.to_string()).await?;
         for _ in 0..self.random.within(0..4) {
             self.pause(self.ms / 2).await;
@@ -360,7 +360,7 @@ impl Operation {
         match self.fault {
             Fault::None => {
                 websocket::close(&mut connection).await?;
-                // The close is answered by the connection; the handler hears of it at the same time and then ends.
+                // The connection answers the close. The handler learns of it at about the same time and then ends.
                 Ok(End::Left(clock::now()))
             }
             Fault::HalfClose => {
@@ -371,12 +371,12 @@ impl Operation {
         }
     }
 
-    /// Bytes that begin no request: an answer of 400 or none, and no work.
+    /// Bytes that are not the begin of a request: the answer is 400 or none, and no work begins.
     async fn garbage(&mut self, mut connection: Connection) -> Result<End> {
         let length = self.random.within(1..300);
         let mut garbage = vec![0x16];
         garbage.extend((0..length).map(|_| self.random.within(0..256) as u8));
-        // It may be refused before all of it has been sent.
+        // The agent may refuse it before all of it has been sent.
         let _ = connection.send(&garbage).await;
         let _ = connection.finish_sending().await;
         let rest = connection.rest(crate::client::DEADLINE).await;
@@ -390,7 +390,7 @@ impl Operation {
         }
     }
 
-    /// Sends only a part of `request` and goes.
+    /// Sends only a part of `request` and leaves.
     async fn cut(&mut self, mut connection: Connection, request: &[u8]) -> Result<End> {
         let length = self.random.within(1..request.len() as u64) as usize;
         connection.send(&request[..length]).await?;
@@ -410,7 +410,7 @@ impl Operation {
         }
     }
 
-    /// Goes, in the way of the fault.
+    /// Leaves in the way of the fault.
     fn go(&mut self, connection: Connection) -> End {
         let resets = match self.fault {
             Fault::Reset => true,
@@ -425,7 +425,7 @@ impl Operation {
         End::Left(clock::now())
     }
 
-    /// Most connections are used again.
+    /// Keeps most connections for the next operation.
     fn keep_or_end(&mut self, connection: Connection, kept: &mut Option<Connection>) {
         match self.random.within(0..8) {
             0 => drop(connection),
@@ -434,7 +434,7 @@ impl Operation {
         }
     }
 
-    /// Up to `ms` milliseconds.
+    /// Waits for up to `ms` milliseconds.
     async fn pause(&mut self, ms: u64) {
         let microseconds = self.random.within(0..ms * 1000 + 500);
         sleep(Duration::from_micros(microseconds)).await;
