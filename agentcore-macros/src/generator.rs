@@ -165,8 +165,8 @@ impl Expansion {
             Place::Stream => return None,
             Place::AsyncBlock => (
                 "an `async` block",
-                "await the block's parts in the stream itself; what runs beside it sends through a channel, such as \
-                 `tokio::sync::mpsc`, and the stream yields what it receives",
+                "await the block's parts in the stream itself; a spawned task sends through a channel, such as \
+                 `tokio::sync::mpsc`, and the stream yields the values that it receives",
             ),
             Place::Closure => ("a closure", "write a loop instead of the closure"),
             Place::Function => ("a function", "write its code in the stream itself"),
@@ -175,7 +175,7 @@ impl Expansion {
         Some(syn::Error::new(
             word.span(),
             format!(
-                "`yield` hands values out of the body of `{name}` only, and this one is in {place} inside it\n\n\
+                "`yield` works only in the body of `{name}`, and this one is in {place} inside it\n\n\
                  help: {help}"
             ),
         ))
@@ -190,7 +190,7 @@ fn refuse_question_mark(place: Span) -> TokenStream {
         place,
         "`?` needs a stream that can fail: write `try_stream!` instead of `stream!`\n\n\
          help: the items are then `Result`s, as in `impl agentcore::Stream<Item = Result<Item, agentcore::BoxError>>`; \
-         what is yielded stays as it is, without `Ok`",
+         yield the value itself, without `Ok`",
     );
     let error = error.into_compile_error();
     quote_spanned! {Span::mixed_site()=>
@@ -320,7 +320,7 @@ fn split_value(input: ParseStream<'_>) -> syn::Result<(TokenStream, TokenStream)
     let value = if ends_here {
         Group::new(Delimiter::Parenthesis, TokenStream::new()).into_token_stream()
     } else if input.peek(Token![yield]) {
-        return Err(input.error("`yield` has no value that could be yielded"));
+        return Err(input.error("`yield` cannot be the value of a `yield`"));
     } else {
         input.parse::<Expr>()?.into_token_stream()
     };

@@ -49,7 +49,7 @@ pub(crate) fn entrypoint<'a>(
     if let Some((key, _)) = flags.filter(|_| !main) {
         errors.push(
             key,
-            "`flags` is about the `main` that the attribute writes; in a `main` of your own, use `App::flags`",
+            "`flags` applies to the generated `main`; in a `main` of your own, use `App::flags`",
         );
     }
     let main = match flags {
@@ -87,7 +87,7 @@ pub(crate) fn async_task<'a>(
     if sig.asyncness.is_none() {
         errors.push_shape(
             sig.fn_token,
-            "`#[agentcore::async_task]` tracks a future, so the function must be `async`; what computes goes into \
+            "`#[agentcore::async_task]` tracks a future, so the function must be `async`; put blocking code into \
              `tokio::task::spawn_blocking` inside it",
         );
     }
@@ -95,7 +95,7 @@ pub(crate) fn async_task<'a>(
     if let (Some(_), ReturnType::Default) = (&args.timeout, &sig.output) {
         errors.push_at(
             sig.ident.span(),
-            "a task with a `timeout` returns a `Result`, whose error tells that the time was up; for example \
+            "a task with a `timeout` returns a `Result`, whose error type can be made from `TimedOut`; for example \
              `Result<(), agentcore::TimedOut>`",
         );
     }

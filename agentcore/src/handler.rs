@@ -51,9 +51,9 @@ use crate::util::sealed::{Awaited, Blocking, Seal};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entrypoint",
-    note = "it takes a function whose arguments implement `FromInvocation` (the payload as `Json<T>`) and whose result is a \
-            `HandlerReply`: `Json<T>`, a `Response`, a `Stream`, or a `Result` of these whose error is `BoxError` or \
-            another `IntoResponse`"
+    note = "an entrypoint is a function whose arguments implement `FromInvocation` (the payload as `Json<T>`), and whose \
+            result is a `HandlerReply`: `Json<T>`, a `Response`, a `Stream`, or a `Result` of these whose error is \
+            `BoxError` or another `IntoResponse`"
 )]
 pub trait Handler<Args>: Clone + Send + Sync + 'static {
     /// What the arguments need from the app.

@@ -160,7 +160,7 @@ fn second_payload(private: &Private, argument: &Argument<'_>) -> TokenStream {
     let Argument { ty, text, .. } = argument;
     let message = format!(
         "only one argument may be the JSON payload; `{text}` is a second one\n\n\
-         help: combine them in a struct; take what a start hook made as `agentcore::State<{text}>`; or implement \
+         help: combine them in a struct; take a value that a start hook made as `agentcore::State<{text}>`; or implement \
          `agentcore::FromInvocation` for one of them"
     );
     compile_panic(private, Range::of(ty), &message)
@@ -206,7 +206,7 @@ fn at_the_root(model: &Entrypoint<'_>) -> Option<TokenStream> {
     let panic = compile_panic(
         private,
         here,
-        "`#[agentcore::entrypoint]` writes `main`, which has to be at the root of the program, and this is a module\n\n\
+        "`#[agentcore::entrypoint]` generates `main`, which must be at the root of the program, but this is a module\n\n\
          help: write `#[agentcore::entrypoint(main = false)]` here, and start the agent at the root:\n\n    \
          fn main() -> std::process::ExitCode {\n        \
          agentcore::run()\n    \

@@ -100,7 +100,7 @@ fn flags_without_a_main_would_be_for_nothing() {
         "#[entrypoint(flags = false, main = false)] async fn handler() {}",
         &expect![[r#"
             flags
-                `flags` is about the `main` that the attribute writes; in a `main` of your own, use `App::flags`
+                `flags` applies to the generated `main`; in a `main` of your own, use `App::flags`
         "#]],
     );
 }
@@ -396,14 +396,14 @@ fn tasks() {
             task
                 put `#[agentcore::async_task]` on the implementation, not on the declaration
             fn
-                `#[agentcore::async_task]` tracks a future, so the function must be `async`; what computes goes into `tokio::task::spawn_blocking` inside it
+                `#[agentcore::async_task]` tracks a future, so the function must be `async`; put blocking code into `tokio::task::spawn_blocking` inside it
         "#]],
     );
     check(
         "#[async_task(timeout = \"1s\")] async fn task() {}",
         &expect![[r#"
         task
-            a task with a `timeout` returns a `Result`, whose error tells that the time was up; for example `Result<(), agentcore::TimedOut>`
+            a task with a `timeout` returns a `Result`, whose error type can be made from `TimedOut`; for example `Result<(), agentcore::TimedOut>`
     "#]],
     );
     check(
@@ -478,7 +478,7 @@ fn hooks() {
         "#[on_start] fn connect(address: String) -> impl Pool {}",
         &expect![[r#"
         impl Pool
-            what a start hook returns is shared by its type, so it needs a concrete type
+            the value that a start hook returns is found by its type, so it needs a concrete type
     "#]],
     );
     check(

@@ -57,7 +57,7 @@ pub(super) fn nameable(ty: &Type, errors: &mut Errors) {
             Part::Type(Type::ImplTrait(ty)) => {
                 errors.push_shape(
                     ty,
-                    "what a start hook returns is shared by its type, so it needs a concrete type",
+                    "the value that a start hook returns is found by its type, so it needs a concrete type",
                 );
             }
             _ => {}

@@ -112,7 +112,7 @@ const __AGENTCORE_ENTRYPOINT_handler: () = {
             if __agentcore_payloads > 1 {
                 ::agentcore::__private::core::panic!(
                     "{}",
-                    "only one argument may be the JSON payload; `Event` is a second one\n\nhelp: combine them in a struct; take what a start hook made as `agentcore::State<Event>`; or implement `agentcore::FromInvocation` for one of them"
+                    "only one argument may be the JSON payload; `Event` is a second one\n\nhelp: combine them in a struct; take a value that a start hook made as `agentcore::State<Event>`; or implement `agentcore::FromInvocation` for one of them"
                 )
             }
         }
@@ -121,7 +121,7 @@ const __AGENTCORE_ENTRYPOINT_handler: () = {
             if __agentcore_payloads > 1 {
                 ::agentcore::__private::core::panic!(
                     "{}",
-                    "only one argument may be the JSON payload; `HeaderMap` is a second one\n\nhelp: combine them in a struct; take what a start hook made as `agentcore::State<HeaderMap>`; or implement `agentcore::FromInvocation` for one of them"
+                    "only one argument may be the JSON payload; `HeaderMap` is a second one\n\nhelp: combine them in a struct; take a value that a start hook made as `agentcore::State<HeaderMap>`; or implement `agentcore::FromInvocation` for one of them"
                 )
             }
         }

@@ -44,7 +44,7 @@ const __AGENTCORE_ENTRYPOINT_handler: () = {
     ) {
         ::agentcore::__private::core::panic!(
             "{}",
-            "`#[agentcore::entrypoint]` writes `main`, which has to be at the root of the program, and this is a module\n\nhelp: write `#[agentcore::entrypoint(main = false)]` here, and start the agent at the root:\n\n    fn main() -> std::process::ExitCode {\n        agentcore::run()\n    }\n"
+            "`#[agentcore::entrypoint]` generates `main`, which must be at the root of the program, but this is a module\n\nhelp: write `#[agentcore::entrypoint(main = false)]` here, and start the agent at the root:\n\n    fn main() -> std::process::ExitCode {\n        agentcore::run()\n    }\n"
         )
     };
     ::agentcore::__private::inventory::submit! {

@@ -72,7 +72,7 @@ impl argument::Sealed for PingStatus {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a hook",
     label = "not shared state",
-    note = "a hook takes `agentcore::State<S>`, where a start hook returns the `S` or `App::state` shares it"
+    note = "a hook takes `agentcore::State<S>`, for an `S` that a start hook returns or `App::state` shares"
 )]
 pub trait HookArgument: argument::Sealed + Sized + Send + 'static {
     /// What the argument needs from the app.
@@ -233,7 +233,7 @@ where
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a shutdown hook returns `()` or `Result<(), E>`; found `{Self}`",
-    label = "nobody would read this"
+    label = "this value would be dropped"
 )]
 pub trait ShutdownReply {
     /// The result, with the error in a box.
@@ -267,8 +267,8 @@ impl<E: Into<BoxError>> ShutdownReply for Result<(), E> {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a ping handler",
-    note = "it takes a function whose arguments are `PingStatus` or `State<S>`, and which returns `PingStatus`, a value \
-            that converts into it, or a `Result` of these"
+    note = "a ping handler is a function that takes `PingStatus` or `State<S>`, and returns `PingStatus`, a value that \
+            converts into it, or a `Result` of these"
 )]
 pub trait PingHandler<Args>: Send + Sync + 'static {
     /// What the arguments need from the app.
@@ -296,7 +296,7 @@ pub trait PingHandler<Args>: Send + Sync + 'static {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a start hook",
-    note = "it takes a function whose arguments are `State<S>`, and which returns `()`, `State<S>` or `Result<S, E>`"
+    note = "a start hook is a function that takes `State<S>`, and returns `()`, `State<S>` or `Result<S, E>`"
 )]
 pub trait StartHook<Args>: Send + Sync + 'static {
     /// What the arguments need from the app.
@@ -327,7 +327,7 @@ pub trait StartHook<Args>: Send + Sync + 'static {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a shutdown hook",
-    note = "it takes a function whose arguments are `State<S>`, and which returns `()` or `Result<(), E>`"
+    note = "a shutdown hook is a function that takes `State<S>`, and returns `()` or `Result<(), E>`"
 )]
 pub trait ShutdownHook<Args>: Send + Sync + 'static {
     /// What the arguments need from the app.

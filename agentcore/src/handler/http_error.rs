@@ -148,7 +148,7 @@ impl HttpError {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not convert into an `agentcore::HttpError`, because it has no HTTP status",
     label = "give the error a status: `.http_error(422)?`, with `use agentcore::HttpErrorExt`",
-    note = "a function that returns `Result<_, agentcore::BoxError>` takes every error; without a status it is a 500"
+    note = "a function that returns `Result<_, agentcore::BoxError>` takes every error; an error without a status is answered 500"
 )]
 pub trait HasHttpStatus {
     fn into_http_error(self) -> HttpError;

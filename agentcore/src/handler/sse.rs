@@ -187,7 +187,7 @@ fn on_one_line(text: &str) -> String {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a streamed reply",
     label = "not an item",
-    note = "an item is an `agentcore::sse::Event`, or put `#[derive(serde::Serialize)]` on every type of yours in it",
+    note = "return an `agentcore::sse::Event`, or derive `serde::Serialize` for the item and the types in it",
     note = "a stream of `Result<T, BoxError>` goes into `agentcore::Response::try_stream`"
 )]
 pub trait StreamItem: sealed::Item {

@@ -31,7 +31,7 @@ impl<T: ?Sized> Captures<'_> for T {}
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be the payload of an entrypoint",
     label = "not `serde::Deserialize`, and not an extractor",
-    note = "put `#[derive(serde::Deserialize)]` on every type of yours in it, or take `serde_json::Value`",
+    note = "derive `serde::Deserialize` for it and the types in it, or take `serde_json::Value`",
     note = "if a start hook makes it, take `agentcore::State<{T}>`"
 )]
 pub trait Payload<T> {
@@ -47,8 +47,8 @@ impl<T: DeserializeOwned> Payload<T> for PayloadTag {
 
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be returned from an entrypoint",
-    label = "not `serde::Serialize`, and no other kind of reply",
-    note = "put `#[derive(serde::Serialize)]` on every type of yours in it",
+    label = "neither `serde::Serialize` nor another kind of reply",
+    note = "derive `serde::Serialize` for it and the types in it",
     note = "a reply may also be a `Stream`, an `http::Response`, any other `agentcore::IntoResponse`, or a `Result` of these"
 )]
 pub trait JsonReply<T> {
@@ -86,7 +86,7 @@ impl<E: Into<BoxError>> ErrorReply<E> for ErrorTag {
 }
 
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is what starting and stopping the server ends with, not the error of an entrypoint",
+    message = "`{Self}` is the server's own error; an entrypoint cannot return it",
     label = "no other error converts into it",
     note = "return `Result<T, agentcore::BoxError>`: `?` turns every error into one, and `\"text\".into()` makes one"
 )]
@@ -128,7 +128,7 @@ impl<E: Into<BoxError>> HookError for E {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be shared state",
     label = "not `Send + Sync`",
-    note = "what a start hook returns is shared between threads; wrap what cannot be in a `Mutex`, or return `()`"
+    note = "the value that a start hook returns is shared between threads; wrap a value that cannot be shared in a `Mutex`, or return `()`"
 )]
 pub trait SharedState {
     fn slot(self) -> StateSlot;
@@ -143,7 +143,7 @@ impl<S: Send + Sync + 'static> SharedState for S {
 
 #[diagnostic::on_unimplemented(
     message = "a shutdown hook returns `()` or `Result<(), E>`; found `{Self}`",
-    label = "nobody would read this"
+    label = "this value would be dropped"
 )]
 pub trait ShutdownReply {
     fn __agentcore_done(self);
@@ -155,7 +155,7 @@ impl ShutdownReply for () {
 
 #[diagnostic::on_unimplemented(
     message = "a task with a `timeout` returns a `Result`; found `{Self}`",
-    label = "cannot tell that the time was up",
+    label = "cannot report that the time limit was reached",
     note = "return a `Result` whose error is `From<agentcore::TimedOut>`, such as `agentcore::BoxError`"
 )]
 pub trait TimeLimited<E> {

@@ -103,7 +103,7 @@ impl<T: FromInvocation> HandshakeArgument<T> for StrangerTag {
 
 #[diagnostic::on_unimplemented(
     message = "a websocket handler returns `()` or `Result<(), E>`; found `{Self}`",
-    label = "nobody would receive this",
+    label = "this value would be dropped",
     note = "send data through the socket"
 )]
 pub trait SocketReply {

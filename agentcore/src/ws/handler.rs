@@ -27,8 +27,8 @@ use crate::util::sealed::Seal;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a websocket handler",
-    note = "it takes an async function of which one argument is a `WebSocket`, whose others implement \
-            `FromInvocation`, and which returns `()` or a `Result` of that and an error"
+    note = "a websocket handler is an async function that takes one `WebSocket`, and otherwise arguments that implement \
+            `FromInvocation`; it returns `()` or `Result<(), E>`"
 )]
 pub trait WebSocketHandler<Args>: Clone + Send + Sync + 'static {
     /// What the arguments need from the app.
