@@ -302,28 +302,28 @@ fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: A
     let is_for_others = |address: IpAddr| !address.to_canonical().is_loopback();
     let problem = match supplied.agent {
         Some(listener) if is_for_others(listener.ip()) => {
-            let origin = if supplied.is_inherited {
-                "LISTEN_FDS passes"
+            let passed = if supplied.is_inherited {
+                format!("LISTEN_FDS passes a listener at `{listener}`")
             } else {
-                "the program supplies with `App::listener`"
+                format!("The program passes a listener at `{listener}` to `App::listener`")
             };
-            format!(
-                "the agent's listener is at `{listener}`, which {origin}; open it on 127.0.0.1, or leave it out"
-            )
+            format!("{passed}; open it on 127.0.0.1, or leave it out")
         }
         None if is_for_others(host) => {
             // Without this setting, the host would be a loopback address.
-            let (name, origin) = match env.source(&table::HOST) {
-                Some(Source::Builder) => (table::HOST.name, "the program sets with `Config::host`"),
-                _ => (table::HOST.variable, "the environment sets"),
+            let set = match env.source(&table::HOST) {
+                Some(Source::Builder) => {
+                    format!("The program sets `Config::host` to `{host}`")
+                }
+                _ => format!("The environment sets {} to `{host}`", table::HOST.variable),
             };
-            format!("{name} is `{host}`, which {origin}; set it to 127.0.0.1, or leave it out")
+            format!("{set}; set it to 127.0.0.1, or leave it out")
         }
         _ => return dev,
     };
     if dev {
         env.problem(format!(
-            "{} is on, which is for this machine only, and {problem}",
+            "{} is on, so only this machine may reach the agent. {problem}",
             table::DEV.variable,
         ));
     }
@@ -415,16 +415,16 @@ mod tests {
         let everywhere = Config::new().dev(true).host(Ipv4Addr::UNSPECIFIED.into());
         assert_eq!(
             resolve(&everywhere, &[], false).unwrap_err().to_string(),
-            "AGENTCORE_DEV is on, which is for this machine only, and host is `0.0.0.0`, which the program sets with \
-             `Config::host`; set it to 127.0.0.1, or leave it out"
+            "AGENTCORE_DEV is on, so only this machine may reach the agent. The program sets `Config::host` to `0.0.0.0`; \
+             set it to 127.0.0.1, or leave it out"
         );
         let variables = [("AGENTCORE_DEV", "1"), ("AGENTCORE_HOST", "0.0.0.0")];
         assert_eq!(
             resolve(&Config::new(), &variables, false)
                 .unwrap_err()
                 .to_string(),
-            "AGENTCORE_DEV is on, which is for this machine only, and AGENTCORE_HOST is `0.0.0.0`, which the environment \
-             sets; set it to 127.0.0.1, or leave it out"
+            "AGENTCORE_DEV is on, so only this machine may reach the agent. The environment sets AGENTCORE_HOST to \
+             `0.0.0.0`; set it to 127.0.0.1, or leave it out"
         );
     }
 
@@ -450,11 +450,11 @@ mod tests {
         }
         assert_eq!(
             read("0.0.0.0:80", true).unwrap_err(),
-            "AGENTCORE_DEV is on, which is for this machine only, and the agent's listener is at `0.0.0.0:80`, which \
-             LISTEN_FDS passes; open it on 127.0.0.1, or leave it out"
+            "AGENTCORE_DEV is on, so only this machine may reach the agent. LISTEN_FDS passes a listener at `0.0.0.0:80`; \
+             open it on 127.0.0.1, or leave it out"
         );
         let said = read("[::]:80", false).unwrap_err();
-        let program = "is at `[::]:80`, which the program supplies with `App::listener`; open it";
+        let program = "The program passes a listener at `[::]:80` to `App::listener`; open it";
         assert!(said.contains(program), "{said}");
     }
 

@@ -170,8 +170,8 @@ fn run_from(app: App, start: Start) -> ExitCode {
 fn refuse_within_runtime() {
     assert!(
         tokio::runtime::Handle::try_current().is_err(),
-        "`run` starts a Tokio runtime, and was called inside of one; make `main` a plain `fn` without \
-         `#[tokio::main]`, or, in a runtime of your own, which has neither log nor flags, write \
+        "`run` starts a Tokio runtime, and was called within one; make `main` a plain `fn` without `#[tokio::main]`, or, \
+         to serve in a runtime of your own, without agentcore's log and flags, write \
          `agentcore::App::from_registry().bind().await?.with_signals().serve().await`"
     );
 }

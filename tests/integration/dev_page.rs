@@ -78,8 +78,8 @@ fn where_others_are_listened_to_there_is_no_start() {
         assert_eq!(
             stderr,
             format!(
-                "error: cannot start: AGENTCORE_DEV is on, which is for this machine only, and AGENTCORE_HOST is \
-                 `{host}`, which the environment sets; set it to 127.0.0.1, or leave it out\n"
+                "error: cannot start: AGENTCORE_DEV is on, so only this machine may reach the agent. The environment \
+                 sets AGENTCORE_HOST to `{host}`; set it to 127.0.0.1, or leave it out\n"
             )
         );
     }

@@ -66,20 +66,17 @@ fn what_is_not_known_is_one_line_and_exit_code_2() {
     for (arguments, line) in [
         (
             &["--chekc"][..],
-            "error: unknown flag `--chekc`; --help lists what there is\n",
+            "error: unknown flag `--chekc`; --help lists the flags\n",
         ),
         (
             &["--check", "--port=80"],
             "error: unknown flag `--port=80`; set the variable AGENTCORE_PORT instead (--help lists them all)\n",
         ),
-        (
-            &["--json"],
-            "error: `--json` is about what `--check` prints; give both\n",
-        ),
+        (&["--json"], "error: `--json` needs `--check`\n"),
         (
             &["serve"],
-            "error: unexpected argument `serve`; an agent takes --help, --version and --check, and leaves alone what \
-             is behind `--`\n",
+            "error: unexpected argument `serve`; an agent takes --help, --version and --check; arguments \
+             after `--` are the program's\n",
         ),
     ] {
         let outcome = run(CONFIGURED, arguments, &[]);
@@ -183,7 +180,7 @@ fn a_check_says_what_the_agent_consists_of_and_where_its_settings_come_from() {
     }
     assert!(
         text.contains(
-            "\nnote: AGENTCORE_PROT (did you mean AGENTCORE_PORT?) is set, and is no setting\n"
+            "\nnote: AGENTCORE_PROT (did you mean AGENTCORE_PORT?) is set, but is not a setting\n"
         ),
         "{text}"
     );

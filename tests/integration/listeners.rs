@@ -88,7 +88,7 @@ fn with_the_dev_page_a_listener_for_others_stops_the_start_by_its_name() {
     let at = format!("0.0.0.0:{}", free_port());
     let outcome = crate::support::run(SUPPLIED, &[], &[("AGENT", &at), ("AGENTCORE_DEV", "1")]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    let named = format!("the agent's listener is at `{at}`, which the program supplies");
+    let named = format!("The program passes a listener at `{at}` to `App::listener`; open it");
     assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
     assert!(
         !outcome.stderr.contains("AGENTCORE_HOST"),
@@ -170,7 +170,7 @@ fn what_cannot_be_served_stops_the_start_with_its_reason() {
     let null = File::open("/dev/null").expect("/dev/null").into();
     let said = refused(vec![null], &[]);
     assert!(
-        said.contains("LISTEN_FDS passes listeners, which cannot be taken: fd 3 is not a socket"),
+        said.contains("cannot take the listeners that LISTEN_FDS passes: fd 3 is not a socket"),
         "{said}"
     );
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port").into();
@@ -180,7 +180,7 @@ fn what_cannot_be_served_stops_the_start_with_its_reason() {
     let connected = TcpStream::connect(address(&listener)).expect("a connection");
     let said = refused(vec![connected.into()], &[]);
     assert!(
-        said.contains("fd 3 is no TCP socket that listens"),
+        said.contains("fd 3 is not a listening TCP socket"),
         "{said}"
     );
     let said = refused(vec![passed(&listener)], &[("LISTEN_FDS", "3")]);

@@ -121,7 +121,7 @@ impl fmt::Display for EntrypointAt {
             write!(f, ", within {timeout}")?;
         }
         if let Some(timeout) = &self.idle_timeout {
-            write!(f, ", the items of a stream within {timeout} of each other")?;
+            write!(f, ", at most {timeout} between two items of a stream")?;
         }
         if self.on_disconnect == "cancel" {
             f.write_str(", dropped when its client leaves")?;

@@ -45,7 +45,7 @@ impl Supplied {
             return Ok(Self::default());
         };
         let listeners = platform::inherited_listeners(roles.len())
-            .map_err(|error| format!("{COUNT} passes listeners, which cannot be taken: {error}"))?;
+            .map_err(|error| format!("cannot take the listeners that {COUNT} passes: {error}"))?;
         let mut supplied = Self {
             is_inherited: true,
             ..Self::default()

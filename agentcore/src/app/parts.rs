@@ -313,7 +313,7 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
         let Some(next) = waiting.iter().position(|(needs, ..)| can_run(needs)) else {
             let metas = waiting.iter().map(|(.., hook)| hook.callback.meta);
             problems.push(format!(
-                "start hooks wait for each other's state: {}; let one hook make what depends on each other",
+                "start hooks wait for each other's state: {}; make the states that depend on each other in one hook",
                 list(metas)
             ));
             return Vec::new();

@@ -178,7 +178,7 @@ pub(crate) static ADMIN_PORT: Setting<u16, Computed> = Setting {
     takes: PORT_NUMBER,
     allowed: any,
     default: Computed("none"),
-    meaning: "a second port, on the same host, for what is not for the public: it alone serves the probes then",
+    meaning: "a second port, on the same host, for private requests; the probes are then served only there",
 };
 
 pub(super) static PROBES: Setting<bool, Computed> = Setting {
@@ -280,7 +280,7 @@ pub(super) static MAX_INVOCATIONS: Setting<usize, Computed> = Setting {
     variable: "AGENTCORE_MAX_INVOCATIONS",
     takes: FROM_ONE,
     allowed: at_least_one,
-    default: Computed("as many as come"),
+    default: Computed("no limit"),
     meaning: "invocations in flight at once; one more gets 503",
 };
 
@@ -345,7 +345,7 @@ pub(super) static STAMP_WHILE_BUSY: Setting<StampWhileBusy> = Setting {
     takes: "freeze or refresh",
     allowed: any,
     default: StampWhileBusy::Freeze,
-    meaning: "`time_of_last_update` while busy: when it became so, or the time of the ping",
+    meaning: "`time_of_last_update` while busy: the time when the agent became busy, or the time of the ping",
 };
 
 pub(super) static METRICS: Setting<bool> = Setting {
@@ -384,7 +384,7 @@ pub(super) static WS_READ_AHEAD_BYTES: Setting<usize> = Setting {
     takes: BYTES,
     allowed: at_least_one,
     default: 64 << 10,
-    meaning: "bytes of one socket that are read before its handler asks for them; a larger message is read when it does",
+    meaning: "bytes of one socket that are read before its handler asks for them; a larger message is read when the handler asks",
 };
 
 #[cfg(feature = "ws")]
@@ -405,7 +405,7 @@ pub(super) static WS_FRAME_BYTES: Setting<usize> = Setting {
     // A header, and enough payload to be worth one.
     allowed: |bytes| *bytes >= 128,
     default: 32 << 10,
-    meaning: "the largest frame that is sent, by default what the platform takes for sure; larger messages are split",
+    meaning: "the largest frame that is sent, by default the lower of the platform's two documented limits; larger messages are split",
 };
 
 #[cfg(feature = "ws")]
@@ -546,7 +546,7 @@ mod tests {
                 named += 1;
                 let known = ALL.iter().any(|setting| setting.variable() == name);
                 let is_complete = cfg!(all(feature = "dev-page", feature = "ws"));
-                assert!(known || !is_complete, "{name} is no setting");
+                assert!(known || !is_complete, "{name} is not a setting");
             }
         }
         assert!(named > 20, "this test no longer finds them");

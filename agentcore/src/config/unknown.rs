@@ -1,4 +1,4 @@
-//! Finds variables that look like settings and are none.
+//! Finds variables that look like settings, but are not.
 
 use super::table;
 
@@ -10,7 +10,7 @@ pub(crate) fn names_of_variables() -> impl Iterator<Item = String> {
     std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())
 }
 
-/// Warns, in one line, of variables that have the prefix of settings and are none. The log must be set up.
+/// Warns, in one line, of variables that have the prefix of settings, but are not settings. The log must be set up.
 pub(crate) fn warn_of_unknown_variables() {
     if let Some(warning) = warning_of_unknown(&unknown_variables(names_of_variables())) {
         tracing::warn!("{warning}");
@@ -19,15 +19,14 @@ pub(crate) fn warn_of_unknown_variables() {
 
 fn warning_of_unknown(unknown: &[String]) -> Option<String> {
     let each: Vec<_> = unknown.iter().map(|name| said_of_unknown(name)).collect();
-    let (verb, noun) = match each.len() {
-        0 => return None,
-        1 => ("is", "setting"),
-        _ => ("are", "settings"),
-    };
     let named = each.join(", ");
-    Some(format!(
-        "{named} {verb} set, and {verb} no {noun} of agentcore"
-    ))
+    match each.len() {
+        0 => None,
+        1 => Some(format!("{named} is set, but is not a setting of agentcore")),
+        _ => Some(format!(
+            "{named} are set, but are not settings of agentcore"
+        )),
+    }
 }
 
 /// A variable's name, and the setting that may be meant.
@@ -127,13 +126,13 @@ mod tests {
         assert_eq!(
             warning_of_unknown(&unknown[1..]).as_deref(),
             Some(
-                "AGENTCORE_PROT (did you mean AGENTCORE_PORT?) is set, and is no setting of agentcore"
+                "AGENTCORE_PROT (did you mean AGENTCORE_PORT?) is set, but is not a setting of agentcore"
             )
         );
         assert_eq!(
             warning_of_unknown(&unknown).as_deref(),
             Some(
-                "AGENTCORE_MEMORY_ID, AGENTCORE_PROT (did you mean AGENTCORE_PORT?) are set, and are no settings of \
+                "AGENTCORE_MEMORY_ID, AGENTCORE_PROT (did you mean AGENTCORE_PORT?) are set, but are not settings of \
                  agentcore"
             )
         );

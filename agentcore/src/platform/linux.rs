@@ -56,11 +56,11 @@ pub(crate) fn file_limit() -> Option<usize> {
 ///
 /// # Errors
 ///
-/// A descriptor is not open, or is no TCP socket that listens.
+/// A descriptor is not open, or is not a listening TCP socket.
 #[cfg(feature = "socket-activation")]
 pub(crate) fn inherited_listeners(count: usize) -> io::Result<Vec<TcpListener>> {
     let no_listener = |number: usize| {
-        let problem = format!("fd {} is no TCP socket that listens", 3 + number);
+        let problem = format!("fd {} is not a listening TCP socket", 3 + number);
         io::Error::new(io::ErrorKind::InvalidInput, problem)
     };
     // This also removes the variables. Otherwise a child process would take the listeners for its own.

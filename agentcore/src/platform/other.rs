@@ -27,7 +27,7 @@ pub(crate) fn file_limit() -> Option<usize> {
 pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
-        "agentcore takes them on Linux only",
+        "listeners can be passed on Linux only",
     ))
 }
 

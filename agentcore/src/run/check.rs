@@ -227,7 +227,7 @@ impl fmt::Display for Contents<'_> {
         writeln!(f)?;
         for name in &self.unknown_variables {
             let said = unknown::said_of_unknown(name);
-            writeln!(f, "note: {said} is set, and is no setting")?;
+            writeln!(f, "note: {said} is set, but is not a setting")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;

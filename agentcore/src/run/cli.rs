@@ -46,7 +46,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
     }
     match (check, json) {
         (true, json) => Ok(Command::Check { json }),
-        (false, true) => Err("`--json` is about what `--check` prints; give both".to_owned()),
+        (false, true) => Err("`--json` needs `--check`".to_owned()),
         (false, false) => Ok(Command::Serve),
     }
 }
@@ -55,7 +55,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
 fn unknown(argument: &str) -> String {
     let Some(flag) = argument.strip_prefix('-') else {
         return format!(
-            "unexpected argument `{argument}`; an agent takes --help, --version and --check, and leaves alone what is behind `--`"
+            "unexpected argument `{argument}`; an agent takes --help, --version and --check; arguments after `--` are the program's"
         );
     };
     let flag = flag.trim_start_matches('-');
@@ -68,7 +68,7 @@ fn unknown(argument: &str) -> String {
             "unknown flag `{argument}`; set the variable {} instead (--help lists them all)",
             setting.variable()
         ),
-        None => format!("unknown flag `{argument}`; --help lists what there is"),
+        None => format!("unknown flag `{argument}`; --help lists the flags"),
     }
 }
 
@@ -84,10 +84,10 @@ Usage: {program} [--check [--json]] [--help] [--version] [-- ..]
 
   -h, --help     Print this.
   -V, --version  Print name and version.
-      --check    Check the agent and its settings, say what was found, and exit: with 0 if it can start,
-                 with 1 and what is wrong otherwise. Nothing starts: no port is bound, no start hook runs.
+      --check    Check the agent and its settings, print the result, and exit: with 0 if the agent can
+                 start, with 1 and the reasons otherwise. Nothing starts: no port is bound, no start hook runs.
       --json     With --check: as JSON.
-      --         What is behind it is the program's own.
+      --         The arguments after it are the program's.
 
 Settings are environment variables. What the program itself sets wins over them.
 "
@@ -164,16 +164,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_named_with_what_to_do_instead() {
         for (argument, problem) in [
-            (
-                "--prot",
-                "unknown flag `--prot`; --help lists what there is",
-            ),
-            ("-p", "unknown flag `-p`; --help lists what there is"),
-            ("-", "unknown flag `-`; --help lists what there is"),
-            (
-                "---help",
-                "unknown flag `---help`; --help lists what there is",
-            ),
+            ("--prot", "unknown flag `--prot`; --help lists the flags"),
+            ("-p", "unknown flag `-p`; --help lists the flags"),
+            ("-", "unknown flag `-`; --help lists the flags"),
+            ("---help", "unknown flag `---help`; --help lists the flags"),
             (
                 "--max-body-bytes=1000",
                 "unknown flag `--max-body-bytes=1000`; set the variable AGENTCORE_MAX_BODY_BYTES instead (--help lists \
@@ -185,18 +179,15 @@ mod tests {
             ),
             (
                 "serve",
-                "unexpected argument `serve`; an agent takes --help, --version and --check, and leaves alone what is \
-                 behind `--`",
+                "unexpected argument `serve`; an agent takes --help, --version and --check; arguments after `--` are \
+                 the program's",
             ),
             (
                 "",
-                "unexpected argument ``; an agent takes --help, --version and --check, and leaves alone what is behind \
-                 `--`",
+                "unexpected argument ``; an agent takes --help, --version and --check; arguments after `--` are the \
+                 program's",
             ),
-            (
-                "--json",
-                "`--json` is about what `--check` prints; give both",
-            ),
+            ("--json", "`--json` needs `--check`"),
         ] {
             assert_eq!(parsed(&[argument]), Err(problem.to_owned()));
         }
