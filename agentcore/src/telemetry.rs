@@ -118,7 +118,7 @@
 //! | --- | --- |
 //! | `agentcore_busy`, `agentcore_status_changed_timestamp_seconds` | the status of `/ping`; the page asks a custom ping handler first, OTLP uses its last answer |
 //! | `agentcore_active_tasks{name}` | tasks that run; names beyond the 100 most frequent are counted as `(others)` |
-//! | `agentcore_invocations_in_flight` | invocations that have not been answered whole |
+//! | `agentcore_invocations_in_flight` | invocations whose reply is not complete |
 //! | `agentcore_invocations_total{outcome}` | invocations that are over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (the caller no longer waited), `cut_off` (by the shutdown) |
 //! | `agentcore_invocation_duration_seconds` | histogram from 1 ms to 8 h: from the head to the last byte of the reply |
 //! | `agentcore_refused_total{reason}` | requests that were refused: `not_serving`, `connections`, `invocations`, `session` |

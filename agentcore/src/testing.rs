@@ -387,7 +387,7 @@ impl TestResponse {
     pub fn bytes(&self) -> &Bytes {
         match &self.body {
             Ok(bytes) => bytes,
-            Err(_) => panic!("the body of the reply is not whole: {self}"),
+            Err(_) => panic!("the body of the reply is incomplete: {self}"),
         }
     }
 
@@ -423,10 +423,10 @@ impl TestResponse {
         let bytes = self
             .body
             .as_deref()
-            .map_err(|_| format!("the body of the reply is not whole: {self}"))?;
+            .map_err(|_| format!("the body of the reply is incomplete: {self}"))?;
         serde_json::from_slice(bytes).map_err(|error| {
             let name = std::any::type_name::<T>();
-            format!("the reply is no JSON of `{name}` ({error}): {self}")
+            format!("the reply is not JSON of `{name}` ({error}): {self}")
         })
     }
 }
@@ -637,7 +637,7 @@ impl TestEvent {
         serde_json::from_str(&self.data).map_err(|error| {
             let name = std::any::type_name::<T>();
             format!(
-                "the event is no JSON of `{name}` ({error}): {}",
+                "the event is not JSON of `{name}` ({error}): {}",
                 cut(self.data.as_bytes())
             )
         })

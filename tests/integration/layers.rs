@@ -158,6 +158,6 @@ fn an_agent_that_a_layer_calls_behind_its_answer_is_busy_until_it_has_ended() {
 fn a_layer_that_calls_the_agent_for_no_request_is_named_in_the_log() {
     let agent = odd("elsewhere");
     assert_eq!(agent.invoke(json!({})).status, 202);
-    agent.line_with("a layer called the agent for no request in flight");
+    agent.line_with("a layer called the agent outside of a request in flight");
     agent.until("the agent is idle", |agent| !agent.ping().busy);
 }

@@ -180,7 +180,7 @@ fn a_client_that_leaves_is_in_the_line() {
         says(only(&lines, "hang")),
         ("INFO", left, "cancelled", None)
     );
-    let left = "entrypoint `handler` answered 200, and the client had left";
+    let left = "entrypoint `handler` answered 200 after the client had left";
     assert_eq!(
         says(only(&lines, "endless")),
         ("INFO", left, "cancelled", Some(200))

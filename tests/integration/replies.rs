@@ -157,7 +157,7 @@ fn a_result_in_place_of_a_value_is_a_500_and_the_log_names_the_line_and_the_cure
             ),
             "{what}"
         );
-        let line = agent.line_with("a `Result` is not sent as it is");
+        let line = agent.line_with("a `Result` cannot be sent");
         assert!(line.contains("`Response::try_stream`"), "{what}: {line}");
         assert_eq!(
             line.contains("(at tests/fixtures/replies.rs:"),
@@ -179,16 +179,15 @@ fn a_result_in_place_of_an_item_is_the_error_event() {
         assert_eq!(reply.status, 200);
         let text = String::from_utf8(reply.body).expect("text");
         assert!(
-            text.starts_with(r#"data: {"error":"a `Result` is not sent as it is"#),
+            text.starts_with(r#"data: {"error":"a `Result` cannot be sent"#),
             "{what}: {text}"
         );
         assert!(
             text.contains(r#""error_type":"SerializationError""#),
             "{what}: {text}"
         );
-        let line = agent.line_with(
-            "the stream of entrypoint `handler` failed: a `Result` is not sent as it is",
-        );
+        let line =
+            agent.line_with("the stream of entrypoint `handler` failed: a `Result` cannot be sent");
         assert_eq!(
             line.contains("fixtures/replies.rs:"),
             names_the_line,

@@ -300,8 +300,8 @@ impl Innermost {
         let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
         let Some(activity) = hold.or_else(request::hold) else {
             tracing::error!(
-                "a layer called the agent for no request in flight: neither with the extensions of the client's request \
-                 nor in the task that the layer was called in; the answer is 500"
+                "a layer called the agent outside of a request in flight: keep the request's extensions, or call it in \
+                 the task that called the layer; the answer is 500"
             );
             return internal_error().into_http();
         };

@@ -182,7 +182,7 @@ impl<T> Yielder<T> {
             let Some(stream) = POLLED.get().filter(|stream| stream.slot == address) else {
                 panic!(
                     "a `yield` of `stream!` was reached outside of the stream: the code around it was moved to another \
-                     task. Send the value through a channel, and yield what it receives"
+                     task. Send the value through a channel, and yield it in the stream"
                 );
             };
             if !is_full {

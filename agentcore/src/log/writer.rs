@@ -246,7 +246,7 @@ fn write_all(entries: &Receiver<Entry>) {
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let format = FORMAT.get().copied().unwrap_or(LogFormat::Json);
-            let message = format!("{dropped} log lines were dropped: nobody read stderr");
+            let message = format!("{dropped} log lines were dropped: stderr was full");
             let _ = writeln!(stderr, "{}", format.line(tracing::Level::WARN, &message));
         }
         std::thread::sleep(PAUSE);

@@ -175,7 +175,7 @@ impl Metrics {
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         text.gauge(
             "agentcore_start_time_seconds",
-            "When the server was made, in Unix seconds.",
+            "When the server started, in Unix seconds.",
         )
         .sample(&[], started.as_secs_f64());
         text.gauge("agentcore_worker_threads", "Threads that run handlers.")
@@ -195,12 +195,12 @@ impl Metrics {
 
         text.gauge(
             "agentcore_invocations_in_flight",
-            "Invocations that have not been answered whole.",
+            "Invocations whose reply is not complete.",
         )
         .sample(&[], self.invocations.open());
         let mut outcomes = text.counter(
             "agentcore_invocations_total",
-            "Invocations that are over, by how they ended.",
+            "Invocations that have ended, by outcome.",
         );
         for outcome in Outcome::ALL {
             let count = self.outcomes[outcome.index()].get();
@@ -209,14 +209,14 @@ impl Metrics {
         let buckets = BOUNDS.iter().copied().zip(&self.durations);
         text.histogram(
             "agentcore_invocation_duration_seconds",
-            "From an invocation's head to the last byte of its reply.",
+            "The time from an invocation's head to the last byte of its reply.",
             buckets.map(|(bound, counter)| (bound, counter.get())),
             self.durations[BOUNDS.len()].get(),
             Duration::from_nanos(self.duration.get()).as_secs_f64(),
         );
         let mut refused = text.counter(
             "agentcore_refused_total",
-            "Requests that were not let in, by reason.",
+            "Requests that were refused, by reason.",
         );
         for (why, name) in Refused::ALL {
             refused.sample(&[("reason", name)], self.refused[why as usize].get());

@@ -43,7 +43,9 @@ impl Instruments {
                 .build(),
             duration: meter
                 .f64_histogram("agentcore.invocation.duration")
-                .with_description("From an invocation's head to the last byte of its reply.")
+                .with_description(
+                    "The time from an invocation's head to the last byte of its reply.",
+                )
                 .with_unit("s")
                 .with_boundaries(BOUNDS.to_vec())
                 .build(),

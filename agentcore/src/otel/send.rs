@@ -123,7 +123,7 @@ impl Client {
     #[cfg(not(feature = "otel-aws"))]
     pub(super) fn signing(_: &Environment<'_>, _: String) -> Option<Self> {
         tracing::warn!(
-            "no traces are sent: AWS takes them signed, for which `agentcore` needs its feature `otel-aws`"
+            "no traces are sent: AWS accepts only signed traces; turn on the feature `otel-aws` of `agentcore`"
         );
         None
     }
@@ -135,7 +135,7 @@ impl Client {
             None => request,
         };
         let uri = request.uri();
-        let host = uri.host().ok_or("the endpoint names no host")?;
+        let host = uri.host().ok_or("the endpoint has no host")?;
         let is_https = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let bare = host.trim_matches(['[', ']']);
@@ -173,7 +173,7 @@ impl Client {
         );
         if has_no_place && self.signal == Signal::Metrics {
             failures.unwanted = true;
-            return tracing::info!("{endpoint} takes no {name}: {why}");
+            return tracing::info!("{endpoint} does not accept {name}: {why}");
         }
         failures.unsaid += 1;
         if failures
@@ -183,7 +183,7 @@ impl Client {
             let batches = std::mem::take(&mut failures.unsaid);
             failures.said = Some(Instant::now());
             tracing::warn!(
-                "{name} could not be sent to {endpoint}: {why} ({batches} attempts; said at most once a minute)"
+                "{name} could not be sent to {endpoint}: {why} ({batches} attempts; logged at most once a minute)"
             );
         }
     }
@@ -231,7 +231,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut head, body) = request.into_parts();
-    let authority = head.uri.authority().ok_or("the endpoint names no host")?;
+    let authority = head.uri.authority().ok_or("the endpoint has no host")?;
     let host = authority.as_str().rsplit('@').next().unwrap_or_default();
     head.headers
         .insert(header::HOST, HeaderValue::from_str(host)?);

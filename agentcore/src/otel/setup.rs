@@ -214,7 +214,8 @@ fn warn_of_lone_metrics(environment: &Environment<'_>) {
         .any(is_set);
     if is_set("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") && !is_off {
         problem(
-            "no metrics are sent: they go along with traces, and these have no endpoint".to_owned(),
+            "no metrics are sent: metrics are sent only with traces, and no endpoint for traces is set"
+                .to_owned(),
         );
     }
 }

@@ -43,6 +43,8 @@ enum Cause {
     /// The event that ended the work, as the rest of a sentence.
     Stopped(String),
     Panic(Panic),
+    /// A panic that the program caught, so that the work went on.
+    CaughtPanic(Panic),
     /// A layer has dropped the call, and returned this reply or this error.
     Dropped {
         status: StatusCode,
@@ -90,6 +92,14 @@ impl Failure {
         }
     }
 
+    /// A panic that code of the program caught. It says nothing about the work in which it happened.
+    pub(super) fn caught_panic(panic: Panic) -> Self {
+        Self {
+            what: "a panic that the program caught".into(),
+            cause: Cause::CaughtPanic(panic),
+        }
+    }
+
     /// A layer has dropped the call of `what`, and returned a reply with `status`, or an `error`. `is_late` says that a time
     /// limit was the reason.
     pub(crate) fn dropped(
@@ -119,7 +129,9 @@ impl Failure {
     /// The level of the line; `None` for the usual one.
     fn level(&self) -> Option<Level> {
         match self.cause {
-            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) => Some(Level::ERROR),
+            Cause::Error(_) | Cause::Stopped(_) | Cause::Panic(_) | Cause::CaughtPanic(_) => {
+                Some(Level::ERROR)
+            }
             Cause::Dropped { is_error, .. } if is_error => Some(Level::ERROR),
             Cause::Refusal(..) | Cause::Dropped { .. } => Some(Level::WARN),
             Cause::Rejected(_) => None,
@@ -134,9 +146,10 @@ impl Failure {
             Cause::Refusal(status, text) => format!("{what} answered {status}: {text}"),
             Cause::Stopped(how) => format!("{what} {how}"),
             Cause::Panic(panic) if panic.limit().is_some() => {
-                format!("{what} was given up: {}", panic.message())
+                format!("{what} was cancelled: {}", panic.message())
             }
             Cause::Panic(panic) => format!("{what} panicked: {}", panic.message()),
+            Cause::CaughtPanic(panic) => format!("{what}: {}", panic.message()),
             Cause::Dropped {
                 error: Some(error), ..
             } => format!("{what} was cancelled: a layer failed: {error}"),
@@ -164,7 +177,7 @@ impl Failure {
             },
             Cause::Refusal(..) | Cause::Stopped(_) => Details::default(),
             Cause::Panic(panic) if panic.limit().is_some() => Details::default(),
-            Cause::Panic(panic) => Details {
+            Cause::Panic(panic) | Cause::CaughtPanic(panic) => Details {
                 of_type: Some("panic"),
                 message: Some(panic.message()),
                 location: panic.location(),
@@ -337,7 +350,7 @@ impl Ended<'_> {
                 format!("{function} `{name}` was cancelled: the client has left")
             }
             (Outcome::Cancelled, Some(status)) => {
-                format!("{function} `{name}` answered {status}, and the client had left")
+                format!("{function} `{name}` answered {status} after the client had left")
             }
             (_, Some(status)) if self.by_layer => {
                 format!("a layer answered {status} for {function} `{name}`")
@@ -357,6 +370,8 @@ fn milliseconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::TimedOut;
+    use crate::report::panics;
 
     fn ended(outcome: Outcome, status: Option<u16>, failure: Option<&Failure>) -> Ended<'_> {
         Ended {
@@ -415,6 +430,30 @@ mod tests {
     }
 
     #[test]
+    fn only_a_panic_that_ended_the_work_is_said_of_the_work() {
+        // `resume_unwind` does not call the panic hook, so nothing is printed.
+        let panic = panics::guard(|| -> () { std::panic::resume_unwind(Box::new("no luck")) });
+        let panic = panic.unwrap_err();
+        let failure = Failure::panic("entrypoint `handler`", panic.clone());
+        assert_eq!(
+            failure.message(None),
+            "entrypoint `handler` panicked: no luck"
+        );
+        let caught = Failure::caught_panic(panic);
+        assert_eq!(
+            caught.message(None),
+            "a panic that the program caught: no luck"
+        );
+        assert_eq!(caught.details().of_type, Some("panic"));
+        let limit = Panic::of_limit(TimedOut::new(Duration::from_secs(1)));
+        let cancelled = Failure::panic("entrypoint `handler`", limit);
+        assert_eq!(
+            cancelled.message(None),
+            "entrypoint `handler` was cancelled: a task timed out after 1s"
+        );
+    }
+
+    #[test]
     fn the_message_says_what_has_happened() {
         let entrypoint = || "entrypoint `handler`".to_owned();
         let refusal = Failure::reply(entrypoint(), StatusCode::IM_A_TEAPOT, "no coffee");
@@ -437,7 +476,7 @@ mod tests {
                 Outcome::Cancelled,
                 Some(200),
                 None,
-                "entrypoint `handler` answered 200, and the client had left",
+                "entrypoint `handler` answered 200 after the client had left",
             ),
             (
                 Outcome::ClientError,

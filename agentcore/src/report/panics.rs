@@ -219,7 +219,7 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     if done.is_ok() {
         // The work has caught a panic itself. The panic is still logged.
         if let Some(place) = PLACE.take() {
-            Panic::from(place).log("code that caught it itself");
+            Failure::caught_panic(place.into()).log();
         }
     }
     done.map_err(Panic::caught)
@@ -250,7 +250,7 @@ pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     match done {
         Ok(value) => {
             if let Some(place) = place {
-                Panic::from(place).log("code that caught it itself");
+                Failure::caught_panic(place.into()).log();
             }
             value
         }

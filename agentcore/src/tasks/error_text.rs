@@ -52,7 +52,7 @@ pub(super) fn error_text<T: 'static>(value: &T) -> Option<String> {
     });
     let unknown = || {
         format!(
-            "an error in a `{}`; its text is logged if the task is detached, or its function is an `#[async_task]`",
+            "an error (`{}`); to log its text, detach the task or make its function an `#[async_task]`",
             type_name::<T>()
         )
     };

@@ -158,7 +158,7 @@ impl<'a> TestRequest<'a> {
                 return TestStream::new(response.into_body());
             }
             let reply = TestResponse::read(response).await;
-            caller.fail(format_args!("the reply is no stream of events: {reply}"))
+            caller.fail(format_args!("the reply is not a stream of events: {reply}"))
         }
     }
 

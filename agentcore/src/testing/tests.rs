@@ -84,7 +84,7 @@ async fn a_reply_of_another_shape_is_told_with_its_status_and_body_at_the_caller
     let (line, text) = panic_of(|| reply.json::<u32>());
     assert_eq!(line, line!() - 1);
     assert!(
-        text.starts_with("the reply is no JSON of `u32` (invalid type: map"),
+        text.starts_with("the reply is not JSON of `u32` (invalid type: map"),
         "{text}"
     );
     assert!(
@@ -126,7 +126,7 @@ async fn a_reply_of_another_shape_is_told_with_its_status_and_body_at_the_caller
     let (line, text) = panic_of(|| event.json::<u32>());
     assert_eq!(line, line!() - 1);
     assert!(
-        text.starts_with("the event is no JSON of `u32`") && text.ends_with(": {}"),
+        text.starts_with("the event is not JSON of `u32`") && text.ends_with(": {}"),
         "{text}"
     );
 }
@@ -148,12 +148,12 @@ async fn a_reply_that_is_no_stream_is_told_with_its_status_and_body_and_the_call
     let text = awaited(line!(), future).await;
     assert_eq!(
         text,
-        r#"the reply is no stream of events: 422 Unprocessable Entity: {"error":"xxx"}"#
+        r#"the reply is not a stream of events: 422 Unprocessable Entity: {"error":"xxx"}"#
     );
     let future = agent.post(3).session("session-1").stream();
     let text = awaited(line!(), future).await;
     assert!(
-        text.starts_with("the reply is no stream of events: 422"),
+        text.starts_with("the reply is not a stream of events: 422"),
         "{text}"
     );
 }
@@ -194,7 +194,7 @@ async fn an_event_that_is_of_another_shape_is_told_at_the_callers_line() {
     let future = stream.collect::<String>();
     let text = awaited(line!(), future).await;
     assert!(
-        text.starts_with("the event is no JSON of `alloc::string::String`"),
+        text.starts_with("the event is not JSON of `alloc::string::String`"),
         "{text}"
     );
     assert!(text.ends_with(": 1"), "{text}");

@@ -75,7 +75,7 @@ impl TestWebSocket {
         };
         async move {
             if let Err(error) = self.write_frame(opcode, &payload).await {
-                caller.fail(format_args!("the app has let go of the socket: {error}"));
+                caller.fail(format_args!("the app has dropped the socket: {error}"));
             }
         }
     }
@@ -181,7 +181,7 @@ impl TestWebSocket {
                 Ok(Some(Message::Close(_)) | None) => return None,
                 Ok(Some(Message::Binary(bytes))) => {
                     let length = bytes.len();
-                    caller.fail(format_args!("the message is {length} bytes, and no JSON"))
+                    caller.fail(format_args!("the message is {length} bytes, and not JSON"))
                 }
                 Err(why) => caller.fail(why),
             };
@@ -190,7 +190,7 @@ impl TestWebSocket {
                 Err(error) => {
                     let (name, text) = (std::any::type_name::<T>(), cut(text.as_bytes()));
                     caller.fail(format_args!(
-                        "the message is no JSON of `{name}` ({error}): {text}"
+                        "the message is not JSON of `{name}` ({error}): {text}"
                     ))
                 }
             }

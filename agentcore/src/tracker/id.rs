@@ -50,7 +50,7 @@ impl TaskId {
         let mut bytes = vec![0; count * 16];
         assert!(
             platform::random(&mut bytes),
-            "the operating system has no random numbers, which the ids of tasks are made of"
+            "the operating system has no random numbers for task ids"
         );
         let half = |bytes: &[u8]| {
             bytes

@@ -13,8 +13,8 @@ use std::io;
 use serde_core::ser::{Error as _, Serialize, Serializer};
 
 /// What is wrong with a `Result`, and what to do.
-pub(crate) const IS_A_RESULT: &str = "a `Result` is not sent as it is, because that would be `{\"Ok\":..}` or `{\"Err\":..}`: \
-     make it the return type of the handler, stream it with `Response::try_stream`, or take the value out of it first";
+pub(crate) const IS_A_RESULT: &str = "a `Result` cannot be sent: it would become `{\"Ok\":..}` or `{\"Err\":..}`; make it the \
+     return type of the handler, stream it with `Response::try_stream`, or take the value out of it first";
 
 type Inner<'a, W> = &'a mut serde_json::Serializer<W>;
 

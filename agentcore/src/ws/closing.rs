@@ -21,8 +21,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The reasons why something was not sent.
-const SILENT: &str = "the client took nothing of them for 5s";
-const GONE: &str = "the connection has gone";
+const SILENT: &str = "the client read nothing for 5s";
+const GONE: &str = "the connection was lost";
 
 /// Sends what is queued, and then the close frame, if `end` needs one. The connection is not [closed](shake_hands) yet.
 ///

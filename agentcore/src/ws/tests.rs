@@ -722,7 +722,7 @@ async fn a_result_is_not_sent_as_json() {
     .await;
     let (is_json, text) = telling.await.unwrap();
     assert!(
-        is_json && text.contains("`Result` is not sent as it is"),
+        is_json && text.contains("`Result` cannot be sent"),
         "{text}"
     );
     // Nothing of it has been sent.
