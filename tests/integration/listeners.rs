@@ -88,7 +88,7 @@ fn with_the_dev_page_a_listener_for_others_stops_the_start_by_its_name() {
     let at = format!("0.0.0.0:{}", free_port());
     let outcome = crate::support::run(SUPPLIED, &[], &[("AGENT", &at), ("AGENTCORE_DEV", "1")]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    let named = format!("the agent's listener is at `{at}`, which the program supplies");
+    let named = format!("The program passes a listener at `{at}` to `App::listener`; open it");
     assert!(outcome.stderr.contains(&named), "{}", outcome.stderr);
     assert!(
         !outcome.stderr.contains("AGENTCORE_HOST"),

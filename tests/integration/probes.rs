@@ -225,9 +225,11 @@ fn probes_are_not_logged() {
     assert_eq!(get(agent.admin_address(), "/nowhere").status, 404);
     agent.signal("TERM");
     let (_, stderr) = agent.wait();
+    let is_of_the_stop =
+        |line: &&str| line.contains("SIGTERM: stopping") || line.contains("stopped after ");
     let lines: Vec<_> = stderr
         .lines()
-        .filter(|line| !line.contains("SIGTERM: stopping"))
+        .filter(|line| !is_of_the_stop(line))
         .collect();
     assert_eq!(lines, [""; 0]);
 }

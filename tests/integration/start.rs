@@ -227,7 +227,7 @@ fn variables_that_are_no_settings_are_one_warning() {
         .lines()
         .filter(|line| line.contains(" WARN "))
         .collect();
-    let expected = "AGENTCORE_MEMORY_ID, AGENTCORE_SHUTDOWN_GRASE (did you mean AGENTCORE_SHUTDOWN_GRACE?) are set, and are no \
+    let expected = "AGENTCORE_MEMORY_ID, AGENTCORE_SHUTDOWN_GRASE (did you mean AGENTCORE_SHUTDOWN_GRACE?) are set, but are not \
                     settings of agentcore";
     assert_eq!(warnings.len(), 1, "{stderr}");
     assert!(warnings[0].ends_with(expected), "{stderr}");

@@ -302,7 +302,7 @@ pub fn task_status(id: TaskId) -> TaskStatus {
         if tracker.is_running_for(id, session) {
             TaskStatus::Running
         } else {
-            tracker.results().find(id, session).into()
+            TaskStatus::of(tracker.results().find(id, session))
         }
     })
 }

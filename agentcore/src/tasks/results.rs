@@ -221,8 +221,9 @@ pub(super) fn ending<T>(result: Result<T, TaskError>, to_text: ToText<T>) -> Opt
     Some(end)
 }
 
-impl From<Option<Ending>> for TaskStatus {
-    fn from(ending: Option<Ending>) -> Self {
+impl TaskStatus {
+    /// The status of a task whose kept result is `ending`.
+    pub(super) fn of(ending: Option<Ending>) -> Self {
         let Some(ending) = ending else {
             return Self::Unknown;
         };
@@ -263,7 +264,7 @@ mod tests {
     }
 
     fn find(results: &Results, number: usize) -> TaskStatus {
-        results.find(id(number), None).into()
+        TaskStatus::of(results.find(id(number), None))
     }
 
     #[test]
@@ -332,7 +333,7 @@ mod tests {
         results.keep_at(id(1), Owner::Anyone, Ending::Cancelled, now);
         let after = |more| {
             let then = now + LONGEST + Duration::from_secs(more);
-            TaskStatus::from(results.find_at(id(1), None, then))
+            TaskStatus::of(results.find_at(id(1), None, then))
         };
         assert_eq!(after(0), TaskStatus::Cancelled);
         assert_eq!(after(1), TaskStatus::Unknown);
