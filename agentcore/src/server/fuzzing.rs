@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::in_process::InProcess;
 use connection::half_close::Socket;
-use http::exchange::{Admission, Link};
+use http::exchange::{Admission, Connection};
 use http::front::FLUSH;
 use http::router;
 use life::accept::protocol;
@@ -35,12 +35,12 @@ impl InProcess {
         } else {
             Admission::Full
         };
-        let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, None));
-        let waiting = Arc::clone(link.end.waiting());
+        let connection = Arc::new(Connection::new(Arc::clone(front), admission, &socket, None));
+        let waiting = Arc::clone(connection.end.waiting());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
             let method = request.method().clone();
-            let answer = router::answer(link.begin(&request), request);
+            let answer = router::answer(connection.begin(&request), request);
             async move {
                 let answer = answer.await;
                 if let Ok(response) = &answer {
@@ -49,18 +49,18 @@ impl InProcess {
                 answer
             }
         });
-        let connection = protocol(front).serve_connection(TokioIo::new(socket), service);
-        let connection = connection.with_upgrades();
-        let mut connection = tokio::spawn(front.connections.watch(connection, waiting));
+        let http = protocol(front).serve_connection(TokioIo::new(socket), service);
+        let http = http.with_upgrades();
+        let mut serving = tokio::spawn(front.connections.watch(http, waiting));
         tokio::select! {
-            _ = &mut connection => return,
+            _ = &mut serving => return,
             () = stop => {}
         }
         // Work that is cut off is an error, and no business of this.
         let _ = self.stop().await;
         let _ = tokio::time::timeout(FLUSH, front.connections.shutdown()).await;
-        connection.abort();
-        let _ = connection.await;
+        serving.abort();
+        let _ = serving.await;
     }
 
     /// As `open_socket`, with what had been read behind the handshake, and a handle on the whole session.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::http::exchange::Link;
+use super::http::exchange::Connection;
 use super::http::front::Front;
 use super::http::phase::Phase;
 use super::http::request_body::RequestBody;
@@ -39,9 +39,9 @@ impl InProcess {
     }
 
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
-        // A link for each: there is no socket that would say when a reply has been sent.
-        let link = Arc::new(Link::without_socket(Arc::clone(self.front())));
-        let mut answer = router::answer(link.begin(&request), request);
+        // A connection for each: there is no socket that would say when a reply has been sent.
+        let connection = Arc::new(Connection::without_socket(Arc::clone(self.front())));
+        let mut answer = router::answer(connection.begin(&request), request);
         let mut cut_off = pin!(self.front().instance.until_cut_off());
         let mut was_cut_off = false;
         loop {

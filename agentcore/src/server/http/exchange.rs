@@ -10,7 +10,7 @@ use super::front::Front;
 use super::request_body::RequestBody;
 use super::router::{self, ReplyBody};
 use crate::handler::response::Response;
-use crate::server::connection::framing::{Fault, Verdict};
+use crate::server::connection::framing::{Fault, FirstFault};
 use crate::server::connection::half_close::{End, Socket};
 use crate::server::connection::place::Place;
 
@@ -28,11 +28,11 @@ pub(crate) enum Admission {
 }
 
 /// One connection, as its requests see it.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
     pub(crate) admission: Admission,
     pub(crate) end: Arc<End>,
-    verdict: Verdict,
+    first_fault: FirstFault,
     /// That have been made so far.
     requests: AtomicU64,
     /// Among the open connections, as long as anything is left of this one; none in a test.
@@ -43,7 +43,7 @@ pub(crate) struct Link {
     place: Option<Arc<Place>>,
 }
 
-impl Link {
+impl Connection {
     pub(crate) fn new<T>(
         front: Arc<Front>,
         admission: Admission,
@@ -52,7 +52,7 @@ impl Link {
     ) -> Self {
         Self {
             end: socket.end(),
-            verdict: socket.verdict(),
+            first_fault: socket.first_fault(),
             admission,
             place: place.map(Arc::new),
             ..Self::without_socket(front)
@@ -71,7 +71,7 @@ impl Link {
             end: Arc::new(End::new(front.connections.waiting())),
             front,
             admission: Admission::Full,
-            verdict: Verdict::default(),
+            first_fault: FirstFault::default(),
             requests: AtomicU64::new(0),
             place: None,
         }
@@ -84,9 +84,9 @@ impl Link {
         Exchange {
             fault: {
                 let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-                self.verdict.against(number)
+                self.first_fault.for_request(number)
             },
-            link: Arc::clone(self),
+            connection: Arc::clone(self),
             version: request.version(),
         }
     }
@@ -94,15 +94,15 @@ impl Link {
 
 /// One request, and the reply to it, until hyper has that whole.
 pub(crate) struct Exchange {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     /// Why the request is not to be answered.
     pub(crate) fault: Option<Fault>,
     version: Version,
 }
 
 impl Exchange {
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// A reply of the server's own, on its way out.
@@ -134,27 +134,27 @@ impl Exchange {
     pub(crate) fn break_off(&self, length: Option<u64>) -> bool {
         let looks_whole = self.version < Version::HTTP_11 && length.is_none();
         if looks_whole {
-            self.link.end.break_off();
+            self.connection.end.break_off();
         }
         looks_whole
     }
 
     /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
     pub(crate) fn show_end(&self) {
-        self.link.end.watch();
+        self.connection.end.watch();
     }
 }
 
 impl Deref for Exchange {
-    type Target = Link;
+    type Target = Connection;
 
-    fn deref(&self) -> &Link {
-        &self.link
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.link.end.over();
+        self.connection.end.over();
     }
 }

@@ -10,7 +10,7 @@ use http::{Method, Request};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::exchange::{Exchange, Link};
+use super::exchange::{Connection, Exchange};
 use super::front::{Front, come_back};
 use super::phase::Phase;
 use super::request_body::{Problem, Read, RequestBody};
@@ -34,7 +34,7 @@ use crate::util::spawn;
 
 /// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
 pub(crate) struct Replying<B> {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     stage: Stage<B>,
     /// Until the reply has it.
     exchange: Option<Exchange>,
@@ -63,7 +63,7 @@ pub(crate) fn accept<B: RequestBody>(
 ) -> Result<Replying<B>, (Exchange, Response)> {
     match admit(&exchange, request) {
         Ok(stage) => Ok(Replying {
-            link: Arc::clone(exchange.link()),
+            connection: Arc::clone(exchange.connection()),
             stage,
             exchange: Some(exchange),
         }),
@@ -71,17 +71,20 @@ pub(crate) fn accept<B: RequestBody>(
     }
 }
 
-fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, Response> {
-    let front = &link.front;
+fn admit<B: RequestBody>(
+    connection: &Connection,
+    request: Request<B>,
+) -> Result<Stage<B>, Response> {
+    let front = &connection.front;
     match front.phase.get() {
         Phase::Starting => {
             let response = front.unavailable("Starting", Refused::NotServing);
-            return Err(refuse(link, request, response));
+            return Err(refuse(connection, request, response));
         }
         Phase::Serving => {}
         Phase::Draining => {
             let response = front.unavailable("Shutting down", Refused::NotServing);
-            return Err(refuse(link, request, response));
+            return Err(refuse(connection, request, response));
         }
     }
     let at = front.notice_restore();
@@ -91,7 +94,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
         let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refuse(link, request, no_room(front, refusal))),
+            Err(refusal) => return Err(refuse(connection, request, no_room(front, refusal))),
         }
     } else {
         None
@@ -113,7 +116,7 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
     // hyper's own: the way to the connection, which is for no layer.
     head.extensions.clear();
     Ok(Stage::Reading {
-        read: Read::new(body, &front.settings, Arc::clone(&link.end)),
+        read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
         head: front.has_layers.then(|| Box::new(head)),
     })
@@ -124,7 +127,7 @@ impl<B: RequestBody> Future for Replying<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.link.front.instance.is_cut_off() {
+        if this.connection.front.instance.is_cut_off() {
             this.release_unfinished();
             this.stage = Stage::Over;
             // No advice to come again: how far it came, nobody knows.
@@ -156,7 +159,7 @@ impl<B> Replying<B> {
     /// do it.
     fn release_unfinished(&mut self) {
         if let Stage::Reading { read, .. } = &mut self.stage {
-            let workers = self.link.front.workers.runtime();
+            let workers = self.connection.front.workers.runtime();
             if let Some(unfinished) = read.take_unfinished() {
                 drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
             }
@@ -174,11 +177,11 @@ impl<B: RequestBody> Replying<B> {
         else {
             return None;
         };
-        let front = &self.link.front;
+        let front = &self.connection.front;
         let body = match read {
             Ok(body) => body,
             Err(problem) => {
-                let response = problem.into_response(activity.scope().headers(), &self.link);
+                let response = problem.into_response(activity.scope().headers(), &self.connection);
                 let status = response.status();
                 activity.scope().note(Outcome::of(status), Some(status));
                 if let Some(rejection) = response.why_rejected() {
@@ -226,13 +229,13 @@ impl<B: RequestBody> Replying<B> {
         if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
             left.disarm();
         }
-        let front = &self.link.front;
+        let front = &self.connection.front;
         // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
         // runtime that is being shut down.
         let Ok((reply, activity)) = made else {
             return self.refuse(internal_error());
         };
-        let activity = Some((activity, Arc::clone(&self.link.end)));
+        let activity = Some((activity, Arc::clone(&self.connection.end)));
         let is_stream = reply.body().as_bytes().is_none();
         // A stream's producer goes with its reader.
         show_end_if(self.exchange.as_ref(), is_stream);
@@ -250,7 +253,7 @@ impl<B: RequestBody> Replying<B> {
     /// A reply of the server's own in place of the workers'. Together with the reply that the workers make, this is where errors
     /// become in-band.
     fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
-        self.link.front.settings.errors.apply(response).into()
+        self.connection.front.settings.errors.apply(response).into()
     }
 }
 

@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::exchange::Link;
+use super::exchange::Connection;
 use crate::config::Settings;
 use crate::error::BoxError;
 use crate::handler::response::Response;
@@ -192,17 +192,21 @@ fn too_large<B>(body: &mut Option<B>, begun: bool) -> Poll<Result<Bytes, Problem
 }
 
 /// Takes note of a body that nobody wants, in the background.
-pub(crate) fn discard<B: RequestBody>(link: &Link, head: &http::request::Parts, body: B) {
+pub(crate) fn discard<B: RequestBody>(
+    connection: &Connection,
+    head: &http::request::Parts,
+    body: B,
+) {
     // A client that waits for `100 Continue` has not sent it, and reading would ask for it.
     if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
-        discard_rest(link, body);
+        discard_rest(connection, body);
     }
 }
 
 /// As [`discard`], for a body that has been begun.
-fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
+fn discard_rest<B: RequestBody>(connection: &Connection, mut body: B) {
     // The next request cannot come before this one has.
-    let paused = link.end.waiting().paused();
+    let paused = connection.end.waiting().paused();
     let listen = async move {
         let _paused = paused;
         let mut discarded = 0;
@@ -218,13 +222,13 @@ fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
 
 impl<B: RequestBody> Problem<B> {
     /// The reply for it.
-    pub(crate) fn into_response(self, headers: &HeaderMap, link: &Link) -> Response {
-        let settings = &link.front.settings;
+    pub(crate) fn into_response(self, headers: &HeaderMap, connection: &Connection) -> Response {
+        let settings = &connection.front.settings;
         let (status, error, details) = match self {
             Self::TooLarge { body, begun } => {
                 // Who waits for `100 Continue` has not sent it, and reading would ask for it.
                 if begun || !headers.contains_key(header::EXPECT) {
-                    discard_rest(link, body);
+                    discard_rest(connection, body);
                 }
                 let limit = settings.max_body_bytes;
                 let details = format!("the body is larger than {limit} bytes");

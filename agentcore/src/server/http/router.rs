@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 #[cfg(feature = "dev-page")]
 use super::dev;
-use super::exchange::{Admission, Exchange, Link};
+use super::exchange::{Admission, Connection, Exchange};
 use super::front::Front;
 use super::invocations::{self, Replying};
 use super::operators;
@@ -125,7 +125,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         ("/ws", _) => match websockets::accept(&exchange, request) {
             Ok(accepted) => {
                 return Answer::later(async move {
-                    let reply = websockets::answer(exchange.link(), accepted).await;
+                    let reply = websockets::answer(exchange.connection(), accepted).await;
                     exchange.reply(reply)
                 });
             }
@@ -176,12 +176,12 @@ pub(crate) fn method_not_allowed(allow: &'static str) -> Response {
 
 /// Answers without having read the body.
 pub(crate) fn refuse<B: RequestBody>(
-    link: &Link,
+    connection: &Connection,
     request: Request<B>,
     response: Response,
 ) -> Response {
     let (head, body) = request.into_parts();
-    request_body::discard(link, &head, body);
+    request_body::discard(connection, &head, body);
     response
 }
 

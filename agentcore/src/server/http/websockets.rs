@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::level_filters::LevelFilter;
 
-use super::exchange::{Admission, Link};
+use super::exchange::{Admission, Connection};
 use super::front::{Front, come_back};
 use super::phase::Phase;
 use super::request_body::RequestBody;
@@ -35,15 +35,15 @@ pub(crate) struct Accepted {
 
 /// Looks at a handshake. Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
 pub(crate) fn accept<B: RequestBody>(
-    link: &Link,
+    connection: &Connection,
     mut request: Request<B>,
 ) -> Result<Accepted, Response> {
-    let front = &link.front;
+    let front = &connection.front;
     if front.agent.websocket.is_none() {
-        return Err(refuse(link, request, not_found()));
+        return Err(refuse(connection, request, not_found()));
     }
-    if let Some(refusal) = refusal(link, &request) {
-        return Err(refuse(link, request, refusal));
+    if let Some(refusal) = refusal(connection, &request) {
+        return Err(refuse(connection, request, refusal));
     }
     let origins = &front.settings.ws.origins;
     match ws::accept(request.version(), request.headers(), origins) {
@@ -56,24 +56,27 @@ pub(crate) fn accept<B: RequestBody>(
                 switching,
             })
         }
-        Err(rejection) => Err(refuse(link, request, rejection)),
+        Err(rejection) => Err(refuse(connection, request, rejection)),
     }
 }
 
 /// Opens a socket, unless one of its handler's arguments refuses.
-pub(crate) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Response<ReplyBody> {
+pub(crate) async fn answer(
+    connection: &Arc<Connection>,
+    accepted: Accepted,
+) -> http::Response<ReplyBody> {
     let Accepted {
         headers,
         upgrade,
         switching,
     } = accepted;
-    match open(&link.front, headers).await {
+    match open(&connection.front, headers).await {
         Ok(session) => {
-            spawn::boxed(hand_over(Arc::clone(link), upgrade, session));
+            spawn::boxed(hand_over(Arc::clone(connection), upgrade, session));
             switching.into()
         }
         Err(rejection) => {
-            rejection.map(|body| ReplyBody::new(link.front.workers.batch(body), None, None))
+            rejection.map(|body| ReplyBody::new(connection.front.workers.batch(body), None, None))
         }
     }
 }
@@ -108,19 +111,19 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
 }
 
 /// Why there is no socket to be had, whatever the handshake says.
-fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response> {
+fn refusal<B: RequestBody>(connection: &Connection, request: &Request<B>) -> Option<Response> {
     let unavailable = |why, reason| {
-        link.front.count_refused(reason);
+        connection.front.count_refused(reason);
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
         Some(come_back(response))
     };
     if request.method() != Method::GET {
         return Some(method_not_allowed("GET"));
     }
-    if link.admission == Admission::Crowded {
+    if connection.admission == Admission::Crowded {
         return unavailable("Too many connections", Refused::Connections);
     }
-    match link.front.phase.get() {
+    match connection.front.phase.get() {
         Phase::Starting => return unavailable("Starting", Refused::NotServing),
         Phase::Serving => {}
         Phase::Draining => return unavailable("Shutting down", Refused::NotServing),
@@ -135,10 +138,10 @@ fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response
 }
 
 /// Moves the connection to the workers once the handshake has been sent. A socket keeps its place among the open
-/// connections: it is part of `link`.
-async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
-    let (stream, ahead) = match connection(upgrade).await {
-        Ok(connection) => connection,
+/// connections: it is part of `connection`.
+async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Session) {
+    let (stream, ahead) = match into_tcp(upgrade).await {
+        Ok(parts) => parts,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
             return request::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
@@ -147,10 +150,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         }
     };
     let scope = Arc::clone(session.scope());
-    let workers = link.front.workers.runtime().clone();
+    let workers = connection.front.workers.runtime().clone();
     // Of the server, only this: a farewell may take longer than the server lives.
-    let place = link.place();
-    drop(link);
+    let place = connection.place();
+    drop(connection);
     request::spawn_boxed(&workers, scope, async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => session.run(stream, ahead).await,
@@ -161,7 +164,7 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
 }
 
 /// The connection itself, let go of by the front's event loop, and what had been read from it.
-async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
+async fn into_tcp(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
     let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
     let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
     let (stream, ahead) = parts.io.into_inner().into_parts();

@@ -20,7 +20,7 @@ use crate::server::connection::place::Place;
 use crate::server::connection::write_timeout::Timed;
 #[cfg(feature = "dev-page")]
 use crate::server::http::dev;
-use crate::server::http::exchange::{Admission, Link};
+use crate::server::http::exchange::{Admission, Connection};
 use crate::server::http::front::Front;
 use crate::server::http::router;
 use crate::util::spawn;
@@ -226,12 +226,17 @@ pub(crate) fn serve(
         front.connections.waiting(),
         Timed::reset_when_closed,
     );
-    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
-    let waiting = Arc::clone(link.end.waiting());
-    let service = service_fn(move |request| router::answer(link.begin(&request), request));
-    let connection = protocol.serve_connection(TokioIo::new(socket), service);
-    let connection = connection.with_upgrades();
-    spawn::boxed(front.connections.watch(connection, waiting)).abort_handle()
+    let connection = Arc::new(Connection::new(
+        Arc::clone(front),
+        admission,
+        &socket,
+        place,
+    ));
+    let waiting = Arc::clone(connection.end.waiting());
+    let service = service_fn(move |request| router::answer(connection.begin(&request), request));
+    let http = protocol.serve_connection(TokioIo::new(socket), service);
+    let http = http.with_upgrades();
+    spawn::boxed(front.connections.watch(http, waiting)).abort_handle()
 }
 
 /// How HTTP is spoken, on every connection.
