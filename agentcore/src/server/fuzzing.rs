@@ -1,4 +1,4 @@
-//! What fuzzing needs beyond tests: the connections themselves, without a network below them.
+//! The entry points for fuzzing: connections and WebSocket sessions over any stream, without a network.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use http::router;
 use life::accept::protocol;
 
 impl InProcess {
-    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown
-    /// is over. `answered` is told the head of every answer that goes to hyper.
+    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown is
+    /// over. Calls `answered` with the method and the status of every answer that goes to hyper.
     pub(crate) async fn serve<T>(
         &self,
         io: T,
@@ -56,14 +56,15 @@ impl InProcess {
             _ = &mut serving => return,
             () = stop => {}
         }
-        // Work that is cut off is an error, and no business of this.
+        // Work that is cut off is an error, which does not matter here.
         let _ = self.stop().await;
         let _ = tokio::time::timeout(FLUSH, front.connections.shutdown()).await;
         serving.abort();
         let _ = serving.await;
     }
 
-    /// As `open_socket`, with what had been read behind the handshake, and a handle on the whole session.
+    /// Opens a WebSocket like `open_socket`. `ahead` holds the bytes that were read after the handshake; the handle is that of
+    /// the session's task.
     #[cfg(feature = "ws")]
     pub(crate) async fn open_session<T>(
         &self,

@@ -59,7 +59,7 @@ impl Fault {
             Self::Ambiguous => response(
                 StatusCode::BAD_REQUEST,
                 "Bad Request",
-                "where the request ends is not clear: lines end with CR LF, a length is given once, and the only transfer \
+                "it is not clear where the request ends: lines end with CR LF, a length is given once, and the only transfer \
                  coding is one `chunked`",
             ),
             Self::Host => response(
@@ -75,7 +75,7 @@ impl Fault {
             Self::Http2 => response(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "HTTP Version Not Supported",
-                "the server speaks HTTP/1.1, and no HTTP/2",
+                "the server speaks HTTP/1.1, not HTTP/2",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! What the requests of one connection share, and what each of them has for itself.
+//! [`Connection`]: what the requests of one connection share. [`Exchange`]: one of its requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::server::connection::place::Place;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Full,
-    /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
+    /// A connection beyond the limit. It may ping, its invocations and sockets are refused, and it is closed after one request.
     Crowded,
-    /// To the admin port: what operators ask, and nothing else.
+    /// A connection to the admin port. It may ask for probes and metrics, and for nothing else.
     Operators,
-    /// From elsewhere, where only this machine is answered: nothing.
+    /// A connection from another machine while the dev page is on. It may ask for nothing.
     #[cfg(feature = "dev-page")]
     Foreign,
 }
@@ -33,9 +33,9 @@ pub(crate) struct Connection {
     pub(crate) admission: Admission,
     pub(crate) end: Arc<End>,
     first_fault: FirstFault,
-    /// That have been made so far.
+    /// How many requests have come so far.
     requests: AtomicU64,
-    /// Among the open connections, as long as anything is left of this one; none in a test.
+    /// Counts this connection as open for as long as anything is left of it; `None` in a test.
     #[cfg_attr(
         not(feature = "ws"),
         expect(dead_code, reason = "it counts until its drop")
@@ -59,13 +59,13 @@ impl Connection {
         }
     }
 
-    /// The connection's place among the open ones, which may outlive the server.
+    /// The guard that counts the connection as open. It may outlive the server.
     #[cfg(feature = "ws")]
     pub(crate) fn place(&self) -> Option<Arc<Place>> {
         self.place.clone()
     }
 
-    /// For requests that come as values.
+    /// A connection for requests that come as values.
     pub(crate) fn without_socket(front: Arc<Front>) -> Self {
         Self {
             end: Arc::new(End::new(front.connections.waiting())),
@@ -77,8 +77,8 @@ impl Connection {
         }
     }
 
-    /// The next request has come. Said when hyper hands it over, and not when its answer is first polled: by then hyper has
-    /// read on.
+    /// Begins the next request. Has to be called when hyper hands the request over, and not when its answer is first polled: by
+    /// then hyper has read on.
     pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Exchange {
         self.end.begin();
         Exchange {
@@ -92,10 +92,10 @@ impl Connection {
     }
 }
 
-/// One request, and the reply to it, until hyper has that whole.
+/// One request, until hyper has the whole reply to it.
 pub(crate) struct Exchange {
     connection: Arc<Connection>,
-    /// Why the request is not to be answered.
+    /// Why the request must be refused, if it must.
     pub(crate) fault: Option<Fault>,
     version: Version,
 }
@@ -105,7 +105,7 @@ impl Exchange {
         &self.connection
     }
 
-    /// A reply of the server's own, on its way out.
+    /// Sends a reply that the server makes itself.
     pub(crate) fn reply(
         self,
         reply: impl Into<http::Response<ReplyBody>>,
@@ -119,7 +119,7 @@ impl Exchange {
         reply
     }
 
-    /// The same, without having read the body.
+    /// Sends a reply to a request whose body has not been read, and discards the body.
     pub(crate) fn refuse<B: RequestBody>(
         self,
         request: Request<B>,
@@ -129,8 +129,8 @@ impl Exchange {
         self.reply(reply)
     }
 
-    /// The reply's body has failed. Whether the connection is reset for it, which is where nothing else tells the client:
-    /// HTTP/1.0 has no chunks, and a body of which no length has been said ends with the connection.
+    /// Called when the reply's body has failed. Resets the connection if nothing else tells the client, and returns whether it
+    /// does: HTTP/1.0 has no chunks, so a body without a length ends with the connection and would look whole.
     pub(crate) fn break_off(&self, length: Option<u64>) -> bool {
         let looks_whole = self.version < Version::HTTP_11 && length.is_none();
         if looks_whole {
@@ -139,7 +139,7 @@ impl Exchange {
         looks_whole
     }
 
-    /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
+    /// Shows hyper the end from now on: if the client has left, the rest of the reply is not sent.
     pub(crate) fn show_end(&self) {
         self.connection.end.watch();
     }

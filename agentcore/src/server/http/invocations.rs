@@ -1,4 +1,4 @@
-//! `POST /invocations`, on the front: read the body, hand it to the workers, pass the reply on.
+//! `POST /invocations`: the front reads the body, hands it to the workers, and sends their reply.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,23 +32,23 @@ use crate::server::threads::handover::{What, Work};
 use crate::server::threads::wakeups::Batched;
 use crate::util::spawn;
 
-/// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
+/// The future of the reply to a request that has been let in. The request is in flight. Nothing here is pinned.
 pub(crate) struct Replying<B> {
     connection: Arc<Connection>,
     stage: Stage<B>,
-    /// Until the reply has it.
+    /// The request, until the reply's body holds it.
     exchange: Option<Exchange>,
 }
 
 enum Stage<B> {
-    /// The body is still to come, or a part of it.
+    /// The front reads the body.
     Reading {
         read: Read<B>,
         activity: Activity,
-        /// For layers. Without the headers, which the activity's scope has.
+        /// The head, if there are layers. The headers are in the activity's scope instead.
         head: Option<Box<http::request::Parts>>,
     },
-    /// The workers have it.
+    /// The workers make the reply.
     Making {
         reply: Batched<oneshot::Receiver<Made>>,
         left: CancelOnDrop,
@@ -56,7 +56,7 @@ enum Stage<B> {
     Over,
 }
 
-/// Lets a request in, whose body is still to come; or says why not, and hands it back.
+/// Lets a request in before its body is read, or returns the refusal and the exchange.
 pub(crate) fn accept<B: RequestBody>(
     exchange: Exchange,
     request: Request<B>,
@@ -88,7 +88,7 @@ fn admit<B: RequestBody>(
         }
     }
     let at = front.notice_restore();
-    // A browser's preflight, say, goes through the layers without being work.
+    // Other requests, such as a browser's preflight, pass through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
         let session = || headers::session_id(request.headers());
@@ -113,7 +113,7 @@ fn admit<B: RequestBody>(
         headers: std::mem::take(&mut head.headers),
         permit,
     };
-    // hyper's own: the way to the connection, which is for no layer.
+    // They hold hyper's handle for upgrades, which is not for layers.
     head.extensions.clear();
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
@@ -130,7 +130,7 @@ impl<B: RequestBody> Future for Replying<B> {
         if this.connection.front.instance.is_cut_off() {
             this.release_unfinished();
             this.stage = Stage::Over;
-            // No advice to come again: how far it came, nobody knows.
+            // No `retry-after`: it is not known how far the invocation came.
             let response = Response::error("Cut off by the shutdown").with_status(503);
             return Poll::Ready(this.refuse(response));
         }
@@ -155,8 +155,7 @@ impl<B> Drop for Replying<B> {
 }
 
 impl<B> Replying<B> {
-    /// Releases what has been read of a body that will not be whole. For a large one that takes milliseconds, so the workers
-    /// do it.
+    /// Releases the bytes of a body that will not be read whole. For a large one this takes milliseconds, so the workers do it.
     fn release_unfinished(&mut self) {
         if let Stage::Reading { read, .. } = &mut self.stage {
             let workers = self.connection.front.workers.runtime();
@@ -168,7 +167,7 @@ impl<B> Replying<B> {
 }
 
 impl<B: RequestBody> Replying<B> {
-    /// Gives the workers what has been read; or says why that cannot be.
+    /// Hands the request to the workers, or returns the refusal if its body could not be read.
     fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
         if read.is_err() {
             self.release_unfinished();
@@ -221,7 +220,7 @@ impl<B: RequestBody> Replying<B> {
         None
     }
 
-    /// Sends what the workers have made.
+    /// Turns what the workers have made into the reply.
     fn pass_on(
         &mut self,
         made: Result<Made, oneshot::error::RecvError>,
@@ -230,14 +229,14 @@ impl<B: RequestBody> Replying<B> {
             left.disarm();
         }
         let front = &self.connection.front;
-        // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
-        // runtime that is being shut down.
+        // The workers catch panics of the handler. There is no reply after a panic in the drop of what the handler left behind,
+        // or from a runtime that is being shut down.
         let Ok((reply, activity)) = made else {
             return self.refuse(internal_error());
         };
         let activity = Some((activity, Arc::clone(&self.connection.end)));
         let is_stream = reply.body().as_bytes().is_none();
-        // A stream's producer goes with its reader.
+        // If the client of a stream leaves, the producer is dropped.
         show_end_if(self.exchange.as_ref(), is_stream);
         let exchange = self.exchange.take();
         reply.map(|body| {
@@ -250,14 +249,13 @@ impl<B: RequestBody> Replying<B> {
         })
     }
 
-    /// A reply of the server's own in place of the workers'. Together with the reply that the workers make, this is where errors
-    /// become in-band.
+    /// Makes the server's own reply in place of the workers'. Errors become in-band here and in the reply that the workers make.
     fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
         self.connection.front.settings.errors.apply(response).into()
     }
 }
 
-/// What the workers are to do with a request; `None` where nothing would answer it.
+/// The work for a request; `None` if nothing would answer it.
 fn work(
     front: &Front,
     activity: Activity,
@@ -280,7 +278,7 @@ fn work(
     Some(What::Invocation(Arc::clone(&entrypoint.run), job))
 }
 
-/// Why an invocation is not let in, with the advice to come back soon.
+/// The refusal of an invocation, with `retry-after`.
 fn no_room(front: &Front, refusal: Refusal) -> Response {
     let (status, why) = match refusal {
         Refusal::Full => (503, "Too many invocations"),
@@ -300,7 +298,7 @@ fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
     }
 }
 
-/// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.
+/// Cancels the request if its connection ends while its handler runs: hyper then drops the future that holds this.
 struct CancelOnDrop {
     scope: Option<Arc<Scope>>,
     workers: Handle,
@@ -315,7 +313,7 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(scope) = self.scope.take() {
-            // It calls the wakers of the user's futures.
+            // `cancel` calls wakers of user futures, so it runs on a worker.
             spawn::boxed_on(&self.workers, async move { scope.cancel() });
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /ws`, on the front: answer the handshake, then hand the connection to the workers.
+//! `GET /ws`: the front answers the handshake and then hands the connection to the workers.
 
 use std::sync::Arc;
 
@@ -26,14 +26,14 @@ use crate::server::threads::AbortOnDrop;
 use crate::util::spawn;
 use crate::ws::{self, Session};
 
-/// A handshake that is in order.
+/// A valid handshake.
 pub(crate) struct Accepted {
     headers: HeaderMap,
     upgrade: OnUpgrade,
     switching: Response,
 }
 
-/// Looks at a handshake. Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
+/// Checks a handshake. The error mode does not apply: a client of `/ws` reads statuses, and a 200 would be of no use to it.
 pub(crate) fn accept<B: RequestBody>(
     connection: &Connection,
     mut request: Request<B>,
@@ -60,7 +60,7 @@ pub(crate) fn accept<B: RequestBody>(
     }
 }
 
-/// Opens a socket, unless one of its handler's arguments refuses.
+/// Opens a socket, unless the extractor of an argument refuses.
 pub(crate) async fn answer(
     connection: &Arc<Connection>,
     accepted: Accepted,
@@ -81,7 +81,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// Makes the handler's arguments, on the workers. From here on the socket is in flight.
+/// Makes the handler's arguments on the workers. From here on the socket is in flight.
 pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Box<Outgoing>> {
     let Some(handler) = &front.agent.websocket else {
         return Err(Box::new(not_found().into_outgoing()));
@@ -102,7 +102,7 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
     let sockets = Arc::clone(&front.sockets);
     let opening = Session::open(name, move |opening| open(opening), sockets, activity);
     let opening = request::spawn_boxed(front.workers.runtime(), scope, opening);
-    // The runtime is being shut down if there is no answer.
+    // Without a result, the runtime is being shut down.
     front
         .workers
         .batch(AbortOnDrop(opening))
@@ -110,7 +110,7 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
         .unwrap_or_else(|_| Err(Box::new(internal_error().into_outgoing())))
 }
 
-/// Why there is no socket to be had, whatever the handshake says.
+/// The refusal of a request for `/ws` that does not depend on the headers of the handshake; `None` if there is none.
 fn refusal<B: RequestBody>(connection: &Connection, request: &Request<B>) -> Option<Response> {
     let unavailable = |why, reason| {
         connection.front.count_refused(reason);
@@ -129,7 +129,7 @@ fn refusal<B: RequestBody>(connection: &Connection, request: &Request<B>) -> Opt
         Phase::Draining => return unavailable("Shutting down", Refused::NotServing),
     }
     if !request.body().is_end_stream() {
-        // Where it ends and where frames begin, the two sides could see differently.
+        // A proxy and this server could disagree about where the body ends and the frames begin.
         let response = Response::error("a WebSocket handshake has no body");
         let response = response.with_status(StatusCode::BAD_REQUEST);
         return Some(response.with_header(header::CONNECTION, "close"));
@@ -137,8 +137,8 @@ fn refusal<B: RequestBody>(connection: &Connection, request: &Request<B>) -> Opt
     None
 }
 
-/// Moves the connection to the workers once the handshake has been sent. A socket keeps its place among the open
-/// connections: it is part of `connection`.
+/// Moves the connection to the workers once the handshake has been sent. The socket still counts as an open connection: it
+/// holds the guard of `connection`.
 async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Session) {
     let (stream, ahead) = match into_tcp(upgrade).await {
         Ok(parts) => parts,
@@ -151,7 +151,7 @@ async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Ses
     };
     let scope = Arc::clone(session.scope());
     let workers = connection.front.workers.runtime().clone();
-    // Of the server, only this: a farewell may take longer than the server lives.
+    // The task holds nothing else of the server: a closing handshake may take longer than the server lives.
     let place = connection.place();
     drop(connection);
     request::spawn_boxed(&workers, scope, async move {
@@ -163,10 +163,10 @@ async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Ses
     });
 }
 
-/// The connection itself, let go of by the front's event loop, and what had been read from it.
+/// Takes the TCP stream from hyper, deregistered from the front's runtime, with the bytes that had been read from it.
 async fn into_tcp(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
     let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
-    let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
+    let parts = upgraded.map_err(|_| "its connection is not one of this server's")?;
     let (stream, ahead) = parts.io.into_inner().into_parts();
     let read = if ahead.is_empty() {
         parts.read_buf

@@ -152,7 +152,7 @@ fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Res
         }),
         // The process may be out of descriptors. Then no signal can be received either.
         Err(error) => {
-            report::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
+            report::emit(move || tracing::error!("cannot wait for the agent's drops: {error}"));
         }
     }
     ended.cut_off.name_all(drops.left());
