@@ -1,15 +1,15 @@
-//! The server: one thread of its own for HTTP and `/ping`, the caller's runtime for everything of the user's.
+//! The server: its own thread for HTTP and `/ping`, the caller's runtime for all user code.
 //!
 //! ```text
 //! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
-//!                         │   └ link   └ framing          ├─ invocations   (body read here; handover → workers → wake)
+//!                         │            └ framing          ├─ invocations   (body read here; handover → workers → wake-up)
 //!                         │                               └─ websockets    (answered here, then moved there)
 //!                         ├─ admin ── probes, metrics                      (answered here)
 //!                         ├─ dev ── the dev page, where it is on           (answered here)
-//!                         ├─ connections: given up when they idle, asked to finish at the end
+//!                         ├─ connections: closed when they idle, asked to finish at the end
 //!                         ├─ lifecycle: hooks → serving → shutdown → stopped
-//!                         ├─ stalls, old_tasks            (look after the workers)
-//!                         └─ offload ── a thread for drops (what is the user's is not dropped here)
+//!                         ├─ stalls, old_tasks            (watch the workers)
+//!                         └─ offload ── a helper thread   (drops user values, which the front never does)
 //! ```
 
 mod connection;
@@ -45,15 +45,15 @@ pub(crate) use in_process::InProcess;
 use life::control::Control;
 use life::thread;
 
-/// How long the end waits until the last spans and metrics have been sent: the platform's patience is some seconds, and the
-/// grace has used up most of them.
+/// How long the end waits for the last spans and metrics to be sent. The platform allows some seconds, and the grace has used
+/// up most of them. The wait is shorter after work was cut off.
 const FLUSH: Duration = Duration::from_secs(3);
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
-/// How long what has been cut off may take to be dropped, which is when its spans end.
+/// How long work that was cut off may take to be dropped, which ends its spans.
 const UNTIL_DROPPED: Duration = Duration::from_millis(200);
 
-/// Connections that the kernel keeps ready while the front is busy with others.
+/// Connections that the kernel queues while the front is busy with others.
 const BACKLOG: u32 = 4096;
 
 /// A server that is bound to its port, ready to [`serve`](Self::serve).
@@ -89,8 +89,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the parts or the configuration, before anything is bound; or that the port cannot
-    /// be bound.
+    /// Something is wrong with the parts or the configuration: the error names all of it, and nothing has been bound. Or the
+    /// port cannot be bound.
     pub async fn bind(self) -> Result<Server, Error> {
         unknown::warn_of_unknown_variables();
         let prepared = self.prepare_in(&Environment::of_process())?;
@@ -99,8 +99,8 @@ impl App {
 
     /// Binds and serves within a runtime of the program's own; see [`Server::serve`].
     ///
-    /// It handles no signals, looks at no arguments (`--check` is not heard), and sets up no log: these belong to the program
-    /// here. [`run`](Self::run) does all three. For signals alone, write `app.bind().await?.with_signals().serve().await`.
+    /// It handles no signals, reads no arguments (so `--check` has no effect), and sets up no log: the program does these.
+    /// [`run`](Self::run) does all three. For signals alone, write `app.bind().await?.with_signals().serve().await`.
     ///
     /// # Errors
     ///
@@ -110,20 +110,20 @@ impl App {
     }
 }
 
-/// Called once, when `/ping` begins to answer 200.
+/// A function that is called once, when `/ping` begins to answer 200.
 pub(crate) type OnReady = Box<dyn FnOnce(&Agent) + Send>;
 
-/// Where connections come in.
+/// The listening sockets.
 pub(crate) struct Listeners<L = TcpListener> {
     agent: L,
-    /// For what is not for the public.
+    /// The listener of the admin port.
     admin: Option<L>,
-    /// Whether the next process gets the agent's listener, and the connections that nobody has accepted.
+    /// Whether the next process gets the agent's listener, and the connections that are not accepted yet.
     is_inherited: bool,
 }
 
 impl Listeners {
-    /// The same, on the current runtime.
+    /// Registers the listeners with the current runtime.
     fn registered(self) -> std::io::Result<Listeners<tokio::net::TcpListener>> {
         use tokio::net::TcpListener;
         Ok(Listeners {
@@ -135,7 +135,7 @@ impl Listeners {
 }
 
 impl Server {
-    /// Has to be called on a runtime.
+    /// Binds the ports. Has to be called on a runtime.
     pub(crate) fn bind(
         agent: Agent,
         settings: Settings,
@@ -144,7 +144,7 @@ impl Server {
         if !self::http::restore::has_a_date() {
             return Err(Error::new(
                 Kind::Io,
-                "the clock stands before 1970, which no reply can be dated with; set it",
+                "the clock stands before 1970, so replies can have no date; set it",
             ));
         }
         let wait = settings.write_timeout;
@@ -177,7 +177,7 @@ impl Server {
         })
     }
 
-    /// The address it listens on, with the port that was taken when 0 was asked for.
+    /// The address that the server listens on. If port 0 was asked for, it has the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -201,9 +201,9 @@ impl Server {
 
     /// Serves until the graceful shutdown is over; for ever if none was asked for.
     ///
-    /// HTTP and `/ping` run on a thread of their own; handlers, tasks and hooks run on the runtime that this is called
-    /// on. At the end, states, handlers, layers and hooks are dropped on another thread, inside that runtime, which may be
-    /// one of any kind. No task is left on it.
+    /// HTTP and `/ping` run on a thread of their own. Handlers, tasks and hooks run on the runtime that this is called on, which
+    /// may be of any kind. At the end, states, handlers, layers and hooks are dropped on another thread, inside that runtime. No
+    /// task is left on it.
     ///
     /// # Errors
     ///
@@ -212,8 +212,8 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the server at once; invocations that are running go on, but nobody will read their
-    /// replies. States, handlers, layers and hooks are dropped a moment later, and nobody waits for that.
+    /// Dropping the future stops the server at once. Running invocations go on, but their replies are discarded. States,
+    /// handlers, layers and hooks are dropped a moment later, and nothing waits for that.
     ///
     /// # Panics
     ///
@@ -239,7 +239,7 @@ impl Server {
         std::thread::Builder::new()
             .name("agentcore-front".to_owned())
             .spawn(move || {
-                // Nobody listens when `serve` was dropped.
+                // The receiver is gone if `serve` was dropped.
                 let _ = sender.send(thread::run(
                     listeners, agent, settings, workers, &stop, on_ready, signals,
                 ));
@@ -273,8 +273,8 @@ impl Server {
         self
     }
 
-    /// Stops gracefully on SIGTERM or SIGINT, as PID 1 too, whatever the workers are at; a second signal cuts off what
-    /// still runs, hooks and drops included, and names it.
+    /// Stops gracefully on SIGTERM or SIGINT, also as PID 1 and also while all workers are blocked. A second signal cuts off
+    /// everything that still runs, hooks and drops included, and names it.
     ///
     /// [`run`](crate::run) and [`App::run`](crate::App::run) do this by themselves.
     pub fn with_signals(mut self) -> Self {
@@ -283,16 +283,16 @@ impl Server {
     }
 }
 
-/// Sends the last of telemetry. A signal ends the wait for it, and changes nothing about how the stop ended: what is sent
-/// here is no work that was accepted.
+/// Sends the last telemetry. A signal ends the wait for it, and does not change the result of the stop: telemetry is no
+/// accepted work.
 async fn flush(finished: bool, signals: bool) {
     let flush = async {
-        // Who is cut off has waited long enough.
+        // If work was cut off, the grace has been used up already.
         let patience = if finished { FLUSH } else { LAST_FLUSH };
         let _ = timeout(UNTIL_DROPPED, TrackerHandle::Process.idle()).await;
         otel::flush(patience).await;
     };
-    // The front, which listened so far, has ended.
+    // The front, which received the signals so far, has ended.
     let signals = signals.then(Signals::new).and_then(Result::ok);
     let another = async {
         match signals {
@@ -308,7 +308,7 @@ async fn flush(finished: bool, signals: bool) {
     }
 }
 
-/// Waits with the control in hand: dropping it stops the server.
+/// Waits for `stopped` and keeps `control` until then: its drop stops the server.
 async fn held(
     control: Control,
     stopped: impl Future<Output = Result<(), Error>>,
@@ -318,7 +318,7 @@ async fn held(
     result
 }
 
-/// Makes a listener that somebody else has opened one of the server's, and says where it listens.
+/// Prepares a listener that was opened elsewhere, and returns it with its address.
 fn adopt(
     listener: TcpListener,
     write_timeout: Duration,
@@ -335,7 +335,7 @@ fn adopt(
     Ok((listener, address))
 }
 
-/// Listens on `address`, whose port `variable` sets; also says which port was taken when that is 0.
+/// Listens on `address`, whose port `variable` sets. Returns the listener with its address, whose port is not 0.
 fn listen(
     address: SocketAddr,
     variable: &str,

@@ -1,4 +1,4 @@
-//! One TCP connection below HTTP: what its end means, what of its bytes is ambiguous, how long it may be silent.
+//! One TCP connection below HTTP: a half-closed socket, ambiguous bytes, and the time limits for idle and slow clients.
 
 pub(crate) mod framing;
 pub(crate) mod half_close;

@@ -1,4 +1,4 @@
-//! What fuzzing needs beyond tests: the connections themselves, without a network below them.
+//! The entry points for fuzzing: connections and WebSocket sessions over any stream, without a network.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio::task::JoinHandle;
 
 use super::in_process::InProcess;
 use connection::half_close::Socket;
-use http::exchange::{Admission, Link};
+use http::exchange::{Admission, Connection};
 use http::front::FLUSH;
 use http::router;
 use life::accept::protocol;
 
 impl InProcess {
-    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown
-    /// is over. `answered` is told the head of every answer that goes to hyper.
+    /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown is
+    /// over. Calls `answered` with the method and the status of every answer that goes to hyper.
     pub(crate) async fn serve<T>(
         &self,
         io: T,
@@ -35,12 +35,12 @@ impl InProcess {
         } else {
             Admission::Full
         };
-        let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, None));
-        let waiting = Arc::clone(link.end.waiting());
+        let connection = Arc::new(Connection::new(Arc::clone(front), admission, &socket, None));
+        let waiting = Arc::clone(connection.end.waiting());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
             let method = request.method().clone();
-            let answer = router::answer(link.begin(&request), request);
+            let answer = router::answer(connection.begin(&request), request);
             async move {
                 let answer = answer.await;
                 if let Ok(response) = &answer {
@@ -49,21 +49,22 @@ impl InProcess {
                 answer
             }
         });
-        let connection = protocol(front).serve_connection(TokioIo::new(socket), service);
-        let connection = connection.with_upgrades();
-        let mut connection = tokio::spawn(front.connections.watch(connection, waiting));
+        let http = protocol(front).serve_connection(TokioIo::new(socket), service);
+        let http = http.with_upgrades();
+        let mut serving = tokio::spawn(front.connections.watch(http, waiting));
         tokio::select! {
-            _ = &mut connection => return,
+            _ = &mut serving => return,
             () = stop => {}
         }
-        // Work that is cut off is an error, and no business of this.
+        // Work that is cut off is an error, which does not matter here.
         let _ = self.stop().await;
         let _ = tokio::time::timeout(FLUSH, front.connections.shutdown()).await;
-        connection.abort();
-        let _ = connection.await;
+        serving.abort();
+        let _ = serving.await;
     }
 
-    /// As `open_socket`, with what had been read behind the handshake, and a handle on the whole session.
+    /// Opens a WebSocket like `open_socket`. `ahead` holds the bytes that were read after the handshake; the handle is that of
+    /// the session's task.
     #[cfg(feature = "ws")]
     pub(crate) async fn open_session<T>(
         &self,

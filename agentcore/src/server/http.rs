@@ -1,4 +1,4 @@
-//! From a request to its reply, on the front: routes, bodies, and what the front answers itself.
+//! HTTP on the front: routes, bodies, and the answers that the front makes itself.
 
 #[cfg(feature = "dev-page")]
 pub(crate) mod dev;

@@ -1,11 +1,11 @@
-//! The server without sockets: requests are handed to the service as values.
+//! The server without sockets, for tests: requests are passed to the service as values.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::http::exchange::Link;
+use super::http::exchange::Connection;
 use super::http::front::Front;
 use super::http::phase::Phase;
 use super::http::request_body::RequestBody;
@@ -18,7 +18,7 @@ use crate::request::Scope;
 use crate::request::TrackerHandle;
 use crate::tracker::BusyTracker;
 
-/// One app, served to the caller's own runtime, with a status of its own.
+/// One app that runs on the caller's runtime, with a status of its own.
 pub(crate) struct InProcess {
     life: Life,
 }
@@ -39,13 +39,13 @@ impl InProcess {
     }
 
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
-        // A link for each: there is no socket that would say when a reply has been sent.
-        let link = Arc::new(Link::without_socket(Arc::clone(self.front())));
-        let mut answer = router::answer(link.begin(&request), request);
+        // A new connection for each request: there is no socket that would report when a reply has been sent.
+        let connection = Arc::new(Connection::without_socket(Arc::clone(self.front())));
+        let mut answer = router::answer(connection.begin(&request), request);
         let mut cut_off = pin!(self.front().instance.until_cut_off());
         let mut was_cut_off = false;
         loop {
-            // Polled again when everything is cut off: that is how it finds out.
+            // The answer notices at its next poll that everything is cut off.
             tokio::select! {
                 biased;
                 Ok(response) = &mut answer => return response,
@@ -54,7 +54,7 @@ impl InProcess {
         }
     }
 
-    /// Opens a socket over `io`, on which the handshake is over.
+    /// Opens a WebSocket over `io`, on which the handshake is over.
     #[cfg(feature = "ws")]
     pub(crate) async fn open_socket(
         &self,
@@ -74,7 +74,7 @@ impl InProcess {
         &self.front().instance.tracker
     }
 
-    /// Lets work in progress finish, and runs the shutdown hooks.
+    /// Waits for work in progress, and runs the shutdown hooks.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         let front = self.front();
         front.phase.advance(Phase::Draining);
@@ -108,7 +108,7 @@ mod tests {
     use crate::testing::TestClient;
     use crate::{App, Config, Json};
 
-    /// The pieces of a body that have come; the rest does not come.
+    /// A body of which only these pieces arrive.
     struct Begun {
         announced: u64,
         pieces: VecDeque<Bytes>,
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Here the workers are the test's own runtime, which runs nothing until the test waits: a task of theirs can be counted.
+    /// The workers are the test's own runtime, which runs nothing until the test waits, so their tasks can be counted.
     #[tokio::test]
     async fn a_large_body_that_is_not_whole_is_released_by_a_task_of_the_workers() {
         let handler = |Json(event): Json<u32>| async move { Json(event) };
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// Sends when it is made and when it is dropped.
+    /// Sends `"dropped"` when it is dropped.
     struct Told(mpsc::UnboundedSender<&'static str>);
 
     impl Drop for Told {
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// A handler that waits for ever, and what becomes of it.
+    /// An app whose handler waits for ever, and the events of that handler.
     fn endless() -> (App, mpsc::UnboundedReceiver<&'static str>) {
         let (sender, events) = mpsc::unbounded_channel();
         let handler = move || {
@@ -225,7 +225,7 @@ mod tests {
                 _ = agent.invoke(()) => unreachable!("the gate is closed"),
                 event = events.recv() => assert_eq!(event, Some("runs")),
             }
-            // Everything that the client's leaving sets off has been done when time goes on.
+            // The paused clock advances only when everything that the disconnect triggers has been done.
             tokio::time::sleep(Duration::from_secs(1)).await;
             open.send_replace(true);
             assert_eq!(events.recv().await, Some("finished"), "layered: {layered}");

@@ -1,4 +1,4 @@
-//! The life of the server: start hooks, serving, the drain, and what looks after the workers meanwhile.
+//! The life of the server: start hooks, serving, the drain, and the watches over the workers.
 
 pub(crate) mod accept;
 pub(crate) mod control;

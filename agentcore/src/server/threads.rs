@@ -1,4 +1,4 @@
-//! Between the front and the workers: how work goes over, how results come back, and threads for what neither may do.
+//! Between the front and the workers: the handover of work, the wake-ups that come back, and helper threads for other work.
 
 pub(crate) mod handover;
 pub(crate) mod helper;
@@ -16,12 +16,12 @@ pub(crate) struct Workers {
     runtime: Handle,
     handover: Handover,
     wakeups: WakeQueue,
-    /// Whether the front has a thread of its own. Without one, everything is on the caller's runtime, and the user's code
-    /// may run there.
+    /// Whether the front has its own thread. Without one, everything runs on the caller's runtime, and user code may run
+    /// there.
     has_front_thread: bool,
 }
 
-/// The receiving ends of both ways, until they are [begun](Self::begin).
+/// The receiving ends of the handover and of the wake-ups, until [`begin`](Self::begin) starts them.
 pub(crate) struct Ways {
     collected: Collected,
     deliveries: Deliveries,
@@ -48,17 +48,17 @@ impl Workers {
         &self.runtime
     }
 
-    /// Hands `work` over at the end of the front's round.
+    /// Hands `work` over to the workers at the end of the front's scheduler round.
     pub(crate) fn push(&self, work: Work) {
         self.handover.push(work);
     }
 
-    /// `future`, which waits for a worker, polled so that its wake-ups come in batches.
+    /// Wraps `future`, which waits for a worker, so that its wake-ups come in batches.
     pub(crate) fn batch<F>(&self, future: F) -> Batched<F> {
         self.wakeups.batch(future)
     }
 
-    /// Does `work` that may run the user's code: on a helper thread, so that it cannot delay the front.
+    /// Runs `work` that may call user code. It runs on a helper thread, so that it cannot delay the front.
     pub(crate) fn aside(&self, work: impl FnOnce() + Send + 'static) {
         if self.has_front_thread {
             // The work is done whether or not anything waits for it.
@@ -70,14 +70,14 @@ impl Workers {
 }
 
 impl Ways {
-    /// Begins to carry work over and wake-ups back. The caller's runtime is the front's.
+    /// Starts the handover and the delivery of wake-ups. Has to be called on the front's runtime.
     pub(crate) fn begin(self, workers: &Workers) {
         self.collected.begin(&workers.runtime);
         spawn::boxed(self.deliveries.deliver());
     }
 }
 
-/// A task that is aborted when this is dropped.
+/// A task whose drop aborts it.
 pub(crate) struct AbortOnDrop<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 impl<T> std::future::Future for AbortOnDrop<T> {

@@ -1,16 +1,16 @@
-//! Requests that could be read in two ways, or that hyper cannot refuse with an answer.
+//! A strict reader of request framing: finds requests that could be read in two ways, or that hyper cannot refuse properly.
 //!
-//! A proxy that sees a request end elsewhere than this server does lets one client's bytes become the beginning of
-//! another's request ("smuggling"). hyper is lenient where proxies have been found to differ: a line may end with a bare LF,
-//! `transfer-encoding` wins over a `content-length` beside it and may name codings that are not undone, and a request
-//! may have no `host` or several. A server that reads more strictly than any proxy cannot disagree with one.
+//! If a proxy and this server disagree about where a request ends, one client's bytes become the beginning of another
+//! client's request ("request smuggling"). hyper is lenient where proxies have been found to differ: a line may end with a
+//! bare LF, `transfer-encoding` wins over a `content-length` beside it and may name codings that hyper does not decode, and a
+//! request may have no `host` or several. A server that reads more strictly than any proxy cannot disagree with one.
 //!
-//! So a second, smaller reader follows the bytes on their way to hyper. It counts the heads and remembers the first one that
-//! is not to be answered, and why. The service refuses that request and closes the connection. What hyper itself
-//! refuses, such as folded lines or lengths that are no numbers, needs no care here: there is no request then.
+//! So a second, smaller reader follows the bytes on their way to hyper. It counts the heads and records the first request
+//! that must be refused, and why. The service refuses that request and closes the connection. Requests that hyper itself
+//! refuses, such as folded lines or lengths that are no numbers, need no check here: they never reach the service.
 //!
-//! It changes bytes in two places, where hyper would answer nothing or something else: the beginning of HTTP/2 becomes a
-//! request in HTTP/1.0, and a length that does not fit into hyper's number becomes 0. Both requests are refused.
+//! The reader changes bytes in two places, where hyper's answer would be none or wrong: the beginning of HTTP/2 becomes an
+//! HTTP/1.0 request, and a length that does not fit into hyper's number becomes 0. Both requests are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,25 +20,25 @@ use memchr::memchr;
 
 use crate::handler::response::Response;
 
-/// The room, in bytes, that is kept for the next line whose pieces come one by one.
+/// The capacity, in bytes, that the line buffer keeps from one line to the next.
 const KEPT_LINE: usize = 4 * 1024;
 
-/// The longest line that is followed. hyper refuses longer ones before they end.
+/// The longest line that the reader follows, in bytes. hyper refuses longer lines before they end.
 const LONGEST_LINE: usize = 128 * 1024;
 
-/// The first line of HTTP/2, and what hyper is given for it. Both have the same length.
+/// The first line of HTTP/2, and the line that hyper gets instead. Both have the same length.
 const HTTP_2: &[u8; 16] = b"PRI * HTTP/2.0\r\n";
 const IN_PLACE_OF_HTTP_2: &[u8; 16] = b"GET / HTTP/1.0\r\n";
 
-/// The greatest length of a body that hyper can count. It answers greater ones as heads that are too large.
+/// The greatest `content-length` that hyper can count. It answers a greater one as if the head were too large.
 const GREATEST_LENGTH: u64 = u64::MAX - 2;
 
-/// Why a request is not answered.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A proxy may see it end elsewhere.
+    /// A proxy may see the request end elsewhere.
     Ambiguous,
-    /// HTTP/1.1 without `host`, or with several.
+    /// An HTTP/1.1 request without `host`, or with several.
     Host,
     /// A length that no body can have.
     Length,
@@ -49,7 +49,7 @@ pub(crate) enum Fault {
 impl Fault {
     const ALL: [Self; 4] = [Self::Ambiguous, Self::Host, Self::Length, Self::Http2];
 
-    /// The reply for it. The connection ends with it.
+    /// The reply to the request. It closes the connection.
     pub(crate) fn to_response(self, max_body_bytes: usize) -> Response {
         let response = |status, error, details: &str| {
             Response::rejection(status, error, details, None)
@@ -59,7 +59,7 @@ impl Fault {
             Self::Ambiguous => response(
                 StatusCode::BAD_REQUEST,
                 "Bad Request",
-                "where the request ends is not clear: lines end with CR LF, a length is given once, and the only transfer \
+                "it is not clear where the request ends: lines end with CR LF, a length is given once, and the only transfer \
                  coding is one `chunked`",
             ),
             Self::Host => response(
@@ -75,26 +75,27 @@ impl Fault {
             Self::Http2 => response(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "HTTP Version Not Supported",
-                "the server speaks HTTP/1.1, and no HTTP/2",
+                "the server speaks HTTP/1.1, not HTTP/2",
             ),
         }
     }
 }
 
-/// Which request of a connection is the first that must not be answered, and why; shared between the reader and the
-/// service. The number of the request in the upper 56 bits, the fault in the lower 8; all ones while there is none.
+/// The first request of a connection that must be refused, and why. The reader and the service share it.
+///
+/// The upper 56 bits hold the number of the request, the lower 8 the fault. All bits are ones while there is no fault.
 #[derive(Clone, Debug)]
-pub(crate) struct Verdict(Arc<AtomicU64>);
+pub(crate) struct FirstFault(Arc<AtomicU64>);
 
-impl Default for Verdict {
+impl Default for FirstFault {
     fn default() -> Self {
         Self(Arc::new(AtomicU64::new(u64::MAX)))
     }
 }
 
-impl Verdict {
-    /// The fault of the request of this number, counted from 1, or of one before it.
-    pub(crate) fn against(&self, request: u64) -> Option<Fault> {
+impl FirstFault {
+    /// The fault of this request or of an earlier one. Requests are counted from 1.
+    pub(crate) fn for_request(&self, request: u64) -> Option<Fault> {
         let word = self.0.load(Ordering::Relaxed);
         let is_meant = word != u64::MAX && request >= word >> 8;
         is_meant
@@ -102,22 +103,22 @@ impl Verdict {
             .flatten()
     }
 
-    fn condemn(&self, request: u64, fault: Fault) {
+    fn record(&self, request: u64, fault: Fault) {
         self.0
             .fetch_min(request << 8 | fault as u64, Ordering::Relaxed);
     }
 }
 
-/// Follows what one connection's client sends.
+/// Follows the bytes that the client of one connection sends.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     at: At,
-    /// Heads that have begun.
+    /// How many heads have begun.
     heads: u64,
     head: Head,
-    /// The beginning of a line whose rest has not come.
+    /// The beginning of a line whose rest has not arrived.
     line: Vec<u8>,
-    verdict: Verdict,
+    first_fault: FirstFault,
 }
 
 /// What the next byte belongs to.
@@ -126,34 +127,34 @@ enum At {
     #[default]
     RequestLine,
     Header,
-    /// So many bytes of a body, or of one chunk; and whether it is a chunk.
+    /// The number of bytes left of a body or of one chunk, and whether it is a chunk.
     Data(u64, Chunked),
     ChunkSize,
-    /// The line break behind a chunk.
+    /// The line break after a chunk.
     ChunkEnd,
     Trailer,
-    /// Nothing is known any more, and so nothing is let through.
+    /// A fault was found. It is not known where requests begin, so all later ones are refused.
     Lost,
 }
 
 type Chunked = bool;
 
-/// What a head has said so far.
+/// What the lines of a head have said so far.
 #[derive(Debug, Default)]
 struct Head {
     length: Option<u64>,
     chunked: bool,
     hosts: u32,
-    /// HTTP/1.0, in which a request needs no host.
+    /// Whether the request is HTTP/1.0, which needs no host.
     is_old: bool,
 }
 
 impl Framing {
-    pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict.clone()
+    pub(crate) fn first_fault(&self) -> FirstFault {
+        self.first_fault.clone()
     }
 
-    /// The next bytes that the client has sent.
+    /// Reads the next bytes that the client has sent.
     pub(crate) fn follow(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             match self.at {
@@ -172,7 +173,7 @@ impl Framing {
         }
     }
 
-    /// Takes what belongs to the current line, and returns the rest.
+    /// Reads the bytes that belong to the current line, and returns the rest.
     fn follow_line<'a>(&mut self, bytes: &'a mut [u8]) -> &'a mut [u8] {
         let Some(end) = memchr(b'\n', bytes) else {
             self.line.extend_from_slice(bytes);
@@ -182,15 +183,15 @@ impl Framing {
             return &mut [];
         };
         let (line, rest) = bytes.split_at_mut(end + 1);
-        // Most heads arrive whole, and are read where they are.
+        // Most heads arrive whole and are read in place.
         if self.line.is_empty() {
             self.read_line(line);
         } else {
             self.line.extend_from_slice(line);
             let mut whole = std::mem::take(&mut self.line);
-            // What it changes in here, hyper does not see: it has the beginning already.
+            // hyper does not see what this changes in the copy: it has the beginning already.
             self.read_line(&mut whole);
-            // The connection may live for long behind one long line.
+            // A connection that lives long must not keep the buffer of one long line.
             if whole.capacity() <= KEPT_LINE && self.line.is_empty() {
                 whole.clear();
                 self.line = whole;
@@ -212,7 +213,7 @@ impl Framing {
         let line = &mut line[..end];
         let at = self.at;
         self.at = match at {
-            // Behind trailers, a blank line ends the request; before a request it is allowed, and means nothing.
+            // After trailers, a blank line ends the request. Before a request, it is allowed and has no meaning.
             At::RequestLine | At::Trailer if line.is_empty() => At::RequestLine,
             At::Trailer => At::Trailer,
             At::RequestLine => {
@@ -245,7 +246,7 @@ impl Framing {
 
     /// Reads one line of a head.
     fn read_header(&mut self, line: &mut [u8]) -> Result<(), Fault> {
-        // Most are about something else, and told by their first letter.
+        // The first letter rules out most headers.
         if !matches!(line.first(), Some(b'c' | b'C' | b'h' | b'H' | b't' | b'T')) {
             return Ok(());
         }
@@ -257,7 +258,7 @@ impl Framing {
         if name.eq_ignore_ascii_case(b"host") {
             self.head.hosts += 1;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            // Others are not undone here, and a second `chunked` least of all.
+            // hyper decodes no other coding, and not `chunked` twice.
             let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
             if !is_chunked || self.head.chunked {
                 return Err(Fault::Ambiguous);
@@ -281,7 +282,7 @@ impl Framing {
         Ok(())
     }
 
-    /// What follows the head that has just ended.
+    /// What follows the head that has ended.
     fn body(&self) -> At {
         match self.head {
             Head { chunked: true, .. } => At::ChunkSize,
@@ -296,19 +297,19 @@ impl Framing {
         }
     }
 
-    /// From here on it is not known where requests begin: neither the one that is being read nor a later one counts.
+    /// Records a fault of the current request. From here on it is not known where requests begin, so all later ones are refused.
     fn lose_track(&mut self, fault: Fault) {
         let current = match self.at {
             At::RequestLine => self.heads + 1,
             _ => self.heads,
         };
-        self.verdict.condemn(current, fault);
+        self.first_fault.record(current, fault);
         self.at = At::Lost;
         self.line = Vec::new();
     }
 }
 
-/// The size in a chunk's first line, whatever extensions follow it.
+/// The size in a chunk's first line, without the extensions that may follow it.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line
         .iter()
@@ -335,7 +336,7 @@ mod tests {
 
     use super::*;
 
-    /// The first request that is refused, if any is, and why; and what hyper is given.
+    /// The first request that is refused, if any, with its fault; and the bytes that hyper gets.
     fn followed(pieces: &[&[u8]]) -> (Option<(u64, Fault)>, Vec<u8>) {
         let mut framing = Framing::default();
         let mut given = Vec::new();
@@ -344,15 +345,15 @@ mod tests {
             framing.follow(&mut piece);
             given.extend(piece);
         }
-        let first = framing.verdict.0.load(Ordering::Relaxed) >> 8;
-        let fault = framing.verdict.against(first);
+        let first = framing.first_fault.0.load(Ordering::Relaxed) >> 8;
+        let fault = framing.first_fault.for_request(first);
         (fault.map(|fault| (first, fault)), given)
     }
 
-    fn condemned(pieces: &[&[u8]]) -> Option<(u64, Fault)> {
-        let (condemned, given) = followed(pieces);
+    fn refused(pieces: &[&[u8]]) -> Option<(u64, Fault)> {
+        let (refused, given) = followed(pieces);
         assert_eq!(given, pieces.concat(), "nothing is changed");
-        condemned
+        refused
     }
 
     const PLAIN: &str = "GET /ping HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -363,10 +364,10 @@ mod tests {
     #[test]
     fn honest_requests_pass_whatever_their_bodies_hold() {
         let all = [PLAIN, SIZED, CHUNKED, "\r\n", PLAIN].concat();
-        assert_eq!(condemned(&[all.as_bytes()]), None);
+        assert_eq!(refused(&[all.as_bytes()]), None);
         let twice =
             "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}";
-        assert_eq!(condemned(&[twice.as_bytes(), PLAIN.as_bytes()]), None);
+        assert_eq!(refused(&[twice.as_bytes(), PLAIN.as_bytes()]), None);
     }
 
     #[test]
@@ -391,7 +392,7 @@ mod tests {
         ] {
             let all = [PLAIN, SIZED, CHUNKED, ambiguous, PLAIN].concat();
             let expected = Some((4, Fault::Ambiguous));
-            assert_eq!(condemned(&[all.as_bytes()]), expected, "{ambiguous:?}");
+            assert_eq!(refused(&[all.as_bytes()]), expected, "{ambiguous:?}");
         }
     }
 
@@ -417,27 +418,27 @@ mod tests {
         ] {
             let expected = fault.map(|fault| (2, fault));
             let all = [PLAIN, head, PLAIN].concat();
-            assert_eq!(condemned(&[all.as_bytes()]), expected, "{head:?}");
+            assert_eq!(refused(&[all.as_bytes()]), expected, "{head:?}");
         }
     }
 
-    /// hyper would close without a word, or answer that the head is too large.
+    /// hyper would close without a reply, or answer that the head is too large.
     #[test]
     fn what_hyper_cannot_refuse_is_given_to_it_as_something_that_can_be() {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        let (condemned, given) = followed(&[preface]);
-        assert_eq!(condemned, Some((1, Fault::Http2)));
+        let (refused, given) = followed(&[preface]);
+        assert_eq!(refused, Some((1, Fault::Http2)));
         assert_eq!(given, b"GET / HTTP/1.0\r\n\r\nSM\r\n\r\n");
         let length = |length: &str| {
             format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n")
         };
         for absurd in ["18446744073709551614", "18446744073709551615"] {
-            let (condemned, given) = followed(&[length(absurd).as_bytes()]);
-            assert_eq!(condemned, Some((1, Fault::Length)), "{absurd}");
+            let (refused, given) = followed(&[length(absurd).as_bytes()]);
+            assert_eq!(refused, Some((1, Fault::Length)), "{absurd}");
             assert_eq!(given, length("00000000000000000000").as_bytes());
         }
-        let (condemned, _) = followed(&[length("18446744073709551613").as_bytes()]);
-        assert_eq!(condemned, None);
+        let (refused, _) = followed(&[length("18446744073709551613").as_bytes()]);
+        assert_eq!(refused, None);
     }
 
     #[test]
@@ -447,11 +448,11 @@ mod tests {
             framing.follow(&mut [b'x'; 4096]);
         }
         assert!(framing.line.capacity() <= LONGEST_LINE + 4096);
-        assert!(framing.verdict.against(1).is_some());
+        assert!(framing.first_fault.for_request(1).is_some());
     }
 
     proptest! {
-        /// Where reads happen to end changes nothing.
+        /// The result does not depend on where reads end.
         #[test]
         fn pieces_are_read_as_the_whole(
             requests in proptest::collection::vec(

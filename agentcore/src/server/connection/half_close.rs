@@ -1,19 +1,19 @@
-//! A connection's socket, and what a half-closed one means.
+//! The socket of a connection. It decides when hyper sees that the client has closed its sending side (the *end*, an EOF).
 //!
-//! A client may close its sending side and wait for the reply; a client that left looks the same from here. While a plain
-//! reply is being made the difference does not matter, since accepted work is finished anyway, so the socket keeps the
-//! end to itself and the client gets its reply. While a reply is streamed, or where the handler wants to know, the end
-//! is shown, and hyper drops the connection with everything that belongs to it.
+//! A client may close its sending side and wait for the reply. The server cannot tell it from a client that has left. While
+//! a plain reply is being made, the difference does not matter, since accepted work is finished anyway: the socket hides
+//! the end, and the client gets its reply. While a reply is streamed, or where the handler asks for it, the socket
+//! shows the end, and hyper drops the connection with everything that belongs to it.
 //!
-//! The end stays hidden until the reply has left: what hyper still has of it when it sees the end, it drops. Until then
-//! the client is not late with its next request either.
+//! The end stays hidden until the reply has been sent, because hyper discards unsent output when it sees EOF. Until then
+//! the timeout for the client's next request does not run either.
 //!
-//! Hiding begins with the head of a request, before anything else is read: the end may be right behind it. A body that
-//! the end cuts short is noticed by whoever reads it; see [`End::has_come`].
+//! The end is hidden from the head of a request on, before anything else is read: the end may follow at once. The reader of
+//! a body notices when the end cuts the body short; see [`End::has_come`].
 //!
-//! hyper does not look for the end while it answers (`half_close`): it would reserve another 8 KiB to read into, for each
-//! request in flight, since the headers still lie in the last. The socket looks where the end is shown, and keeps what
-//! comes before it.
+//! hyper does not read for the end while it answers (`half_close`): it would reserve another 8 KiB for each request in
+//! flight, since the headers still use the last 8 KiB. Where the end is shown, the socket itself reads for it, and keeps the
+//! bytes that come before it.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::level_filters::LevelFilter;
 
-use super::framing::{Framing, Verdict};
+use super::framing::{FirstFault, Framing};
 use super::idle::Waiting;
 use super::turn;
 use super::write_timeout::Timed;
@@ -32,37 +32,37 @@ use crate::request::{self, Activity};
 use crate::util::sync::Mutex;
 use crate::util::write;
 
-/// How much may come before the end that is looked for, in bytes. Whoever sends more meanwhile, and leaves, is noticed
-/// later: when something is written to it, or when its request has been answered.
+/// The bytes that the socket reads ahead to find the end. A client that sends more and then leaves is noticed later: at a
+/// write to it, or when its request has been answered.
 const MOST_AHEAD: usize = 16 * 1024;
 
-/// Read at a time on the way there.
+/// The bytes of one such read.
 const AHEAD_AT_A_TIME: usize = 1024;
 
-/// The socket that hyper reads from and writes to. Always TCP, except where connections are tried out without a network.
+/// The socket that hyper reads from and writes to. It is always TCP, except in tests without a network.
 pub(crate) struct Socket<T = Timed> {
     stream: T,
     end: Owned,
     framing: Framing,
-    /// Came where the end was looked for: the beginning of the next request.
+    /// Bytes that were read in search of the end: the beginning of the next request.
     ahead: Vec<u8>,
     share: turn::Share,
-    /// Has the stream reset when it is closed.
+    /// Makes the close of the stream send a reset.
     reset: fn(&T),
 }
 
-/// The end of what a client sends, and whether it is to be seen.
+/// The end of what a client sends, and whether hyper may see it.
 ///
 /// # Invariant
 ///
-/// Everything here is used on the front's thread only. The lock is never waited for; it makes the type `Send`, which tasks
-/// have to be. What the connection is at is one [`Replies`], and only its functions change it:
+/// Everything here is used on the front's thread only. The lock is never contended. It makes the type `Send`, which tasks
+/// have to be. The state of the replies is one [`Replies`], and only its functions change it:
 ///
-/// - The end is hidden unless `Replies` is `None` or watched. A reader that found it hidden has left its waker, and is woken
-///   when it is shown.
-/// - An activity is in `leaving` only while something has not been sent. It is dropped when everything has, or when the
-///   socket is gone; outside the lock, like every waker.
-/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `None`.
+/// - The end is hidden unless `Replies` is `None`, `Gone` or watched. A reader that found the end hidden has left its waker
+///   and is woken when the end is shown.
+/// - An activity is in `leaving` only while something has not been sent. It is dropped when everything has been sent, or
+///   when the socket is dropped. Activities and wakers are dropped outside the lock.
+/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `None`, until the socket is dropped.
 #[derive(Debug)]
 pub(crate) struct End {
     state: Mutex<EndState>,
@@ -72,32 +72,33 @@ pub(crate) struct End {
 #[derive(Debug)]
 struct EndState {
     replies: Replies,
-    /// The client has closed its sending side.
+    /// Whether the client has closed its sending side.
     has_come: bool,
-    /// Invocations whose reply has not left.
+    /// Invocations whose reply has not been sent.
     leaving: Vec<Activity>,
-    /// Of the task that found the end hidden.
+    /// The waker of the task that found the end hidden.
     reader: Option<Waker>,
 }
 
-/// How far the replies of a connection are.
+/// How far the replies of a connection have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replies {
     /// All of them have been sent.
     None,
-    /// hyper has not got the whole reply to so many requests, which is at least one.
+    /// hyper does not have the whole reply to some requests.
     Made {
+        /// How many requests; at least one.
         requests: usize,
-        /// Something of an earlier one may not have left.
+        /// Part of an earlier reply may not have been sent.
         unsent: bool,
-        /// The end is shown as soon as it comes, and looked for, though hyper does not read.
+        /// The end is shown as soon as it comes. The socket reads for it, since hyper does not.
         watched: bool,
     },
-    /// hyper has all of them. Something may not have left.
+    /// hyper has all of them. Part of them may not have been sent.
     Leaving,
-    /// One ends early and must not look whole: what there is of it is sent, and then the connection is reset.
+    /// One reply ends early and must not look whole: its beginning is sent, and then the connection is reset.
     BrokenOff,
-    /// Nothing is sent any more.
+    /// The socket has been dropped, so nothing is sent any more.
     Gone,
 }
 
@@ -158,7 +159,7 @@ impl Replies {
         }
     }
 
-    /// Everything that hyper had has been sent. Whether that was something.
+    /// The state after hyper has sent everything that it had, and whether that was anything.
     fn sent(self) -> (Self, bool) {
         match self {
             Self::Leaving => (Self::None, true),
@@ -204,34 +205,34 @@ impl End {
         }
     }
 
-    /// The connection's note of what it is at.
+    /// The idle state of the connection.
     pub(crate) fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
     }
 
-    /// A request has come. Hides the end, until its reply and all others have been sent.
+    /// Called when a request arrives. Hides the end until its reply and all others have been sent.
     pub(crate) fn begin(&self) {
         self.change(|replies| (replies.begin(), ()));
     }
 
-    /// Shows the end whatever has been sent, and looks for it until the request is [over](Self::over). Said while hyper
-    /// polls the connection: it flushes the socket afterwards, which is what looks.
+    /// Shows the end, and makes the socket read for it, until the request is [over](Self::over). Has to be called while hyper
+    /// polls the connection: hyper flushes the socket afterwards, and the flush reads.
     pub(crate) fn watch(&self) {
         self.change(|replies| (replies.watch(), ()));
     }
 
-    /// hyper has the whole reply to a request, and sends what it has not sent yet.
+    /// Called when hyper has the whole reply to a request. It sends the rest from now on.
     pub(crate) fn over(&self) {
         self.change(|replies| (replies.over(), ()));
     }
 
-    /// The reply ends here, and early: what there is of it is sent, and then the connection is reset. For a reply that the
-    /// client takes for whole when the connection is closed.
+    /// Ends a reply early: its beginning is sent, and then the connection is reset. This is for a reply that the client would
+    /// take for whole if the connection were closed.
     pub(crate) fn break_off(&self) {
         self.change(|replies| (replies.break_off(), ()));
     }
 
-    /// Keeps an invocation in flight until its reply has left.
+    /// Keeps an invocation in flight until its reply has been sent.
     pub(crate) fn keep_until_sent(&self, activity: Activity) {
         let mut state = self.state.lock();
         if state.replies == Replies::Gone {
@@ -241,11 +242,11 @@ impl End {
         state.leaving.push(activity);
     }
 
-    /// Everything that hyper had has been sent.
+    /// Called when everything that hyper had has been sent.
     fn sent(&self) {
         if self.change(Replies::sent) {
             loop {
-                // One at a time: its drop is outside the lock.
+                // One at a time, so that each is dropped outside the lock.
                 let activity = self.state.lock().leaving.pop();
                 if activity.is_none() {
                     return;
@@ -254,7 +255,7 @@ impl End {
         }
     }
 
-    /// Nothing is sent any more.
+    /// Called when the socket is dropped.
     fn gone(&self) {
         let leaving = {
             let mut state = self.state.lock();
@@ -264,7 +265,7 @@ impl End {
         leaving.iter().for_each(lost);
     }
 
-    /// Changes how far the replies are, and does what follows from it.
+    /// Changes the state of the replies, and then pauses or resumes the connection and wakes the reader.
     fn change<R>(&self, change: impl FnOnce(Replies) -> (Replies, R)) -> R {
         let mut state = self.state.lock();
         let before = state.replies;
@@ -300,7 +301,7 @@ impl End {
         self.state.lock().has_come
     }
 
-    /// Whether a reader has to wait for the end to be shown. It is woken when it is.
+    /// Completes when the end is shown.
     fn poll_shown(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         if !state.replies.hides_the_end() {
@@ -313,7 +314,7 @@ impl End {
     }
 }
 
-/// An invocation whose client did not wait until it had the whole reply.
+/// Notes that the client of this invocation has left before it had the whole reply.
 fn lost(activity: &Activity) {
     activity.scope().observed().note_unsent();
     request::emit_often(LevelFilter::DEBUG, Some(activity.scope()), || {
@@ -321,7 +322,7 @@ fn lost(activity: &Activity) {
     });
 }
 
-/// The socket's own share: without it nothing is sent any more.
+/// The socket's handle to its end. Its drop means that nothing is sent any more.
 struct Owned(Arc<End>);
 
 impl Drop for Owned {
@@ -346,21 +347,21 @@ impl<T> Socket<T> {
         Arc::clone(&self.end.0)
     }
 
-    pub(crate) fn verdict(&self) -> Verdict {
-        self.framing.verdict()
+    pub(crate) fn first_fault(&self) -> FirstFault {
+        self.framing.first_fault()
     }
 }
 
 #[cfg(feature = "ws")]
 impl<T> Socket<T> {
-    /// The connection, for what is spoken on it after HTTP, and what came where the end was looked for.
+    /// The stream, for the protocol that follows HTTP on it, and the bytes that were read ahead.
     pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
         (self.stream, self.ahead)
     }
 }
 
 impl<T: AsyncRead + Unpin> Socket<T> {
-    /// Fails once the end has come, where it is watched.
+    /// Reads for the end where it is watched. Fails once it has come.
     fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.end.0.replies().is_watched() {
             return Ok(());
@@ -383,7 +384,7 @@ impl<T: AsyncRead + Unpin> Socket<T> {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// Hands on what came where the end was looked for.
+    /// Hands hyper the bytes that were read ahead.
     fn read_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.ahead.len().min(buffer.remaining());
         let before = buffer.filled().len();
@@ -459,7 +460,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look_for_end(cx)?;
-        // hyper has written all that it had when it comes here.
+        // hyper flushes when it has written everything that it had.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.end.0.replies() == Replies::BrokenOff {
             (self.reset)(&self.stream);
@@ -489,11 +490,11 @@ mod tests {
     use crate::request::TrackerHandle;
     use crate::tracker::BusyTracker;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
     fn socket() -> (Socket<DuplexStream>, DuplexStream) {
         let (stream, client) = duplex(8);
-        let waiting = Connections::new(PATIENCE).waiting();
+        let waiting = Connections::new(HEADER_TIMEOUT).waiting();
         (Socket::new(stream, waiting, |_| ()), client)
     }
 
@@ -505,7 +506,7 @@ mod tests {
         (activity, instance)
     }
 
-    /// A client that sends and takes as much as is asked for.
+    /// A client that sends and accepts any number of bytes.
     struct Fast;
 
     impl AsyncRead for Fast {
@@ -540,7 +541,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fast_client_gets_no_more_than_a_turn_before_others_are_looked_at() {
-        let waiting = Connections::new(PATIENCE).waiting();
+        let waiting = Connections::new(HEADER_TIMEOUT).waiting();
         let mut socket = Socket::new(Fast, waiting, |_| ());
         let mut cx = Context::from_waker(Waker::noop());
         let mut buffer = vec![0; 64 * 1024];
@@ -581,7 +582,7 @@ mod tests {
         assert_eq!(one.over(), Replies::Leaving);
         assert_eq!(Replies::Leaving.sent(), (Replies::None, true));
         assert_eq!(Replies::None.sent(), (Replies::None, false));
-        // The next request comes while the last reply leaves.
+        // The next request comes while the last reply is being sent.
         assert_eq!(Replies::Leaving.begin(), made(1, true, false));
         assert_eq!(made(1, true, false).sent(), (one, true));
         assert_eq!(one.begin().over(), made(1, true, false));
@@ -623,7 +624,7 @@ mod tests {
         let (socket, _client) = socket();
         let (first, instance) = invocation();
         let (second, other) = invocation();
-        // Others may know of the end for longer.
+        // Other owners may hold the end for longer.
         let end = socket.end();
         end.keep_until_sent(first);
         drop(socket);
@@ -675,7 +676,7 @@ mod tests {
         end.begin();
         client.shutdown().await.unwrap();
         socket.flush().await.unwrap();
-        // Watched: it is seen behind what has been read.
+        // Watched: the end is found after the bytes that have been read.
         end.watch();
         let error = socket.flush().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -699,7 +700,7 @@ mod tests {
     #[tokio::test]
     async fn not_everything_is_read_on_the_way_to_the_end() {
         let (stream, mut client) = duplex(4 * MOST_AHEAD);
-        let waiting = Connections::new(PATIENCE).waiting();
+        let waiting = Connections::new(HEADER_TIMEOUT).waiting();
         let mut socket = Socket::new(stream, waiting, |_| ());
         socket.end().begin();
         socket.end().watch();

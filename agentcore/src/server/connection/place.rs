@@ -1,13 +1,13 @@
-//! [`Place`]: one open connection, in the counts of them.
+//! [`Place`]: the guard that counts an open connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::request::Instance;
 
-/// One open connection in the count of them.
+/// Counts one open connection, in the limit and in the metrics, until it is dropped.
 pub(crate) struct Place {
-    /// The count of connections with all rights, if this is one.
+    /// The count of connections with `Admission::Full`, if this is one.
     full: Option<Arc<AtomicUsize>>,
     instance: Arc<Instance>,
 }

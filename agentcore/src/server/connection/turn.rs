@@ -1,44 +1,44 @@
-//! How much the front reads and writes between two looks at its sockets.
+//! A limit on the bytes that the front reads and writes before it polls its sockets again.
 //!
 //! The runtime asks the kernel which sockets are ready when no task can run, or after 31 polls of tasks. A task that reads a
-//! fast body can always run, and each of its polls may copy 240 KiB: 31 of them take 10 ms, in which a ping lies unread. One
-//! write to a fast reader may take 20 MB, and 4 ms.
+//! fast body can always run, and each of its polls may copy 240 KiB: 31 of them take 10 ms, and a ping waits so long. One
+//! write to a fast reader may take 20 MB and 4 ms.
 //!
-//! So all connections of the front have one budget of bytes. A connection that finds it spent lets the runtime look at the
-//! sockets first, and the first connection that comes back from that begins the next turn with a full budget.
+//! So all connections of the front share one budget of bytes. A connection that finds the budget spent yields until the
+//! runtime has polled the sockets. The first connection that is polled after that begins the next turn with a full budget.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-/// What may be read and written in one turn, in bytes. To read so much, and to copy it into a body's buffer, takes 1 ms.
+/// The bytes that may be read and written in one turn. Reading them into a body's buffer takes 1 ms.
 const BUDGET: usize = 512 * 1024;
 
-/// What may be written at a time, in bytes.
+/// The bytes that one write may take.
 const WRITE: usize = BUDGET / 2;
 
 thread_local! {
-    /// Of the front, which is one thread.
+    /// The current turn of the front, which is one thread.
     static TURN: Turn = const { Turn { number: Cell::new(0), spent: Cell::new(0) } };
 }
 
 struct Turn {
     number: Cell<u64>,
-    /// Bytes read and written in it.
+    /// Bytes read and written in this turn.
     spent: Cell<usize>,
 }
 
-/// The part of one connection.
+/// One connection's use of the budget.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    /// The turn in which it found the budget spent.
+    /// The turn in which the connection found the budget spent.
     waits_since: Option<u64>,
 }
 
 impl Share {
-    /// How many bytes the connection may write now; it may read any number. While it may do neither, its task is polled again
-    /// after the runtime has looked at the sockets.
+    /// How many bytes the connection may write now; a read has no limit. `Pending` means that the budget is spent: the task is
+    /// polled again after the runtime has polled the sockets.
     pub(crate) fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         TURN.with(|turn| {
             let number = turn.number.get();
@@ -50,13 +50,13 @@ impl Share {
                 return Poll::Ready(WRITE);
             }
             self.waits_since = Some(turn.number.get());
-            // Not a wake of its own: a woken task is polled before the sockets are looked at.
+            // `wake_by_ref` would not do: a woken task is polled before the sockets are.
             pin!(tokio::task::yield_now()).poll(cx).map(|()| WRITE)
         })
     }
 }
 
-/// Takes `bytes` that have been read or written from the budget of this turn.
+/// Takes `bytes` from the budget of this turn, after they have been read or written.
 pub(crate) fn spend(bytes: usize) {
     TURN.with(|turn| turn.spent.set(turn.spent.get().saturating_add(bytes)));
 }

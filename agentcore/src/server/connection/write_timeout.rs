@@ -1,15 +1,15 @@
-//! Giving up a client that takes nothing of its reply.
+//! The write timeout: closes the connection of a client that reads nothing of its reply.
 //!
-//! A client that takes anything stays, however slowly it reads. While a write waits, the connection is looked at from time to
-//! time: it is given up once the client has acknowledged nothing new for the whole limit. The kernel's own time,
-//! `TCP_USER_TIMEOUT`, is no measure of that. While a client's window is closed, Linux counts on, whatever the client
-//! takes, until the window has room for a whole block that Linux has put together; a client on loopback that reads 30 kB a
-//! second was given up after five. So that time is lifted while a write waits for long, and holds otherwise: for clients that
-//! vanish while a stream has nothing to say, and for what the kernel still has of a reply that is written.
+//! A client that reads anything stays, however slowly it reads. While a write waits, the connection is checked at intervals.
+//! It is closed once the client has acknowledged nothing new for the whole limit. The kernel's timeout, `TCP_USER_TIMEOUT`,
+//! does not measure this: while a client's window is closed, Linux goes on counting until the window has room for a whole
+//! block that Linux has put together, whatever the client reads. A client on loopback that read 30 kB a second was closed
+//! after five seconds. So the kernel's timeout is switched off while a write waits for long. Otherwise it stays on: for
+//! clients that vanish while a stream sends nothing, and for the part of a written reply that the kernel still holds.
 //!
-//! How finely progress can be seen, the client's system decides. It opens a closed window once there is room for a whole
-//! segment, which on loopback is 64 KiB and on an Ethernet 1.4 kB. Until then nothing that reaches the sender tells a
-//! client that reads from one that does not.
+//! The client's system decides how finely progress can be seen. It opens a closed window once there is room for a whole
+//! segment: 64 KiB on loopback, 1.4 kB on an Ethernet. Until then, the sender cannot tell a client that reads from one that
+//! does not.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -23,21 +23,22 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::platform;
 
-/// How often a connection is looked at within the limit.
+/// How often a connection is checked within the limit.
 const LOOKS: u32 = 4;
 
-/// The least time between two looks.
+/// The least time between two checks.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 /// A connection to a client.
 pub(crate) trait Peer {
-    /// How many bytes the client has not acknowledged yet; `None` where nobody can tell.
+    /// How many bytes the client has not acknowledged yet; `None` where the system cannot tell.
     fn unacknowledged(&self) -> Option<u32>;
 
-    /// Has the system end the connection when the client acknowledges nothing for `limit`; never by itself for `None`.
+    /// Sets the kernel's timeout: the kernel closes the connection when the client acknowledges nothing for `limit`. `None`
+    /// switches it off.
     fn end_when_silent(&self, limit: Option<Duration>);
 
-    /// Has the connection reset when it is closed.
+    /// Makes the close of the connection send a reset.
     fn reset_when_closed(&self);
 }
 
@@ -59,17 +60,17 @@ impl Peer for TcpStream {
 pub(crate) struct Timed<T = TcpStream> {
     stream: T,
     limit: Duration,
-    /// While a write waits.
+    /// Set while a write waits.
     blocked: Option<Blocked>,
-    /// Whether the system's own time is lifted.
+    /// Whether the kernel's timeout is switched off.
     is_lifted: bool,
 }
 
 /// A write that waits for the client.
 struct Blocked {
-    /// When the client was last seen to take something.
+    /// When the client was last seen to acknowledge something.
     progress: Instant,
-    /// At the last look.
+    /// How many bytes were not acknowledged at the last check.
     unacknowledged: Option<u32>,
     next_look: Pin<Box<Sleep>>,
 }
@@ -88,14 +89,14 @@ impl<T: Peer> Timed<T> {
         self.stream.reset_when_closed();
     }
 
-    /// The connection itself, with the system's own time.
+    /// Returns the connection, with the kernel's timeout switched on.
     #[cfg(feature = "ws")]
     pub(crate) fn into_inner(mut self) -> T {
         self.settle();
         self.stream
     }
 
-    /// What a write has come to: an error, where the client has taken nothing for too long.
+    /// Turns a write that waits into an error once the client has acknowledged nothing for too long.
     fn timed<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +116,7 @@ impl<T: Peer> Timed<T> {
             let now = Instant::now();
             let unacknowledged = self.stream.unacknowledged();
             if unacknowledged.is_none() {
-                // The system's own time holds, and has to be put back if an earlier look has lifted it.
+                // The kernel's timeout has to do. An earlier check may have switched it off.
                 if std::mem::take(&mut self.is_lifted) {
                     self.stream.end_when_silent(Some(self.limit));
                 }
@@ -126,7 +127,7 @@ impl<T: Peer> Timed<T> {
                     self.stream.end_when_silent(None);
                 }
             } else if now >= blocked.progress + self.limit {
-                // Without a reset the system would go on sending what it has.
+                // Without a reset the kernel would go on sending the bytes that it holds.
                 self.stream.reset_when_closed();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -135,7 +136,7 @@ impl<T: Peer> Timed<T> {
         Poll::Pending
     }
 
-    /// Nothing waits to be written.
+    /// Called when no write waits any more. Switches the kernel's timeout on again.
     fn settle(&mut self) {
         self.blocked = None;
         if std::mem::take(&mut self.is_lifted) {
@@ -177,7 +178,7 @@ impl<T: AsyncWrite + Peer + Unpin> AsyncWrite for Timed<T> {
         self.stream.is_write_vectored()
     }
 
-    /// Said by hyper once it has written all that it had.
+    /// hyper calls this once it has written everything that it had.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) {
@@ -198,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection that takes what it is told to.
+    /// A connection that accepts writes while `room` is set.
     #[derive(Default)]
     struct Client {
         room: Cell<bool>,
@@ -285,7 +286,7 @@ mod tests {
             stream.stream.unacknowledged.set(Some(left));
             assert!(write(&mut stream).is_pending());
         }
-        // The kernel's time would have ended it.
+        // The kernel's timeout would have closed the connection.
         assert_eq!(stream.stream.limit.get(), None);
         stream.stream.room.set(true);
         assert!(write(&mut stream).is_ready());
@@ -295,7 +296,7 @@ mod tests {
         assert_eq!(stream.stream.limit.get(), Some(LIMIT));
     }
 
-    /// The process may run out of descriptors, which a look needs.
+    /// A check needs a descriptor, and the process may run out of them.
     #[tokio::test(start_paused = true)]
     async fn the_systems_time_is_put_back_when_a_look_fails() {
         let mut stream = blocked(Some(1000));
@@ -320,7 +321,7 @@ mod tests {
         assert!(!stream.stream.is_reset.get());
     }
 
-    /// Where the system tells it at all.
+    /// Skips a system that does not tell it.
     #[tokio::test]
     async fn what_a_client_has_not_acknowledged_is_known() {
         for address in ["127.0.0.1:0", "[::1]:0"] {

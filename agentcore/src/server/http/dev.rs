@@ -1,15 +1,15 @@
-//! The dev page: what the agent is doing, and a way to talk to it, for whoever writes it.
+//! The dev page: shows the developer what the agent does, and sends it requests.
 //!
 //! ```text
 //! service ── dev ─┬─ guard     (whether the request is this machine's own)
 //!                 ├─ page.html (shows what the rest answers)
 //!                 ├─ history   (busy or not, second by second)
-//!                 └─ recent    (looks on while an invocation is answered)
+//!                 └─ recent    (records each invocation while it is answered)
 //! ```
 //!
-//! Answered on the front's thread, from atomics and lists, and through no layer. Looking counts as no work: a page that is
-//! open does not make the agent busy. A custom ping handler is asked as by `/ping`, within its deadline, so that the page says
-//! what `/ping` says. Where the page is off, it costs one branch for a request, and one for a connection.
+//! The front answers from atomics and lists, outside the layers. Requests of the page are no work: an open page does not make
+//! the agent busy. A custom ping handler is asked as by `/ping`, within its deadline, so that the page says what `/ping`
+//! says. If the page is off, it costs one branch for each request and one for each connection.
 
 mod guard;
 mod history;
@@ -42,18 +42,18 @@ use crate::util::time::unix_now;
 
 const PAGE: &str = include_str!("dev/page.html");
 
-/// Everything that the page asks for is below it.
+/// The prefix of all paths that the page requests.
 const PATHS: &str = "/_dev/";
 
-/// What the page asks for every second.
+/// The path below the prefix that the page requests every second.
 const STATE: &str = "state";
 
-/// The page shows the oldest tasks, up to so many, and says how many more there are.
+/// The most tasks that the page lists, the oldest first. It also shows how many more there are.
 const MOST_TASKS: usize = 100;
 
-/// What there is only while the dev page is on.
+/// The data of the dev page.
 pub(crate) struct Dev {
-    /// Who the agent is, and what it consists of.
+    /// The description of the agent, as JSON.
     agent: String,
     history: History,
     recent: Recent,
@@ -76,15 +76,14 @@ impl Dev {
             registry: Description::new(agent),
         };
         Self {
-            // Strings, numbers and lists of them: nothing that could fail. Laid out as `--check` does it, which is code that
-            // there is already.
+            // Strings, numbers and lists of them: this cannot fail. Pretty, because `--check` uses that code already.
             agent: serde_json::to_string_pretty(&known).unwrap_or_default(),
             history: History::default(),
             recent: Recent::new(errors),
         }
     }
 
-    /// The page, and the answers to what it asks, but for the state.
+    /// Returns the page, or the answer to one of its requests, except for the state.
     fn route(&self, front: &Front, method: &Method, path: &str) -> Response {
         let reads = method == Method::GET || method == Method::HEAD;
         match path.strip_prefix(PATHS) {
@@ -99,7 +98,7 @@ impl Dev {
         }
     }
 
-    /// What the page asks for every second.
+    /// The state of the agent, as JSON.
     async fn state(&self, front: &Front) -> String {
         let tracker = &front.instance.tracker;
         front.pinger.refresh(front).await;
@@ -130,8 +129,8 @@ impl Dev {
     }
 }
 
-/// What a connection may ask for where the dev page is on: nothing, unless it is this machine's own. The address that is
-/// listened on makes sure of that already, unless the machine forwards what arrives elsewhere.
+/// The admission of a connection. While the dev page is on, a connection from another machine may ask for nothing. The
+/// address that the server listens on rules out such connections already, unless the machine forwards them.
 pub(crate) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission) -> Admission {
     let is_foreign = || {
         let peer = stream.peer_addr();
@@ -143,13 +142,13 @@ pub(crate) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission)
     otherwise
 }
 
-/// Why an operator's request is not answered where the dev page is on, if it is not.
+/// The refusal of an operator's request while the dev page is on, if it has to be refused.
 pub(crate) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<Response> {
     front.dev.as_ref()?;
     guard::refusal(request, Admission::Full, false).map(forbidden)
 }
 
-/// Answers one request where the dev page is on.
+/// Answers one request while the dev page is on.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = &exchange.front;
     let Some(dev) = &front.dev else {
@@ -186,10 +185,10 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     })
 }
 
-/// Takes note of the status every second, for ever. One task on the front runs this.
+/// Records the status every second, for ever. One task on the front runs this.
 pub(crate) async fn look_on(front: Arc<Front>) {
     let mut seconds = interval(Duration::from_secs(1));
-    // Time that was slept through has no history.
+    // Seconds in which the machine slept are not recorded.
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while let Some(dev) = &front.dev {
         seconds.tick().await;
@@ -203,12 +202,12 @@ pub(crate) async fn look_on(front: Arc<Front>) {
     }
 }
 
-/// Ends a task that was spawned.
+/// Aborts a spawned task.
 fn cancel(front: &Front, ticket: u64) -> Response {
     if front.instance.tracker.abort(ticket) {
         return json_now(r#"{"cancelled":true}"#);
     }
-    Response::error("no such task, or none that can be cancelled")
+    Response::error("there is no such task, or it cannot be cancelled")
         .with_status(StatusCode::NOT_FOUND)
 }
 
@@ -221,8 +220,8 @@ fn json_now(text: impl Into<String>) -> Response {
     guarded(Response::text(text), "application/json")
 }
 
-/// The page, which may run its own script and load nothing. A nonce that can be guessed would be a policy that lets any script
-/// in, so there is no page without one.
+/// Returns the page. It may run its own script and load nothing. If the nonce could be guessed, the policy would admit any
+/// script, so there is no page without random numbers.
 fn page(nonce: Option<String>) -> Response {
     let Some(nonce) = nonce else {
         let error = "the system has no random numbers, which the page's policy needs";
@@ -240,7 +239,7 @@ fn page(nonce: Option<String>) -> Response {
     .with_header(header::CONTENT_SECURITY_POLICY, policy)
 }
 
-/// For nobody's cache, and no other page's eyes.
+/// Adds headers that keep the response out of caches and away from other pages.
 fn guarded(response: Response, content_type: &'static str) -> Response {
     [
         ("content-type", content_type),

@@ -1,4 +1,4 @@
-//! What the requests of one connection share, and what each of them has for itself.
+//! [`Connection`]: what the requests of one connection share. [`Exchange`]: one of its requests.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::front::Front;
 use super::request_body::RequestBody;
 use super::router::{self, ReplyBody};
 use crate::handler::response::Response;
-use crate::server::connection::framing::{Fault, Verdict};
+use crate::server::connection::framing::{Fault, FirstFault};
 use crate::server::connection::half_close::{End, Socket};
 use crate::server::connection::place::Place;
 
@@ -18,24 +18,24 @@ use crate::server::connection::place::Place;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Full,
-    /// One too many: it may ping, is told to come back for the rest, and is closed after one request.
+    /// A connection beyond the limit. It may ping, its invocations and sockets are refused, and it is closed after one request.
     Crowded,
-    /// To the admin port: what operators ask, and nothing else.
+    /// A connection to the admin port. It may ask for probes and metrics, and for nothing else.
     Operators,
-    /// From elsewhere, where only this machine is answered: nothing.
+    /// A connection from another machine while the dev page is on. It may ask for nothing.
     #[cfg(feature = "dev-page")]
     Foreign,
 }
 
 /// One connection, as its requests see it.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
     pub(crate) admission: Admission,
     pub(crate) end: Arc<End>,
-    verdict: Verdict,
-    /// That have been made so far.
+    first_fault: FirstFault,
+    /// How many requests have come so far.
     requests: AtomicU64,
-    /// Among the open connections, as long as anything is left of this one; none in a test.
+    /// Counts this connection as open for as long as anything is left of it; `None` in a test.
     #[cfg_attr(
         not(feature = "ws"),
         expect(dead_code, reason = "it counts until its drop")
@@ -43,7 +43,7 @@ pub(crate) struct Link {
     place: Option<Arc<Place>>,
 }
 
-impl Link {
+impl Connection {
     pub(crate) fn new<T>(
         front: Arc<Front>,
         admission: Admission,
@@ -52,60 +52,60 @@ impl Link {
     ) -> Self {
         Self {
             end: socket.end(),
-            verdict: socket.verdict(),
+            first_fault: socket.first_fault(),
             admission,
             place: place.map(Arc::new),
             ..Self::without_socket(front)
         }
     }
 
-    /// The connection's place among the open ones, which may outlive the server.
+    /// The guard that counts the connection as open. It may outlive the server.
     #[cfg(feature = "ws")]
     pub(crate) fn place(&self) -> Option<Arc<Place>> {
         self.place.clone()
     }
 
-    /// For requests that come as values.
+    /// A connection for requests that come as values.
     pub(crate) fn without_socket(front: Arc<Front>) -> Self {
         Self {
             end: Arc::new(End::new(front.connections.waiting())),
             front,
             admission: Admission::Full,
-            verdict: Verdict::default(),
+            first_fault: FirstFault::default(),
             requests: AtomicU64::new(0),
             place: None,
         }
     }
 
-    /// The next request has come. Said when hyper hands it over, and not when its answer is first polled: by then hyper has
-    /// read on.
+    /// Begins the next request. Has to be called when hyper hands the request over, and not when its answer is first polled: by
+    /// then hyper has read on.
     pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Exchange {
         self.end.begin();
         Exchange {
             fault: {
                 let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-                self.verdict.against(number)
+                self.first_fault.for_request(number)
             },
-            link: Arc::clone(self),
+            connection: Arc::clone(self),
             version: request.version(),
         }
     }
 }
 
-/// One request, and the reply to it, until hyper has that whole.
+/// One request, until hyper has the whole reply to it.
 pub(crate) struct Exchange {
-    link: Arc<Link>,
-    /// Why the request is not to be answered.
+    connection: Arc<Connection>,
+    /// Why the request must be refused, if it must.
     pub(crate) fault: Option<Fault>,
     version: Version,
 }
 
 impl Exchange {
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    /// A reply of the server's own, on its way out.
+    /// Sends a reply that the server makes itself.
     pub(crate) fn reply(
         self,
         reply: impl Into<http::Response<ReplyBody>>,
@@ -119,7 +119,7 @@ impl Exchange {
         reply
     }
 
-    /// The same, without having read the body.
+    /// Sends a reply to a request whose body has not been read, and discards the body.
     pub(crate) fn refuse<B: RequestBody>(
         self,
         request: Request<B>,
@@ -129,32 +129,32 @@ impl Exchange {
         self.reply(reply)
     }
 
-    /// The reply's body has failed. Whether the connection is reset for it, which is where nothing else tells the client:
-    /// HTTP/1.0 has no chunks, and a body of which no length has been said ends with the connection.
+    /// Called when the reply's body has failed. Resets the connection if nothing else tells the client, and returns whether it
+    /// does: HTTP/1.0 has no chunks, so a body without a length ends with the connection and would look whole.
     pub(crate) fn break_off(&self, length: Option<u64>) -> bool {
         let looks_whole = self.version < Version::HTTP_11 && length.is_none();
         if looks_whole {
-            self.link.end.break_off();
+            self.connection.end.break_off();
         }
         looks_whole
     }
 
-    /// Shows the end from now on, if whoever has left needs no answer: the rest of the reply is not sent any more.
+    /// Shows hyper the end from now on: if the client has left, the rest of the reply is not sent.
     pub(crate) fn show_end(&self) {
-        self.link.end.watch();
+        self.connection.end.watch();
     }
 }
 
 impl Deref for Exchange {
-    type Target = Link;
+    type Target = Connection;
 
-    fn deref(&self) -> &Link {
-        &self.link
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.link.end.over();
+        self.connection.end.over();
     }
 }

@@ -25,7 +25,7 @@ use crate::util::sync::Mutex;
 #[cfg(feature = "ws")]
 use crate::ws::Sockets;
 
-/// What all requests to a server share. The thread that owns the sockets uses it, and so do the tasks that look after the workers.
+/// What all requests to a server share. The tasks that answer requests use it, and those that watch the workers.
 pub(crate) struct Front {
     pub(crate) agent: Agent,
     pub(crate) settings: Settings,
@@ -33,15 +33,15 @@ pub(crate) struct Front {
     pub(crate) workers: Workers,
     pub(crate) phase: PhaseCell,
     pub(crate) pinger: Pinger,
-    /// The agent with its layers around it, once they have been built; never where there are none.
+    /// The agent inside its layers. Set once the layers have been built, and never if there are none.
     pub(crate) endpoint: OnceLock<Endpoint>,
     pub(crate) has_layers: bool,
     #[cfg(feature = "ws")]
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) connections: Connections,
-    /// Whether what operators ask is answered beside everything else, for want of a port of its own.
+    /// Whether probes and metrics are answered on the agent's port, because there is no admin port.
     pub(crate) serves_operators: bool,
-    /// There while the dev page is on.
+    /// `Some` if the dev page is on.
     #[cfg(feature = "dev-page")]
     pub(crate) dev: Option<Dev>,
     restores: Mutex<RestoreDetector>,
@@ -83,9 +83,9 @@ impl Front {
         }
     }
 
-    /// Looks whether the process has been restored from a snapshot since the last look. Called before anything is said or
-    /// done that must not be as it was before a restore. Returns the time of the look, so that callers need not ask the clock
-    /// again.
+    /// Checks whether the process has been restored from a snapshot since the last check. Has to be called before every answer
+    /// or event that must not use a stamp from before a restore. Returns the time of the check, so that callers need not read
+    /// the clock again.
     pub(crate) fn notice_restore(&self) -> Instant {
         let now = Instant::now();
         if self.restores.lock().restored(now) {
@@ -105,7 +105,7 @@ impl Front {
         }
     }
 
-    /// 503, with the advice to come back soon.
+    /// Makes a 503 with `retry-after`, and counts the refusal.
     pub(crate) fn unavailable(&self, why: &str, reason: Refused) -> Response {
         self.count_refused(reason);
         come_back(Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE))
@@ -118,7 +118,7 @@ impl Drop for Front {
     }
 }
 
-/// With the advice to come back soon.
+/// Adds `retry-after: 1`.
 pub(crate) fn come_back(response: Response) -> Response {
     response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }

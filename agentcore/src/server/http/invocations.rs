@@ -1,4 +1,4 @@
-//! `POST /invocations`, on the front: read the body, hand it to the workers, pass the reply on.
+//! `POST /invocations`: the front reads the body, hands it to the workers, and sends their reply.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use http::{Method, Request};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::exchange::{Exchange, Link};
+use super::exchange::{Connection, Exchange};
 use super::front::{Front, come_back};
 use super::phase::Phase;
 use super::request_body::{Problem, Read, RequestBody};
@@ -32,23 +32,23 @@ use crate::server::threads::handover::{What, Work};
 use crate::server::threads::wakeups::Batched;
 use crate::util::spawn;
 
-/// The reply to a request that has been let in, and is in flight from then on. Nothing here is pinned.
+/// The future of the reply to a request that has been let in. The request is in flight. Nothing here is pinned.
 pub(crate) struct Replying<B> {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     stage: Stage<B>,
-    /// Until the reply has it.
+    /// The request, until the reply's body holds it.
     exchange: Option<Exchange>,
 }
 
 enum Stage<B> {
-    /// The body is still to come, or a part of it.
+    /// The front reads the body.
     Reading {
         read: Read<B>,
         activity: Activity,
-        /// For layers. Without the headers, which the activity's scope has.
+        /// The head, if there are layers. The headers are in the activity's scope instead.
         head: Option<Box<http::request::Parts>>,
     },
-    /// The workers have it.
+    /// The workers make the reply.
     Making {
         reply: Batched<oneshot::Receiver<Made>>,
         left: CancelOnDrop,
@@ -56,14 +56,14 @@ enum Stage<B> {
     Over,
 }
 
-/// Lets a request in, whose body is still to come; or says why not, and hands it back.
+/// Lets a request in before its body is read, or returns the refusal and the exchange.
 pub(crate) fn accept<B: RequestBody>(
     exchange: Exchange,
     request: Request<B>,
 ) -> Result<Replying<B>, (Exchange, Response)> {
     match admit(&exchange, request) {
         Ok(stage) => Ok(Replying {
-            link: Arc::clone(exchange.link()),
+            connection: Arc::clone(exchange.connection()),
             stage,
             exchange: Some(exchange),
         }),
@@ -71,27 +71,30 @@ pub(crate) fn accept<B: RequestBody>(
     }
 }
 
-fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, Response> {
-    let front = &link.front;
+fn admit<B: RequestBody>(
+    connection: &Connection,
+    request: Request<B>,
+) -> Result<Stage<B>, Response> {
+    let front = &connection.front;
     match front.phase.get() {
         Phase::Starting => {
             let response = front.unavailable("Starting", Refused::NotServing);
-            return Err(refuse(link, request, response));
+            return Err(refuse(connection, request, response));
         }
         Phase::Serving => {}
         Phase::Draining => {
             let response = front.unavailable("Shutting down", Refused::NotServing);
-            return Err(refuse(link, request, response));
+            return Err(refuse(connection, request, response));
         }
     }
     let at = front.notice_restore();
-    // A browser's preflight, say, goes through the layers without being work.
+    // Other requests, such as a browser's preflight, pass through the layers without being work.
     let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
     let permit = if is_work {
         let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
-            Err(refusal) => return Err(refuse(link, request, no_room(front, refusal))),
+            Err(refusal) => return Err(refuse(connection, request, no_room(front, refusal))),
         }
     } else {
         None
@@ -110,10 +113,10 @@ fn admit<B: RequestBody>(link: &Link, request: Request<B>) -> Result<Stage<B>, R
         headers: std::mem::take(&mut head.headers),
         permit,
     };
-    // hyper's own: the way to the connection, which is for no layer.
+    // They hold hyper's handle for upgrades, which is not for layers.
     head.extensions.clear();
     Ok(Stage::Reading {
-        read: Read::new(body, &front.settings, Arc::clone(&link.end)),
+        read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
         head: front.has_layers.then(|| Box::new(head)),
     })
@@ -124,10 +127,10 @@ impl<B: RequestBody> Future for Replying<B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.link.front.instance.is_cut_off() {
+        if this.connection.front.instance.is_cut_off() {
             this.release_unfinished();
             this.stage = Stage::Over;
-            // No advice to come again: how far it came, nobody knows.
+            // No `retry-after`: it is not known how far the invocation came.
             let response = Response::error("Cut off by the shutdown").with_status(503);
             return Poll::Ready(this.refuse(response));
         }
@@ -152,11 +155,10 @@ impl<B> Drop for Replying<B> {
 }
 
 impl<B> Replying<B> {
-    /// Releases what has been read of a body that will not be whole. For a large one that takes milliseconds, so the workers
-    /// do it.
+    /// Releases the bytes of a body that will not be read whole. For a large one this takes milliseconds, so the workers do it.
     fn release_unfinished(&mut self) {
         if let Stage::Reading { read, .. } = &mut self.stage {
-            let workers = self.link.front.workers.runtime();
+            let workers = self.connection.front.workers.runtime();
             if let Some(unfinished) = read.take_unfinished() {
                 drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
             }
@@ -165,7 +167,7 @@ impl<B> Replying<B> {
 }
 
 impl<B: RequestBody> Replying<B> {
-    /// Gives the workers what has been read; or says why that cannot be.
+    /// Hands the request to the workers, or returns the refusal if its body could not be read.
     fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
         if read.is_err() {
             self.release_unfinished();
@@ -174,11 +176,11 @@ impl<B: RequestBody> Replying<B> {
         else {
             return None;
         };
-        let front = &self.link.front;
+        let front = &self.connection.front;
         let body = match read {
             Ok(body) => body,
             Err(problem) => {
-                let response = problem.into_response(activity.scope().headers(), &self.link);
+                let response = problem.into_response(activity.scope().headers(), &self.connection);
                 let status = response.status();
                 activity.scope().note(Outcome::of(status), Some(status));
                 if let Some(rejection) = response.why_rejected() {
@@ -218,7 +220,7 @@ impl<B: RequestBody> Replying<B> {
         None
     }
 
-    /// Sends what the workers have made.
+    /// Turns what the workers have made into the reply.
     fn pass_on(
         &mut self,
         made: Result<Made, oneshot::error::RecvError>,
@@ -226,15 +228,15 @@ impl<B: RequestBody> Replying<B> {
         if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
             left.disarm();
         }
-        let front = &self.link.front;
-        // Panics of the handler are caught inside. Nothing comes after one in the drop of what it left behind, or from a
-        // runtime that is being shut down.
+        let front = &self.connection.front;
+        // The workers catch panics of the handler. There is no reply after a panic in the drop of what the handler left behind,
+        // or from a runtime that is being shut down.
         let Ok((reply, activity)) = made else {
             return self.refuse(internal_error());
         };
-        let activity = Some((activity, Arc::clone(&self.link.end)));
+        let activity = Some((activity, Arc::clone(&self.connection.end)));
         let is_stream = reply.body().as_bytes().is_none();
-        // A stream's producer goes with its reader.
+        // If the client of a stream leaves, the producer is dropped.
         show_end_if(self.exchange.as_ref(), is_stream);
         let exchange = self.exchange.take();
         reply.map(|body| {
@@ -247,14 +249,13 @@ impl<B: RequestBody> Replying<B> {
         })
     }
 
-    /// A reply of the server's own in place of the workers'. Together with the reply that the workers make, this is where errors
-    /// become in-band.
+    /// Makes the server's own reply in place of the workers'. Errors become in-band here and in the reply that the workers make.
     fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
-        self.link.front.settings.errors.apply(response).into()
+        self.connection.front.settings.errors.apply(response).into()
     }
 }
 
-/// What the workers are to do with a request; `None` where nothing would answer it.
+/// The work for a request; `None` if nothing would answer it.
 fn work(
     front: &Front,
     activity: Activity,
@@ -277,7 +278,7 @@ fn work(
     Some(What::Invocation(Arc::clone(&entrypoint.run), job))
 }
 
-/// Why an invocation is not let in, with the advice to come back soon.
+/// The refusal of an invocation, with `retry-after`.
 fn no_room(front: &Front, refusal: Refusal) -> Response {
     let (status, why) = match refusal {
         Refusal::Full => (503, "Too many invocations"),
@@ -297,7 +298,7 @@ fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
     }
 }
 
-/// Cancels the request when its connection goes while its handler runs: this future is dropped with the connection.
+/// Cancels the request if its connection ends while its handler runs: hyper then drops the future that holds this.
 struct CancelOnDrop {
     scope: Option<Arc<Scope>>,
     workers: Handle,
@@ -312,7 +313,7 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(scope) = self.scope.take() {
-            // It calls the wakers of the user's futures.
+            // `cancel` calls wakers of user futures, so it runs on a worker.
             spawn::boxed_on(&self.workers, async move { scope.cancel() });
         }
     }

@@ -1,4 +1,4 @@
-//! The agent as the layers call it: behind them the routes are those of every request.
+//! The agent as the service inside the layers. It uses the router's own routes.
 
 use http::Request;
 
@@ -13,7 +13,7 @@ pub(crate) fn agent(
     front: &Front,
 ) -> impl Fn(Request<Body>) -> BoxFuture<http::Response<Body>> + Send + Sync + 'static {
     let entrypoint = front.agent.entrypoint.as_ref();
-    // Not the front itself, which would own the layers that own it.
+    // Not the `Front` itself: it owns the layers, so the two would own each other.
     let entrypoint = entrypoint.map(|found| (found.options, found.run.clone()));
     let (debug, errors) = (front.settings.debug, front.settings.errors);
     move |request| {

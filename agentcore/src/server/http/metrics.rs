@@ -1,4 +1,4 @@
-//! `GET /metrics`, where it is switched on: answered on the front.
+//! `GET /metrics`, if it is switched on. The front answers it.
 
 use http::{HeaderValue, header};
 

@@ -1,8 +1,8 @@
-//! What operators ask, and no client: probes and metrics. On a port of its own, or beside everything else.
+//! Requests of operators: probes and metrics, on the admin port or on the agent's.
 //!
-//! Answered on the front's thread, from what it knows. Only `/metrics` waits for code of the user's: where there is a custom
-//! ping handler, it is asked first, within its deadline, so that the page says what `/ping` says. Never logged above trace,
-//! and in no span: it is asked all day long.
+//! The front answers them from its own state. Only `/metrics` waits for user code: a custom ping handler is asked first,
+//! within its deadline, so that the page says what `/ping` says. These requests come all day long, so they are never logged
+//! above trace and have no span.
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
@@ -15,19 +15,19 @@ use super::router::{method_not_allowed, not_found};
 use crate::config::Settings;
 use crate::handler::response::Response;
 
-/// Whether any path is an operator's.
+/// Whether probes or metrics are switched on.
 pub(crate) fn is_asked_for(settings: &Settings) -> bool {
     settings.probes || settings.metrics
 }
 
 const METRICS: &str = "/metrics";
 
-/// Whether the answer shows the status, and a custom ping handler has to be asked before.
+/// Whether the answer shows the status, so that a custom ping handler has to be asked first.
 pub(crate) fn shows_status(front: &Front, path: &str) -> bool {
     path == METRICS && front.settings.metrics && front.pinger.has_to_ask(front)
 }
 
-/// The answer to a request of an operator's; `None` if the path is not one of theirs.
+/// The answer to a probe or to `/metrics`; `None` for any other path.
 pub(crate) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
     let answer: fn(&Front) -> Response = match path {
         "/livez" if front.settings.probes => live,
@@ -41,7 +41,7 @@ pub(crate) fn route(front: &Front, method: &Method, path: &str) -> Option<Respon
     })
 }
 
-/// It answers, so it lives.
+/// `/livez`: always 200, since a process that answers lives.
 fn live(front: &Front) -> Response {
     let phase = front.phase.get();
     probe(
@@ -50,7 +50,7 @@ fn live(front: &Front) -> Response {
     )
 }
 
-/// Whether to send it work.
+/// `/readyz`: 200 if the server accepts work, else 503.
 fn ready(front: &Front) -> Response {
     let phase = front.phase.get();
     let ready = phase == Phase::Serving;
@@ -80,13 +80,13 @@ fn probe(good: bool, body: String) -> Response {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         )
-        // A probe that is answered by a proxy says nothing.
+        // A cached answer says nothing about the process.
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 /// The answer on the admin port.
 pub(crate) fn answer<B>(front: &Front, request: &Request<B>) -> Response {
-    // What pages of the web must not read through a browser on this machine, they must not read here either.
+    // A web page in a browser on this machine must not read this port either.
     #[cfg(feature = "dev-page")]
     if let Some(refused) = dev::refuse_operator(front, request) {
         return refused;

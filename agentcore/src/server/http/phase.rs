@@ -1,19 +1,19 @@
-//! [`Phase`]: where in its life the server is, which decides what a request is answered.
+//! [`Phase`]: the phase of the server's life, on which the answers to requests depend.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Where in its life the server is.
+/// The phase of the server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Start hooks run: `/ping` answers 503. The platform takes its snapshot at the first 200.
+    /// Layers are built and start hooks run. `/ping` answers 503. The platform takes its snapshot at the first 200.
     Starting,
     Serving,
-    /// No new invocations; `/ping` answers, work in progress goes on.
+    /// New invocations are refused, `/ping` answers, and work in progress goes on.
     Draining,
 }
 
-/// The phase, readable from every connection.
+/// The current phase, which every connection can read.
 #[derive(Debug)]
 pub(crate) struct PhaseCell(AtomicU8);
 
@@ -30,7 +30,7 @@ impl PhaseCell {
         }
     }
 
-    /// Phases only go forward.
+    /// Moves on to a later phase. An earlier one is ignored.
     pub(crate) fn advance(&self, to: Phase) {
         self.0.fetch_max(to as u8, Ordering::AcqRel);
     }

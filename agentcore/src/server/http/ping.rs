@@ -1,4 +1,4 @@
-//! `GET /ping`: the status word as JSON, and the custom handler where there is one.
+//! `GET /ping`: the status as JSON, after the custom handler has been asked if there is one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,16 +31,16 @@ use crate::util::time::unix_now;
 /// How long a custom handler may take. The platform polls about every two seconds.
 const DEADLINE: Duration = Duration::from_millis(250);
 
-/// A failing custom handler is reported this often.
+/// The least time between two warnings about a custom handler that fails.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Answers pings.
 pub(crate) struct Pinger {
     custom: Option<Custom>,
-    /// Until the states are dropped that the handler may take.
+    /// Whether the custom handler may be asked. `false` once the states that it may take are dropped.
     asks: AtomicBool,
     stamp_while_busy: StampWhileBusy,
-    /// The last answer.
+    /// The last answer, with its status and stamp.
     last: Mutex<Option<(PingStatus, u32, Bytes)>>,
 }
 
@@ -57,7 +57,7 @@ impl Pinger {
         }
     }
 
-    /// The answer, if nobody has to be asked for it.
+    /// The answer, if no custom handler has to be asked for it.
     pub(crate) fn answer(&self, front: &Front) -> Option<http::Response<ReplyBody>> {
         if front.phase.get() == Phase::Starting {
             let starting = Response::error("Starting");
@@ -70,25 +70,25 @@ impl Pinger {
         Some(self.show(front.instance.tracker.status()))
     }
 
-    /// The answer, after the custom handler has been asked.
+    /// Asks the custom handler, and returns the answer.
     pub(crate) async fn ask(&self, front: &Front) -> http::Response<ReplyBody> {
         front.notice_restore();
         self.refresh(front).await;
         self.show(front.instance.tracker.status())
     }
 
-    /// Whether the status depends on a custom handler, which can be asked now.
+    /// Whether there is a custom handler that can be asked now.
     pub(crate) fn has_to_ask(&self, front: &Front) -> bool {
         let is_there = self.custom.is_some() && self.asks.load(Ordering::Relaxed);
         is_there && front.phase.get() != Phase::Starting
     }
 
-    /// Asks the custom handler no more: its last answer stands to the end of the process.
+    /// Stops asking the custom handler. Its last answer stands until the process ends.
     pub(crate) fn stop_asking(&self) {
         self.asks.store(false, Ordering::Relaxed);
     }
 
-    /// Asks the custom handler, if there is one that can be asked. Behind it, the tracker's status is what `/ping` answers.
+    /// Asks the custom handler, if there is one that can be asked. After it, the tracker has the status that `/ping` answers.
     /// Takes no longer than the handler's deadline.
     pub(crate) async fn refresh(&self, front: &Front) {
         let Some(custom) = self.custom.as_ref().filter(|_| self.has_to_ask(front)) else {
@@ -107,7 +107,7 @@ impl Pinger {
         }
     }
 
-    /// Status and stamp, as an answer shows them.
+    /// The status and the stamp of an answer.
     pub(crate) fn shown(&self, view: StatusView) -> (PingStatus, u32) {
         let status = view.effective();
         let refresh = status.is_busy() && self.stamp_while_busy == StampWhileBusy::Refresh;
@@ -123,7 +123,7 @@ impl Pinger {
         reply
     }
 
-    /// Most pings are answered as the one before was.
+    /// The body of an answer. Most pings get the bytes of the last one.
     fn body(&self, status: PingStatus, stamp: u32) -> Bytes {
         let mut last = self.last.lock();
         match &*last {
@@ -136,8 +136,8 @@ impl Pinger {
     }
 }
 
-/// How a run of the custom handler ended.
-type Verdict = Result<Reported, String>;
+/// The result of a run of the custom handler.
+type RunResult = Result<Reported, String>;
 
 /// What the custom handler returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ struct Reported {
 }
 
 impl Reported {
-    /// The status that stands in for the automatic one until the handler is asked again.
+    /// The status that replaces the automatic one until the handler is asked again.
     ///
     /// `None` leaves the automatic status, which then changes at the event and not at the next ping. A handler that did not
     /// take the automatic status can only add to it, so its `Healthy` changes nothing. A handler that took it changes nothing
@@ -159,15 +159,14 @@ impl Reported {
     }
 }
 
-/// The user's ping handler. It runs on the workers, at most once at a time, and nobody waits for it beyond its
-/// deadline.
+/// The user's ping handler. It runs on the workers, one run at a time, and no answer waits for it beyond its deadline.
 struct Custom {
     handler: Callback<PingStatus>,
-    /// Found once, and not for each run: the front begins the runs.
+    /// Looked up once, and not for each run, because the front starts the runs.
     at: At,
     has_last_word: bool,
     /// The run in progress, and when it began.
-    run: Mutex<Option<(Instant, watch::Receiver<Option<Verdict>>)>>,
+    run: Mutex<Option<(Instant, watch::Receiver<Option<RunResult>>)>>,
     warned: Mutex<Option<Instant>>,
 }
 
@@ -182,18 +181,18 @@ impl Custom {
         }
     }
 
-    async fn ask(&self, front: &Front) -> Verdict {
-        let (began, mut verdict) = self.join_or_begin(front);
+    async fn ask(&self, front: &Front) -> RunResult {
+        let (began, mut result) = self.join_or_begin(front);
         let wait = async {
-            match verdict.wait_for(Option::is_some).await {
-                Ok(verdict) => verdict
+            match result.wait_for(Option::is_some).await {
+                Ok(result) => result
                     .clone()
                     .unwrap_or_else(|| Err("gave no answer".to_owned())),
                 Err(_) => Err("was cancelled".to_owned()),
             }
         };
         match tokio::time::timeout_at(began + DEADLINE, front.workers.batch(wait)).await {
-            Ok(verdict) => verdict,
+            Ok(result) => result,
             Err(_) => Err(format!(
                 "took longer than {}",
                 humantime::format_duration(DEADLINE)
@@ -201,13 +200,13 @@ impl Custom {
         }
     }
 
-    /// Joins the run in progress, so that pings at the same time, or a handler that hangs, do not pile up runs.
-    fn join_or_begin(&self, front: &Front) -> (Instant, watch::Receiver<Option<Verdict>>) {
+    /// Joins the run in progress, or starts one. So concurrent pings, or a handler that hangs, start no further runs.
+    fn join_or_begin(&self, front: &Front) -> (Instant, watch::Receiver<Option<RunResult>>) {
         let mut run = self.run.lock();
-        if let Some((began, verdict)) = &*run {
-            let over = verdict.borrow().is_some() || verdict.has_changed().is_err();
+        if let Some((began, result)) = &*run {
+            let over = result.borrow().is_some() || result.has_changed().is_err();
             if !over {
-                return (*began, verdict.clone());
+                return (*began, result.clone());
             }
         }
         let (sender, receiver) = watch::channel(None);
@@ -226,14 +225,14 @@ impl Custom {
                     .map(|status| Reported { status, taken })
                     .map_err(|error| format!("failed: {}", with_causes(&*error)))
             };
-            let verdict = match panics::catch(ask).await {
-                Ok(verdict) => verdict,
+            let result = match panics::catch(ask).await {
+                Ok(result) => result,
                 Err(panic) => {
                     panic.log(&format!("ping handler {place}"));
                     Err("panicked".to_owned())
                 }
             };
-            sender.send_replace(Some(verdict));
+            sender.send_replace(Some(result));
         };
         request::spawn_boxed(front.workers.runtime(), scope, run_handler);
         run.insert((Instant::now(), receiver)).clone()
@@ -246,7 +245,7 @@ impl Custom {
             let (handler, problem) = (self.handler.meta, problem.to_owned());
             report::emit(move || {
                 tracing::warn!(
-                    "ping handler {handler} {problem}; /ping reports the automatic status (said at most once a minute)"
+                    "ping handler {handler} {problem}; /ping reports the automatic status (logged at most once a minute)"
                 );
             });
         }

@@ -1,4 +1,4 @@
-//! Reading request bodies: whole, bounded, and not for ever.
+//! Reading request bodies whole, with limits on their size and time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::exchange::Link;
+use super::exchange::Connection;
 use crate::config::Settings;
 use crate::error::BoxError;
 use crate::handler::response::Response;
@@ -21,19 +21,19 @@ use crate::request::detach::FREED_ON_WORKERS;
 use crate::server::connection::half_close::End;
 use crate::util::spawn;
 
-/// What a client's `content-length` may make the server reserve before it has sent anything of it.
+/// The most bytes that the server reserves for a body when it begins to gather the pieces, whatever its `content-length`.
 const RESERVE_AT_MOST: usize = 1 << 20;
 
-/// What a body has to bring on the long run, in bytes a second. Whoever sends less has nothing to say, only to hold.
+/// The least average rate of a body, in bytes per second. A client that sends less only keeps the connection open.
 const LOWEST_RATE: u32 = 1024;
 
-/// How long, and how much, the server listens to a client that has been refused, before it closes the connection. A
-/// connection that is closed with unread data in it is reset, and some clients do not read the reply then. So what a client
-/// has under way is read; whole uploads are not, which would keep the front at work for nothing.
+/// How long, and how many bytes, the server reads from a client that has been refused before it closes the connection. A
+/// connection that is closed with unread data is reset, and some clients do not read the reply then. So the server reads the
+/// data that is on its way, but no whole uploads, which would keep the front busy for nothing.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 const DISCARD_BYTES: u64 = 16 << 20;
 
-/// A request's body: hyper's, or a test's.
+/// The body of a request: hyper's, or a test's.
 pub(crate) trait RequestBody:
     Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static
 {
@@ -46,34 +46,34 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'stati
 
 /// Why a body was not read.
 pub(crate) enum Problem<B> {
-    /// Larger than allowed. The rest of it is still to come; all of it, unless it has been begun.
+    /// The body is larger than allowed. Nothing of it has been read, unless it has `begun`.
     TooLarge { body: B, begun: bool },
-    /// Stood still for too long, or nearly so.
+    /// The body paused for too long, or came too slowly.
     Stalled,
-    /// Not HTTP, or not all of it came.
+    /// The body is not valid HTTP, or was cut short.
     Broken(BoxError),
 }
 
-/// Reads all of a body, up to a limit, with pauses up to a limit, and together no longer than that beyond what the lowest
-/// rate takes.
+/// The future that reads a whole body. It limits the size, each pause, and the total time: one pause more than the lowest rate
+/// takes.
 pub(crate) struct Read<B> {
     /// `None` once it has been read.
     body: Option<B>,
     end: Arc<End>,
     limit: usize,
     announced: usize,
-    /// Most bodies arrive in one piece, and stay in the buffer that they arrived in.
+    /// The first piece. Most bodies arrive in one piece and are not copied.
     first: Bytes,
     rest: BytesMut,
-    /// Read since the patience was last reckoned.
+    /// Bytes read since the deadline was last moved.
     unreckoned: usize,
     pause: Duration,
-    /// Until when the next piece is waited for. Made at the first wait: most bodies are there with their head.
+    /// The deadline for the next piece. Set at the first wait: most bodies arrive with their head.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Read<B> {
-    /// What has been read of a body that is not going to be read whole, if its release takes long.
+    /// Takes the bytes of a body that will not be read whole, if they are so many that their release takes long.
     pub(crate) fn take_unfinished(&mut self) -> Option<BytesMut> {
         let is_large = self.rest.capacity() >= FREED_ON_WORKERS;
         is_large.then(|| std::mem::take(&mut self.rest))
@@ -95,7 +95,7 @@ impl<B: RequestBody> Read<B> {
         }
     }
 
-    /// Keeps a piece; `false` if it is one too many.
+    /// Stores a piece. Returns `false` if the body is too large with it.
     fn keep(&mut self, piece: Bytes) -> bool {
         if self.first.len() + self.rest.len() + piece.len() > self.limit {
             return false;
@@ -110,8 +110,8 @@ impl<B: RequestBody> Read<B> {
             self.rest
                 .extend_from_slice(&std::mem::take(&mut self.first));
         }
-        // Behind the first megabyte the announced length is reserved at once. Each growth in steps would copy what has come,
-        // here on the front: 80 MB are 50 ms without a ping. Memory that nothing is written to is not occupied.
+        // After the first megabyte, the announced length is reserved at once. Growth in steps would copy what has come each
+        // time, here on the front: 80 MB are 50 ms without a ping. Memory that nothing is written to is not occupied.
         if self.rest.len() + piece.len() > self.rest.capacity() {
             self.rest
                 .reserve(self.announced.saturating_sub(self.rest.len()));
@@ -128,9 +128,9 @@ impl<B: RequestBody> Read<B> {
         }
     }
 
-    /// Waits for the next piece; ready when that has taken too long.
+    /// Waits for the next piece. Ready when the deadline has passed.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Every byte has bought some time, and none more than a pause.
+        // Every byte moves the deadline, but never beyond one pause from now.
         let bought = Duration::from_secs(self.unreckoned as u64) / LOWEST_RATE;
         self.unreckoned = 0;
         let latest = Instant::now() + self.pause;
@@ -166,7 +166,7 @@ impl<B: RequestBody> Future for Read<B> {
                     this.body = None;
                     return Poll::Ready(Ok(this.whole()));
                 }
-                // None can come any more: the client has closed its sending side.
+                // No frame can come any more: the client has closed its sending side.
                 Poll::Pending if this.end.has_come() => {
                     let error = "the body was cut short".into();
                     return Poll::Ready(Err(Problem::Broken(error)));
@@ -183,7 +183,7 @@ impl<B: RequestBody> Future for Read<B> {
     }
 }
 
-/// Hands back the body, of which more is to come.
+/// The error for a body that is too large. It hands the body back, since more of it is to come.
 fn too_large<B>(body: &mut Option<B>, begun: bool) -> Poll<Result<Bytes, Problem<B>>> {
     match body.take() {
         Some(body) => Poll::Ready(Err(Problem::TooLarge { body, begun })),
@@ -191,18 +191,22 @@ fn too_large<B>(body: &mut Option<B>, begun: bool) -> Poll<Result<Bytes, Problem
     }
 }
 
-/// Takes note of a body that nobody wants, in the background.
-pub(crate) fn discard<B: RequestBody>(link: &Link, head: &http::request::Parts, body: B) {
-    // A client that waits for `100 Continue` has not sent it, and reading would ask for it.
+/// Reads and drops a body that nothing needs, in the background.
+pub(crate) fn discard<B: RequestBody>(
+    connection: &Connection,
+    head: &http::request::Parts,
+    body: B,
+) {
+    // A client that waits for `100 Continue` has not sent the body, and a read would make hyper ask for it.
     if !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
-        discard_rest(link, body);
+        discard_rest(connection, body);
     }
 }
 
-/// As [`discard`], for a body that has been begun.
-fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
-    // The next request cannot come before this one has.
-    let paused = link.end.waiting().paused();
+/// Reads and drops the rest of a body, up to the limits.
+fn discard_rest<B: RequestBody>(connection: &Connection, mut body: B) {
+    // The next request cannot come before this body has, so its timeout does not run.
+    let paused = connection.end.waiting().paused();
     let listen = async move {
         let _paused = paused;
         let mut discarded = 0;
@@ -217,14 +221,14 @@ fn discard_rest<B: RequestBody>(link: &Link, mut body: B) {
 }
 
 impl<B: RequestBody> Problem<B> {
-    /// The reply for it.
-    pub(crate) fn into_response(self, headers: &HeaderMap, link: &Link) -> Response {
-        let settings = &link.front.settings;
+    /// The reply to the request.
+    pub(crate) fn into_response(self, headers: &HeaderMap, connection: &Connection) -> Response {
+        let settings = &connection.front.settings;
         let (status, error, details) = match self {
             Self::TooLarge { body, begun } => {
-                // Who waits for `100 Continue` has not sent it, and reading would ask for it.
+                // A client that waits for `100 Continue` has not sent the body, and a read would make hyper ask for it.
                 if begun || !headers.contains_key(header::EXPECT) {
-                    discard_rest(link, body);
+                    discard_rest(connection, body);
                 }
                 let limit = settings.max_body_bytes;
                 let details = format!("the body is larger than {limit} bytes");
@@ -232,7 +236,7 @@ impl<B: RequestBody> Problem<B> {
             }
             Self::Stalled => {
                 let details = format!(
-                    "the body stood still for {}, or came too slowly",
+                    "the body paused for {}, or came too slowly",
                     humantime::format_duration(settings.body_timeout)
                 );
                 (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)

@@ -1,24 +1,24 @@
-//! Noticing that the process was restored from a snapshot.
+//! Detects that the process was restored from a snapshot.
 //!
-//! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. A restored
-//! process sees its wall clock jump ahead while the monotonic clock goes on as if nothing had happened; a stamp from
-//! before the snapshot would make a new session look as if it had been idle for hours.
+//! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. In a restored process
+//! the wall clock has jumped ahead, while the monotonic clock goes on from the snapshot. A stamp from before the snapshot
+//! would make a new session look as if it had been idle for hours.
 //!
-//! Two things look alike and are none: corrections of the wall clock, and nights in which a machine sleeps and its monotonic
-//! clock stands still for a while. Each look is compared with the one before it, so that they do not add up. A single step
-//! of more than [`JUMP`] cannot be told from a restore.
+//! Two other things look like a restore: corrections of the wall clock, and a machine that sleeps while its monotonic clock
+//! stands still. Each check is compared with the one before it, so that small steps do not add up. A single step of more than
+//! [`JUMP`] cannot be told from a restore.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// By how much the wall clock has to get ahead between two looks. Corrections (NTP) stay far below it; snapshots are far
-/// older.
+/// How far the wall clock has to get ahead between two checks. Corrections (NTP) stay far below it; snapshots are far older.
 const JUMP: Duration = Duration::from_secs(30);
 
 /// Compares the two clocks each time it is asked.
 #[derive(Debug)]
 pub(crate) struct RestoreDetector {
-    /// Both clocks at the last look.
+    /// The wall clock at the last check.
     wall: SystemTime,
+    /// The monotonic clock at the last check.
     monotonic: Instant,
 }
 
@@ -30,7 +30,7 @@ impl RestoreDetector {
         }
     }
 
-    /// Whether the process was restored since the last look.
+    /// Whether the process was restored since the last check.
     pub(crate) fn restored(&mut self, now: Instant) -> bool {
         self.restored_at(SystemTime::now(), now)
     }
@@ -43,9 +43,8 @@ impl RestoreDetector {
     }
 }
 
-/// Whether the wall clock shows a date that HTTP can name. hyper panics for each connection when its first date is before
-/// 1970, so a server that starts then would answer nothing. A clock that steps back later is no harm: hyper keeps the date
-/// that it has.
+/// Whether the wall clock shows a date that HTTP can express. hyper panics for each connection if its first date is before
+/// 1970, so a server that starts then would answer nothing. A later step back does no harm: hyper keeps the date that it has.
 pub(crate) fn has_a_date() -> bool {
     SystemTime::now() >= SystemTime::UNIX_EPOCH
 }
@@ -81,10 +80,10 @@ mod tests {
         let (wall, monotonic) = (SystemTime::now(), Instant::now());
         let mut detector = RestoreDetector { wall, monotonic };
         for look in 1..100 {
-            // Each is ahead of the last by 29 s more than has passed.
+            // At each check the wall clock has gained 29 s on the monotonic clock.
             assert!(!detector.restored_at(wall + seconds(30 * look), monotonic + seconds(look)));
         }
-        // A step back is not made up for by what follows it.
+        // After a step back, the next check starts from the new time.
         assert!(!detector.restored_at(wall, monotonic + seconds(100)));
         assert!(!detector.restored_at(wall + seconds(30), monotonic + seconds(101)));
         assert!(detector.restored_at(wall + seconds(62), monotonic + seconds(102)));

@@ -1,4 +1,4 @@
-//! One request: which path, which method, whether now.
+//! The routes: what answers a request, by its path, its method, and the state of the server.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 #[cfg(feature = "dev-page")]
 use super::dev;
-use super::exchange::{Admission, Exchange, Link};
+use super::exchange::{Admission, Connection, Exchange};
 use super::front::Front;
 use super::invocations::{self, Replying};
 use super::operators;
@@ -29,7 +29,7 @@ use crate::request::Instance;
 use crate::server::connection::half_close::End;
 use crate::server::threads::wakeups::Batched;
 
-/// The answer to a request: hyper's future for it. The two frequent ones need no box.
+/// The future of the reply to a request. The two frequent kinds need no box.
 pub(crate) enum Answer<B> {
     Now(Option<http::Response<ReplyBody>>),
     Invocation(Replying<B>),
@@ -86,7 +86,7 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     dispatch(exchange, request)
 }
 
-/// The same, for a request that may be answered and is not the dev page's.
+/// Answers one request that has passed the checks and is not for the dev page.
 pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = &exchange.front;
     if front.serves_operators {
@@ -125,7 +125,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         ("/ws", _) => match websockets::accept(&exchange, request) {
             Ok(accepted) => {
                 return Answer::later(async move {
-                    let reply = websockets::answer(exchange.link(), accepted).await;
+                    let reply = websockets::answer(exchange.connection(), accepted).await;
                     exchange.reply(reply)
                 });
             }
@@ -150,7 +150,7 @@ fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> 
     }
 }
 
-/// Why a request is no invocation of the agent; `None` if it is one. Behind layers, too, this decides.
+/// The refusal of a request that is no invocation; `None` if it is one. Requests that have passed the layers use it, too.
 pub(crate) fn refusal(has_entrypoint: bool, path: &str, method: &Method) -> Option<Response> {
     match (path, method) {
         ("/invocations", &Method::POST) if has_entrypoint => None,
@@ -159,7 +159,8 @@ pub(crate) fn refusal(has_entrypoint: bool, path: &str, method: &Method) -> Opti
     }
 }
 
-/// Layers see everything but `/ping`, which nothing may delay, and sockets, which are no replies.
+/// Whether layers see the requests for this path. They see all but `/ping`, which nothing may delay, and `/ws`, whose socket is
+/// no reply.
 fn goes_through_layers(front: &Front, path: &str) -> bool {
     front.has_layers && path != "/ping" && path != "/ws"
 }
@@ -174,25 +175,25 @@ pub(crate) fn method_not_allowed(allow: &'static str) -> Response {
         .with_header(header::ALLOW, HeaderValue::from_static(allow))
 }
 
-/// Answers without having read the body.
+/// Returns `response` for a request whose body has not been read, and discards the body.
 pub(crate) fn refuse<B: RequestBody>(
-    link: &Link,
+    connection: &Connection,
     request: Request<B>,
     response: Response,
 ) -> Response {
     let (head, body) = request.into_parts();
-    request_body::discard(link, &head, body);
+    request_body::discard(connection, &head, body);
     response
 }
 
 pin_project! {
-    /// A body on its way to the socket. While it lives, the invocation that made it is in flight.
+    /// The body of a reply that hyper sends. While it lives, its invocation is in flight.
     pub(crate) struct ReplyBody {
         #[pin]
         body: Batched<Settled>,
-        // Only held, until the body has been handed over.
+        // The request. Its drop tells the connection that hyper has the whole reply.
         pub(crate) exchange: Option<Exchange>,
-        // In flight until the body has been sent.
+        // The invocation, which stays in flight until the body has been sent.
         activity: Option<(Activity, Arc<End>)>,
     }
 
@@ -225,7 +226,7 @@ impl ReplyBody {
 }
 
 impl From<Response> for http::Response<ReplyBody> {
-    /// A reply of the server's own, in memory.
+    /// Converts a reply that the server makes itself, which is in memory.
     fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = Batched::direct(body.into_settled(|| ()));
@@ -257,7 +258,7 @@ impl http_body::Body for ReplyBody {
         }
         if let (Poll::Ready(Some(Err(_))), Some(exchange)) = (&polled, this.exchange) {
             if exchange.break_off(length) {
-                // hyper sends what it has, and there the connection breaks.
+                // hyper sends what it has, and then the socket resets the connection.
                 return Poll::Pending;
             }
         }

@@ -1,4 +1,4 @@
-//! `GET /ws`, on the front: answer the handshake, then hand the connection to the workers.
+//! `GET /ws`: the front answers the handshake and then hands the connection to the workers.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::level_filters::LevelFilter;
 
-use super::exchange::{Admission, Link};
+use super::exchange::{Admission, Connection};
 use super::front::{Front, come_back};
 use super::phase::Phase;
 use super::request_body::RequestBody;
@@ -26,24 +26,24 @@ use crate::server::threads::AbortOnDrop;
 use crate::util::spawn;
 use crate::ws::{self, Session};
 
-/// A handshake that is in order.
+/// A valid handshake.
 pub(crate) struct Accepted {
     headers: HeaderMap,
     upgrade: OnUpgrade,
     switching: Response,
 }
 
-/// Looks at a handshake. Whatever the mode of errors: a client of `/ws` reads statuses, and has no use for a 200.
+/// Checks a handshake. The error mode does not apply: a client of `/ws` reads statuses, and a 200 would be of no use to it.
 pub(crate) fn accept<B: RequestBody>(
-    link: &Link,
+    connection: &Connection,
     mut request: Request<B>,
 ) -> Result<Accepted, Response> {
-    let front = &link.front;
+    let front = &connection.front;
     if front.agent.websocket.is_none() {
-        return Err(refuse(link, request, not_found()));
+        return Err(refuse(connection, request, not_found()));
     }
-    if let Some(refusal) = refusal(link, &request) {
-        return Err(refuse(link, request, refusal));
+    if let Some(refusal) = refusal(connection, &request) {
+        return Err(refuse(connection, request, refusal));
     }
     let origins = &front.settings.ws.origins;
     match ws::accept(request.version(), request.headers(), origins) {
@@ -56,29 +56,32 @@ pub(crate) fn accept<B: RequestBody>(
                 switching,
             })
         }
-        Err(rejection) => Err(refuse(link, request, rejection)),
+        Err(rejection) => Err(refuse(connection, request, rejection)),
     }
 }
 
-/// Opens a socket, unless one of its handler's arguments refuses.
-pub(crate) async fn answer(link: &Arc<Link>, accepted: Accepted) -> http::Response<ReplyBody> {
+/// Opens a socket, unless the extractor of an argument refuses.
+pub(crate) async fn answer(
+    connection: &Arc<Connection>,
+    accepted: Accepted,
+) -> http::Response<ReplyBody> {
     let Accepted {
         headers,
         upgrade,
         switching,
     } = accepted;
-    match open(&link.front, headers).await {
+    match open(&connection.front, headers).await {
         Ok(session) => {
-            spawn::boxed(hand_over(Arc::clone(link), upgrade, session));
+            spawn::boxed(hand_over(Arc::clone(connection), upgrade, session));
             switching.into()
         }
         Err(rejection) => {
-            rejection.map(|body| ReplyBody::new(link.front.workers.batch(body), None, None))
+            rejection.map(|body| ReplyBody::new(connection.front.workers.batch(body), None, None))
         }
     }
 }
 
-/// Makes the handler's arguments, on the workers. From here on the socket is in flight.
+/// Makes the handler's arguments on the workers. From here on the socket is in flight.
 pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Box<Outgoing>> {
     let Some(handler) = &front.agent.websocket else {
         return Err(Box::new(not_found().into_outgoing()));
@@ -99,7 +102,7 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
     let sockets = Arc::clone(&front.sockets);
     let opening = Session::open(name, move |opening| open(opening), sockets, activity);
     let opening = request::spawn_boxed(front.workers.runtime(), scope, opening);
-    // The runtime is being shut down if there is no answer.
+    // Without a result, the runtime is being shut down.
     front
         .workers
         .batch(AbortOnDrop(opening))
@@ -107,26 +110,26 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
         .unwrap_or_else(|_| Err(Box::new(internal_error().into_outgoing())))
 }
 
-/// Why there is no socket to be had, whatever the handshake says.
-fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response> {
+/// The refusal of a request for `/ws` that does not depend on the headers of the handshake; `None` if there is none.
+fn refusal<B: RequestBody>(connection: &Connection, request: &Request<B>) -> Option<Response> {
     let unavailable = |why, reason| {
-        link.front.count_refused(reason);
+        connection.front.count_refused(reason);
         let response = Response::error(why).with_status(StatusCode::SERVICE_UNAVAILABLE);
         Some(come_back(response))
     };
     if request.method() != Method::GET {
         return Some(method_not_allowed("GET"));
     }
-    if link.admission == Admission::Crowded {
+    if connection.admission == Admission::Crowded {
         return unavailable("Too many connections", Refused::Connections);
     }
-    match link.front.phase.get() {
+    match connection.front.phase.get() {
         Phase::Starting => return unavailable("Starting", Refused::NotServing),
         Phase::Serving => {}
         Phase::Draining => return unavailable("Shutting down", Refused::NotServing),
     }
     if !request.body().is_end_stream() {
-        // Where it ends and where frames begin, the two sides could see differently.
+        // A proxy and this server could disagree about where the body ends and the frames begin.
         let response = Response::error("a WebSocket handshake has no body");
         let response = response.with_status(StatusCode::BAD_REQUEST);
         return Some(response.with_header(header::CONNECTION, "close"));
@@ -134,11 +137,11 @@ fn refusal<B: RequestBody>(link: &Link, request: &Request<B>) -> Option<Response
     None
 }
 
-/// Moves the connection to the workers once the handshake has been sent. A socket keeps its place among the open
-/// connections: it is part of `link`.
-async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
-    let (stream, ahead) = match connection(upgrade).await {
-        Ok(connection) => connection,
+/// Moves the connection to the workers once the handshake has been sent. The socket still counts as an open connection: it
+/// holds the guard of `connection`.
+async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Session) {
+    let (stream, ahead) = match into_tcp(upgrade).await {
+        Ok(parts) => parts,
         // The client left before it was answered. The handler has not been called.
         Err(error) => {
             return request::emit_often(LevelFilter::DEBUG, Some(session.scope()), move || {
@@ -147,10 +150,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
         }
     };
     let scope = Arc::clone(session.scope());
-    let workers = link.front.workers.runtime().clone();
-    // Of the server, only this: a farewell may take longer than the server lives.
-    let place = link.place();
-    drop(link);
+    let workers = connection.front.workers.runtime().clone();
+    // The task holds nothing else of the server: a closing handshake may take longer than the server lives.
+    let place = connection.place();
+    drop(connection);
     request::spawn_boxed(&workers, scope, async move {
         match TcpStream::from_std(stream) {
             Ok(stream) => session.run(stream, ahead).await,
@@ -160,10 +163,10 @@ async fn hand_over(link: Arc<Link>, upgrade: OnUpgrade, session: Session) {
     });
 }
 
-/// The connection itself, let go of by the front's event loop, and what had been read from it.
-async fn connection(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
+/// Takes the TCP stream from hyper, deregistered from the front's runtime, with the bytes that had been read from it.
+async fn into_tcp(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
     let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
-    let parts = upgraded.map_err(|_| "it is on no connection of this server's")?;
+    let parts = upgraded.map_err(|_| "its connection is not one of this server's")?;
     let (stream, ahead) = parts.io.into_inner().into_parts();
     let read = if ahead.is_empty() {
         parts.read_buf

@@ -1,4 +1,4 @@
-//! Accepting connections and keeping each alive.
+//! The accept loops, the limits on open connections, and the start of each connection's task.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,41 +20,41 @@ use crate::server::connection::place::Place;
 use crate::server::connection::write_timeout::Timed;
 #[cfg(feature = "dev-page")]
 use crate::server::http::dev;
-use crate::server::http::exchange::{Admission, Link};
+use crate::server::http::exchange::{Admission, Connection};
 use crate::server::http::front::Front;
 use crate::server::http::router;
 use crate::util::spawn;
 
-/// What is read from, or held back for, one connection at a time, in bytes. With hyper's own 400 KiB, a few large uploads
-/// at once keep the front from its pings for tens of milliseconds.
+/// hyper's buffer limit for a connection, in bytes. With hyper's default of 400 KiB, a few large uploads at once delay pings
+/// for tens of milliseconds.
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
-/// The least that hyper takes, and much more than probes need.
+/// The buffer limit on the admin port, in bytes: the least that hyper accepts, and much more than probes need.
 const ADMIN_BUFFER_BYTES: usize = 8 * 1024;
 
-/// Descriptors that are left for other things than connections.
+/// Descriptors that are kept for other things than connections.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// Connections that are open beyond the greatest number of them, so that a ping is answered even then.
+/// Connections that may be open beyond the limit, so that a ping is answered even then.
 const MOST_CROWDED: usize = 32;
 
-/// The life of such a connection: enough for a ping, of which a custom handler has 250 ms.
+/// How long a connection beyond the limit may be open. A ping needs less: a custom handler has 250 ms.
 const CROWDED_LIFE: Duration = Duration::from_secs(1);
 
-/// Connections to the admin port. A prober and a scraper have one each. Beyond that they would be descriptors that clients
-/// lack.
+/// Connections that may be open to the admin port. A prober and a scraper need one each, and every further one takes a
+/// descriptor from clients.
 const MOST_ADMIN: usize = 64;
 
-/// Connections that are accepted at a time. The kernel hands out a crowd faster than it can be served: accepted at once, a
-/// ping among them would wait for thousands.
+/// Connections that are accepted in a row. The kernel hands out connections faster than they can be served: if thousands were
+/// accepted at once, a ping among them would wait for all of them.
 const AT_A_TIME: u32 = 8;
 
-/// Waits between attempts to accept when the process is out of descriptors or memory.
+/// The waits between attempts to accept when the process is out of descriptors or memory. Each is twice as long as the last.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts for as long as the server lives; of a listener that `is_inherited`, until the server is told to stop. Connections
-/// that come later wait for the next process, which serves them, and this one would refuse their invocations.
+/// Accepts connections for as long as the server lives. A listener that `is_inherited` is left once the stop begins: later
+/// connections wait for the next process, which serves them. This one would refuse their invocations.
 pub(crate) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inherited: bool) -> ! {
     let instance = Arc::clone(&front.instance);
     if is_inherited {
@@ -85,7 +85,7 @@ async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
-            // Those beyond the greatest number are not counted: however often they come again, a place that is free is free.
+            // Connections beyond the limit are not counted, so that their retries cannot take a place that is free.
             let is_crowded = full.load(Ordering::Relaxed) >= budget.clients;
             let place = Place::take((!is_crowded).then_some(&full), &front.instance);
             let admission = if is_crowded {
@@ -110,8 +110,8 @@ async fn close_after(life: Duration, connection: AbortHandle) {
     connection.abort();
 }
 
-/// Open connections of which there are only so many. The oldest is closed for a new one: the new one may be a ping, and the
-/// others may be there to keep it out.
+/// A bounded set of open connections. The oldest one is closed for a new one: the new one may be a ping, and the others may
+/// be an attempt to keep it out.
 pub(crate) struct Bounded {
     most: usize,
     open: VecDeque<AbortHandle>,
@@ -139,7 +139,7 @@ impl Bounded {
 /// How many connections of each kind may be open, so that the process always has descriptors left.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// With all rights.
+    /// Connections with [`Admission::Full`].
     clients: usize,
     crowded: usize,
     pub(crate) admin: usize,
@@ -154,8 +154,8 @@ impl Budget {
         )
     }
 
-    /// Of a process that may open `limit` files, where `asked` connections are asked for. A process with few descriptors
-    /// uses most of them itself.
+    /// The budget of a process that may open `limit` files, if the settings ask for `asked` connections. A process with few
+    /// descriptors uses most of them itself.
     fn within(limit: usize, asked: usize, has_admin_port: bool) -> Self {
         let share = |most: usize| most.min(limit / 8).max(1);
         let (crowded, admin) = (share(MOST_CROWDED), share(MOST_ADMIN));
@@ -180,13 +180,13 @@ impl Budget {
     }
 }
 
-/// The next connection; survives every error.
+/// Returns the next connection. Errors are logged, and accepting is tried again.
 pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     let mut wait = FIRST_WAIT;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // The client's own doing: it left before it was accepted.
+            // The client has left before its connection was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 report::emit(move || {
@@ -210,7 +210,7 @@ pub(crate) async fn serve_admin(front: Arc<Front>, listener: TcpListener) {
     }
 }
 
-/// Keeps one connection alive, in a task of its own.
+/// Serves one connection in a task of its own.
 pub(crate) fn serve(
     front: &Arc<Front>,
     protocol: &http1::Builder,
@@ -218,7 +218,7 @@ pub(crate) fn serve(
     admission: Admission,
     place: Option<Place>,
 ) -> AbortHandle {
-    // Replies are written whole; waiting to fill a packet would only delay them. Failing costs no more than that.
+    // Replies are written whole, so waiting to fill a packet would only delay them. A failure costs that delay and no more.
     let _ = stream.set_nodelay(true);
     let stream = Timed::new(stream, front.settings.write_timeout);
     let socket = Socket::new(
@@ -226,23 +226,28 @@ pub(crate) fn serve(
         front.connections.waiting(),
         Timed::reset_when_closed,
     );
-    let link = Arc::new(Link::new(Arc::clone(front), admission, &socket, place));
-    let waiting = Arc::clone(link.end.waiting());
-    let service = service_fn(move |request| router::answer(link.begin(&request), request));
-    let connection = protocol.serve_connection(TokioIo::new(socket), service);
-    let connection = connection.with_upgrades();
-    spawn::boxed(front.connections.watch(connection, waiting)).abort_handle()
+    let connection = Arc::new(Connection::new(
+        Arc::clone(front),
+        admission,
+        &socket,
+        place,
+    ));
+    let waiting = Arc::clone(connection.end.waiting());
+    let service = service_fn(move |request| router::answer(connection.begin(&request), request));
+    let http = protocol.serve_connection(TokioIo::new(socket), service);
+    let http = http.with_upgrades();
+    spawn::boxed(front.connections.watch(http, waiting)).abort_handle()
 }
 
-/// How HTTP is spoken, on every connection.
+/// hyper's configuration for every connection.
 pub(crate) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
-        // `connections` keeps the time.
+        // `Connections` has the timeout for heads.
         .header_read_timeout(None)
         .max_header_size(front.settings.max_header_bytes)
         .max_buf_size(MAX_BUFFER_BYTES)
-        // The socket looks for the end, and decides when it is one; see `socket`.
+        // The socket decides when hyper sees the end of what the client sends; see `half_close`.
         .half_close(true);
     protocol
 }

@@ -1,17 +1,17 @@
-//! From start to stop: what may be served when, and who decides.
+//! Stop requests: the channel from the owner of the server, and signals.
 
 use tokio::sync::watch;
 
 use crate::platform::Signals;
 
-/// What the owner of the server wants of it.
+/// What the owner of the server asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Run,
     Drain,
 }
 
-/// The owner's end: asks for a drain, and for an immediate stop when dropped.
+/// The owner's end. It can ask for a drain, and its drop asks for an immediate stop.
 #[derive(Debug)]
 pub(crate) struct Control(watch::Sender<Wish>);
 
@@ -31,7 +31,7 @@ impl Control {
 }
 
 impl Stop {
-    /// Completes when a drain is asked for; never if the owner leaves first.
+    /// Completes when a drain is asked for; never if the [`Control`] is dropped first.
     pub(crate) async fn drain_wanted(&self) {
         if self
             .0
@@ -44,15 +44,15 @@ impl Stop {
         }
     }
 
-    /// Completes when the owner has gone.
+    /// Completes when the [`Control`] has been dropped.
     pub(crate) async fn abandoned(&self) {
-        // One receiver for all changes: a fresh one would see the last of them again and again.
+        // One receiver for all changes: each new clone would see the last change again.
         let mut wishes = self.0.clone();
         while wishes.changed().await.is_ok() {}
     }
 }
 
-/// Completes at the next signal, with its name; never where signals are left to the program.
+/// Completes at the next signal, with its name; never if the program handles signals itself.
 pub(crate) async fn next_signal(signals: &mut Option<Signals>) -> &'static str {
     match signals {
         Some(signals) => signals.next().await,

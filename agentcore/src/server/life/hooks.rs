@@ -1,4 +1,4 @@
-//! Hooks: the user's code at both ends of the server's life, run on the workers.
+//! Hooks: user code before and after serving, run on the workers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::server::threads::AbortOnDrop;
 use crate::util::spawn;
 
 impl Life {
-    /// Builds the layers on the workers: a layer is the user's code, and some start tasks.
+    /// Builds the layers on the workers: a layer is user code, and some layers spawn tasks.
     pub(crate) async fn build_layers(&mut self) -> Result<(), Error> {
         let Some(layers) = self.layers.take().and_then(|mut layers| layers.take()) else {
             return Ok(());
@@ -47,8 +47,8 @@ impl Life {
         Ok(())
     }
 
-    /// Runs the start hooks, one after the other, on the workers. What they make goes to the other states there: it never
-    /// comes to the front, which might have to drop it.
+    /// Runs the start hooks on the workers, one after the other. The states that they make are stored there. They never come to
+    /// the front, which might have to drop them.
     pub(crate) async fn run_start_hooks(&self) -> Result<(), Error> {
         for hook in &self.front.agent.start_hooks {
             let failed = |why: String| {
@@ -78,8 +78,8 @@ impl Life {
         Ok(())
     }
 
-    /// Runs the shutdown hooks, one after the other, until the time is over or a signal comes; none if it `is_over`
-    /// already. Names those that have not ended by then. Whether it is over.
+    /// Runs the shutdown hooks, one after the other, until the time is up or a signal comes; none if the stop `is_over` already.
+    /// Names the hooks that have not ended by then. Returns whether the stop is over.
     pub(crate) async fn run_shutdown_hooks(
         &self,
         until: Instant,
@@ -119,7 +119,7 @@ impl Life {
         is_over
     }
 
-    /// Runs a hook on the workers; the error says how it ended.
+    /// Runs a hook on the workers. The error says how the hook failed.
     async fn on_workers(
         &self,
         place: Meta,
@@ -128,7 +128,7 @@ impl Life {
         let at = At::hook(&format!("hook `{}`", place.name()));
         let instance = Arc::clone(&self.front.instance);
         let scope = Scope::outside_requests(instance, ScopeKind::Hook, place.name(), at);
-        // Its error's text is read, and it is dropped, where it was made.
+        // The hook's error is user code too: its text is read, and the error dropped, on the worker.
         let run = panics::catch(async move {
             hook.await
                 .map_err(|error| format!("failed: {}", with_causes(&*error)))

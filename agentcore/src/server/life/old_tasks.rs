@@ -1,4 +1,4 @@
-//! Ending tasks that have become too old.
+//! The end of tasks that have exceeded `task_max_age` and are not polled.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::server::http::front::Front;
 use crate::server::threads::helper::offload;
 
-/// How often the ages of tasks are looked at.
+/// The bounds of the time between two checks of the tasks' ages.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_secs(10);
 
-/// Looks for ever. One task on the front runs this. A task that is polled ends by itself, and in time; this is for tasks that
-/// are not polled.
+/// Checks the ages for ever and ends old tasks. One task on the front runs this. A task that is polled ends by itself in
+/// time; this is for tasks that are not polled.
 pub(crate) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
     let mut looks = interval((limit / 8).clamp(SHORTEST_LOOK, LONGEST_LOOK));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A little late, so that those come first.
+    // A little later than the limit, so that tasks that are polled end by themselves.
     let age = limit + looks.period();
     loop {
         looks.tick().await;
@@ -27,7 +27,7 @@ pub(crate) async fn end(front: Arc<Front>, limit: Duration) -> Infallible {
             continue;
         }
         let instance = Arc::clone(&front.instance);
-        // What belongs to a task is dropped with it.
+        // The end of a task drops its values, which are the user's.
         let ended = offload(front.workers.runtime(), move || {
             instance.tracker.end_old(&old, limit);
         });

@@ -1,4 +1,4 @@
-//! The stop: work in progress finishes, shutdown hooks run, and what does not fit into the time is named as cut off.
+//! The stop: work in progress finishes, shutdown hooks run, and work that takes too long is cut off and named.
 //!
 //! ```text
 //! request to stop ─ work in progress ─ shutdown hooks ─ work that they began ─┬─ states are dropped ─┬─ the rest is dropped
@@ -6,7 +6,7 @@
 //!                  └── the grace ───┘ └─ at least 2 s ────────────────────┘   └─ at least 2 s ──────────────────────────┘
 //! ```
 //!
-//! A signal on the way ends all that is still to come. Whatever is not finished is named, and makes the stop an error.
+//! A signal during the stop ends it at once. Everything that is not finished is named, and makes the stop an error.
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -24,26 +24,26 @@ use crate::report;
 use crate::request::{self, Scope};
 use crate::tracker::Oldest;
 
-/// What shutdown hooks, and the work that they begin, get when the work in progress has used up the grace.
+/// The least time for shutdown hooks and the work that they begin, even if the work in progress has used up the grace.
 const LEAST_FOR_HOOKS: Duration = Duration::from_secs(2);
 
-/// What the drops of states and of the other parts of the agent get when the grace has been used up.
+/// The least time for the drops of states and of the other parts of the agent, even if the grace has been used up.
 pub(crate) const LEAST_FOR_DROPS: Duration = Duration::from_secs(2);
 
-/// What is cut off is named up to so many; beyond that a log would be lost rather than read.
+/// The most pieces of work that are named as cut off. More lines would be lost rather than read.
 const MOST_NAMED: usize = 500;
 
-/// So many of them are logged before the front looks after its connections.
+/// How many of them are logged before the front serves its connections again.
 const NAMED_AT_A_TIME: usize = 16;
 
-/// How often is looked whether work that began behind the end of the grace is over.
+/// How often the stop checks whether work that began after the end of the grace is over.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What has been cut off, as a person reads it.
+/// The names of what has been cut off.
 #[derive(Debug, Default)]
 pub(crate) struct CutOff {
     names: Vec<String>,
-    /// How many invocations, sockets and tasks are among it, named or counted.
+    /// How many invocations, sockets and tasks have been cut off, with or without a name.
     work: usize,
 }
 
@@ -62,7 +62,7 @@ impl CutOff {
         self.name_below(None, what);
     }
 
-    /// Names something that belongs to a request, whose ids its line in the log has.
+    /// Names something in the log line of a request, with the request's ids.
     fn name_below(&mut self, scope: Option<Arc<Scope>>, what: String) {
         let said = what.clone();
         request::emit_below(scope, move || tracing::error!("cut off: {said}"));
@@ -89,15 +89,15 @@ impl CutOff {
 /// How the first part of a stop ended.
 pub(crate) struct Drained {
     pub(crate) cut_off: CutOff,
-    /// Until when the rest of the stop may take.
+    /// The deadline for the rest of the stop.
     pub(crate) until: Instant,
-    /// Nothing is waited for any more.
+    /// Whether a second signal has come, so that nothing is waited for any more.
     pub(crate) is_over: bool,
 }
 
 impl Life {
-    /// Lets work in progress finish within `grace`, runs the shutdown hooks, and lets the work that they begin finish. A
-    /// signal ends it at once.
+    /// Waits up to `grace` for work in progress, runs the shutdown hooks, and waits for the work that they begin. A signal ends
+    /// the drain at once.
     pub(crate) async fn drain(&self, grace: Duration, signals: &mut Option<Signals>) -> Drained {
         let deadline = Instant::now() + grace;
         let mut cut_off = CutOff::default();
@@ -111,7 +111,7 @@ impl Life {
         if !is_idle {
             let now = StdInstant::now();
             self.cut_off(..now, &mut cut_off).await;
-            // What has been named is not waited for, nor named a second time.
+            // Work that has been named is neither waited for nor named again.
             since = (!cut_off.is_empty()).then_some(now);
         }
         let until = deadline.max(Instant::now() + LEAST_FOR_HOOKS);
@@ -154,7 +154,7 @@ impl Life {
         }
     }
 
-    /// Names everything that is in progress and `began` then, and ends it as far as possible.
+    /// Names all work in progress that began in the range `began`, and ends it as far as possible.
     pub(crate) async fn cut_off(&self, began: impl RangeBounds<StdInstant>, cut_off: &mut CutOff) {
         let tracker = &self.front.instance.tracker;
         if tracker.in_progress() == 0 {
@@ -162,8 +162,8 @@ impl Life {
         }
         let now = StdInstant::now();
         let mut oldest = Oldest::new(MOST_NAMED);
-        // In one step: what is in this list is answered by nothing but the word that it was cut off. Since the stop began,
-        // no more requests were let in.
+        // In one step: every request in this list is answered only with the error that it was cut off. Since the stop began, no
+        // further request has been let in.
         if began.start_bound() == Bound::Unbounded {
             self.front.instance.cut_off();
             let requests = &self.front.instance.requests;
@@ -174,7 +174,7 @@ impl Life {
                 });
             }
         }
-        // All is named before any of it is ended: a task goes with the request or the task that awaits it.
+        // Everything is named before anything is ended: a task ends with the request or the task that awaits it.
         let began = (began.start_bound(), began.end_bound());
         tracker.describe(&mut oldest, began).await;
         let more = oldest.more();
@@ -197,7 +197,7 @@ impl Life {
     }
 }
 
-/// Says that there will be no waiting any more, which is true.
+/// Logs that a second signal ends the stop at once. Returns `true`, for `is_over`.
 pub(crate) fn said_again(name: &'static str) -> bool {
     report::emit(move || tracing::error!("{name} again: stopping at once"));
     true

@@ -1,8 +1,8 @@
-//! Noticing that handlers block their threads, and saying which.
+//! The stall watch: notices code that blocks its thread, and names it in the log.
 //!
-//! The front asks the workers for a sign of life, a task that does nothing. If it has not run after a second in which no
-//! poll has begun or ended either, every worker is blocked, and nothing of the agent's advances but `/ping`. Which code it
-//! is that blocks, the slots of the threads tell; see [`stall`].
+//! The front spawns a probe on the workers, a task that does nothing. If the probe has not run after a second in which no
+//! poll has begun or ended either, every worker is blocked, and nothing advances but `/ping`. Each thread records in a slot
+//! what it polls, so the slots name the code that blocks; see [`stall`].
 //!
 //! The backtrace of a panic is made by the library and is not a part of the poll that panicked.
 //!
@@ -24,13 +24,13 @@ use crate::server::http::front::Front;
 /// How long a poll may take before it counts as blocking.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
-/// How often the front looks.
+/// How often the front checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How often a single blocked worker is reported. All of them at once always are.
+/// The least time between two warnings about a single blocked worker. Blocked workers are always reported if all are blocked.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Looks for ever. One task on the front runs this.
+/// Checks for ever. One task on the front runs this.
 pub(crate) async fn watch(front: Arc<Front>) -> Infallible {
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -45,11 +45,11 @@ struct Watch {
     front: Arc<Front>,
     last_look: Instant,
     polls: Vec<Observed>,
-    /// The sign of life that was asked for last.
+    /// The last probe, until it has been seen to have run.
     probe: Option<JoinHandle<()>>,
-    /// How many polls had begun or ended when that number was last another, and when that was.
+    /// The last count of polls that have begun or ended, and when it was first seen or, if that is later, the probe spawned.
     progress: (u64, Instant),
-    /// Whether it has been said that all workers are blocked.
+    /// Whether it has been logged that all workers are blocked.
     said: bool,
     last_warning: Option<Instant>,
 }
@@ -78,7 +78,7 @@ impl Watch {
 
     fn look(&mut self) {
         let now = Instant::now();
-        // When the front itself could not look for so long, the whole process was stopped: no handler's fault.
+        // If the front itself has not run for so long, the whole process was stopped, and no handler is to blame.
         let was_stopped = now - self.last_look > LONGEST_POLL;
         self.last_look = now;
         if was_stopped {
@@ -89,7 +89,7 @@ impl Watch {
         self.look_for_life(now);
     }
 
-    /// Keeps what is being polled, and since when.
+    /// Records the polls in progress and since when each was seen, and warns of one that is long.
     fn look_at_polls(&mut self, now: Instant) {
         let mut before = std::mem::take(&mut self.polls);
         let slots = stall::slots();
@@ -146,7 +146,7 @@ impl Watch {
         }
     }
 
-    /// Finds out whether the workers run anything at all.
+    /// Checks whether the workers run anything at all.
     fn look_for_life(&mut self, now: Instant) {
         let (_, since) = self.progress;
         match &self.probe {
@@ -166,7 +166,7 @@ impl Watch {
                 }
                 self.probe = None;
             }
-            // Nothing is asked of an idle agent.
+            // An idle agent is not probed.
             None if self.front.instance.tracker.in_progress() == 0 => {}
             None => {
                 self.progress.1 = now;
@@ -176,7 +176,7 @@ impl Watch {
     }
 
     fn all_blocked(&self, now: Instant) -> String {
-        // What began a moment later than the others is as much a part of it.
+        // A poll that began a little later than the others may block a worker as well.
         let blocking = self
             .polls
             .iter()
@@ -202,7 +202,7 @@ impl Observed {
     }
 }
 
-/// Of the request that a poll is for, or that its task is for.
+/// The scope of the request that a poll belongs to, or from which its task was started.
 fn scope(front: &Front, poll: &Observed) -> Option<Arc<Scope>> {
     let at = poll.slot.at();
     let requests = &front.instance.requests;
@@ -210,7 +210,7 @@ fn scope(front: &Front, poll: &Observed) -> Option<Arc<Scope>> {
     request.or_else(|| front.instance.tracker.origin(at.task))
 }
 
-/// The code behind a poll, and for how long it has been at it; `None` if it is over.
+/// The code that a poll runs, and for how long; `None` if the poll has ended.
 fn describe(front: &Front, poll: &Observed, now: Instant) -> Option<Blocking> {
     let at = poll.slot.at();
     if poll.slot.poll_in_progress() != Some(poll.number) {
@@ -240,7 +240,7 @@ fn describe(front: &Front, poll: &Observed, now: Instant) -> Option<Blocking> {
 /// Code that blocks its thread.
 struct Blocking {
     what: String,
-    /// What a log line calls it, if it may also be a plain `fn`, which runs where blocking is harmless.
+    /// What a log line calls the code, if it may also be a plain `fn`, which runs where blocking is harmless.
     may_be_sync: Option<&'static str>,
     duration: Duration,
 }
@@ -252,7 +252,7 @@ impl Blocking {
 
     fn warning(&self) -> String {
         let Self { what, .. } = self;
-        // A poll is found on the first look after a second. A number with milliseconds would look more exact than it is.
+        // A poll is found at the first check after a second. Milliseconds would look more exact than that.
         let seconds = self.duration.as_secs();
         let or = self
             .may_be_sync
@@ -264,7 +264,7 @@ impl Blocking {
     }
 }
 
-/// As log lines show it.
+/// Rounds down to whole milliseconds, for log lines.
 pub(crate) fn whole_milliseconds(duration: Duration) -> Duration {
     Duration::from_millis(duration.as_millis() as u64)
 }

@@ -1,6 +1,6 @@
-//! The front: the one thread that owns the sockets.
+//! The front: the thread that owns the sockets.
 //!
-//! It runs no code of the user's, so nothing of the user's can keep it from answering `/ping`.
+//! It runs no user code, so user code cannot keep it from answering `/ping`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,16 +32,16 @@ use crate::server::threads::{Ways, Workers};
 use crate::server::{Listeners, OnReady};
 use crate::util::spawn;
 
-/// How long replies may take to leave behind a stop at which all work was finished.
+/// How long replies may take to be sent after a stop at which all work was finished.
 pub(crate) const FLUSH: Duration = Duration::from_secs(2);
 
-/// How long replies may take to leave behind a stop at which work was cut off. They had the grace already.
+/// How long replies may take to be sent after a stop at which work was cut off. They had the grace already.
 const LAST_FLUSH: Duration = Duration::from_millis(200);
 
-/// How long drops may take behind a second signal. Nearly all take less, and need not be named as cut off.
+/// How long drops may take after a second signal. Nearly all take less, and need not be named as cut off.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// Serves until stopped. Runs on the front's thread, and is all that runs there.
+/// Serves until stopped. This is the main function of the front's thread.
 pub(crate) fn run(
     listeners: Listeners,
     agent: Agent,
@@ -76,7 +76,7 @@ pub(crate) fn run(
         signals: None,
         stop,
     };
-    // Not `panics::guard`: it would keep to itself what tasks of the front's runtime panic about.
+    // Not `panics::guard`: it would hide the messages of panics in tasks of the front's runtime.
     let served = catch_unwind(AssertUnwindSafe(|| {
         serve(&mut life, listeners, on_ready, with_signals, &mut requests)
     }));
@@ -92,12 +92,12 @@ pub(crate) fn run(
             Ended::early(Err(error), grace)
         }
     };
-    // Everything that ran here has been dropped. What is left of the agent is the user's.
+    // Everything that ran here has been dropped. What is left of the agent holds user values.
     life.front.connections.close();
     release(life, ended, &mut requests)
 }
 
-/// Serves, and drops everything that ran on the front.
+/// Serves, and then drops everything that ran on the front.
 fn serve(
     life: &mut Life,
     listeners: Listeners,
@@ -122,7 +122,7 @@ fn serve(
     ended
 }
 
-/// Has the agent's handlers, layers and hooks dropped, on a thread of their own, and waits for it. A signal ends the wait.
+/// Drops the agent's handlers, layers and hooks on a helper thread, and waits for it. A signal ends the wait.
 fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Result<(), Error> {
     let workers = life.front.workers.runtime().clone();
     let what = "the agent's handlers, layers and hooks";
@@ -150,9 +150,9 @@ fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Res
                 () = requests.stop.abandoned() => {}
             }
         }),
-        // No descriptors, perhaps. Then there are no signals either.
+        // The process may be out of descriptors. Then no signal can be received either.
         Err(error) => {
-            report::emit(move || tracing::error!("cannot wait for the agent's end: {error}"));
+            report::emit(move || tracing::error!("cannot wait for the agent's drops: {error}"));
         }
     }
     ended.cut_off.name_all(drops.left());
@@ -163,21 +163,21 @@ fn release(life: Life, mut ended: Ended, requests: &mut StopRequests<'_>) -> Res
 /// The front's own runtime: one thread.
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
-        // Looks for new connections and pings this often, in tasks polled; the default is 61.
+        // Polls the sockets after this many polls of tasks, for new connections and pings; the default is 61.
         .event_interval(31)
         .enable_all()
         .build()
 }
 
-/// The two ways in which a stop is asked for.
+/// The two sources of a stop request.
 struct StopRequests<'a> {
-    /// `None` where they are left to the program.
+    /// `None` if the program handles signals itself.
     signals: Option<Signals>,
     stop: &'a Stop,
 }
 
 impl StopRequests<'_> {
-    /// Completes at the first request, with what it was.
+    /// Completes at the first stop request, with its name.
     async fn first(&mut self) -> &'static str {
         tokio::select! {
             name = next_signal(&mut self.signals) => name,
@@ -190,18 +190,18 @@ impl StopRequests<'_> {
 struct Ended {
     result: Result<(), Error>,
     cut_off: CutOff,
-    /// Until when drops are waited for.
+    /// Until when the end waits for drops.
     until: Instant,
-    /// How long replies that are on their way out are waited for.
+    /// How long the end waits for replies that are being sent.
     patience: Duration,
-    /// The future of `serve` was dropped, so nothing waits for the end.
+    /// Whether the future of `serve` was dropped, so that nothing waits for the end.
     is_abandoned: bool,
-    /// When the stop was asked for, and how much was in progress then.
+    /// When the stop was asked for, and how many pieces of work were in progress then.
     stop: Option<(StdInstant, usize)>,
 }
 
 impl Ended {
-    /// An end before anything was served. There was no work, so the drops may take all of the grace.
+    /// The end of a server that has served nothing. There was no work, so the drops may take all of the grace.
     fn early(result: Result<(), Error>, grace: Duration) -> Self {
         Self {
             result,
@@ -220,7 +220,7 @@ impl Ended {
         }
     }
 
-    /// The last line of a stop: how long it took, and what has become of the work that was in progress.
+    /// Logs the last line of a stop: how long it took, and how much work finished or was cut off.
     fn report(&self) {
         let Some((since, in_progress)) = self.stop else {
             return;
@@ -237,7 +237,7 @@ impl Ended {
         report::emit(move || tracing::info!("stopped after {took}{work}"));
     }
 
-    /// What `serve` returns. A start that failed says why; what was cut off after it is in the log.
+    /// What `serve` returns. A failed start takes precedence; what was cut off after it is in the log.
     fn into_result(self) -> Result<(), Error> {
         self.result.and_then(|()| self.cut_off.into_result())
     }
@@ -246,14 +246,14 @@ impl Ended {
 /// The life of one server.
 pub(crate) struct Life {
     pub(crate) front: Arc<Front>,
-    /// Until they are built.
+    /// The layers, until they are built.
     pub(super) layers: Option<DropOnWorkers<Vec<Wrap>>>,
-    /// Until it begins.
+    /// The ways between front and workers, until `begin` starts them.
     ways: Option<Ways>,
 }
 
 impl Life {
-    /// Of an agent that is served by the caller's runtime, and runs on it as well.
+    /// The life of an agent that the caller's runtime both serves and runs.
     pub(crate) fn in_process(agent: Agent, settings: Settings, tracker: TrackerHandle) -> Self {
         Self::new(agent, settings, tracker, Handle::current(), false, |_| {})
     }
@@ -279,7 +279,7 @@ impl Life {
         }
     }
 
-    /// Begins what goes on all along. The caller's runtime is the front's.
+    /// Starts the tasks that run during the whole life. Has to be called on the front's runtime.
     pub(crate) fn begin(&mut self) {
         if let Some(ways) = self.ways.take() {
             ways.begin(&self.front.workers);
@@ -287,7 +287,7 @@ impl Life {
         spawn::boxed(self.front.connections.clone().give_up_idle());
     }
 
-    /// The whole life of the server. Connections are accepted, and pings answered, all along.
+    /// Runs the whole life of the server. Connections are accepted and pings are answered throughout.
     async fn live(
         &mut self,
         listeners: Listeners<tokio::net::TcpListener>,
@@ -318,7 +318,7 @@ impl Life {
         }
     }
 
-    /// Starting, serving, draining.
+    /// Runs the phases: starting, serving, draining.
     async fn phases(
         &mut self,
         on_ready: Option<OnReady>,
@@ -368,7 +368,7 @@ impl Life {
             patience: match (is_over, cut_off.is_empty()) {
                 (true, _) => Duration::ZERO,
                 (false, true) => FLUSH,
-                // What has been named as cut off is: it gets no second grace.
+                // Work that has been named as cut off gets no second grace.
                 (false, false) => LAST_FLUSH,
             },
             cut_off,
@@ -377,7 +377,7 @@ impl Life {
         }
     }
 
-    /// Lets tasks finish that start hooks have begun, or names them.
+    /// Waits for tasks that start hooks have begun, and names those that do not finish.
     async fn finish_work_of_the_start(
         &self,
         grace: Duration,
@@ -394,8 +394,8 @@ impl Life {
         self.cut_off(.., cut_off).await;
     }
 
-    /// Drops the states, and meanwhile lets replies leave. Pings are answered until both are done. What is left then are
-    /// idle connections, and clients that do not read.
+    /// Drops the states while replies are sent. Pings are answered until both are done. After that, only idle connections and
+    /// clients that do not read are left.
     async fn finish(&self, ended: &mut Ended, signals: &mut Option<Signals>) {
         let until = ended.until.max(Instant::now() + AT_ONCE);
         self.front.pinger.stop_asking();
@@ -424,7 +424,7 @@ impl Life {
         ended.cut_off.name_all(drops.left());
     }
 
-    /// Runs the user's code that comes before the first request.
+    /// Runs the user code that comes before the first request: the layers are built, then the start hooks run.
     pub(crate) async fn start(&mut self) -> Result<(), Error> {
         self.build_layers().await?;
         self.run_start_hooks().await

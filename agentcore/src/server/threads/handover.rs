@@ -1,11 +1,11 @@
-//! The way from the front to the workers.
+//! The handover of requests from the front to the workers.
 //!
-//! Requests that arrive together are handed over together: what the front has read during one round of its scheduler waits
-//! in a queue that only the front uses, and goes over in one piece at the end of the round. The workers are woken once for
-//! it, and one of them starts everything from its own thread, where that is cheap. The others take their share from there.
+//! Requests that arrive together are handed over together. What the front has read during one round of its scheduler waits
+//! in a queue that only the front uses, and goes to the workers as one batch at the end of the round. The workers are woken
+//! once for it. One of them starts all requests from its own thread, where that is cheap, and the others steal from it.
 //!
-//! Both queues are Tokio's channels, which hold no lock that a worker and the front share. The collecting task owns the
-//! only sender of the second. So the starting task ends when the [`Handover`] is dropped, or the front's runtime.
+//! Both queues are Tokio channels, which hold no lock that a worker and the front share. The collecting task owns the only
+//! sender of the second queue. So the starting task ends when the [`Handover`] or the front's runtime is dropped.
 
 use http::Request;
 use tokio::runtime::Handle;
@@ -17,10 +17,10 @@ use crate::handler::layer::Endpoint;
 use crate::request::Activity;
 use crate::util::spawn;
 
-/// So many requests go over in one piece.
+/// The most requests in one batch.
 const AT_A_TIME: usize = 32;
 
-/// One request for the workers, and the client that waits for the reply.
+/// One request for the workers, and the client that waits for its reply.
 pub(crate) struct Work {
     pub(crate) what: What,
     pub(crate) client: Client,
@@ -28,7 +28,7 @@ pub(crate) struct Work {
 
 pub(crate) enum What {
     Invocation(Run, Job),
-    /// A request that goes through the layers.
+    /// A request that passes through the layers.
     Layered(Endpoint, Box<Request<Body>>, Activity),
 }
 
@@ -48,7 +48,7 @@ impl Work {
 /// See the [module](self).
 pub(crate) struct Handover(UnboundedSender<Work>);
 
-/// What is collected, until it is [begun](Self::begin) with.
+/// The receiving end of a [`Handover`], until [`begin`](Self::begin) starts it.
 pub(crate) struct Collected(UnboundedReceiver<Work>);
 
 impl Handover {
@@ -57,22 +57,22 @@ impl Handover {
         (Self(sender), Collected(receiver))
     }
 
-    /// Hands `work` over at the end of the round.
+    /// Queues `work`, which goes to the workers at the end of the round.
     pub(crate) fn push(&self, work: Work) {
-        // Without the collecting task the front is ending, and the reply is cut off with the drop of its sender.
+        // Without the collecting task the front is ending. The drop of the reply's sender then cuts the reply off.
         let _ = self.0.send(work);
     }
 }
 
 impl Collected {
-    /// Has `front`'s runtime collect, which is the caller's, and `workers` start what has been collected.
+    /// Starts the collecting task on the caller's runtime, which is the front's, and the starting task on `workers`.
     pub(crate) fn begin(self, workers: &Handle) {
         let (sender, receiver) = unbounded_channel();
         spawn::boxed(self.collect(sender));
         spawn::boxed_on(workers, start(receiver, workers.clone()));
     }
 
-    /// On the front, behind everything that is ready when the first request of a round comes.
+    /// The collecting task, on the front. It runs after everything that was ready when the first request of a round came.
     async fn collect(mut self, workers: UnboundedSender<Vec<Work>>) {
         loop {
             let mut batch = Vec::with_capacity(AT_A_TIME);
@@ -84,7 +84,7 @@ impl Collected {
     }
 }
 
-/// On the workers.
+/// The starting task, on the workers.
 async fn start(mut collected: UnboundedReceiver<Vec<Work>>, workers: Handle) {
     while let Some(batch) = collected.recv().await {
         for work in batch {
@@ -109,7 +109,7 @@ mod tests {
             .unwrap()
     }
 
-    /// A task that stayed would stay for each server that a program starts and stops.
+    /// A program that starts and stops servers would otherwise collect one such task for each.
     #[test]
     fn no_task_is_left_on_the_workers_when_the_front_has_gone() {
         let workers = runtime();

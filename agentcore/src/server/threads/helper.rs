@@ -1,8 +1,8 @@
-//! Work that runs or drops the user's code, on a thread of its own.
+//! Helper threads, for work that runs or drops user code.
 //!
-//! The front must not do such work: it may take any time, and pings and signals would wait for it. The workers may not be
-//! able to do it: all of them may be blocked, and their runtime may be shutting down. A new thread can do it in any case. The
-//! thread is inside the workers' runtime, so that the code there may spawn tasks and use timers. Nothing has to wait for it.
+//! The front must not do such work: it may take any time, and pings and signals would wait for it. The workers may be unable
+//! to do it: all of them may be blocked, or their runtime may be shutting down. A new thread is always free. It runs inside
+//! the workers' runtime, so that the code may spawn tasks and use timers. Nothing has to wait for it.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use crate::request::Shared;
 use crate::util::spawn;
 use crate::util::sync::{Mutex, MutexGuard};
 
-/// Runs `work` on a thread of its own. The receiver completes when it has returned or panicked.
+/// Runs `work` on a thread of its own. The receiver completes when `work` has returned or panicked.
 pub(crate) fn offload(
     workers: &Handle,
     work: impl FnOnce() + Send + 'static,
@@ -34,7 +34,7 @@ pub(crate) fn offload(
         }
         let _ = sender.send(());
     };
-    // What cannot be started is dropped by the one that asks for it. So the work stays here until it runs.
+    // If no thread can be started, `spawn` drops its closure on this thread. So the closure does not own the work.
     let slot = Arc::new(Mutex::new(Some(run)));
     let start = {
         let slot = Arc::clone(&slot);
@@ -52,17 +52,17 @@ pub(crate) fn offload(
         });
     if let Err(error) = started {
         report::emit(move || tracing::error!("cannot start a thread: {error}"));
-        // In two steps: `spawn_blocking` locks the pool of the workers, and panics where it has no thread either.
+        // Not `spawn_blocking` from here: it locks the workers' pool, and panics if the pool cannot start a thread either.
         spawn::boxed_on(workers, async move {
             tokio::task::spawn_blocking(start);
         });
-        // If that does not run it either, it is never dropped: not on this thread.
+        // If the pool does not run the work either, it is leaked rather than dropped on this thread.
         let _kept = ManuallyDrop::new(slot);
     }
     done
 }
 
-/// Something of the user's, and what it is called.
+/// A value of the user's with its name.
 pub(crate) struct Owned {
     pub(crate) name: String,
     pub(crate) value: Box<dyn Any + Send>,
@@ -77,7 +77,7 @@ impl From<Shared> for Owned {
     }
 }
 
-/// Drops that go on, on a thread of their own.
+/// Drops of user values that run on a helper thread.
 pub(crate) struct Drops {
     done: oneshot::Receiver<()>,
     is_done: bool,
@@ -86,7 +86,8 @@ pub(crate) struct Drops {
 }
 
 impl Drops {
-    /// Drops what `take` returns, one after the other. `take` runs on that thread too. `what` names all of it.
+    /// Drops the values that `take` returns, one after the other. `take` runs on the helper thread too. `what` names all values
+    /// together.
     pub(crate) fn begin(
         workers: &Handle,
         what: &'static str,
@@ -120,14 +121,14 @@ impl Drops {
         }
     }
 
-    /// What has not been dropped yet.
+    /// Names what has not been dropped yet.
     pub(crate) fn left(&self) -> Vec<String> {
         if self.is_done {
             return Vec::new();
         }
         let left = lock(&self.left);
         if left.is_empty() {
-            // The thread has not come so far as to know their names, or is about to end.
+            // The thread does not know the names yet, or is about to end.
             return vec![format!("the drop of {}", self.what)];
         }
         left.iter()
@@ -148,7 +149,7 @@ mod tests {
 
     impl Drop for Recorded {
         fn drop(&mut self) {
-            // Code of the user's may need the runtime.
+            // User code may need the runtime.
             tokio::spawn(async {});
             let name = thread::current().name().map(str::to_owned);
             let _ = self.0.send(name);
@@ -199,7 +200,7 @@ mod tests {
         let values = vec![owned(Recorded(sender)), owned(Blocks(blocked)), owned(())];
         let mut drops = Drops::begin(runtime.handle(), "it", || values);
         dropped.recv().unwrap();
-        // The first one is popped a moment later.
+        // The first name is removed a moment later.
         while drops.left().len() != 2 {
             thread::yield_now();
         }

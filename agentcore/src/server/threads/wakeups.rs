@@ -1,13 +1,13 @@
-//! Waking the front from a worker, once per batch.
+//! Wake-ups from the workers to the front, in batches.
 //!
-//! A task that is woken from another thread costs its scheduler a system call, and hundreds of replies may become
-//! ready while the front is busy with one. So a future that waits for a worker is polled with a waker that only puts
-//! the real one into a queue. The first of a batch wakes one task on the front, and that task wakes all the others from
-//! their own thread, where it is cheap.
+//! A wake-up from another thread costs a system call, and hundreds of replies may become ready while the front is busy with
+//! one. So a future that waits for a worker is polled with a waker that only puts the real waker into a queue. The first
+//! waker of a batch wakes one task on the front, and that task wakes all the others from the front's own thread, where a
+//! wake-up is cheap.
 //!
-//! The queue is Tokio's channel: a worker puts a waker into it without a lock, so a worker that is preempted there, at its
-//! lower priority, never keeps the front waiting. The channel keeps the consumer's waker and uses it once, for the first
-//! waker that comes after the queue was found empty.
+//! The queue is a Tokio channel. A worker puts a waker into it without a lock, so a worker that is preempted there, at its
+//! lower priority, never blocks the front. The channel wakes its consumer once, for the first waker that comes after the
+//! queue was found empty.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -17,15 +17,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use pin_project_lite::pin_project;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Wakers of front tasks that a worker has something for.
+/// The queue of the wakers of front tasks whose results are ready.
 #[derive(Clone, Debug)]
 pub(crate) struct WakeQueue(UnboundedSender<Waker>);
 
-/// The consumer's side.
+/// The consumer's end of a [`WakeQueue`].
 #[derive(Debug)]
 pub(crate) struct Deliveries(UnboundedReceiver<Waker>);
 
-/// Wakers that are taken at a time.
+/// The most wakers that are taken out of the queue at a time.
 const AT_A_TIME: usize = 1024;
 
 impl WakeQueue {
@@ -34,7 +34,7 @@ impl WakeQueue {
         (Self(sender), Deliveries(receiver))
     }
 
-    /// `future`, which waits for a worker, polled so that its wake-ups go through this queue.
+    /// Wraps `future`, which waits for a worker, so that its wake-ups go through this queue.
     pub(crate) fn batch<F>(&self, future: F) -> Batched<F> {
         Batched {
             future,
@@ -45,19 +45,19 @@ impl WakeQueue {
 }
 
 impl Deliveries {
-    /// Wakes tasks until nothing is left that could put a waker into the queue. One task on the front runs this.
+    /// Wakes tasks until every sender of the queue has been dropped. One task on the front runs this.
     pub(crate) async fn deliver(mut self) {
         let mut batch = Vec::new();
         while self.0.recv_many(&mut batch, AT_A_TIME).await > 0 {
             batch.drain(..).for_each(Waker::wake);
-            // What arrives while they run is the next batch, without a system call.
+            // Wakers that arrive while the tasks run form the next batch, without a system call.
             behind_the_ready().await;
         }
     }
 }
 
-/// Completes when the tasks that are ready now have had their turn. (Tokio's `yield_now` also looks for I/O first, with a
-/// system call.)
+/// Completes when the tasks that are ready now have been polled. Tokio's `yield_now` would poll for I/O first, with a system
+/// call.
 async fn behind_the_ready() {
     let mut again = true;
     poll_fn(|cx| {
@@ -70,7 +70,7 @@ async fn behind_the_ready() {
     .await;
 }
 
-/// One front task's way through the queue.
+/// The waker of one front task that goes through the queue.
 struct Queued {
     queue: WakeQueue,
     task: Waker,
@@ -82,24 +82,24 @@ impl Wake for Queued {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Without the front there is nothing to wake.
+        // If the front has ended, there is nothing to wake.
         let _ = self.queue.0.send(self.task.clone());
     }
 }
 
 pin_project! {
-    /// See [`WakeQueue::batch`].
+    /// The future of [`WakeQueue::batch`].
     pub(crate) struct Batched<F> {
         #[pin]
         future: F,
         queue: Option<WakeQueue>,
-        // Kept, with the task's own waker, so that polling again costs no allocation.
+        // The task's own waker and the queued one, kept so that the next poll allocates nothing.
         waker: Option<(Waker, Waker)>,
     }
 }
 
 impl<F> Batched<F> {
-    /// For what never waits, or not for a worker.
+    /// Wraps a future that does not wait for a worker. It is polled with the task's own waker.
     pub(crate) fn direct(future: F) -> Self {
         Self {
             future,
@@ -112,7 +112,7 @@ impl<F> Batched<F> {
         &self.future
     }
 
-    /// Polls something else through the same waker, for futures and streams that are polled by method.
+    /// Calls `poll` with the queued waker, for values that are polled by a method of their own.
     pub(crate) fn poll_with<R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

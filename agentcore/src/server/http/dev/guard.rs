@@ -1,8 +1,8 @@
-//! Whether a request is this machine's own.
+//! The check whether a request comes from this machine's own pages.
 //!
-//! A browser lets any page on the web send requests to `localhost`, and, where a name of the page's own is made to lead
-//! there (DNS rebinding), lets it read the answers too. It cannot lie about either name: the one that it asked for is in
-//! `Host`, the page's own in `Origin`.
+//! A browser lets any web page send requests to `localhost`. If the page's own name resolves to this machine (DNS
+//! rebinding), the page can read the answers too. A page cannot forge either name: `Host` has the name that was requested,
+//! `Origin` the page's own.
 
 use std::net::IpAddr;
 
@@ -11,19 +11,17 @@ use http::{HeaderMap, HeaderValue, Request, header};
 
 use crate::server::http::exchange::Admission;
 
-/// Why a request is refused. For the `page`'s own paths no other page will do, not even one of this machine's.
+/// Why a request is refused, if it is. The paths of the dev `page` refuse every other page, even one of this machine.
 pub(super) fn refusal<B>(
     request: &Request<B>,
     admission: Admission,
     page: bool,
 ) -> Option<&'static str> {
     if admission == Admission::Foreign {
-        return Some("AGENTCORE_DEV is on: only this machine is answered");
+        return Some("AGENTCORE_DEV is on: only requests from this machine are answered");
     }
     let Some(host) = host(request) else {
-        return Some(
-            "AGENTCORE_DEV is on: the host has to be localhost, or an address of loopback",
-        );
+        return Some("AGENTCORE_DEV is on: the host has to be localhost or a loopback address");
     };
     let is_ours = |origin: &HeaderValue| {
         let Some(origin) = authority(origin, |text| text.split_once("://")?.1.into()) else {
@@ -33,16 +31,16 @@ pub(super) fn refusal<B>(
     };
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
     if !origins.all(is_ours) {
-        return Some("AGENTCORE_DEV is on: not for pages of this origin");
+        return Some("AGENTCORE_DEV is on: requests from pages of this origin are refused");
     }
     None
 }
 
-/// The one host that is asked, if it is this machine.
+/// The requested host, if there is exactly one and it is this machine.
 fn host<B>(request: &Request<B>) -> Option<Authority> {
     let said = single(request.headers())?;
     let host = authority(said, Some).filter(is_loopback)?;
-    // A target that is a whole URI names it too.
+    // An absolute URI as the request target names a host too.
     let target = request.uri().authority();
     target.is_none_or(is_loopback).then_some(host)
 }

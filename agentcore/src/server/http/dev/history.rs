@@ -1,4 +1,4 @@
-//! Busy or not, second by second, for the last five minutes.
+//! The history of the status: busy or not, for each of the last 300 seconds.
 
 use std::collections::VecDeque;
 
@@ -15,15 +15,15 @@ pub(super) struct History(Mutex<Seconds>);
 struct Seconds {
     /// `b` for busy, `h` for healthy; the oldest first.
     letters: VecDeque<char>,
-    /// Of the last note: the stamp, and how many invocations had come.
+    /// The stamp and the number of invocations at the last record.
     last: Option<(u32, u64)>,
 }
 
 impl History {
-    /// Takes note of one second. `invocations` is how many have come so far that make the agent busy.
+    /// Records one second. `invocations` counts those so far that make the agent busy.
     pub(super) fn note(&self, view: StatusView, invocations: u64) {
         let mut seconds = self.seconds();
-        // What has moved tells of work that began and ended unseen.
+        // A change of either means that work began and ended between two records.
         let now = (view.stamp, invocations);
         let moved = seconds.last.is_some_and(|last| last != now);
         seconds.last = Some(now);

@@ -1,5 +1,5 @@
-//! The latest invocations: when, how long, with what end. Neither what was sent nor what was answered is kept, except for
-//! the text of an error.
+//! The latest invocations: when each began, how long it took, and how it ended. No request or reply is kept, except for the
+//! text of an error.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,10 +21,10 @@ use crate::util::sync::{Mutex, MutexGuard};
 
 const MOST: usize = 50;
 
-/// More of an error's text is not shown.
+/// The most characters of an error's text that the page shows.
 const MOST_LETTERS: usize = 400;
 
-/// What is no longer than this may be an error, and is looked at.
+/// How many bytes at the end of a reply are searched for an error.
 const LONGEST_ERROR: usize = 16 * 1024;
 
 /// The last invocations, each in progress or over.
@@ -46,7 +46,7 @@ struct Entry {
     number: u64,
     began: Instant,
     status: Option<StatusCode>,
-    /// When the head of the reply was there.
+    /// The time until the head of the reply was ready.
     head: Option<Duration>,
     end: Option<(Duration, End)>,
     error: Option<String>,
@@ -55,7 +55,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 enum End {
     Complete,
-    /// The client has left, or the reply was cut off.
+    /// The client left, or the reply was cut off.
     Broken,
 }
 
@@ -76,7 +76,7 @@ impl Recent {
         }
     }
 
-    /// An invocation has come.
+    /// Adds an invocation that has come.
     pub(super) fn begin(&self) -> Record {
         let mut list = lock(&self.list);
         list.count += 1;
@@ -101,12 +101,12 @@ impl Recent {
         }
     }
 
-    /// How many have come.
+    /// How many invocations have come.
     pub(super) fn count(&self) -> u64 {
         lock(&self.list).count
     }
 
-    /// The latest first, for the page.
+    /// The invocations as JSON, the latest first.
     pub(super) fn show(&self) -> Vec<Value> {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let show = |entry: &Entry| {
@@ -128,7 +128,7 @@ fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
     list.lock()
 }
 
-/// One invocation, while it is in progress. It is over when this is dropped.
+/// The record of one invocation in progress. Its drop ends the invocation.
 #[derive(Debug)]
 pub(super) struct Record {
     list: Arc<Mutex<List>>,
@@ -138,7 +138,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// The same reply, looked at on its way.
+    /// Wraps the body of `reply`, so that the record sees how it ends.
     pub(super) fn watch(self, reply: http::Response<ReplyBody>) -> http::Response<ReplyBody> {
         let status = reply.status();
         let time = self.began.elapsed();
@@ -170,7 +170,7 @@ impl Record {
     fn change(&self, change: impl FnOnce(&mut Entry)) {
         let mut list = lock(&self.list);
         let entry = list.entries.iter_mut();
-        // Gone if many have come since.
+        // The entry is gone if many invocations have come since.
         if let Some(entry) = entry.rev().find(|entry| entry.number == self.number) {
             change(entry);
         }
@@ -189,12 +189,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // Nothing has ended it: it was given up.
+        // Has no effect if the invocation has ended already.
         self.end(End::Broken, None);
     }
 }
 
-/// Where a reply says that something went wrong.
+/// Where a reply reports an error.
 #[derive(Clone, Copy, Debug)]
 enum Told {
     InTheBody,
@@ -204,7 +204,7 @@ enum Told {
 }
 
 impl Told {
-    /// The error that `data`, the end of a reply, tells of.
+    /// The error that `data`, the end of a reply, reports.
     #[inline(never)]
     fn error(self, data: &[u8]) -> Option<String> {
         let data = match self {
@@ -226,7 +226,7 @@ impl Told {
     }
 }
 
-/// Events that waited for each other arrive together.
+/// The last event in `data`, which may hold several.
 fn last_event(data: &[u8]) -> &[u8] {
     const GAP: &[u8] = b"\n\n";
     let data = data.strip_suffix(GAP).unwrap_or(data);
@@ -234,17 +234,17 @@ fn last_event(data: &[u8]) -> &[u8] {
     gap.map_or(data, |gap| &data[gap + GAP.len()..])
 }
 
-/// As much as an error may be long.
+/// The end of `data`, up to the length of an error.
 fn end_of(data: &Bytes) -> Bytes {
     data.slice(data.len().saturating_sub(LONGEST_ERROR)..)
 }
 
-/// A reply on its way out.
+/// The body of a reply whose end is recorded.
 struct Watched {
     body: ReplyBody,
     record: Record,
     told: Told,
-    /// The end of what has passed, as far as it could be an error.
+    /// The end of the last piece, up to the length of an error.
     last: Bytes,
     broken: bool,
 }
