@@ -9,12 +9,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use super::connection::half_close::Socket;
+use super::http::exchange::{Admission, Connection};
+use super::http::router;
 use super::in_process::InProcess;
-use connection::half_close::Socket;
-use http::exchange::{Admission, Connection};
-use http::front::FLUSH;
-use http::router;
-use life::accept::protocol;
+use super::life::accept::protocol;
+use super::life::thread::FLUSH;
 
 impl InProcess {
     /// Serves `io` as `accept` and the front serve a connection, until it has ended or `stop` completes and the shutdown is
@@ -76,7 +76,7 @@ impl InProcess {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let session = super::http::websockets::open(self.front(), headers).await;
-        let session = session.map_err(|refused| refused.parts.status)?;
+        let session = session.map_err(|refused| refused.status())?;
         let scope = Arc::clone(session.scope());
         Ok(tokio::spawn(crate::request::within(
             scope,

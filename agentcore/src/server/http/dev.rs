@@ -150,18 +150,18 @@ pub(crate) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<
 
 /// Answers one request while the dev page is on.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
-    let front = &exchange.front;
+    let front = &exchange.connection.front;
     let Some(dev) = &front.dev else {
         return dispatch(exchange, request);
     };
     let (path, method) = (request.uri().path(), request.method());
     let own = path == "/" || path.starts_with(PATHS);
-    let refusal = guard::refusal(&request, exchange.admission, own);
+    let refusal = guard::refusal(&request, exchange.connection.admission, own);
     let reads = method == Method::GET || method == Method::HEAD;
     if refusal.is_none() && reads && path.strip_prefix(PATHS) == Some(STATE) {
         return Answer::later(async move {
-            let state = match &exchange.front.dev {
-                Some(dev) => json_now(dev.state(&exchange.front).await),
+            let state = match &exchange.connection.front.dev {
+                Some(dev) => json_now(dev.state(&exchange.connection.front).await),
                 None => not_found(),
             };
             exchange.refuse(request, state)

@@ -1,6 +1,5 @@
 //! [`Connection`]: what the requests of one connection share. [`Exchange`]: one of its requests.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -94,24 +93,20 @@ impl Connection {
 
 /// One request, until hyper has the whole reply to it.
 pub(crate) struct Exchange {
-    connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     /// Why the request must be refused, if it must.
     pub(crate) fault: Option<Fault>,
     version: Version,
 }
 
 impl Exchange {
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
     /// Sends a reply that the server makes itself.
     pub(crate) fn reply(
         self,
         reply: impl Into<http::Response<ReplyBody>>,
     ) -> http::Response<ReplyBody> {
         let mut reply = reply.into();
-        if self.admission == Admission::Crowded {
+        if self.connection.admission == Admission::Crowded {
             let close = HeaderValue::from_static("close");
             reply.headers_mut().insert(header::CONNECTION, close);
         }
@@ -125,7 +120,7 @@ impl Exchange {
         request: Request<B>,
         reply: Response,
     ) -> http::Response<ReplyBody> {
-        let reply = router::refuse(&self, request, reply);
+        let reply = router::refuse(&self.connection, request, reply);
         self.reply(reply)
     }
 
@@ -142,14 +137,6 @@ impl Exchange {
     /// Shows hyper the end from now on: if the client has left, the rest of the reply is not sent.
     pub(crate) fn show_end(&self) {
         self.connection.end.watch();
-    }
-}
-
-impl Deref for Exchange {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.connection
     }
 }
 

@@ -61,9 +61,9 @@ pub(crate) fn accept<B: RequestBody>(
     exchange: Exchange,
     request: Request<B>,
 ) -> Result<Replying<B>, (Exchange, Response)> {
-    match admit(&exchange, request) {
+    match admit(&exchange.connection, request) {
         Ok(stage) => Ok(Replying {
-            connection: Arc::clone(exchange.connection()),
+            connection: Arc::clone(&exchange.connection),
             stage,
             exchange: Some(exchange),
         }),

@@ -65,22 +65,27 @@ impl<B: RequestBody> Future for Answer<B> {
 /// Answers one request.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     if let Some(fault) = exchange.fault {
-        let reply = fault.to_response(exchange.front.settings.max_body_bytes);
+        let reply = fault.to_response(exchange.connection.front.settings.max_body_bytes);
         return Answer::now(exchange.refuse(request, reply));
     }
-    if exchange.admission == Admission::Operators {
-        if operators::shows_status(&exchange.front, request.uri().path()) {
+    if exchange.connection.admission == Admission::Operators {
+        if operators::shows_status(&exchange.connection.front, request.uri().path()) {
             return Answer::later(async move {
-                exchange.front.pinger.refresh(&exchange.front).await;
-                let reply = operators::answer(&exchange.front, &request);
+                exchange
+                    .connection
+                    .front
+                    .pinger
+                    .refresh(&exchange.connection.front)
+                    .await;
+                let reply = operators::answer(&exchange.connection.front, &request);
                 exchange.refuse(request, reply)
             });
         }
-        let reply = operators::answer(&exchange.front, &request);
+        let reply = operators::answer(&exchange.connection.front, &request);
         return Answer::now(exchange.refuse(request, reply));
     }
     #[cfg(feature = "dev-page")]
-    if exchange.front.dev.is_some() {
+    if exchange.connection.front.dev.is_some() {
         return dev::answer(exchange, request);
     }
     dispatch(exchange, request)
@@ -88,13 +93,21 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
 
 /// Answers one request that has passed the checks and is not for the dev page.
 pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
-    let front = &exchange.front;
+    let front = &exchange.connection.front;
     if front.serves_operators {
         if operators::shows_status(front, request.uri().path()) {
             return Answer::later(async move {
-                exchange.front.pinger.refresh(&exchange.front).await;
-                let reply =
-                    operators::route(&exchange.front, request.method(), request.uri().path());
+                exchange
+                    .connection
+                    .front
+                    .pinger
+                    .refresh(&exchange.connection.front)
+                    .await;
+                let reply = operators::route(
+                    &exchange.connection.front,
+                    request.method(),
+                    request.uri().path(),
+                );
                 exchange.refuse(request, reply.unwrap_or_else(not_found))
             });
         }
@@ -102,13 +115,18 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             return Answer::now(exchange.refuse(request, reply));
         }
     }
-    let is_crowded = exchange.admission == Admission::Crowded;
+    let is_crowded = exchange.connection.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
             Some(answer) => return Answer::now(exchange.reply(answer)),
             None => {
                 return Answer::later(async move {
-                    let answer = exchange.front.pinger.ask(&exchange.front).await;
+                    let answer = exchange
+                        .connection
+                        .front
+                        .pinger
+                        .ask(&exchange.connection.front)
+                        .await;
                     exchange.reply(answer)
                 });
             }
@@ -119,22 +137,26 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         ("/invocations", &Method::POST) if is_crowded => {
             let refused = front.unavailable("Too many connections", Refused::Connections);
             let refused = front.settings.errors.apply(refused);
-            refuse(&exchange, request, refused)
+            refuse(&exchange.connection, request, refused)
         }
         #[cfg(feature = "ws")]
-        ("/ws", _) => match websockets::accept(&exchange, request) {
+        ("/ws", _) => match websockets::accept(&exchange.connection, request) {
             Ok(accepted) => {
                 return Answer::later(async move {
-                    let reply = websockets::answer(exchange.connection(), accepted).await;
+                    let reply = websockets::answer(&exchange.connection, accepted).await;
                     exchange.reply(reply)
                 });
             }
             Err(refused) => refused,
         },
-        ("/ping", _) => refuse(&exchange, request, method_not_allowed("GET, HEAD")),
+        ("/ping", _) => refuse(
+            &exchange.connection,
+            request,
+            method_not_allowed("GET, HEAD"),
+        ),
         (path, method) => match refusal(front.agent.entrypoint.is_some(), path, method) {
             None => return invoke(exchange, request),
-            Some(refused) => refuse(&exchange, request, refused),
+            Some(refused) => refuse(&exchange.connection, request, refused),
         },
     };
     Answer::now(exchange.reply(reply))
@@ -144,7 +166,7 @@ fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> 
     match invocations::accept(exchange, request) {
         Ok(reply) => Answer::Invocation(reply),
         Err((exchange, refused)) => {
-            let refused = exchange.front.settings.errors.apply(refused);
+            let refused = exchange.connection.front.settings.errors.apply(refused);
             Answer::now(exchange.reply(refused))
         }
     }
