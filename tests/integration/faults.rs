@@ -343,7 +343,7 @@ mod task {
 
     #[test]
     fn its_limit_is_an_error_to_the_handler() {
-        cell(Task, "timeout", Cut, Reply(500, LATE));
+        cell(Task, "timeout", Cut, Reply(504, LATE));
     }
 
     #[test]

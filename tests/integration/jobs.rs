@@ -240,7 +240,7 @@ fn an_error_that_nobody_receives_is_logged() {
     let agent = agent();
     agent.invoke(json!({ "action": "fail", "how": "other" }));
     agent.line_with(
-        "failed: an error in a `core::result::Result<u8, core::num::error::ParseIntError>`",
+        "failed: an error (`core::result::Result<u8, core::num::error::ParseIntError>`)",
     );
 }
 

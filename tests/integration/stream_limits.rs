@@ -105,7 +105,7 @@ fn a_check_names_the_limits() {
     assert!(
         outcome
             .stdout
-            .contains("), within 1m 30s, the items of a stream within 300ms of each other\n"),
+            .contains("), within 1m 30s, at most 300ms between two items of a stream\n"),
         "{outcome:?}"
     );
 }
