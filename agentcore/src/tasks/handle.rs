@@ -42,7 +42,7 @@ impl<T, E> TaskHandle<Result<T, E>> {
     ///
     /// A task may return a `Result`, as here, or any value that is `serde::Serialize`. The result belongs to the session that
     /// started the task: callers of another session, or of none, find it
-    /// [`Unknown`](TaskStatus::Unknown), unless the task was started with [`TaskBuilder::any_session`].
+    /// [`Unknown`](TaskStatus::Unknown), unless the task was started with [`TaskBuilder::any_session`](crate::TaskBuilder::any_session).
     ///
     /// The latest 1024 results are kept, for an hour, and together up to 16 MiB (16,777,216 bytes) of JSON text and session
     /// names. A result whose text alone is longer is not kept: its status is [`Unknown`](TaskStatus::Unknown). A result that is
@@ -109,7 +109,7 @@ impl<T> SpawnedTask<T> {
     }
 
     /// The task's name: that of its function if it is an [`async_task`](macro@crate::async_task), else the one given to
-    /// [`TaskBuilder::new`], else the source location of the call.
+    /// [`TaskBuilder::new`](crate::TaskBuilder::new), else the source location of the call.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
@@ -277,7 +277,7 @@ impl std::error::Error for TaskError {}
 /// The task is reported only to callers of its session, which is that of the request that started it
 /// ([`RequestContext::session_id`](crate::RequestContext::session_id)). A task that was started outside of requests, or by a
 /// request without a session, belongs to callers without one. For all other callers the task is
-/// [`Unknown`](TaskStatus::Unknown), as is an id that was never given. [`TaskBuilder::any_session`] lifts this for a task.
+/// [`Unknown`](TaskStatus::Unknown), as is an id that was never given. [`TaskBuilder::any_session`](crate::TaskBuilder::any_session) lifts this for a task.
 ///
 /// Any running task can be asked for by its id. After its end, only a detached task is known.
 ///
@@ -307,7 +307,7 @@ pub fn task_status(id: TaskId) -> TaskStatus {
     })
 }
 
-/// Ends a background task at its next await; `false` if it has ended, was not [`spawn`]ed, or belongs to another session (see
+/// Ends a background task at its next await; `false` if it has ended, was not [`spawn`](crate::spawn)ed, or belongs to another session (see
 /// [`task_status`]).
 ///
 /// ```

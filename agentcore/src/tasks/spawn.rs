@@ -104,7 +104,7 @@ impl TaskBuilder {
         self
     }
 
-    /// Lets callers of every session ask for the task by its id, with [`task_status`] and [`cancel_task`]. By default it
+    /// Lets callers of every session ask for the task by its id, with [`task_status`](crate::task_status) and [`cancel_task`](crate::cancel_task). By default it
     /// belongs to the session that started it.
     ///
     /// The id is then all that a caller needs. It is a secret, and cannot be guessed. Give it only to callers that may have the
