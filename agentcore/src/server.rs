@@ -1,15 +1,15 @@
 //! The server: its own thread for HTTP and `/ping`, the caller's runtime for all user code.
 //!
 //! ```text
-//! Server ── front thread ─┬─ accept ── socket ── service ─┬─ ping          (answered here, from atomics)
-//!                         │            └ framing          ├─ invocations   (body read here; handover → workers → wake-up)
-//!                         │                               └─ websockets    (answered here, then moved there)
-//!                         ├─ admin ── probes, metrics                      (answered here)
-//!                         ├─ dev ── the dev page, where it is on           (answered here)
-//!                         ├─ connections: closed when they idle, asked to finish at the end
-//!                         ├─ lifecycle: hooks → serving → shutdown → stopped
-//!                         ├─ stalls, old_tasks            (watch the workers)
-//!                         └─ offload ── a helper thread   (drops user values, which the front never does)
+//! life ── the front's thread ─┬─ accept ── connection ── http/router ─┬─ ping         (answered here, from atomics)
+//!                             │                                       ├─ invocations  (body read here; then the workers)
+//!                             │                                       ├─ websockets   (answered here, then moved there)
+//!                             │                                       ├─ operators    (probes and metrics, answered here)
+//!                             │                                       └─ dev          (the dev page, where it is on)
+//!                             ├─ connection/idle: closes connections that idle, asks all to finish at the end
+//!                             ├─ hooks → serving → shutdown
+//!                             └─ stalls, old_tasks: watch the workers
+//! threads ── handover to the workers, wake-ups back, helper threads (drops of user values, which the front never does)
 //! ```
 
 mod connection;
