@@ -12,7 +12,7 @@ use crate::app::package::Package;
 use crate::error::BoxError;
 use crate::handler::extract::{Invocation, Requirements};
 use crate::handler::hook::HookCall;
-use crate::handler::invoke::{self, Answer, Job, Options, Place};
+use crate::handler::invoke::{self, Answer, Job, Options, RunIn};
 use crate::handler::response::Response;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
@@ -86,7 +86,7 @@ pub struct EntrypointDef {
     pub(crate) package: Package,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
-    pub(crate) run: fn(Job, Place<'_>) -> Option<BoxFuture<Answer>>,
+    pub(crate) run: fn(Job, RunIn<'_>) -> Option<BoxFuture<Answer>>,
 }
 
 impl EntrypointDef {
@@ -99,7 +99,7 @@ impl EntrypointDef {
             options: Options::new(meta.name),
             requires: A::requires,
             // The handler's future goes straight into its task, without a box in between.
-            run: |job, place| invoke::start(job, place, A::call),
+            run: |job, run_in| invoke::start(job, run_in, A::call),
         }
     }
 

@@ -59,7 +59,7 @@ pub(crate) struct Job {
 }
 
 /// Where an invocation runs.
-pub(crate) enum Place<'a> {
+pub(crate) enum RunIn<'a> {
     /// In a task of its own on the workers. Its reply goes to a client.
     Task(&'a Handle, Client),
     /// In the caller's task, which is that of the layers around the agent.
@@ -75,7 +75,7 @@ pub(crate) struct Client {
 }
 
 /// Runs an invocation. The future, if it is to run in the caller's task.
-pub(crate) type Run = Arc<dyn Fn(Job, Place<'_>) -> Option<BoxFuture<Answer>> + Send + Sync>;
+pub(crate) type Run = Arc<dyn Fn(Job, RunIn<'_>) -> Option<BoxFuture<Answer>> + Send + Sync>;
 
 /// What happens to work when its reply is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,21 +102,21 @@ pub(crate) type Made = (Outgoing, Activity);
 /// The receiver of a reply.
 pub(crate) type ReplyTo = oneshot::Sender<Made>;
 
-/// Starts `job` in `place`. Called on a worker, where it is cheapest. It is generic, so that the handler's future lives in its
-/// task and needs no box.
-pub(crate) fn start<F, Fut>(job: Job, place: Place<'_>, call: F) -> Option<BoxFuture<Answer>>
+/// Starts `job` in the task that `run_in` names. Called on a worker, where it is cheapest. It is generic, so that the handler's
+/// future lives in its task and needs no box.
+pub(crate) fn start<F, Fut>(job: Job, run_in: RunIn<'_>, call: F) -> Option<BoxFuture<Answer>>
 where
     F: FnOnce(Invocation) -> Fut + Send + 'static,
     Fut: Future<Output = Response> + Send + 'static,
 {
     let scope = Arc::clone(job.activity.scope());
-    match place {
-        Place::Task(workers, client) => {
+    match run_in {
+        RunIn::Task(workers, client) => {
             let answering = Answering::new(run(job, call), client);
             workers.spawn(request::within(scope, answering));
             None
         }
-        Place::Caller => Some(Box::pin(request::within(scope, run(job, call)))),
+        RunIn::Caller => Some(Box::pin(request::within(scope, run(job, call)))),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::error::BoxError;
 use crate::handler::body::{Body, Limits};
 use crate::handler::extract::Invocation;
 use crate::handler::http_error::error_response;
-use crate::handler::invoke::{Answering, Client, Job, Options, Place, Run};
+use crate::handler::invoke::{Answering, Client, Job, Options, Run, RunIn};
 use crate::handler::response::{Response, internal_error, panic_response};
 use crate::report::panics;
 use crate::report::{Failure, Outcome};
@@ -273,8 +273,8 @@ pub(crate) async fn call(
     let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
     let Some(activity) = hold.or_else(request::hold) else {
         tracing::error!(
-            "a layer called the agent outside of a request in flight: keep the request's extensions, or call the agent in \
-             the layer's own task; the answer is 500"
+            "a layer called the agent outside of a request in flight: keep the request's extensions, or call it in the \
+             task that called the layer; the answer is 500"
         );
         return internal_error().into_http();
     };
@@ -291,7 +291,7 @@ pub(crate) async fn call(
         debug,
         activity,
     };
-    let Some(answer) = run(job, Place::Caller) else {
+    let Some(answer) = run(job, RunIn::Caller) else {
         return internal_error().into_http();
     };
     let (response, _) = answer.await;

@@ -100,6 +100,10 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    pub(crate) fn front(&self) -> &Front {
+        &self.connection.front
+    }
+
     /// Sends a reply that the server makes itself.
     pub(crate) fn reply(
         self,

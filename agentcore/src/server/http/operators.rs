@@ -4,14 +4,11 @@
 //! within its deadline, so that the page says what `/ping` says. These requests come all day long, so they are never logged
 //! above trace and have no span.
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
-#[cfg(feature = "dev-page")]
-use super::dev;
 use super::front::Front;
 use super::metrics;
 use super::phase::Phase;
-use super::router::{method_not_allowed, not_found};
 use crate::config::Settings;
 use crate::handler::response::Response;
 
@@ -27,18 +24,17 @@ pub(crate) fn shows_status(front: &Front, path: &str) -> bool {
     path == METRICS && front.settings.metrics && front.pinger.has_to_ask(front)
 }
 
-/// The answer to a probe or to `/metrics`; `None` for any other path.
-pub(crate) fn route(front: &Front, method: &Method, path: &str) -> Option<Response> {
-    let answer: fn(&Front) -> Response = match path {
-        "/livez" if front.settings.probes => live,
-        "/readyz" if front.settings.probes => ready,
-        METRICS if front.settings.metrics => metrics::page,
-        _ => return None,
-    };
-    Some(match *method {
-        Method::GET | Method::HEAD => answer(front),
-        _ => method_not_allowed("GET, HEAD"),
-    })
+/// Makes the answer to a probe or to `/metrics`.
+pub(crate) type Page = fn(&Front) -> Response;
+
+/// The page at a path; `None` if the path has none or its page is switched off.
+pub(crate) fn page(front: &Front, path: &str) -> Option<Page> {
+    match path {
+        "/livez" if front.settings.probes => Some(live),
+        "/readyz" if front.settings.probes => Some(ready),
+        METRICS if front.settings.metrics => Some(metrics::page),
+        _ => None,
+    }
 }
 
 /// `/livez`: always 200, since a process that answers lives.
@@ -82,14 +78,4 @@ fn probe(good: bool, body: String) -> Response {
         )
         // A cached answer says nothing about the process.
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
-}
-
-/// The answer on the admin port.
-pub(crate) fn answer<B>(front: &Front, request: &Request<B>) -> Response {
-    // A web page in a browser on this machine must not read this port either.
-    #[cfg(feature = "dev-page")]
-    if let Some(refused) = dev::refuse_operator(front, request) {
-        return refused;
-    }
-    route(front, request.method(), request.uri().path()).unwrap_or_else(not_found)
 }

@@ -16,7 +16,7 @@ use super::dev;
 use super::exchange::{Admission, Connection, Exchange};
 use super::front::Front;
 use super::invocations::{self, Replying};
-use super::operators;
+use super::operators::{self, Page};
 use super::request_body::{self, RequestBody};
 #[cfg(feature = "ws")]
 use super::websockets;
@@ -65,27 +65,22 @@ impl<B: RequestBody> Future for Answer<B> {
 /// Answers one request.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     if let Some(fault) = exchange.fault {
-        let reply = fault.to_response(exchange.connection.front.settings.max_body_bytes);
+        let reply = fault.to_response(exchange.front().settings.max_body_bytes);
         return Answer::now(exchange.refuse(request, reply));
     }
     if exchange.connection.admission == Admission::Operators {
-        if operators::shows_status(&exchange.connection.front, request.uri().path()) {
-            return Answer::later(async move {
-                exchange
-                    .connection
-                    .front
-                    .pinger
-                    .refresh(&exchange.connection.front)
-                    .await;
-                let reply = operators::answer(&exchange.connection.front, &request);
-                exchange.refuse(request, reply)
-            });
+        // A web page in a browser on this machine must not read the admin port either.
+        #[cfg(feature = "dev-page")]
+        if let Some(refused) = dev::refuse_operator(exchange.front(), &request) {
+            return Answer::now(exchange.refuse(request, refused));
         }
-        let reply = operators::answer(&exchange.connection.front, &request);
-        return Answer::now(exchange.refuse(request, reply));
+        return match operators::page(exchange.front(), request.uri().path()) {
+            Some(page) => show(exchange, request, page),
+            None => Answer::now(exchange.refuse(request, not_found())),
+        };
     }
     #[cfg(feature = "dev-page")]
-    if exchange.connection.front.dev.is_some() {
+    if exchange.front().dev.is_some() {
         return dev::answer(exchange, request);
     }
     dispatch(exchange, request)
@@ -93,26 +88,10 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
 
 /// Answers one request that has passed the checks and is not for the dev page.
 pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
-    let front = &exchange.connection.front;
+    let front = exchange.front();
     if front.serves_operators {
-        if operators::shows_status(front, request.uri().path()) {
-            return Answer::later(async move {
-                exchange
-                    .connection
-                    .front
-                    .pinger
-                    .refresh(&exchange.connection.front)
-                    .await;
-                let reply = operators::route(
-                    &exchange.connection.front,
-                    request.method(),
-                    request.uri().path(),
-                );
-                exchange.refuse(request, reply.unwrap_or_else(not_found))
-            });
-        }
-        if let Some(reply) = operators::route(front, request.method(), request.uri().path()) {
-            return Answer::now(exchange.refuse(request, reply));
+        if let Some(page) = operators::page(front, request.uri().path()) {
+            return show(exchange, request, page);
         }
     }
     let is_crowded = exchange.connection.admission == Admission::Crowded;
@@ -121,12 +100,8 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             Some(answer) => return Answer::now(exchange.reply(answer)),
             None => {
                 return Answer::later(async move {
-                    let answer = exchange
-                        .connection
-                        .front
-                        .pinger
-                        .ask(&exchange.connection.front)
-                        .await;
+                    let front = exchange.front();
+                    let answer = front.pinger.ask(front).await;
                     exchange.reply(answer)
                 });
             }
@@ -136,8 +111,8 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         }
         ("/invocations", &Method::POST) if is_crowded => {
             let refused = front.unavailable("Too many connections", Refused::Connections);
-            let refused = front.settings.errors.apply(refused);
-            refuse(&exchange.connection, request, refused)
+            let refused = refuse(&exchange.connection, request, refused);
+            return refuse_invocation(exchange, refused);
         }
         #[cfg(feature = "ws")]
         ("/ws", _) => match websockets::accept(&exchange.connection, request) {
@@ -165,11 +140,31 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
 fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     match invocations::accept(exchange, request) {
         Ok(reply) => Answer::Invocation(reply),
-        Err((exchange, refused)) => {
-            let refused = exchange.connection.front.settings.errors.apply(refused);
-            Answer::now(exchange.reply(refused))
-        }
+        Err((exchange, refused)) => refuse_invocation(exchange, refused),
     }
+}
+
+/// Sends the refusal of an invocation whose body has been discarded.
+fn refuse_invocation<B>(exchange: Exchange, refused: Response) -> Answer<B> {
+    let refused = exchange.front().settings.errors.apply(refused);
+    Answer::now(exchange.reply(refused))
+}
+
+/// Answers a request for an operators' page. If the page shows the status, a custom ping handler is asked first.
+fn show<B: RequestBody>(exchange: Exchange, request: Request<B>, page: Page) -> Answer<B> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Answer::now(exchange.refuse(request, method_not_allowed("GET, HEAD")));
+    }
+    if !operators::shows_status(exchange.front(), request.uri().path()) {
+        let reply = page(exchange.front());
+        return Answer::now(exchange.refuse(request, reply));
+    }
+    Answer::later(async move {
+        let front = exchange.front();
+        front.pinger.refresh(front).await;
+        let reply = page(front);
+        exchange.refuse(request, reply)
+    })
 }
 
 /// The refusal of a request that is no invocation; `None` if it is one. Requests that have passed the layers use it, too.

@@ -51,27 +51,10 @@ pub(crate) fn run(
     on_ready: Option<OnReady>,
     with_signals: bool,
 ) -> Result<(), Error> {
-    crate::report::never_wait();
+    report::never_wait();
     report::queue_here();
     let grace = settings.shutdown_grace;
-    #[cfg(feature = "dev-page")]
-    let dev = settings.dev.then(|| Dev::new(&agent, settings.errors));
-    let prepare = |front: &mut Front| {
-        #[cfg(feature = "dev-page")]
-        {
-            front.dev = dev;
-        }
-        #[cfg(not(feature = "dev-page"))]
-        let _ = front;
-    };
-    let mut life = Life::new(
-        agent,
-        settings,
-        TrackerHandle::Process,
-        workers,
-        true,
-        prepare,
-    );
+    let mut life = Life::new(agent, settings, TrackerHandle::Process, workers, true);
     let mut requests = StopRequests {
         signals: None,
         stop,
@@ -255,7 +238,7 @@ pub(crate) struct Life {
 impl Life {
     /// The life of an agent that the caller's runtime both serves and runs.
     pub(crate) fn in_process(agent: Agent, settings: Settings, tracker: TrackerHandle) -> Self {
-        Self::new(agent, settings, tracker, Handle::current(), false, |_| {})
+        Self::new(agent, settings, tracker, Handle::current(), false)
     }
 
     fn new(
@@ -264,14 +247,21 @@ impl Life {
         tracker: TrackerHandle,
         runtime: Handle,
         has_front_thread: bool,
-        prepare: impl FnOnce(&mut Front),
     ) -> Self {
+        // Made while the agent still has its layers, because the page names them. Only a server with sockets shows it.
+        #[cfg(feature = "dev-page")]
+        let dev = (has_front_thread && settings.dev).then(|| Dev::new(&agent, settings.errors));
         let layers = std::mem::take(&mut agent.layers);
         let layers =
             (!layers.is_empty()).then(|| DropOnWorkers::on(&runtime, layers, "the layers"));
         let (workers, ways) = Workers::new(runtime, has_front_thread);
-        let mut front = Front::new(agent, settings, tracker, workers, layers.is_some());
-        prepare(&mut front);
+        let front = Front::new(agent, settings, tracker, workers, layers.is_some());
+        #[cfg(feature = "dev-page")]
+        let front = {
+            let mut front = front;
+            front.dev = dev;
+            front
+        };
         Self {
             front: Arc::new(front),
             layers,

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::handler::body::Body;
-use crate::handler::invoke::{Client, Job, Place, Run};
+use crate::handler::invoke::{Client, Job, Run, RunIn};
 use crate::handler::layer::Endpoint;
 use crate::request::Activity;
 use crate::util::spawn;
@@ -36,7 +36,7 @@ impl Work {
     fn start(self, workers: &Handle) {
         match self.what {
             What::Invocation(run, job) => {
-                run(job, Place::Task(workers, self.client));
+                run(job, RunIn::Task(workers, self.client));
             }
             What::Layered(endpoint, request, activity) => {
                 endpoint.start(workers, *request, activity, self.client);
