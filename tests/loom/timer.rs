@@ -54,6 +54,26 @@ impl Timer {
     }
 }
 
+/// An interval that is over when its clock has ended, or when it has not begun.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    clock: Arc<Clock>,
+    runs: bool,
+}
+
+impl Interval {
+    pub(crate) fn new(_: Duration) -> Self {
+        Self {
+            clock: CLOCK.take().unwrap_or_default(),
+            runs: false,
+        }
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        !std::mem::replace(&mut self.runs, true) || self.clock.0.lock().unwrap().ended
+    }
+}
+
 /// Makes the next timer of this thread follow `clock`.
 pub(crate) fn follow(clock: Arc<Clock>) {
     CLOCK.set(Some(clock));

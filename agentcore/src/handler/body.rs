@@ -199,7 +199,7 @@ impl Body {
         // A frame that is ready leaves together with the head.
         let failed = match first {
             Some(Ok(frame)) => {
-                let _ = writer.send(body.detach(frame)).await;
+                let _ = writer.feed(body.detach(frame)).await;
                 None
             }
             Some(Err(error)) => Some(error),
@@ -236,7 +236,7 @@ impl Body {
                                 }
                                 // Recorded here, because the invocation is no longer in flight once the hold is dropped.
                                 writer
-                                    .send(body.detach(frame))
+                                    .feed(body.detach(frame))
                                     .await
                                     .inspect_err(|_| request::note(Outcome::Cancelled))?;
                                 if is_item {
@@ -263,7 +263,7 @@ impl Body {
                 // A reader that leaves ends the producer wherever it waits, not only at its next frame.
                 tokio::select! {
                     biased;
-                    ended = &mut pump => match ended {
+                    ended = writer.flush_when_pending(pump.as_mut()) => match ended {
                         Ok(Ok(())) => Ended::Whole,
                         Ok(Err(pipe::Left)) => Ended::Broken,
                         Err(panic) => {
@@ -291,7 +291,7 @@ impl Body {
                     // Waits for room for as long as the client stays.
                     if is_events
                         && writer
-                            .send(Frame::data(sse::late_event(&late)))
+                            .feed(Frame::data(sse::late_event(&late)))
                             .await
                             .is_ok()
                     {

@@ -1,9 +1,9 @@
 //! The pipe of a streamed reply: its producer on the workers writes, its reader on the front reads.
 //!
 //! Small pieces that the reader has not fetched yet are joined, and leave as one frame. Waking the reader and writing to a
-//! socket cost as much as producing hundreds of pieces. A piece that comes while nothing waits leaves at once, unchanged. After
-//! a flood of [`FLOOD`] pieces or more, the reader rests for a millisecond before the next fetch, because the front runs at a
-//! higher priority: on one core it would otherwise be woken, and write, for every single piece.
+//! socket cost as much as producing hundreds of pieces, and the front runs at a higher priority: on one core it would be woken,
+//! and write, for every single piece. So for a millisecond after a piece has woken the reader, other pieces do not, unless the
+//! pipe is full. They leave when the producer's poll ends, at the latest ([`Writer::flush_when_pending`]).
 //!
 //! The producer may be ahead by [`AHEAD`] bytes, or [`FRAMES`] frames, so that a slow reader soon slows it. Joined pieces have
 //! [`CHUNK`] bytes at most: hyper takes sixteen frames of a body before it waits for its socket, and those are in memory as
@@ -17,14 +17,14 @@
 //!   piece it has taken `small` out, so the reader finds only `frames`.
 //! - A side that finds nothing to do stores its waker under the lock under which it checked. The other side takes that waker
 //!   under the lock under which it changes what was checked. So no wake-up is lost.
-//! - A timer wakes a reader that rests, so a piece need not. A full pipe and the end do wake it, because the writer would wait
-//!   for the reader, or the client for the writer.
+//! - A piece that does not wake the reader is followed by a flush, by a full pipe or by the end, and each of those does.
 //! - The lock is held for moves of a few words, or for a copy of a small piece without an allocation. Larger copies,
 //!   allocations, wake-ups and drops happen outside of it. The writer runs at a lower priority, and may be preempted while it
 //!   holds the lock that the front waits for.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use crate::util::sync::Mutex;
-use crate::util::timer::Timer;
+use crate::util::timer::Interval;
 
 /// The number of bytes that a producer may be ahead of its reader before it has to wait. One more piece always fits.
 pub(crate) const AHEAD: usize = 32 * 1024;
@@ -50,11 +50,9 @@ pub(crate) const CHUNK: usize = 4 * 1024;
 /// The capacity that the first joined piece reserves, in bytes.
 const FIRST: usize = 256;
 
-/// The number of pieces since the pipe was last empty that make a flood.
-pub(crate) const FLOOD: usize = 8;
-
-/// The time for which the reader of a flood rests, unless the pipe is full or the reply has ended.
-pub(crate) const REST: Duration = Duration::from_millis(1);
+/// The time after a piece has woken the reader in which other pieces wait for the end of the producer's poll. If a producer
+/// computes for longer between its pieces, and does not await, they leave one by one.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Both ends of an empty pipe.
 pub(crate) fn pipe() -> (Writer, Reader) {
@@ -68,15 +66,9 @@ pub(crate) fn pipe() -> (Writer, Reader) {
         reader: None,
         writer: None,
         needs_room: false,
-        pieces: 0,
-        rests: false,
+        wake_ups: Interval::new(PAUSE),
     })));
-    let reader = Reader {
-        shared: Arc::clone(&shared),
-        timer: Timer::new(REST),
-        rests: false,
-    };
-    (Writer(shared), reader)
+    (Writer(Arc::clone(&shared)), Reader(shared))
 }
 
 #[derive(Debug)]
@@ -95,10 +87,8 @@ struct State {
     writer: Option<Waker>,
     /// Whether the writer waits for room. If it does not, it waits only for the reader to leave.
     needs_room: bool,
-    /// The number of pieces since the pipe was empty.
-    pieces: usize,
-    /// Whether the reader rests.
-    rests: bool,
+    /// The time since a piece last woke the reader.
+    wake_ups: Interval,
 }
 
 /// Whether more frames come.
@@ -127,18 +117,10 @@ impl State {
         self.bytes <= AHEAD / 2 && self.frames.len() <= FRAMES / 2
     }
 
-    /// The reader's waker, if the reader has to be woken.
+    /// The waker of a reader that waits, if a piece has to wake it.
     fn waiting_reader(&mut self) -> Option<Waker> {
-        if self.rests && !self.is_urgent() {
-            None
-        } else {
-            self.reader.take()
-        }
-    }
-
-    /// Whether the writer waits for the reader, or the client for the end.
-    fn is_urgent(&self) -> bool {
-        self.is_full() || self.end != End::NotYet
+        let wakes = self.reader.is_some() && (self.is_full() || self.wake_ups.is_over());
+        if wakes { self.reader.take() } else { None }
     }
 }
 
@@ -167,22 +149,30 @@ pub(crate) struct Left;
 
 /// The result of an attempt to put a piece into the pipe.
 enum Offered {
+    /// The piece was copied behind others.
+    Joined(Option<Waker>),
     Taken(Option<Waker>),
     /// The piece, and the small pieces before it. It is to be joined to them or to follow them.
     Joins(Frame<Bytes>, Vec<u8>),
 }
 
 impl Writer {
-    /// Waits for room, then sends. Sometimes yields to the other tasks of its thread, as Tokio's own channels do.
-    pub(crate) async fn send(&self, frame: Frame<Bytes>) -> Result<(), Left> {
-        tokio::task::coop::consume_budget().await;
+    /// Waits for room, then puts `frame` into the pipe. The reader may not be woken before the next [`flush`](Self::flush).
+    /// Sometimes yields to the other tasks of its thread, as Tokio's own channels do. Pieces that are only copied do not count:
+    /// they are small work, and they fill the pipe soon.
+    pub(crate) async fn feed(&self, frame: Frame<Bytes>) -> Result<(), Left> {
         let mut frame = Some(frame);
         let offered = poll_fn(|cx| self.poll_offer(&mut frame, cx)).await?;
         let reader = match offered {
+            Offered::Joined(reader) => {
+                wake(reader);
+                return Ok(());
+            }
             Offered::Taken(reader) => reader,
             Offered::Joins(frame, small) => self.put_back(frame, small)?,
         };
         wake(reader);
+        tokio::task::coop::consume_budget().await;
         Ok(())
     }
 
@@ -207,15 +197,14 @@ impl Writer {
         };
         let length = frame.data_ref().map(Bytes::len);
         state.bytes += length.unwrap_or_default();
-        state.pieces += 1;
         let is_small = length.is_some_and(|length| length <= SMALL);
         let nothing_waits = state.frames.is_empty() && state.small.is_empty();
         if let Some(data) = frame.data_ref().filter(|_| is_small && !nothing_waits) {
-            if state.room() >= data.len() {
+            if (1..=state.room()).contains(&data.len()) {
                 state.small.extend_from_slice(data);
                 let reader = state.waiting_reader();
                 drop(state);
-                return Poll::Ready(Ok(Offered::Taken(reader)));
+                return Poll::Ready(Ok(Offered::Joined(reader)));
             }
         }
         let offered = if nothing_waits || (!is_small && state.small.is_empty()) {
@@ -264,6 +253,28 @@ impl Writer {
         Ok(state.waiting_reader())
     }
 
+    /// Polls `future`, which feeds this writer, and flushes at the end of each poll.
+    pub(crate) async fn flush_when_pending<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let polled = future.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.flush();
+            }
+            polled
+        })
+        .await
+    }
+
+    /// Wakes the reader if something waits for it.
+    pub(crate) fn flush(&self) {
+        let mut state = self.0.0.lock();
+        let is_empty = state.frames.is_empty() && state.small.is_empty();
+        let reader = if is_empty { None } else { state.reader.take() };
+        drop(state);
+        wake(reader);
+    }
+
     /// Marks the reply as complete.
     pub(crate) fn finish(self) {
         self.end(End::Whole);
@@ -274,12 +285,12 @@ impl Writer {
         if state.end == End::NotYet {
             state.end = end;
         }
-        let reader = state.waiting_reader();
+        let reader = state.reader.take();
         drop(state);
         wake(reader);
     }
 
-    /// Completes when the reader has left. May be awaited beside [`send`](Self::send), in one task with it.
+    /// Completes when the reader has left. May be awaited beside [`feed`](Self::feed), in one task with it.
     pub(crate) async fn left(&self) {
         poll_fn(|cx| {
             let mut state = self.0.0.lock();
@@ -303,12 +314,7 @@ impl Drop for Writer {
 
 /// The reader's end. Its drop wakes the producer.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    shared: Arc<Shared>,
-    timer: Timer,
-    /// Whether the last fetch was that of a flood.
-    rests: bool,
-}
+pub(crate) struct Reader(Arc<Shared>);
 
 /// The reply was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,21 +326,12 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        let rests = self.rests && self.timer.poll(cx).is_pending();
-        let mut state = self.shared.0.lock();
-        state.rests = rests && !state.is_urgent();
-        if state.rests {
-            let before = replace(&mut state.reader, cx.waker());
-            drop(state);
-            drop(before);
-            return Poll::Pending;
-        }
+        let mut state = self.0.0.lock();
         let (frame, small) = match state.frames.pop_front() {
             Some(frame) => (Some(frame), Vec::new()),
             None => (None, std::mem::take(&mut state.small)),
         };
         if frame.is_none() && small.is_empty() {
-            self.rests = false;
             return match state.end {
                 End::Whole => Poll::Ready(None),
                 End::CutOff => Poll::Ready(Some(Err(CutOff))),
@@ -348,12 +345,6 @@ impl Reader {
         }
         let data = frame.as_ref().and_then(Frame::data_ref);
         state.bytes -= data.map_or(small.len(), Bytes::len);
-        // While pieces are left, the reader goes on.
-        let is_empty = state.frames.is_empty() && state.small.is_empty();
-        self.rests = is_empty && state.pieces >= FLOOD;
-        if is_empty {
-            state.pieces = 0;
-        }
         let goes_on = state.has_room_again() && std::mem::take(&mut state.needs_room);
         let writer = if goes_on { state.writer.take() } else { None };
         drop(state);
@@ -365,7 +356,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.shared.0.lock();
+        let mut state = self.0.0.lock();
         state.has_left = true;
         // The rest of the reply will not be read.
         let rest = (
