@@ -224,6 +224,10 @@ mod ping {
 
 mod util {
     pub(crate) use super::{sync, timer};
+
+    pub(crate) mod interval {
+        pub(crate) use crate::timer::Interval;
+    }
 }
 
 #[path = "../agentcore/src/tracker"]

@@ -66,7 +66,6 @@ pub struct Config {
     session_policy: Option<SessionPolicy>,
     task_max_age: Option<Duration>,
     debug: Option<bool>,
-    #[cfg(feature = "dev-page")]
     dev: Option<bool>,
     errors: Option<ErrorMode>,
     busy_while: Option<BusyWhile>,
@@ -178,8 +177,8 @@ impl Config {
         /// gets 403 if it comes from another machine, if it names a host other than `localhost` or a loopback address, or if a
         /// web page of another origin makes it. Apps that are [tested in-process](crate::testing) have no page.
         ///
-        /// Needs the feature `dev-page`, which is on by default.
-        #[cfg(feature = "dev-page")]
+        /// Debug builds have the page. A release build has it with the feature `dev-page`, and does not start with this setting
+        /// otherwise.
         dev: bool,
         /// What a failed invocation answers with.
         errors: ErrorMode,
@@ -215,10 +214,7 @@ impl Config {
     /// addresses of `supplied` listeners win.
     pub(crate) fn read(&self, env: &mut Reader<'_>, supplied: Addresses) -> Settings {
         // The dev page is for this machine only, and so is the agent then, in a container too.
-        #[cfg(feature = "dev-page")]
         let is_local = env.peek(&table::DEV, self.dev) == Some(true);
-        #[cfg(not(feature = "dev-page"))]
-        let is_local = false;
         let everywhere = env.environment.in_container && !is_local;
         let host = env.computed(&table::HOST, self.host, || default_host(everywhere));
         let port = env.value(&table::PORT, self.port);
@@ -260,7 +256,6 @@ impl Config {
             session_policy: env.value(&table::SESSION_POLICY, self.session_policy),
             task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
             debug: env.value(&table::DEBUG, self.debug),
-            #[cfg(feature = "dev-page")]
             dev: read_dev(env, self.dev, host, supplied),
             errors: env.value(&table::ERRORS, self.errors),
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
@@ -295,10 +290,42 @@ fn default_host(everywhere: bool) -> IpAddr {
     }
 }
 
-/// Whether there is a dev page. It is for this machine only, so a listener for other machines is a problem.
-#[cfg(feature = "dev-page")]
-fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: Addresses) -> bool {
-    let dev = env.value(&table::DEV, built);
+/// The dev page, if it is on. In a build without the page there is no such value, so the compiler leaves out all code that
+/// needs one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DevPage(Present);
+
+#[cfg(any(debug_assertions, feature = "dev-page"))]
+type Present = ();
+#[cfg(not(any(debug_assertions, feature = "dev-page")))]
+type Present = std::convert::Infallible;
+
+impl DevPage {
+    fn of_this_build() -> Option<Self> {
+        #[cfg(any(debug_assertions, feature = "dev-page"))]
+        return Some(Self(()));
+        #[cfg(not(any(debug_assertions, feature = "dev-page")))]
+        return None;
+    }
+}
+
+/// Whether the dev page is on. It is for this machine only, so a listener for other machines is a problem.
+fn read_dev(
+    env: &mut Reader<'_>,
+    built: Option<bool>,
+    host: IpAddr,
+    supplied: Addresses,
+) -> Option<DevPage> {
+    let is_on = env.value(&table::DEV, built);
+    if is_on && DevPage::of_this_build().is_none() {
+        env.problem(format!(
+            "{} is on, but this is a release build, which has no dev page: build it with the feature `dev-page`, or run a \
+             debug build",
+            table::DEV.variable,
+        ));
+        return None;
+    }
+    let dev = DevPage::of_this_build().filter(|_| is_on);
     let is_for_others = |address: IpAddr| !address.to_canonical().is_loopback();
     let problem = match supplied.agent {
         Some(listener) if is_for_others(listener.ip()) => {
@@ -321,7 +348,7 @@ fn read_dev(env: &mut Reader<'_>, built: Option<bool>, host: IpAddr, supplied: A
         }
         _ => return dev,
     };
-    if dev {
+    if is_on {
         env.problem(format!(
             "{} is on, so only this machine may reach the agent. {problem}",
             table::DEV.variable,
@@ -353,8 +380,7 @@ pub(crate) struct Settings {
     pub(crate) session_policy: SessionPolicy,
     pub(crate) task_max_age: Option<Duration>,
     pub(crate) debug: bool,
-    #[cfg(feature = "dev-page")]
-    pub(crate) dev: bool,
+    pub(crate) dev: Option<DevPage>,
     pub(crate) errors: ErrorMode,
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
@@ -394,13 +420,12 @@ mod tests {
         assert_eq!(in_container.address.to_string(), "0.0.0.0:8080");
     }
 
-    #[cfg(feature = "dev-page")]
     #[test]
     fn with_the_dev_page_it_is_loopback_in_a_container_too() {
         for on in ["1", "true", " on "] {
             let settings = resolve(&Config::new(), &[("AGENTCORE_DEV", on)], true).unwrap();
             assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
-            assert!(settings.dev);
+            assert!(settings.dev.is_some());
         }
         let settings = resolve(&Config::new().dev(true), &[], true).unwrap();
         assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
@@ -409,7 +434,6 @@ mod tests {
         assert_eq!(settings.address.to_string(), "0.0.0.0:8080");
     }
 
-    #[cfg(feature = "dev-page")]
     #[test]
     fn a_host_that_the_dev_page_refuses_is_named_with_who_set_it() {
         let everywhere = Config::new().dev(true).host(Ipv4Addr::UNSPECIFIED.into());
@@ -428,7 +452,6 @@ mod tests {
         );
     }
 
-    #[cfg(feature = "dev-page")]
     #[test]
     fn a_listener_that_the_dev_page_refuses_is_named_and_not_the_host() {
         let read = |listener: &str, is_inherited| {

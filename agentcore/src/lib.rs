@@ -59,7 +59,7 @@
 //! | feature | | needs Rust |
 //! | --- | --- | --- |
 //! | `ws`, on by default | `GET /ws` | 1.85 |
-//! | `dev-page`, on by default | the dev page, where [`Config::dev`] switches it on | 1.85 |
+//! | `dev-page` | the dev page, where [`Config::dev`] switches it on, in release builds too; debug builds have it without | 1.85 |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |

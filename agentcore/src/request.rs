@@ -15,7 +15,6 @@ mod states;
 
 pub(crate) use activity::Activity;
 pub use cancellation::CancellationToken;
-#[cfg(feature = "dev-page")]
 pub(crate) use context::secret_uuid;
 pub use context::{AccessToken, RequestContext, TraceContext};
 pub(crate) use instance::{GAUGES, Instance, TrackerHandle};

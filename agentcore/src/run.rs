@@ -230,10 +230,7 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
             Error::new(Kind::Io, format!("cannot start a runtime: {error}")).with_source(error)
         })?;
     let result = runtime.block_on(async {
-        #[cfg(feature = "dev-page")]
-        let dev = settings.dev;
-        #[cfg(not(feature = "dev-page"))]
-        let dev = false;
+        let dev = settings.dev.is_some();
         let server = Server::bind(agent, settings, supplied)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
         server

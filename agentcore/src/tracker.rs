@@ -246,7 +246,6 @@ impl<O: Origin> BusyTracker<O> {
     }
 
     /// Aborts a spawned task; `false` if it is over or was not spawned.
-    #[cfg(feature = "dev-page")]
     pub(crate) fn abort(&self, ticket: u64) -> bool {
         self.abort_if(ticket, |_| true)
     }

@@ -1,12 +1,14 @@
 //! Small helpers that know nothing of agents.
 
 pub(crate) mod fields;
+pub(crate) mod interval;
 pub(crate) mod json;
 pub(crate) mod sealed;
 pub(crate) mod spawn;
 pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod time;
+#[cfg(feature = "ws")]
 pub(crate) mod timer;
 pub(crate) mod write;
 

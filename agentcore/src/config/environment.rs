@@ -120,7 +120,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The program's value, or else the environment's, for a default that depends on it. It records no problems.
-    #[cfg(feature = "dev-page")]
     pub(super) fn peek<T: Value, D>(&self, setting: &Setting<T, D>, built: Option<T>) -> Option<T> {
         built.or_else(|| {
             let text = (self.environment.variable)(setting.variable)?;
@@ -129,7 +128,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The source of a setting's value, if the setting has been read.
-    #[cfg(feature = "dev-page")]
     pub(super) fn source(&self, setting: &dyn Entry) -> Option<Source> {
         let mut found = self.found.iter();
         let found = found.find(|found| found.setting.name() == setting.name())?;

@@ -126,7 +126,6 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &SESSION_POLICY,
     &TASK_MAX_AGE,
     &DEBUG,
-    #[cfg(feature = "dev-page")]
     &DEV,
     &ERRORS,
     &BUSY_WHILE,
@@ -311,7 +310,6 @@ pub(super) static DEBUG: Setting<bool> = Setting {
     meaning: "answer debug actions, as Python's SDK does with `debug=True`",
 };
 
-#[cfg(feature = "dev-page")]
 pub(crate) static DEV: Setting<bool> = Setting {
     name: "dev",
     variable: "AGENTCORE_DEV",
@@ -473,7 +471,7 @@ mod tests {
     use super::*;
 
     /// The table as a page. The links lead to the methods where the page is part of `Config`'s documentation.
-    #[cfg(all(feature = "dev-page", feature = "ws"))]
+    #[cfg(feature = "ws")]
     fn page() -> String {
         use std::fmt::Write as _;
         let mut page =
@@ -494,7 +492,7 @@ mod tests {
     }
 
     /// Puts addresses into backticks. On the page they would be links that lead nowhere.
-    #[cfg(all(feature = "dev-page", feature = "ws"))]
+    #[cfg(feature = "ws")]
     fn marked(text: &str) -> String {
         let mark = |word: &str| {
             if word.contains("://") {
@@ -506,7 +504,7 @@ mod tests {
         text.split(' ').map(mark).collect::<Vec<_>>().join(" ")
     }
 
-    #[cfg(all(feature = "dev-page", feature = "ws"))]
+    #[cfg(feature = "ws")]
     #[test]
     fn the_page_is_the_table() {
         expect_test::expect_file!["../../docs/settings.md"].assert_eq(&page());
@@ -545,7 +543,7 @@ mod tests {
                 }
                 named += 1;
                 let known = ALL.iter().any(|setting| setting.variable() == name);
-                let is_complete = cfg!(all(feature = "dev-page", feature = "ws"));
+                let is_complete = cfg!(feature = "ws");
                 assert!(known || !is_complete, "{name} is not a setting");
             }
         }
@@ -584,7 +582,6 @@ mod tests {
         within_bounds(&SHUTDOWN_GRACE);
         within_bounds(&MAX_CONNECTIONS);
         within_bounds(&DEBUG);
-        #[cfg(feature = "dev-page")]
         within_bounds(&DEV);
         #[cfg(feature = "ws")]
         {

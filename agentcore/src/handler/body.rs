@@ -413,7 +413,6 @@ enum State {
     /// Filled by a task on the workers, which logs and drops the error of a failed body.
     Piped(pipe::Reader),
     /// A body of the front that passes on another one and inspects it.
-    #[cfg(feature = "dev-page")]
     Watched(UnsyncBoxBody<Bytes, BoxError>),
 }
 
@@ -430,7 +429,6 @@ impl Settled {
     }
 
     /// A body of the front that polls another settled body.
-    #[cfg(feature = "dev-page")]
     pub(crate) fn watched<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -474,7 +472,6 @@ impl http_body::Body for Settled {
                     frame.map(|frame| frame.map_err(|pipe::CutOff| "the reply was cut off".into())),
                 )
             }
-            #[cfg(feature = "dev-page")]
             State::Watched(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -483,7 +480,6 @@ impl http_body::Body for Settled {
         match &self.0 {
             State::Memory(bytes) => bytes.is_empty(),
             State::Piped(_) => false,
-            #[cfg(feature = "dev-page")]
             State::Watched(body) => body.is_end_stream(),
         }
     }
@@ -492,7 +488,6 @@ impl http_body::Body for Settled {
         match &self.0 {
             State::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
             State::Piped(_) => SizeHint::default(),
-            #[cfg(feature = "dev-page")]
             State::Watched(body) => body.size_hint(),
         }
     }

@@ -1,6 +1,5 @@
 //! HTTP on the front: routes, bodies, and the answers that the front makes itself.
 
-#[cfg(feature = "dev-page")]
 pub(crate) mod dev;
 pub(crate) mod exchange;
 pub(crate) mod front;

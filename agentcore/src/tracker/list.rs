@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-#[cfg(feature = "dev-page")]
 use super::task::Task;
 use super::{BusyTracker, Origin, TaskId};
-#[cfg(feature = "dev-page")]
 use super::{Oldest, walk};
 
 /// One running task.
@@ -61,10 +59,8 @@ impl<O: Origin> BusyTracker<O> {
 
 /// A task for the dev page: its ticket, its name, and whether it can be cancelled. The page shows tasks without drawing ids,
 /// since the front may not draw one.
-#[cfg(feature = "dev-page")]
 pub(crate) type Running = (u64, Cow<'static, str>, bool);
 
-#[cfg(feature = "dev-page")]
 impl<O: Origin> BusyTracker<O> {
     /// The oldest tasks, up to `most`, without their metadata, which may be large. For the front; see [`walk`].
     pub(crate) async fn running(&self, most: usize) -> Oldest<Running> {

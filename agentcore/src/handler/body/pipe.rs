@@ -32,8 +32,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Frame;
 
+use crate::util::interval::Interval;
 use crate::util::sync::Mutex;
-use crate::util::timer::Interval;
 
 /// The number of bytes that a producer may be ahead of its reader before it has to wait. One more piece always fits.
 pub(crate) const AHEAD: usize = 32 * 1024;

@@ -136,7 +136,7 @@ pub(crate) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission)
         let peer = stream.peer_addr();
         !peer.is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
     };
-    if front.dev.is_some() && is_foreign() {
+    if front.dev().is_some() && is_foreign() {
         return Admission::Foreign;
     }
     otherwise
@@ -144,14 +144,14 @@ pub(crate) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission)
 
 /// The refusal of an operator's request while the dev page is on, if it has to be refused.
 pub(crate) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<Response> {
-    front.dev.as_ref()?;
+    front.dev()?;
     guard::refusal(request, Admission::Full, false).map(forbidden)
 }
 
 /// Answers one request while the dev page is on.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = &exchange.connection.front;
-    let Some(dev) = &front.dev else {
+    let Some(dev) = front.dev() else {
         return dispatch(exchange, request);
     };
     let (path, method) = (request.uri().path(), request.method());
@@ -160,7 +160,7 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     let reads = method == Method::GET || method == Method::HEAD;
     if refusal.is_none() && reads && path.strip_prefix(PATHS) == Some(STATE) {
         return Answer::later(async move {
-            let state = match &exchange.connection.front.dev {
+            let state = match exchange.connection.front.dev() {
                 Some(dev) => json_now(dev.state(&exchange.connection.front).await),
                 None => not_found(),
             };
@@ -190,7 +190,7 @@ pub(crate) async fn look_on(front: Arc<Front>) {
     let mut seconds = interval(Duration::from_secs(1));
     // Seconds in which the machine slept are not recorded.
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while let Some(dev) = &front.dev {
+    while let Some(dev) = front.dev() {
         seconds.tick().await;
         front.pinger.refresh(&front).await;
         let invocations = match front.settings.busy_while {

@@ -22,7 +22,6 @@ pub(crate) enum Admission {
     /// A connection to the admin port. It may ask for probes and metrics, and for nothing else.
     Operators,
     /// A connection from another machine while the dev page is on. It may ask for nothing.
-    #[cfg(feature = "dev-page")]
     Foreign,
 }
 

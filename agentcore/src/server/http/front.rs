@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use http::{HeaderValue, StatusCode, header};
 
-#[cfg(feature = "dev-page")]
 use super::dev::Dev;
 use super::operators;
 use super::phase::PhaseCell;
@@ -41,9 +40,7 @@ pub(crate) struct Front {
     pub(crate) connections: Connections,
     /// Whether probes and metrics are answered on the agent's port, because there is no admin port.
     pub(crate) serves_operators: bool,
-    /// `Some` if the dev page is on.
-    #[cfg(feature = "dev-page")]
-    pub(crate) dev: Option<Dev>,
+    dev: Option<Dev>,
     restores: Mutex<RestoreDetector>,
 }
 
@@ -51,6 +48,7 @@ impl Front {
     pub(crate) fn new(
         mut agent: Agent,
         settings: Settings,
+        dev: Option<Dev>,
         tracker: TrackerHandle,
         workers: Workers,
         has_layers: bool,
@@ -77,10 +75,14 @@ impl Front {
             instance: Arc::new(instance),
             workers,
             phase: PhaseCell::new(),
-            #[cfg(feature = "dev-page")]
-            dev: None,
+            dev,
             restores: Mutex::new(RestoreDetector::new()),
         }
+    }
+
+    /// The dev page, if it is on. A build without the page knows from the setting's type that it is not.
+    pub(crate) fn dev(&self) -> Option<&Dev> {
+        self.settings.dev.and(self.dev.as_ref())
     }
 
     /// Checks whether the process has been restored from a snapshot since the last check. Has to be called before every answer

@@ -11,7 +11,6 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-#[cfg(feature = "dev-page")]
 use super::dev;
 use super::exchange::{Admission, Connection, Exchange};
 use super::front::Front;
@@ -70,7 +69,6 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     }
     if exchange.connection.admission == Admission::Operators {
         // A web page in a browser on this machine must not read the admin port either.
-        #[cfg(feature = "dev-page")]
         if let Some(refused) = dev::refuse_operator(exchange.front(), &request) {
             return Answer::now(exchange.refuse(request, refused));
         }
@@ -79,8 +77,7 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
             None => Answer::now(exchange.refuse(request, not_found())),
         };
     }
-    #[cfg(feature = "dev-page")]
-    if exchange.front().dev.is_some() {
+    if exchange.front().dev().is_some() {
         return dev::answer(exchange, request);
     }
     dispatch(exchange, request)

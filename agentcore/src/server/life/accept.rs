@@ -18,7 +18,6 @@ use crate::report;
 use crate::server::connection::half_close::Socket;
 use crate::server::connection::place::Place;
 use crate::server::connection::write_timeout::Timed;
-#[cfg(feature = "dev-page")]
 use crate::server::http::dev;
 use crate::server::http::exchange::{Admission, Connection};
 use crate::server::http::front::Front;
@@ -93,7 +92,6 @@ async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
             } else {
                 Admission::Full
             };
-            #[cfg(feature = "dev-page")]
             let admission = dev::admission(&front, &stream, admission);
             let connection = serve(&front, &protocol, stream, admission, Some(place));
             if is_crowded {

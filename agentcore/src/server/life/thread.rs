@@ -23,7 +23,6 @@ use crate::report;
 use crate::report::panics;
 use crate::request::TrackerHandle;
 use crate::request::drops::DropOnWorkers;
-#[cfg(feature = "dev-page")]
 use crate::server::http::dev::{self, Dev};
 use crate::server::http::front::Front;
 use crate::server::http::phase::Phase;
@@ -249,19 +248,13 @@ impl Life {
         has_front_thread: bool,
     ) -> Self {
         // Made while the agent still has its layers, because the page names them. Only a server with sockets shows it.
-        #[cfg(feature = "dev-page")]
-        let dev = (has_front_thread && settings.dev).then(|| Dev::new(&agent, settings.errors));
+        let page = settings.dev.filter(|_| has_front_thread);
+        let dev = page.map(|_| Dev::new(&agent, settings.errors));
         let layers = std::mem::take(&mut agent.layers);
         let layers =
             (!layers.is_empty()).then(|| DropOnWorkers::on(&runtime, layers, "the layers"));
         let (workers, ways) = Workers::new(runtime, has_front_thread);
-        let front = Front::new(agent, settings, tracker, workers, layers.is_some());
-        #[cfg(feature = "dev-page")]
-        let front = {
-            let mut front = front;
-            front.dev = dev;
-            front
-        };
+        let front = Front::new(agent, settings, dev, tracker, workers, layers.is_some());
         Self {
             front: Arc::new(front),
             layers,
@@ -287,8 +280,7 @@ impl Life {
         self.begin();
         let front = Arc::clone(&self.front);
         spawn::boxed(stalls::watch(Arc::clone(&front)));
-        #[cfg(feature = "dev-page")]
-        if front.dev.is_some() {
+        if front.dev().is_some() {
             spawn::boxed(dev::look_on(Arc::clone(&front)));
         }
         if let Some(limit) = front.settings.task_max_age {
