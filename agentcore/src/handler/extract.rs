@@ -5,12 +5,12 @@ mod document;
 mod header;
 mod locate;
 mod mistake;
+mod reader;
 mod request;
 #[cfg(feature = "garde")]
 mod valid;
 
 use std::any::{TypeId, type_name};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,7 +26,6 @@ use crate::request::Scope;
 use crate::request::with_scope;
 use checked::{Budget, Checked, TooMany};
 pub use header::{Header, NamedHeader};
-use locate::Location;
 #[cfg(feature = "garde")]
 pub use valid::Valid;
 
@@ -311,36 +310,15 @@ fn explain<T: DeserializeOwned>(
     if let Err(syntax) = serde_json::from_str::<serde_core::de::IgnoredAny>(text) {
         return invalid("Invalid JSON", &syntax.to_string());
     }
-    let Misfit {
-        details,
-        said,
-        path,
-    } = misfit::<T>(text, error, most_nodes);
+    let misfit = misfit::<T>(text, error, most_nodes);
     let response = Response::rejection(
         StatusCode::UNPROCESSABLE_ENTITY,
         "Invalid payload",
-        &details,
-        Some(&path),
+        &misfit.details,
+        Some(&misfit.path),
     );
-    response.with_rejection(Rejection::new(kind_of_mistake::<T>(text, &said, most_nodes)).at(path))
-}
-
-/// The kind of mistake that the error `said` reports, without any value of the payload.
-fn kind_of_mistake<T: DeserializeOwned>(
-    text: &str,
-    said: &str,
-    most_nodes: usize,
-) -> Cow<'static, str> {
-    let name = mistake::is_missing_field(said).then(|| {
-        // The pass runs the program's `Deserialize`, which may panic.
-        panics::guard(|| {
-            locate::missing_field(text, said, &mut |reader| {
-                let budget = Budget::new(most_nodes);
-                T::deserialize(Checked::new(reader, &budget)).err()
-            })
-        })
-    });
-    mistake::kind(said, name.and_then(Result::ok).flatten())
+    let kind = mistake::kind(&misfit.said, misfit.missing);
+    response.with_rejection(Rejection::new(kind).at(misfit.path))
 }
 
 /// The mismatch between a text and the payload's type.
@@ -350,6 +328,19 @@ struct Misfit {
     /// The error without the position.
     said: String,
     path: String,
+    /// The name of a missing field, if the type itself has named it.
+    missing: Option<&'static str>,
+}
+
+impl Misfit {
+    fn new(details: String, error: &serde_json::Error, path: String) -> Self {
+        Self {
+            said: without_position(&details, error).to_owned(),
+            details,
+            path,
+            missing: None,
+        }
+    }
 }
 
 /// Finds the place of `error`. When the error came, the text had at most `most_nodes` values and keys, and that holds in any
@@ -363,44 +354,24 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     // place must not change that. It ends the search and is not logged.
     let decoded = panics::guard(|| serde_path_to_error::deserialize::<_, T>(checked));
     let Ok(Err(error)) = decoded else {
-        let details = error.to_string();
-        return Misfit {
-            said: without_position(&details, error).to_owned(),
-            details,
-            path: ".".to_owned(),
-        };
+        return Misfit::new(error.to_string(), error, ".".to_owned());
     };
+    let path = error.path().to_string();
     if let Some(details) = shape_error(error.inner()) {
-        return Misfit {
-            said: without_position(&details, error.inner()).to_owned(),
-            details,
-            path: error.path().to_string(),
-        };
+        return Misfit::new(details, error.inner(), path);
     }
-    let details = error.inner().to_string();
-    let said = without_position(&details, error.inner());
-    // These passes give the type values that no client has sent, such as bytes.
-    let location = panics::guard(|| {
-        locate::locate(text, error.path(), said, &mut |reader| {
-            let budget = Budget::new(most_nodes);
-            T::deserialize(Checked::new(reader, &budget)).err()
-        })
+    let mut misfit = Misfit::new(error.inner().to_string(), error.inner(), path);
+    let located = locate::locate(text, error.path(), &misfit.said, &|reader| {
+        let budget = Budget::new(most_nodes);
+        T::deserialize(Checked::new(reader, &budget)).err()
     });
-    match location.ok().flatten() {
-        None => Misfit {
-            path: error.path().to_string(),
-            said: said.to_owned(),
-            details,
-        },
-        Some(Location { path, position }) => Misfit {
-            details: match position {
-                Some((line, column)) => format!("{said} at line {line} column {column}"),
-                None => said.to_owned(),
-            },
-            said: said.to_owned(),
-            path,
-        },
+    misfit.missing = located.missing;
+    if let Some(path) = located.path {
+        let (line, column) = located.position;
+        misfit.details = format!("{} at line {line} column {column}", misfit.said);
+        misfit.path = path;
     }
+    misfit
 }
 
 /// Rewords an error that `serde_json` reports as broken JSON, but which is one of shape if the JSON is whole: a list that is

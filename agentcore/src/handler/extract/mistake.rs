@@ -35,11 +35,6 @@ const WHOLE: [(&str, &str); 3] = [
     ("number out of range", "number out of range"),
 ];
 
-/// Whether the error `said` is about a missing field.
-pub(super) fn is_missing_field(said: &str) -> bool {
-    said.starts_with("missing field ")
-}
-
 /// The kind of the error `said`. Its text may quote the payload; the result does not. `missing` is the name of the missing
 /// field, if the type itself has named it.
 pub(super) fn kind(said: &str, missing: Option<&'static str>) -> Cow<'static, str> {
