@@ -24,7 +24,7 @@ use crate::report::panics;
 use crate::request::Scope;
 #[cfg(feature = "ws")]
 use crate::request::with_scope;
-use checked::{Budget, Checked, TooMany};
+use checked::{Budget, TooMany};
 pub use header::{Header, NamedHeader};
 #[cfg(feature = "garde")]
 pub use valid::Valid;
@@ -262,7 +262,7 @@ where
     R: serde_json::de::Read<'de>,
     T: DeserializeOwned,
 {
-    let value = T::deserialize(Checked::new(&mut deserializer, budget))?;
+    let value = T::deserialize(budget.check(&mut deserializer))?;
     deserializer.end()?;
     Ok(value)
 }
@@ -349,7 +349,7 @@ impl Misfit {
 fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes: usize) -> Misfit {
     let budget = Budget::new(most_nodes);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let checked = Checked::new(&mut deserializer, &budget);
+    let checked = budget.check(&mut deserializer);
     // The user's `Deserialize` has already reported the error, so there is a reply. A panic in a pass that only looks for the
     // place must not change that. It ends the search and is not logged.
     let decoded = panics::guard(|| serde_path_to_error::deserialize::<_, T>(checked));
@@ -363,7 +363,7 @@ fn misfit<T: DeserializeOwned>(text: &str, error: &serde_json::Error, most_nodes
     let mut misfit = Misfit::new(error.inner().to_string(), error.inner(), path);
     let located = locate::locate(text, error.path(), &misfit.said, &|reader| {
         let budget = Budget::new(most_nodes);
-        T::deserialize(Checked::new(reader, &budget)).err()
+        T::deserialize(budget.check(reader)).err()
     });
     misfit.missing = located.missing;
     if let Some(path) = located.path {

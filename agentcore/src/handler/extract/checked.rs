@@ -27,6 +27,16 @@ impl Budget {
         }
     }
 
+    /// Counts what passes through `inner`.
+    #[inline]
+    pub(super) fn check<T>(&self, inner: T) -> Checked<'_, T> {
+        Checked {
+            inner,
+            budget: self,
+            single: false,
+        }
+    }
+
     /// Whether decoding ended because there were too many values and keys.
     pub(super) fn is_exceeded(&self) -> bool {
         self.is_exceeded.get()
@@ -64,24 +74,13 @@ pub(super) struct Checked<'b, T> {
     single: bool,
 }
 
-impl<'b, T> Checked<'b, T> {
-    #[inline]
-    pub(super) fn new(inner: T, budget: &'b Budget) -> Self {
-        Self {
-            inner,
-            budget,
-            single: false,
-        }
-    }
-}
-
 /// Defines the methods that make a value.
 macro_rules! counted {
     ($($method:ident($($argument:ident: $type:ty),*)),+ $(,)?) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
             self.budget.take()?;
-            self.inner.$method($($argument,)* Checked::new(visitor, self.budget))
+            self.inner.$method($($argument,)* self.budget.check(visitor))
         }
     )+};
 }
@@ -90,40 +89,20 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
     type Error = D::Error;
 
     counted! {
-        deserialize_any(),
-        deserialize_bool(),
-        deserialize_i8(),
-        deserialize_i16(),
-        deserialize_i32(),
-        deserialize_i64(),
-        deserialize_i128(),
-        deserialize_u8(),
-        deserialize_u16(),
-        deserialize_u32(),
-        deserialize_u64(),
-        deserialize_u128(),
-        deserialize_f64(),
-        deserialize_char(),
-        deserialize_str(),
-        deserialize_string(),
-        deserialize_bytes(),
-        deserialize_byte_buf(),
-        deserialize_unit(),
-        deserialize_unit_struct(name: &'static str),
-        deserialize_seq(),
-        deserialize_tuple(length: usize),
-        deserialize_tuple_struct(name: &'static str, length: usize),
-        deserialize_map(),
+        deserialize_any(), deserialize_bool(), deserialize_i8(), deserialize_i16(), deserialize_i32(), deserialize_i64(),
+        deserialize_i128(), deserialize_u8(), deserialize_u16(), deserialize_u32(), deserialize_u64(), deserialize_u128(),
+        deserialize_f64(), deserialize_char(), deserialize_str(), deserialize_string(), deserialize_bytes(),
+        deserialize_byte_buf(), deserialize_unit(), deserialize_unit_struct(name: &'static str), deserialize_seq(),
+        deserialize_tuple(length: usize), deserialize_tuple_struct(name: &'static str, length: usize), deserialize_map(),
         deserialize_struct(name: &'static str, fields: &'static [&'static str]),
         deserialize_enum(name: &'static str, variants: &'static [&'static str]),
-        deserialize_identifier(),
-        deserialize_ignored_any(),
+        deserialize_identifier(), deserialize_ignored_any(),
     }
 
     #[inline]
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.budget.take()?;
-        let mut visitor = Checked::new(visitor, self.budget);
+        let mut visitor = self.budget.check(visitor);
         visitor.single = true;
         self.inner.deserialize_f32(visitor)
     }
@@ -132,8 +111,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.inner
-            .deserialize_option(Checked::new(visitor, self.budget))
+        self.inner.deserialize_option(self.budget.check(visitor))
     }
 
     #[inline]
@@ -143,11 +121,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Checked<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         self.inner
-            .deserialize_newtype_struct(name, Checked::new(visitor, self.budget))
-    }
-
-    fn is_human_readable(&self) -> bool {
-        self.inner.is_human_readable()
+            .deserialize_newtype_struct(name, self.budget.check(visitor))
     }
 }
 
@@ -169,26 +143,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
     }
 
     passed_on! {
-        visit_bool(value: bool),
-        visit_i8(value: i8),
-        visit_i16(value: i16),
-        visit_i32(value: i32),
-        visit_i64(value: i64),
-        visit_i128(value: i128),
-        visit_u8(value: u8),
-        visit_u16(value: u16),
-        visit_u32(value: u32),
-        visit_u64(value: u64),
-        visit_u128(value: u128),
-        visit_f32(value: f32),
-        visit_char(value: char),
-        visit_str(value: &str),
-        visit_borrowed_str(value: &'de str),
-        visit_string(value: String),
-        visit_bytes(value: &[u8]),
-        visit_borrowed_bytes(value: &'de [u8]),
-        visit_byte_buf(value: Vec<u8>),
-        visit_unit(),
+        visit_bool(value: bool), visit_i8(value: i8), visit_i16(value: i16), visit_i32(value: i32), visit_i64(value: i64),
+        visit_i128(value: i128), visit_u8(value: u8), visit_u16(value: u16), visit_u32(value: u32), visit_u64(value: u64),
+        visit_u128(value: u128), visit_f32(value: f32), visit_char(value: char), visit_str(value: &str),
+        visit_borrowed_str(value: &'de str), visit_string(value: String), visit_bytes(value: &[u8]),
+        visit_borrowed_bytes(value: &'de [u8]), visit_byte_buf(value: Vec<u8>), visit_unit(),
     }
 
     /// Refuses a number that is finite in JSON and not in an `f32`. Serde would silently make it an infinity.
@@ -210,28 +169,27 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, V> {
 
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_some(Checked::new(inner, self.budget))
+        self.inner.visit_some(self.budget.check(inner))
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner
-            .visit_newtype_struct(Checked::new(inner, self.budget))
+        self.inner.visit_newtype_struct(self.budget.check(inner))
     }
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Checked::new(items, self.budget))
+        self.inner.visit_seq(self.budget.check(items))
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Checked::new(entries, self.budget))
+        self.inner.visit_map(self.budget.check(entries))
     }
 
     #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Checked::new(variant, self.budget))
+        self.inner.visit_enum(self.budget.check(variant))
     }
 }
 
@@ -240,7 +198,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Checked<'_, S> {
 
     #[inline]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.inner.deserialize(Checked::new(inner, self.budget))
+        self.inner.deserialize(self.budget.check(inner))
     }
 }
 
@@ -252,12 +210,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Checked<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.inner
-            .next_element_seed(Checked::new(seed, self.budget))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.next_element_seed(self.budget.check(seed))
     }
 }
 
@@ -269,16 +222,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Checked<'_, A> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        self.inner.next_key_seed(Checked::new(seed, self.budget))
+        self.inner.next_key_seed(self.budget.check(seed))
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Checked::new(seed, self.budget))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
+        self.inner.next_value_seed(self.budget.check(seed))
     }
 }
 
@@ -290,8 +239,8 @@ impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Checked<'b, A> {
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
-        let (name, content) = self.inner.variant_seed(Checked::new(seed, self.budget))?;
-        Ok((name, Checked::new(content, self.budget)))
+        let (name, content) = self.inner.variant_seed(self.budget.check(seed))?;
+        Ok((name, self.budget.check(content)))
     }
 }
 
@@ -303,8 +252,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Checked<'_, A> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner
-            .newtype_variant_seed(Checked::new(seed, self.budget))
+        self.inner.newtype_variant_seed(self.budget.check(seed))
     }
 
     fn tuple_variant<V: Visitor<'de>>(
@@ -312,8 +260,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Checked<'_, A> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner
-            .tuple_variant(length, Checked::new(visitor, self.budget))
+        self.inner.tuple_variant(length, self.budget.check(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -322,6 +269,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Checked<'_, A> {
         visitor: V,
     ) -> Result<V::Value, A::Error> {
         self.inner
-            .struct_variant(fields, Checked::new(visitor, self.budget))
+            .struct_variant(fields, self.budget.check(visitor))
     }
 }

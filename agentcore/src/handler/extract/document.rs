@@ -137,13 +137,9 @@ impl<'t> Document<'t> {
             let next = match segment {
                 Segment::Seq { index } => self.children(id).nth(*index),
                 Segment::Map { key } | Segment::Enum { variant: key } => {
-                    let mut named = self.children(id);
                     // Of equal keys, the last one counts.
-                    let first = named.find(|&child| self.key(child) == Some(key));
-                    named
-                        .filter(|&child| self.key(child) == Some(key))
-                        .last()
-                        .or(first)
+                    let named = |&child: &Id| self.key(child) == Some(key);
+                    self.children(id).filter(named).last()
                 }
                 Segment::Unknown => None,
             };

@@ -40,6 +40,10 @@ impl Edit {
         let at = at.iter().copied().collect();
         Self { change, at }
     }
+
+    fn change_at(&self, id: Id) -> Option<Change> {
+        self.at.contains(&id).then_some(self.change)
+    }
 }
 
 /// The first byte of a marker. It is not UTF-8, so it is in no text. The digits of the value's index follow.
@@ -93,32 +97,32 @@ impl Fault {
     }
 
     fn of_value(error: &serde_json::Error, found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let (found, marker) = match found {
-            Unexpected::Str(text) => {
-                return Self::new(error, Cause::Text(text.as_ptr() as usize), None);
-            }
+        let mut marker = None;
+        let found = match found {
+            Unexpected::Str(text) => return Self::of_text(error, text),
             Unexpected::Bytes([MARK, digits @ ..]) => {
                 let digits = std::str::from_utf8(digits).ok();
-                (None, digits.and_then(|digits| digits.parse().ok()))
+                marker = digits.and_then(|digits| digits.parse().ok());
+                None
             }
-            Unexpected::Unit => (Some(Value::NULL), None),
-            Unexpected::Bool(value) => (Some(Value::Scalar(value.into())), None),
-            Unexpected::Unsigned(value) => (Some(Value::Scalar(value.into())), None),
-            Unexpected::Signed(value) => (Some(Value::Scalar(value.into())), None),
-            Unexpected::Float(value) => (Some(Value::Scalar(value.into())), None),
-            Unexpected::Seq => (Some(Value::List), None),
-            Unexpected::Map => (Some(Value::Map), None),
-            _ => (None, None),
+            Unexpected::Unit => Some(Value::NULL),
+            Unexpected::Bool(value) => Some(Value::Scalar(value.into())),
+            Unexpected::Unsigned(value) => Some(Value::Scalar(value.into())),
+            Unexpected::Signed(value) => Some(Value::Scalar(value.into())),
+            Unexpected::Float(value) => Some(Value::Scalar(value.into())),
+            Unexpected::Seq => Some(Value::List),
+            Unexpected::Map => Some(Value::Map),
+            _ => None,
         };
         let expected = expected.to_string();
         Self::new(error, Cause::Value { found, expected }, marker)
     }
 
-    fn of_name(error: &serde_json::Error, name: &str) -> Self {
-        // Serde has converted the bytes of the marker to text.
-        let digits = name.strip_prefix(char::REPLACEMENT_CHARACTER);
+    fn of_text(error: &serde_json::Error, text: &str) -> Self {
+        // Serde converts the bytes of a marker to text where a name is expected.
+        let digits = text.strip_prefix(char::REPLACEMENT_CHARACTER);
         let marker = digits.and_then(|digits| digits.parse().ok());
-        Self::new(error, Cause::Text(name.as_ptr() as usize), marker)
+        Self::new(error, Cause::Text(text.as_ptr() as usize), marker)
     }
 }
 
@@ -144,11 +148,11 @@ impl Error for Fault {
     }
 
     fn unknown_variant(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::of_name(&Error::unknown_variant(name, expected), name)
+        Self::of_text(&Error::unknown_variant(name, expected), name)
     }
 
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::of_name(&Error::unknown_field(name, expected), name)
+        Self::of_text(&Error::unknown_field(name, expected), name)
     }
 
     fn missing_field(name: &'static str) -> Self {
@@ -175,8 +179,8 @@ pub(super) struct Reader<'d> {
 
 impl<'d> Reader<'d> {
     pub(super) fn new(document: &'d Document<'d>, edit: &'d Edit) -> Self {
-        let source = match edit.change {
-            Change::Replace if edit.at.contains(&0) => Source::Marker(0),
+        let source = match edit.change_at(0) {
+            Some(Change::Replace) => Source::Marker(0),
             _ => Source::Value(0),
         };
         Self {
@@ -190,32 +194,24 @@ impl<'d> Reader<'d> {
     fn children(self, id: Id) -> Vec<(Self, Self)> {
         let reading = |source| Self { source, ..self };
         let mut children = Vec::new();
+        let mut add = |key, source| children.push((reading(Source::Key(key)), reading(source)));
         for child in self.document.children(id) {
-            let key = reading(Source::Key(self.document.key(child).unwrap_or_default()));
-            let value = reading(Source::Value(child));
-            let marker = reading(Source::Marker(child));
-            match self.edit.change {
-                _ if !self.edit.at.contains(&child) => children.push((key, value)),
-                Change::Replace => children.push((key, marker)),
-                Change::Remove => {}
-                Change::Follow => {
-                    // A caught error about this marker is none about the value.
-                    let marker = reading(Source::Marker(Id::MAX));
-                    children.extend([(key, value), (key, marker)]);
+            let key = self.document.key(child).unwrap_or_default();
+            match self.edit.change_at(child) {
+                Some(Change::Replace) => add(key, Source::Marker(child)),
+                Some(Change::Remove) => {}
+                Some(Change::Follow) => {
+                    add(key, Source::Value(child));
+                    // This marker stands for no value.
+                    add(key, Source::Marker(Id::MAX));
                 }
-                Change::Insert(_) | Change::InsertNull(_) => children.push((key, value)),
+                _ => add(key, Source::Value(child)),
             }
         }
-        if self.edit.at.contains(&id) {
-            match self.edit.change {
-                Change::Insert(key) => {
-                    children.push((reading(Source::Key(key)), reading(Source::Marker(id))));
-                }
-                Change::InsertNull(key) => {
-                    children.push((reading(Source::Key(key)), reading(Source::Null)));
-                }
-                _ => {}
-            }
+        match self.edit.change_at(id) {
+            Some(Change::Insert(key)) => add(key, Source::Marker(id)),
+            Some(Change::InsertNull(key)) => add(key, Source::Null),
+            _ => {}
         }
         children
     }
