@@ -170,12 +170,24 @@ impl IntoResponse for BoxError {
     }
 }
 
-macro_rules! handlers {
-    ($(($($argument:ident),*)),+) => {$(
-        impl<F, Fut, R, Kind, $($argument),*> Handler<(Awaited, Kind, $($argument,)*)> for F
+/// The value that a call of the user's function returns in the end.
+macro_rules! returned {
+    (Awaited $call:expr) => {
+        $call.await
+    };
+    (Blocking $call:expr) => {
+        blocking(move || $call).await
+    };
+}
+use returned;
+
+/// Implements the trait for the functions of one form, with one number of arguments.
+macro_rules! handler {
+    ($form:ident $($future:ident)? -> $result:ident where [$($bounds:tt)*]; $($argument:ident),*) => {
+        impl<F, $($future,)? R, Kind, $($argument),*> Handler<($form, Kind, $($argument,)*)> for F
         where
-            F: Fn($($argument),*) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output = R> + Send + 'static,
+            F: Fn($($argument),*) -> $result + Clone + Send + Sync + 'static,
+            $($bounds)*,
             R: HandlerReply<Kind>,
             $($argument: FromInvocation + Send + 'static,)*
         {
@@ -196,38 +208,17 @@ macro_rules! handlers {
                         Err(rejection) => return rejection.into_response(),
                     };)*
                     drop(invocation);
-                    self($($argument),*).await.into_reply(seal)
+                    returned!($form self($($argument),*)).into_reply(seal)
                 }
             }
         }
+    };
+}
 
-        impl<F, R, Kind, $($argument),*> Handler<(Blocking, Kind, $($argument,)*)> for F
-        where
-            F: Fn($($argument),*) -> R + Clone + Send + Sync + 'static,
-            R: HandlerReply<Kind> + Send + 'static,
-            $($argument: FromInvocation + Send + 'static,)*
-        {
-            fn requires(requirements: &mut Requirements, _: Seal) {
-                let _ = &requirements;
-                $($argument::requires(requirements);)*
-            }
-
-            #[allow(non_snake_case, unused_mut, reason = "the type parameters double as variables; there may be none")]
-            fn call(
-                self,
-                mut invocation: Invocation,
-                seal: Seal,
-            ) -> impl Future<Output = Response> + Send + 'static {
-                async move {
-                    $(let $argument = match $argument::from_invocation(&mut invocation) {
-                        Ok(argument) => argument,
-                        Err(rejection) => return rejection.into_response(),
-                    };)*
-                    drop(invocation);
-                    blocking(move || self($($argument),*)).await.into_reply(seal)
-                }
-            }
-        }
+macro_rules! handlers {
+    ($(($($argument:ident),*)),+) => {$(
+        handler! { Awaited Fut -> Fut where [Fut: Future<Output = R> + Send + 'static]; $($argument),* }
+        handler! { Blocking -> R where [R: Send + 'static]; $($argument),* }
     )+};
 }
 

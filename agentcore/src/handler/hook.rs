@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::error::BoxError;
 use crate::handler::extract::Requirements;
 use crate::handler::ping::PingReply;
+use crate::handler::returned;
 use crate::handler::state::State;
 use crate::request::Instance;
 use crate::request::StateSlot;
@@ -339,16 +340,17 @@ pub trait ShutdownHook<Args>: Send + Sync + 'static {
     fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
 }
 
-/// Implements one trait for functions with one number of arguments, `async` and not.
-macro_rules! functions {
+/// Implements one trait for the functions of one form, with one number of arguments.
+macro_rules! hook {
     (
         $handler:ident($argument:ident) -> $reply:ident { $made:ident: $output:ty $(, $provides:ident)? };
+        $form:ident $($future:ident)? -> $result:ident where [$($bounds:tt)*];
         $($name:ident),*
     ) => {
-        impl<F, Fut, R, $($name),*> $handler<(Awaited, $($name,)*)> for F
+        impl<F, $($future,)? R, $($name),*> $handler<($form, $($name,)*)> for F
         where
-            F: Fn($($name),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output = R> + Send + 'static,
+            F: Fn($($name),*) -> $result + Send + Sync + 'static,
+            $($bounds)*,
             R: $reply,
             $($name: $argument,)*
         {
@@ -368,34 +370,7 @@ macro_rules! functions {
                 Box::pin(async move {
                     $(let $name = <$name as $argument>::__agentcore_take(&call)?;)*
                     drop(call);
-                    self($($name),*).await.$made(seal)
-                })
-            }
-        }
-
-        impl<F, R, $($name),*> $handler<(Blocking, $($name,)*)> for F
-        where
-            F: Fn($($name),*) -> R + Send + Sync + 'static,
-            R: $reply + Send + 'static,
-            $($name: $argument,)*
-        {
-            fn requires(requirements: &mut Requirements, _: Seal) {
-                let _ = &requirements;
-                $(<$name as $argument>::__agentcore_requires(requirements);)*
-            }
-
-            $(
-                fn $provides(seal: Seal) -> Option<(TypeId, &'static str)> {
-                    R::$provides(seal)
-                }
-            )?
-
-            #[allow(non_snake_case, unused_variables, reason = "the type parameters double as variables; there may be none")]
-            fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<$output, BoxError>> {
-                Box::pin(async move {
-                    $(let $name = <$name as $argument>::__agentcore_take(&call)?;)*
-                    drop(call);
-                    blocking(move || self($($name),*)).await.$made(seal)
+                    returned!($form self($($name),*)).$made(seal)
                 })
             }
         }
@@ -404,10 +379,17 @@ macro_rules! functions {
 
 macro_rules! hooks {
     ($(($($name:ident),*)),+ $(,)?) => {$(
-        functions! { PingHandler(PingArgument) -> PingReply { into_status: PingStatus }; $($name),* }
-        functions! { StartHook(HookArgument) -> StartReply { into_slot: StateSlot, provides }; $($name),* }
-        functions! { ShutdownHook(HookArgument) -> ShutdownReply { into_end: () }; $($name),* }
+        hooks! { PingHandler(PingArgument) -> PingReply { into_status: PingStatus }; $($name),* }
+        hooks! { StartHook(HookArgument) -> StartReply { into_slot: StateSlot, provides }; $($name),* }
+        hooks! { ShutdownHook(HookArgument) -> ShutdownReply { into_end: () }; $($name),* }
     )+};
+    ($handler:ident($argument:ident) -> $reply:ident $made:tt; $($name:ident),*) => {
+        hook! {
+            $handler($argument) -> $reply $made;
+            Awaited Fut -> Fut where [Fut: Future<Output = R> + Send + 'static]; $($name),*
+        }
+        hook! { $handler($argument) -> $reply $made; Blocking -> R where [R: Send + 'static]; $($name),* }
+    };
 }
 
 hooks!(
