@@ -1,26 +1,14 @@
 //! Decides what an argument of an entrypoint is: an extractor, or else the payload.
 
-use super::probe::Probe;
+use super::probe::{Probe, choice};
 use crate::handler::extract::{FromInvocation, Invocation, Requirements};
 use crate::handler::response::{IntoResponse, Response};
 
-/// First choice: the type implements `FromInvocation`. This also decides for types that could be a payload, such as `Bytes`.
-pub trait ExtractorProbe {
-    fn __agentcore_argument(&self) -> ExtractorTag {
-        ExtractorTag
-    }
-}
+// First choice: the type implements `FromInvocation`. This also decides for types that could be a payload, such as `Bytes`.
+choice! { ExtractorProbe(__agentcore_argument -> ExtractorTag) for [T: FromInvocation] Probe<T> }
 
-impl<T: FromInvocation> ExtractorProbe for Probe<T> {}
-
-/// Second choice: the JSON body is decoded to the type.
-pub trait PayloadProbe {
-    fn __agentcore_argument(&self) -> PayloadTag {
-        PayloadTag
-    }
-}
-
-impl<T> PayloadProbe for &Probe<T> {}
+// Second choice: the JSON body is decoded to the type.
+choice! { PayloadProbe(__agentcore_argument -> PayloadTag) for [T] &Probe<T> }
 
 pub struct ExtractorTag;
 

@@ -30,23 +30,25 @@ impl<T> Clone for Probe<T> {
 
 impl<T> Copy for Probe<T> {}
 
-/// First choice: the function returns a `Result`, under any name.
-pub trait ResultProbe {
-    fn __agentcore_outcome(&self) -> ResultTag {
-        ResultTag
-    }
+/// Defines a choice: a trait for the probes of some types, whose method returns a tag.
+macro_rules! choice {
+    ($name:ident($method:ident -> $tag:ident) for [$($generics:tt)*] $probe:ty) => {
+        pub trait $name {
+            fn $method(&self) -> $tag {
+                $tag
+            }
+        }
+
+        impl<$($generics)*> $name for $probe {}
+    };
 }
+pub(super) use choice;
 
-impl<T, E> ResultProbe for Probe<Result<T, E>> {}
+// First choice: the function returns a `Result`, under any name.
+choice! { ResultProbe(__agentcore_outcome -> ResultTag) for [T, E] Probe<Result<T, E>> }
 
-/// Second choice: the function cannot fail.
-pub trait PlainProbe {
-    fn __agentcore_outcome(&self) -> PlainTag {
-        PlainTag
-    }
-}
-
-impl<T> PlainProbe for &Probe<T> {}
+// Second choice: the function cannot fail.
+choice! { PlainProbe(__agentcore_outcome -> PlainTag) for [T] &Probe<T> }
 
 pub struct ResultTag;
 

@@ -10,74 +10,32 @@
 use futures_core::Stream;
 
 use super::bounds::{ErrorReply, OwnError};
-use super::probe::Probe;
+use super::probe::{Probe, choice};
 use crate::error::Error;
 use crate::handler::response::{IntoResponse, Response};
 use crate::handler::sse::{self, SseBody, StreamItem};
 
-/// First choice for a value: the type implements `IntoResponse`.
-pub trait ResponseProbe {
-    fn __agentcore_reply(&self) -> ResponseTag {
-        ResponseTag
-    }
-}
+// First choice for a value: the type implements `IntoResponse`.
+choice! { ResponseProbe(__agentcore_reply -> ResponseTag) for [T: IntoResponse] &&&Probe<T> }
 
-impl<T: IntoResponse> ResponseProbe for &&&Probe<T> {}
+// Second choice for a value: a stream that may fail.
+choice! { TryStreamProbe(__agentcore_reply -> TryStreamTag) for [S: Stream<Item = Result<T, E>>, T, E] &&Probe<S> }
 
-/// Second choice for a value: a stream that may fail.
-pub trait TryStreamProbe {
-    fn __agentcore_reply(&self) -> TryStreamTag {
-        TryStreamTag
-    }
-}
+// Third choice for a value: a stream.
+choice! { StreamProbe(__agentcore_reply -> StreamTag) for [S: Stream] &Probe<S> }
 
-impl<S: Stream<Item = Result<T, E>>, T, E> TryStreamProbe for &&Probe<S> {}
+// Last choice for a value: it is serialised as JSON.
+choice! { JsonProbe(__agentcore_reply -> JsonTag) for [T] Probe<T> }
 
-/// Third choice for a value: a stream.
-pub trait StreamProbe {
-    fn __agentcore_reply(&self) -> StreamTag {
-        StreamTag
-    }
-}
+// First choice for an error: the type implements `IntoResponse`.
+choice! { FailureResponseProbe(__agentcore_failure -> ResponseTag) for [E: IntoResponse] &&Probe<E> }
 
-impl<S: Stream> StreamProbe for &Probe<S> {}
+// Second choice for an error: the server's own [`Error`]. It has a text, but a handler must not return it: no `?` converts
+// into it.
+choice! { OwnErrorProbe(__agentcore_failure -> OwnErrorTag) for [] &Probe<Error> }
 
-/// Last choice for a value: it is serialised as JSON.
-pub trait JsonProbe {
-    fn __agentcore_reply(&self) -> JsonTag {
-        JsonTag
-    }
-}
-
-impl<T> JsonProbe for Probe<T> {}
-
-/// First choice for an error: the type implements `IntoResponse`.
-pub trait FailureResponseProbe {
-    fn __agentcore_failure(&self) -> ResponseTag {
-        ResponseTag
-    }
-}
-
-impl<E: IntoResponse> FailureResponseProbe for &&Probe<E> {}
-
-/// Second choice for an error: the server's own [`Error`]. It has a text, but a handler must not return it: no `?` converts
-/// into it.
-pub trait OwnErrorProbe {
-    fn __agentcore_failure(&self) -> OwnErrorTag {
-        OwnErrorTag
-    }
-}
-
-impl OwnErrorProbe for &Probe<Error> {}
-
-/// Last choice for an error: it converts into a `BoxError`.
-pub trait ErrorProbe {
-    fn __agentcore_failure(&self) -> ErrorTag {
-        ErrorTag
-    }
-}
-
-impl<E> ErrorProbe for Probe<E> {}
+// Last choice for an error: it converts into a `BoxError`.
+choice! { ErrorProbe(__agentcore_failure -> ErrorTag) for [E] Probe<E> }
 
 pub struct ResponseTag;
 

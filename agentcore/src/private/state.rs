@@ -3,36 +3,18 @@
 use std::any::{TypeId, type_name};
 
 use super::bounds::SharedState;
-use super::probe::Probe;
+use super::probe::{Probe, choice};
 use crate::handler::state::State;
 use crate::request::StateSlot;
 
-/// First choice: `()`, which is not shared.
-pub trait UnitProbe {
-    fn __agentcore_state(&self) -> UnitTag {
-        UnitTag
-    }
-}
+// First choice: `()`, which is not shared.
+choice! { UnitProbe(__agentcore_state -> UnitTag) for [] Probe<()> }
 
-impl UnitProbe for Probe<()> {}
+// Also a first choice: `State<S>`, which says itself that its `S` is shared.
+choice! { SharedProbe(__agentcore_state -> SharedTag) for [S] Probe<State<S>> }
 
-/// Also a first choice: `State<S>`, which says itself that its `S` is shared.
-pub trait SharedProbe {
-    fn __agentcore_state(&self) -> SharedTag {
-        SharedTag
-    }
-}
-
-impl<S> SharedProbe for Probe<State<S>> {}
-
-/// Second choice: any other type.
-pub trait StateProbe {
-    fn __agentcore_state(&self) -> StateTag {
-        StateTag
-    }
-}
-
-impl<T> StateProbe for &Probe<T> {}
+// Second choice: any other type.
+choice! { StateProbe(__agentcore_state -> StateTag) for [T] &Probe<T> }
 
 pub struct UnitTag;
 

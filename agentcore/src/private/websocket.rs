@@ -3,38 +3,20 @@
 //! The number of `&`s before the probe tells the three choices apart: the first choice has the most. The bounds at the end
 //! have error messages of our own, like those in `bounds`.
 
-use super::probe::Probe;
+use super::probe::{Probe, choice};
 use crate::error::BoxError;
 use crate::handler::extract::{FromInvocation, Requirements};
 use crate::handler::response::{IntoResponse, Response};
 use crate::ws::{Opening, WebSocket};
 
-/// First choice: the socket itself, under any name.
-pub trait SocketProbe {
-    fn __agentcore_socket_argument(&self) -> SocketTag {
-        SocketTag
-    }
-}
+// First choice: the socket itself, under any name.
+choice! { SocketProbe(__agentcore_socket_argument -> SocketTag) for [] &&Probe<WebSocket> }
 
-impl SocketProbe for &&Probe<WebSocket> {}
+// Second choice: the type implements `FromInvocation`.
+choice! { HandshakeProbe(__agentcore_socket_argument -> HandshakeTag) for [T: FromInvocation] &Probe<T> }
 
-/// Second choice: the type implements `FromInvocation`.
-pub trait HandshakeProbe {
-    fn __agentcore_socket_argument(&self) -> HandshakeTag {
-        HandshakeTag
-    }
-}
-
-impl<T: FromInvocation> HandshakeProbe for &Probe<T> {}
-
-/// Last choice: the type cannot be an argument.
-pub trait StrangerProbe {
-    fn __agentcore_socket_argument(&self) -> StrangerTag {
-        StrangerTag
-    }
-}
-
-impl<T> StrangerProbe for Probe<T> {}
+// Last choice: the type cannot be an argument.
+choice! { StrangerProbe(__agentcore_socket_argument -> StrangerTag) for [T] Probe<T> }
 
 pub struct SocketTag;
 
