@@ -154,24 +154,10 @@ fn rejected(message: String, reason: String) -> HttpError {
 const fn is_name(name: &[u8]) -> bool {
     let mut at = 0;
     while at < name.len() {
-        let is_allowed = name[at].is_ascii_alphanumeric()
-            || matches!(
-                name[at],
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
+        let is_allowed = match name[at] {
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~' => true,
+            byte => byte.is_ascii_alphanumeric(),
+        };
         if !is_allowed {
             return false;
         }

@@ -25,14 +25,11 @@ const KINDS: [(&str, &str); 16] = [
     ("duplicate field ", "duplicate field"),
 ];
 
-/// Errors of serde without a value, and the words for the log.
-const WHOLE: [(&str, &str); 3] = [
-    ("more values than expected", "more values than expected"),
-    (
-        "expected a variant: a string, or an object of one key",
-        "expected a variant: a string, or an object of one key",
-    ),
-    ("number out of range", "number out of range"),
+/// Errors without a value, whose text is logged.
+const WHOLE: [&str; 3] = [
+    "more values than expected",
+    "expected a variant: a string, or an object of one key",
+    "number out of range",
 ];
 
 /// The kind of the error `said`. Its text may quote the payload; the result does not. `missing` is the name of the missing
@@ -44,8 +41,10 @@ pub(super) fn kind(said: &str, missing: Option<&'static str>) -> Cow<'static, st
     if said.starts_with("data did not match any variant") {
         return "no variant fits".into();
     }
-    let whole = WHOLE.iter().find(|(text, _)| said == *text);
-    let kind = whole.or_else(|| KINDS.iter().find(|(begin, _)| said.starts_with(begin)));
+    if let Some(whole) = WHOLE.iter().find(|text| said == **text) {
+        return (*whole).into();
+    }
+    let kind = KINDS.iter().find(|(begin, _)| said.starts_with(begin));
     kind.map_or("refused by the payload's type", |(_, kind)| kind)
         .into()
 }

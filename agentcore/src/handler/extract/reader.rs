@@ -222,10 +222,13 @@ impl<'d> Reader<'d> {
 
     /// The number or the boolean that a key has in quotes.
     fn scalar_in_key(self) -> Option<serde_json::Value> {
-        match self.source {
-            Source::Key(key) => serde_json::from_str(key).ok(),
-            _ => None,
-        }
+        let Source::Key(key) = self.source else {
+            return None;
+        };
+        let number = key.parse().map(serde_json::Value::Number);
+        number
+            .or_else(|_| key.parse().map(serde_json::Value::Bool))
+            .ok()
     }
 }
 
