@@ -356,6 +356,58 @@ fn an_enum_in_a_list_is_searched_on_its_own() {
 }
 
 #[test]
+fn keys_of_every_type_are_read_again() {
+    #[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+    struct Name(String);
+    #[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+    enum Side {
+        Left,
+    }
+    fn path_in<K: DeserializeOwned + Debug + Ord>(key: &str) -> String {
+        let body = format!(r#"{{"{key}":{{"action":"total","prices":[1,"1"]}}}}"#);
+        path_of::<BTreeMap<K, Action>>(&body)
+    }
+    assert_eq!(path_in::<String>("a"), "a.prices[1]");
+    assert_eq!(path_in::<u8>("7"), "7.prices[1]");
+    assert_eq!(path_in::<i64>("-7"), "-7.prices[1]");
+    assert_eq!(path_in::<bool>("true"), "true.prices[1]");
+    assert_eq!(path_in::<Option<char>>("x"), "x.prices[1]");
+    assert_eq!(path_in::<Name>("7"), "7.prices[1]");
+    assert_eq!(path_in::<Side>("Left"), "Left.prices[1]");
+}
+
+#[test]
+fn of_equal_keys_the_later_one_is_searched() {
+    let body = r#"{"a":{"action":"total","prices":[]},"a":{"action":"total","prices":[null]}}"#;
+    assert_eq!(path_of::<BTreeMap<String, Action>>(body), "a.prices[0]");
+}
+
+#[test]
+fn a_null_is_found_among_many_that_are_allowed() {
+    // An `Option` takes the others.
+    let after =
+        r#"{"name":"a","price":1,"note":null,"size":null,"code":null,"way":null,"at":null},"#
+            .repeat(50);
+    let before = after.trim_end_matches(',');
+    let body = format!(
+        r#"{{"items":[{after}{{"note":null,"size":null,"count":null,"name":"a","price":1}},{before}],"action":"add"}}"#
+    );
+    assert_eq!(path_of::<Action>(&body), "items[50].count");
+}
+
+#[test]
+fn white_space_and_escapes_move_no_position() {
+    let body =
+        "[ { \"action\" : \"strict\",\r\n\t\"level\":1, \"l\\u00e9vle\\\"\" : [ 2 , { } ] } ]";
+    let (details, path) = refused::<Vec<Action>>(body);
+    assert_eq!(path, "[0].l\u{e9}vle\"");
+    assert!(details.ends_with(" at line 2 column 27"), "{details}");
+    // The key, and the space up to its colon.
+    let line = body.lines().nth(1).unwrap();
+    assert_eq!(&line[27..28], ":");
+}
+
+#[test]
 fn line_and_column_are_those_of_the_value() {
     let body = "{\n \"action\": \"total\",\n \"prices\": [\n  1,\n  false ]\n}";
     let (details, path) = refused::<Action>(body);
