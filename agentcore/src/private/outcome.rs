@@ -15,50 +15,36 @@ impl<T> Probe<T> {
     }
 }
 
-/// First choice: a `Result` whose error has a text.
-pub trait TextProbe {
-    type Output;
+/// Defines a choice: a trait for the probes of some outputs, whose method returns a function that finds the text of an error.
+macro_rules! choice {
+    ($name:ident for [$($generics:tt)*] $probe:ty, of $output:ty: $text:expr) => {
+        pub trait $name {
+            type Output;
 
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String>;
-}
-
-impl<T, E: Display> TextProbe for &&Probe<Result<T, E>> {
-    type Output = Result<T, E>;
-
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String> {
-        |result| result.as_ref().err().map(ToString::to_string)
-    }
-}
-
-/// Second choice: a `Result` with an error without a text.
-pub trait SilentProbe {
-    type Output;
-
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String>;
-}
-
-impl<T, E> SilentProbe for &Probe<Result<T, E>> {
-    type Output = Result<T, E>;
-
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String> {
-        |result| {
-            let error = result.as_ref().err();
-            error.map(|_| format!("a `{}`", type_name::<E>()))
+            fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String>;
         }
-    }
+
+        impl<$($generics)*> $name for $probe {
+            type Output = $output;
+
+            fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String> {
+                $text
+            }
+        }
+    };
 }
 
-/// Last choice: not a `Result`.
-pub trait NoErrorProbe {
-    type Output;
-
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String>;
+// First choice: a `Result` whose error has a text.
+choice! {
+    TextProbe for [T, E: Display] &&Probe<Result<T, E>>, of Result<T, E>:
+    |result| result.as_ref().err().map(ToString::to_string)
 }
 
-impl<T> NoErrorProbe for Probe<T> {
-    type Output = T;
-
-    fn __agentcore_error_text(&self) -> fn(&Self::Output) -> Option<String> {
-        |_| None
-    }
+// Second choice: a `Result` with an error without a text.
+choice! {
+    SilentProbe for [T, E] &Probe<Result<T, E>>, of Result<T, E>:
+    |result| result.as_ref().err().map(|_| format!("a `{}`", type_name::<E>()))
 }
+
+// Last choice: not a `Result`.
+choice! { NoErrorProbe for [T] Probe<T>, of T: |_| None }
