@@ -69,11 +69,8 @@ impl HttpError {
     /// An error whose message is the status in words.
     fn of_status(status: impl TryInto<StatusCode>) -> Self {
         let mut error = Self::new(status, "");
-        error.message = error
-            .status
-            .canonical_reason()
-            .unwrap_or("error")
-            .to_owned();
+        let reason = error.status.canonical_reason();
+        error.message = reason.unwrap_or("error").to_owned();
         error
     }
 

@@ -190,11 +190,8 @@ impl Response {
         if self.is_failed() {
             return self;
         }
-        self.set_status(
-            status
-                .try_into()
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        )
+        let status = status.try_into();
+        self.set_status(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
     /// Sets the status of any reply.
@@ -329,18 +326,14 @@ impl Response {
 
     /// The error behind the reply, with its causes.
     pub(crate) fn failure(&self) -> Option<&str> {
-        self.0
-            .extensions()
-            .get::<Failure>()
-            .map(|failure| failure.text.as_str())
+        let failure = self.0.extensions().get::<Failure>();
+        failure.map(|failure| failure.text.as_str())
     }
 
     /// Whether the reply has [failed](Self::failed).
     fn is_failed(&self) -> bool {
-        self.0
-            .extensions()
-            .get::<Failure>()
-            .is_some_and(|failure| failure.is_final)
+        let failure = self.0.extensions().get::<Failure>();
+        failure.is_some_and(|failure| failure.is_final)
     }
 
     /// Replaces the body by `value` as JSON.
