@@ -67,7 +67,7 @@ pub(super) fn locate(
     }
     let start = document.at(path);
     // Serde knows the path of a value outside of `start`, so that is not the one.
-    let found = search.find(start, fault.cause);
+    let found = search.find(start, &fault);
     if let Some(found) = found.filter(|id| (start + 1..=document.last(start)).contains(id)) {
         located.path = Some(document.path(found));
         located.position = document.position(found);
@@ -81,13 +81,6 @@ enum Outcome {
     Same { fault: Fault, marked: Option<Id> },
     /// There is another error, or none.
     Other(Option<Fault>),
-}
-
-impl Outcome {
-    /// Whether an error about the marker was caught and replaced by another, as an untagged enum does.
-    fn is_caught(&self) -> bool {
-        matches!(self, Self::Same { .. })
-    }
 }
 
 struct Search<'d> {
@@ -118,16 +111,16 @@ impl Search<'_> {
         })
     }
 
-    fn find(&mut self, start: Id, cause: Cause) -> Option<Id> {
+    fn find(&mut self, start: Id, fault: &Fault) -> Option<Id> {
         if !matches!(self.document.value(start), Value::List | Value::Map) {
             return None;
         }
-        let found = match cause {
+        let found = match fault.cause {
             Cause::Text(address) => self.document.at_address(address),
-            cause => self.refused(start, &cause),
+            _ => self.refused(start, fault),
         };
         found.or_else(|| match self.last_read(&[start], Change::Replace) {
-            Some((_, outcome)) if outcome.is_caught() => None,
+            Some((_, Outcome::Same { .. })) => None,
             _ => self.descend(start),
         })
     }
@@ -137,50 +130,45 @@ impl Search<'_> {
     /// If a type has refused one value, and would refuse its marker with the same words, it has refused that value here too. A
     /// type that misses a field refuses a marker in that field. So the last such value that is read is the one. Only `null` may
     /// be refused by a type and accepted by an `Option` of it.
-    fn refused(&mut self, start: Id, cause: &Cause) -> Option<Id> {
+    fn refused(&mut self, start: Id, fault: &Fault) -> Option<Id> {
         let document = self.document;
-        let inside = start..=document.last(start);
-        let (mut ids, change, check): (Vec<Id>, _, _) = match cause {
-            Cause::Value {
-                found: Some(found), ..
-            } => (
-                inside.filter(|&id| document.value(id) == found).collect(),
-                Change::Replace,
-                (*found == Value::NULL).then_some(Change::Remove),
-            ),
-            Cause::Missing(name) => {
-                let lacks = |&id: &Id| {
-                    *document.value(id) == Value::Map
-                        && !document
-                            .children(id)
-                            .any(|child| document.key(child) == Some(name))
-                };
-                let mut maps: Vec<Id> = inside.filter(lacks).collect();
-                // A missing field is noticed at the end of its map.
-                maps.sort_by_key(|&id| (document.last(id), Reverse(id)));
-                (maps, Change::Insert(name), Some(Change::InsertNull(name)))
+        let mut ids: Vec<Id> = (start..=document.last(start)).collect();
+        let (change, check) = match &fault.cause {
+            Cause::Value(value) => {
+                ids.retain(|&id| document.value(id) == value);
+                (
+                    Change::Replace,
+                    (*value == Value::NULL).then_some(Change::Remove),
+                )
             }
-            _ => return None,
+            Cause::Missing(name) => {
+                let lacks = |id| {
+                    document
+                        .children(id)
+                        .all(|child| document.key(child) != Some(name))
+                };
+                ids.retain(|&id| *document.value(id) == Value::Map && lacks(id));
+                // A missing field is noticed at the end of its map.
+                ids.sort_by_key(|&id| (document.last(id), Reverse(id)));
+                (Change::Insert(name), Some(Change::InsertNull(name)))
+            }
+            Cause::Text(_) | Cause::Other => return None,
         };
         loop {
             let (at, outcome) = self.last_read(&ids, change)?;
             // Those after it are not read before the error.
             let rest = ids.split_off(at);
-            let is_refused_alike = match (outcome, cause) {
-                (Outcome::Other(Some(fault)), _) if fault.marker != Some(rest[0]) => false,
-                (Outcome::Other(Some(fault)), Cause::Value { expected, .. }) => {
-                    matches!(fault.cause, Cause::Value { expected: words, .. } if words == *expected)
-                }
-                (outcome, _) => matches!(outcome, Outcome::Other(Some(_))),
+            let Outcome::Other(Some(other)) = outcome else {
+                continue;
             };
+            let is_alike = change != Change::Replace || other.expected == fault.expected;
+            if other.marker != Some(rest[0]) || !is_alike {
+                continue;
+            }
             // Without the `null`, or with one in the field, the error changes.
-            let is_it = is_refused_alike
-                && match check {
-                    Some(check) => matches!(self.pass(check, &rest)?, Outcome::Other(_)),
-                    None => true,
-                };
-            if is_it {
-                return Some(rest[0]);
+            match check {
+                Some(check) if matches!(self.pass(check, &rest)?, Outcome::Same { .. }) => {}
+                _ => return Some(rest[0]),
             }
         }
     }
@@ -207,40 +195,32 @@ impl Search<'_> {
     /// after it is not.
     fn descend(&mut self, id: Id) -> Option<Id> {
         let read = self.children_read(id);
-        for (child, outcome) in &read {
-            let next = self.pass(Change::Follow, &[*child]);
+        for &(child, is_caught) in &read {
+            let next = self.pass(Change::Follow, &[child]);
             if matches!(next, Some(Outcome::Same { marked: None, .. })) {
                 // In a value that an untagged enum has read, the error has no place.
-                let inner = if outcome.is_caught() {
-                    None
-                } else {
-                    self.descend(*child)
-                };
-                return Some(inner.unwrap_or(*child));
+                let inner = (!is_caught).then(|| self.descend(child)).flatten();
+                return Some(inner.unwrap_or(child));
             }
         }
         // The value after an entry of a map may be refused before the entry is read, as in an enum whose content comes before
         // its tag. Further in there may be a proof.
-        let mut uncaught = read.iter().filter(|(_, outcome)| !outcome.is_caught());
+        let mut uncaught = read.iter().filter(|(_, is_caught)| !is_caught);
         uncaught.find_map(|(child, _)| self.descend(*child))
     }
 
-    /// The values directly in this one that are read before the error, the last one first. For a list, only that one.
-    fn children_read(&mut self, id: Id) -> Vec<(Id, Outcome)> {
+    /// The values directly in this one that are read before the error, the last one first. For a list or a large map, only that
+    /// one. The second part is whether errors in the value are caught and replaced by others, as an untagged enum does.
+    fn children_read(&mut self, id: Id) -> Vec<(Id, bool)> {
         let children: Vec<Id> = self.document.children(id).collect();
-        let is_map = *self.document.value(id) == Value::Map;
-        let steps = if is_map && children.len() <= MOST_ENTRIES {
-            1
-        } else {
-            children.len().max(1)
-        };
-        let parts = children.chunks(steps).rev();
-        parts
-            .filter_map(|part| {
-                self.last_read(part, Change::Replace)
-                    .map(|(at, outcome)| (part[at], outcome))
-            })
-            .collect()
+        let is_single = *self.document.value(id) == Value::Map && children.len() <= MOST_ENTRIES;
+        let length = if is_single { 1 } else { children.len().max(1) };
+        let parts = children.chunks(length).rev();
+        let read = parts.filter_map(|part| {
+            let (at, outcome) = self.last_read(part, Change::Replace)?;
+            Some((part[at], matches!(outcome, Outcome::Same { .. })))
+        });
+        read.collect()
     }
 }
 

@@ -1,7 +1,6 @@
 //! [`Reader`]: a deserializer of a [`Document`] that can change single values of it.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
 
 use serde_core::de::value::{
@@ -14,7 +13,7 @@ use super::document::{Document, Id, Value};
 
 /// What happens to some values of a document. A *marker* is a value that fits no type of JSON. Errors quote it, and so name
 /// the value that it stands for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Replaces the values by markers.
     Replace,
@@ -32,17 +31,20 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Edit {
     change: Change,
-    at: HashSet<Id>,
+    /// For each value up to the last of them, whether it is one of them.
+    at: Vec<bool>,
 }
 
 impl Edit {
     pub(super) fn new(change: Change, at: &[Id]) -> Self {
-        let at = at.iter().copied().collect();
-        Self { change, at }
+        let mut is_at = vec![false; at.iter().max().map_or(0, |last| last + 1)];
+        at.iter().for_each(|&id| is_at[id] = true);
+        Self { change, at: is_at }
     }
 
     fn change_at(&self, id: Id) -> Option<Change> {
-        self.at.contains(&id).then_some(self.change)
+        let is_at = self.at.get(id).is_some_and(|is_at| *is_at);
+        is_at.then_some(self.change)
     }
 }
 
@@ -65,6 +67,8 @@ pub(super) struct Fault {
     /// The text that `serde_json` gives the error.
     pub(super) text: String,
     pub(super) cause: Cause,
+    /// What is expected in the place of a value, in words.
+    pub(super) expected: String,
     /// The marker that the error is about.
     pub(super) marker: Option<Id>,
 }
@@ -74,55 +78,59 @@ pub(super) struct Fault {
 pub(super) enum Cause {
     /// The text at this address is not expected, or there is no variant or field of that name.
     Text(usize),
-    /// Another value than the one that was `found` is expected.
-    Value {
-        found: Option<Value<'static>>,
-        expected: String,
-    },
+    /// This value is not expected.
+    Value(Value<'static>),
     /// There is no field of the name.
     Missing(&'static str),
     Other,
 }
 
 impl Fault {
-    fn new(error: &serde_json::Error, cause: Cause, marker: Option<Id>) -> Self {
-        if marker.is_some() {
-            MARKED.set(marker);
-        }
+    fn new(error: &serde_json::Error, cause: Cause) -> Self {
         Self {
             text: error.to_string(),
             cause,
-            marker,
+            expected: String::new(),
+            marker: None,
         }
     }
 
-    fn of_value(error: &serde_json::Error, found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let mut marker = None;
-        let found = match found {
-            Unexpected::Str(text) => return Self::of_text(error, text),
-            Unexpected::Bytes([MARK, digits @ ..]) => {
-                let digits = std::str::from_utf8(digits).ok();
-                marker = digits.and_then(|digits| digits.parse().ok());
-                None
-            }
-            Unexpected::Unit => Some(Value::NULL),
-            Unexpected::Bool(value) => Some(Value::Scalar(value.into())),
-            Unexpected::Unsigned(value) => Some(Value::Scalar(value.into())),
-            Unexpected::Signed(value) => Some(Value::Scalar(value.into())),
-            Unexpected::Float(value) => Some(Value::Scalar(value.into())),
-            Unexpected::Seq => Some(Value::List),
-            Unexpected::Map => Some(Value::Map),
-            _ => None,
-        };
-        let expected = expected.to_string();
-        Self::new(error, Cause::Value { found, expected }, marker)
+    /// A fault about the marker that `digits` are from.
+    fn about(mut self, digits: Option<&str>) -> Self {
+        self.marker = digits.and_then(|digits| digits.parse().ok());
+        if self.marker.is_some() {
+            MARKED.set(self.marker);
+        }
+        self
     }
 
-    fn of_text(error: &serde_json::Error, text: &str) -> Self {
-        // Serde converts the bytes of a marker to text where a name is expected.
-        let digits = text.strip_prefix(char::REPLACEMENT_CHARACTER);
-        let marker = digits.and_then(|digits| digits.parse().ok());
-        Self::new(error, Cause::Text(text.as_ptr() as usize), marker)
+    fn of_value(error: &serde_json::Error, found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let cause = match found {
+            Unexpected::Unit => Cause::Value(Value::NULL),
+            Unexpected::Bool(value) => Cause::Value(Value::Scalar(value.into())),
+            Unexpected::Unsigned(value) => Cause::Value(Value::Scalar(value.into())),
+            Unexpected::Signed(value) => Cause::Value(Value::Scalar(value.into())),
+            Unexpected::Float(value) => Cause::Value(Value::Scalar(value.into())),
+            Unexpected::Str(text) => Cause::Text(text.as_ptr() as usize),
+            Unexpected::Seq => Cause::Value(Value::List),
+            Unexpected::Map => Cause::Value(Value::Map),
+            _ => Cause::Other,
+        };
+        let digits = match found {
+            Unexpected::Bytes([MARK, digits @ ..]) => std::str::from_utf8(digits).ok(),
+            _ => None,
+        };
+        let fault = Self {
+            expected: expected.to_string(),
+            ..Self::new(error, cause)
+        };
+        fault.about(digits)
+    }
+
+    fn of_name(error: &serde_json::Error, name: &str) -> Self {
+        // Serde has converted the bytes of a marker to text.
+        let digits = name.strip_prefix(char::REPLACEMENT_CHARACTER);
+        Self::new(error, Cause::Text(name.as_ptr() as usize)).about(digits)
     }
 }
 
@@ -136,7 +144,7 @@ impl std::error::Error for Fault {}
 
 impl Error for Fault {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self::new(&Error::custom(text), Cause::Other, None)
+        Self::new(&Error::custom(text), Cause::Other)
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -148,15 +156,15 @@ impl Error for Fault {
     }
 
     fn unknown_variant(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::of_text(&Error::unknown_variant(name, expected), name)
+        Self::of_name(&Error::unknown_variant(name, expected), name)
     }
 
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::of_text(&Error::unknown_field(name, expected), name)
+        Self::of_name(&Error::unknown_field(name, expected), name)
     }
 
     fn missing_field(name: &'static str) -> Self {
-        Self::new(&Error::missing_field(name), Cause::Missing(name), None)
+        Self::new(&Error::missing_field(name), Cause::Missing(name))
     }
 }
 

@@ -194,17 +194,14 @@ fn rejection(report: &Report) -> Response {
 
 /// The problems for the log: only their paths. Their details are the program's texts, which may quote a value.
 fn logged(problems: &[Problem]) -> Rejection {
-    let mut paths = String::new();
-    for (place, problem) in problems.iter().take(MOST_LOGGED).enumerate() {
-        paths.push_str(if place == 0 { "" } else { ", " });
-        paths.push_str(&problem.path);
-    }
+    let paths = problems.iter().map(|problem| problem.path.as_str());
+    let paths: Vec<_> = paths.take(MOST_LOGGED).collect();
     let reason = match problems.len() {
         0 | 1 => "a rule is broken".into(),
         MOST_PROBLEMS => format!("{MOST_PROBLEMS} or more rules are broken"),
         count => format!("{count} rules are broken"),
     };
-    Rejection::new(reason).at(paths)
+    Rejection::new(reason).at(paths.join(", "))
 }
 
 #[cfg(test)]
