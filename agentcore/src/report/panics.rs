@@ -1,4 +1,5 @@
-//! Panics in user code: caught where the library calls it, logged once, with place and backtrace.
+//! Panics in user code: caught where the library calls it, logged once, with place and backtrace. The caller makes the reply: for a
+//! handler that is `invoke.rs`.
 
 mod backtrace;
 

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::results::{TaskResult, TaskStatus, result_text, value_text};
 use super::shared::{Keep, Shared, Stage};
+use super::status::{TaskResult, TaskStatus, result_text, value_text};
 use crate::error::{BoxError, TimedOut};
 use crate::request::with_scope;
 use crate::tracker::{Origin as _, TaskId};

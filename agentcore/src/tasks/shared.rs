@@ -7,7 +7,7 @@ use std::task::Waker;
 use super::TaskGuard;
 use super::error_text::error_text;
 use super::handle::TaskError;
-use super::results::{self, ToText};
+use super::status::{self, ToText};
 use crate::error::TimedOut;
 use crate::report;
 use crate::report::panics;
@@ -33,10 +33,10 @@ impl<T> Shared<T> {
     /// Stores the result, as the text from `to_text`.
     pub(super) fn keep(&self, result: Result<T, TaskError>, to_text: ToText<T>) -> Option<String> {
         let is_returned = result.is_ok();
-        let mut end = results::ending(result, to_text)?;
+        let mut end = status::ending(result, to_text)?;
         // Making the text is the user's code, and may have taken longer than the age.
         if let Some(late) = self.settle() {
-            end = results::ending(Err(TaskError::TimedOut(late)), to_text)?;
+            end = status::ending(Err(TaskError::TimedOut(late)), to_text)?;
         }
         let error = end.error().filter(|_| is_returned).map(str::to_owned);
         self.tracker

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::TaskError;
 use crate::error::BoxError;
 use crate::report::panics;
-use crate::tracker::results::{Ending, MOST_BYTES};
+use crate::tracker::kept_results::{Ending, MOST_BYTES};
 use crate::util::json::is_result;
 
 /// The maximum length of an error's text in bytes.
@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
     use crate::Json;
-    use crate::tracker::results::{LONGEST, MOST, Results};
+    use crate::tracker::kept_results::{LONGEST, MOST, Results};
     use crate::tracker::{Owner, TaskId};
 
     fn id(number: usize) -> TaskId {
