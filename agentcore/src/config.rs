@@ -10,6 +10,7 @@ mod environment;
 mod filter;
 #[cfg(feature = "ws")]
 mod origins;
+mod paths;
 pub(crate) mod table;
 pub(crate) mod unknown;
 mod value;
@@ -27,9 +28,13 @@ pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
 pub(crate) use filter::Filter;
 #[cfg(feature = "ws")]
 pub(crate) use origins::Origins;
+pub(crate) use paths::UrlPath;
 pub(crate) use value::Value;
 #[cfg(feature = "ws")]
 pub(crate) use ws::WsSettings;
+
+/// The prefix of the paths that the dev page requests.
+pub(crate) const DEV_PATHS: &str = "/_dev/";
 
 /// How an agent serves. Every setting has a default and an environment variable; a value that is set here wins over both.
 ///
@@ -51,6 +56,9 @@ pub(crate) use ws::WsSettings;
 pub struct Config {
     host: Option<IpAddr>,
     port: Option<u16>,
+    invocations_path: Option<String>,
+    warmup_path: Option<String>,
+    warmup_timeout: Option<Duration>,
     admin_port: Option<u16>,
     probes: Option<bool>,
     worker_threads: Option<usize>,
@@ -100,7 +108,14 @@ impl Config {
         /// [admin port](Self::admin_port) is bound on it.
         host: IpAddr,
         /// The port to listen on; 0 takes a free one, which the start line names.
+        ///
+        /// AgentCore Runtime reaches the ports 8000 to 12000 except 8443. In a container, any other port but 0 causes a warning at
+        /// the start, unless the [host](Self::host) is a loopback address.
         port: u16,
+        /// How long a request for the [warm-up](Self::warmup_path) may take, with the start hooks that it waits for; 110 s by
+        /// default, because the platform gives up after 120 s. After this time the hook that runs is dropped at its next
+        /// `.await`, and the request is answered 504.
+        warmup_timeout: Duration,
         /// A second port on the same host, for requests that the public must not make. The [probes](Self::probes) are then served
         /// only there. 0 takes a free one, which the start line names.
         ///
@@ -199,6 +214,35 @@ impl Config {
         metrics: bool,
     }
 
+    /// The path of invocations; `/invocations` by default.
+    ///
+    /// It begins with `/`, and has at most 2048 characters, which are letters, digits and `-._~/%`. It is compared with the path
+    /// of a request byte by byte, so `/a` and `/%61` are two paths. A path that the agent serves for something else, such as
+    /// `/ping` or `/ws`, stops the start. The runtime's `protocolConfiguration` has to name the path as well.
+    ///
+    /// ```
+    /// let config = agentcore::Config::new().invocations_path("/chat");
+    /// # let _ = config;
+    /// ```
+    pub fn invocations_path(mut self, path: impl Into<String>) -> Self {
+        self.invocations_path = Some(path.into());
+        self
+    }
+
+    /// The path of the platform's warm-up request, which runs the warm-up hooks; `/warmup` by default.
+    ///
+    /// It begins with `/`, and has at most 32 characters, which are letters, digits and `-._~/`. A path that the agent serves for
+    /// something else stops the start. The runtime's `hooksConfiguration` has to name the path as well.
+    ///
+    /// ```
+    /// let config = agentcore::Config::new().warmup_path("/hooks/warm");
+    /// # let _ = config;
+    /// ```
+    pub fn warmup_path(mut self, path: impl Into<String>) -> Self {
+        self.warmup_path = Some(path.into());
+        self
+    }
+
     /// What is logged, where [`run`](crate::run) sets up the log: a level, or a list of levels by target.
     ///
     /// ```
@@ -218,6 +262,11 @@ impl Config {
         let everywhere = env.environment.in_container && !is_local;
         let host = env.computed(&table::HOST, self.host, || default_host(everywhere));
         let port = env.value(&table::PORT, self.port);
+        let invocations_path = self.invocations_path.as_deref().map(UrlPath::from);
+        let invocations_path = env.value(&table::INVOCATIONS_PATH, invocations_path);
+        let warmup_path = self.warmup_path.as_deref().map(UrlPath::from);
+        let warmup_path = env.value(&table::WARMUP_PATH, warmup_path);
+        let warmup_timeout = env.value(&table::WARMUP_TIMEOUT, self.warmup_timeout);
         let admin_port = env.optional(&table::ADMIN_PORT, self.admin_port);
         let address = supplied.agent.unwrap_or(SocketAddr::new(host, port));
         let is_bound = supplied.agent.is_none() && supplied.admin.is_none();
@@ -238,9 +287,13 @@ impl Config {
         let body_timeout = env.value(&table::BODY_TIMEOUT, self.body_timeout);
         let write_timeout = env.value(&table::WRITE_TIMEOUT, self.write_timeout);
         let shutdown_grace = env.value(&table::SHUTDOWN_GRACE, self.shutdown_grace);
-        Settings {
+        let settings = Settings {
             host,
             address,
+            invocations_path,
+            warmup_path,
+            warmup_timeout,
+            warnings: Vec::from_iter(unreachable_port(everywhere, address)),
             admin_port,
             probes,
             worker_threads,
@@ -265,7 +318,9 @@ impl Config {
             ws: self.ws.read(env),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
             log_tasks: env.value(&table::LOG_TASKS, self.log_tasks),
-        }
+        };
+        settings.refuse_equal_paths(env);
+        settings
     }
 
     /// Like [`read`](Self::read), where nothing else is read.
@@ -288,6 +343,20 @@ fn default_host(everywhere: bool) -> IpAddr {
     } else {
         Ipv4Addr::LOCALHOST.into()
     }
+}
+
+/// The warning about a port of a container that the platform does not reach. A loopback address and port 0 are for tests.
+fn unreachable_port(in_container: bool, address: SocketAddr) -> Option<String> {
+    let port = address.port();
+    let is_for_tests = address.ip().to_canonical().is_loopback() || port == 0;
+    let is_reached = (8000..=12000).contains(&port) && port != 8443;
+    (in_container && !is_for_tests && !is_reached).then(|| {
+        format!(
+            "the agent listens on port {port}, which AgentCore Runtime does not reach; for the Runtime, set {} to a port \
+             from 8000 to 12000 other than 8443",
+            table::PORT.variable
+        )
+    })
 }
 
 /// The dev page, if it is on. In a build without the page there is no such value, so the compiler leaves out all code that
@@ -365,6 +434,12 @@ pub(crate) struct Settings {
     pub(crate) host: IpAddr,
     /// The address that the agent listens on.
     pub(crate) address: SocketAddr,
+    pub(crate) invocations_path: UrlPath,
+    pub(crate) warmup_path: UrlPath,
+    #[expect(dead_code, reason = "the warm-up is not there yet")]
+    pub(crate) warmup_timeout: Duration,
+    /// What will not work, but does not prevent the start.
+    pub(crate) warnings: Vec<String>,
     pub(crate) admin_port: Option<u16>,
     pub(crate) probes: bool,
     pub(crate) worker_threads: Option<usize>,
@@ -389,6 +464,40 @@ pub(crate) struct Settings {
     pub(crate) ws: WsSettings,
     pub(crate) log_invocations: LogLevel,
     pub(crate) log_tasks: LogLevel,
+}
+
+impl Settings {
+    /// Refuses a path that the agent serves for something else. Requests could reach only one of the two.
+    fn refuse_equal_paths(&self, env: &mut Reader<'_>) {
+        let invocations = (table::INVOCATIONS_PATH.variable, &self.invocations_path);
+        let warmup = (table::WARMUP_PATH.variable, &self.warmup_path);
+        for (variable, path) in [invocations, warmup] {
+            if self.serves_itself(path) {
+                env.problem(format!(
+                    "{variable} is `{}`; it takes a path that the agent does not serve itself",
+                    &**path
+                ));
+            }
+        }
+        if self.warmup_path == self.invocations_path {
+            env.problem(format!(
+                "{} is `{}`; it takes another path than {}",
+                warmup.0, &*self.warmup_path, invocations.0
+            ));
+        }
+    }
+
+    /// Whether the agent's port serves `path`, whatever the two paths are set to.
+    fn serves_itself(&self, path: &str) -> bool {
+        let dev = self.dev.is_some() && (path == "/" || path.starts_with(DEV_PATHS));
+        let here = self.admin_port.is_none();
+        match path {
+            "/ping" | "/ws" => true,
+            "/livez" | "/readyz" => self.probes && here,
+            "/metrics" => self.metrics && here,
+            _ => dev,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -651,5 +760,72 @@ mod tests {
         );
         let config = Config::new().port(0).admin_port(0);
         assert_eq!(resolve(&config, &[], false).unwrap().admin_port, Some(0));
+    }
+
+    #[test]
+    fn two_paths_of_the_agent_are_never_equal() {
+        let refused = |variables: &[(&str, &str)]| {
+            let error = resolve(&Config::new(), variables, false).map(drop);
+            error.map_err(|error| error.problems().to_vec())
+        };
+        let path = |path| [("AGENTCORE_INVOCATIONS_PATH", path)];
+        for taken in ["/ping", "/ws"] {
+            assert_eq!(
+                refused(&path(taken)).unwrap_err(),
+                [format!(
+                    "AGENTCORE_INVOCATIONS_PATH is `{taken}`; it takes a path that the agent does not serve itself"
+                )]
+            );
+        }
+        assert_eq!(
+            refused(&path("/warmup")).unwrap_err(),
+            [
+                "AGENTCORE_WARMUP_PATH is `/warmup`; it takes another path than AGENTCORE_INVOCATIONS_PATH"
+            ]
+        );
+        for (served, path) in [
+            ("AGENTCORE_PROBES", "/livez"),
+            ("AGENTCORE_PROBES", "/readyz"),
+            ("AGENTCORE_METRICS", "/metrics"),
+            ("AGENTCORE_DEV", "/"),
+            ("AGENTCORE_DEV", "/_dev/agent"),
+        ] {
+            let moved = ("AGENTCORE_WARMUP_PATH", path);
+            assert_eq!(refused(&[moved]), Ok(()), "{path}");
+            assert!(refused(&[moved, (served, "1")]).is_err(), "{path}");
+            if !served.ends_with("DEV") {
+                let elsewhere = ("AGENTCORE_ADMIN_PORT", "0");
+                assert_eq!(refused(&[moved, (served, "1"), elsewhere]), Ok(()));
+            }
+        }
+        assert_eq!(
+            resolve(&Config::new().warmup_path("warm"), &[], false)
+                .unwrap_err()
+                .to_string(),
+            "warmup_path is `warm`; it takes a path of up to 32 characters: / and then letters, digits and -._~/"
+        );
+    }
+
+    #[test]
+    fn a_port_that_the_platform_does_not_reach_is_a_warning_in_a_container() {
+        let warnings = |port: &str, in_container| {
+            let variables = [("AGENTCORE_PORT", port)];
+            resolve(&Config::new(), &variables, in_container)
+                .unwrap()
+                .warnings
+        };
+        for port in ["8000", "8080", "12000", "0"] {
+            assert_eq!(warnings(port, true), Vec::<String>::new(), "{port}");
+        }
+        let config = Config::new().host(Ipv4Addr::LOCALHOST.into()).port(80);
+        assert!(resolve(&config, &[], true).unwrap().warnings.is_empty());
+        for port in ["80", "7999", "8443", "12001"] {
+            let expected = format!(
+                "the agent listens on port {port}, which AgentCore Runtime does not reach; for the Runtime, set \
+                 AGENTCORE_PORT to a port from 8000 to 12000 other than 8443"
+            );
+            assert_eq!(warnings(port, true), [expected]);
+            assert_eq!(warnings(port, false), Vec::<String>::new(), "{port}");
+        }
     }
 }

@@ -231,11 +231,12 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
         })?;
     let result = runtime.block_on(async {
         let dev = settings.dev.is_some();
+        let path = settings.invocations_path.clone();
         let server = Server::bind(agent, settings, supplied)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
         server
             .on_ready(move |agent| {
-                let message = ready(agent, address, dev, admin, began);
+                let message = ready(agent, address, &path, dev, admin, began);
                 // Written at every log level.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
@@ -251,6 +252,7 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
 fn ready(
     agent: &Agent,
     address: std::net::SocketAddr,
+    path: &str,
     dev: bool,
     admin: Option<std::net::SocketAddr>,
     began: Instant,
@@ -258,13 +260,19 @@ fn ready(
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
     let (package, parts) = (agent.package, agent.describe());
     let admin = admin.map_or_else(String::new, |admin| format!("; admin http://{admin}"));
+    // The usual path says nothing.
+    let path = if path == "/invocations" || agent.entrypoint.is_none() {
+        String::new()
+    } else {
+        format!("; invocations at {path}")
+    };
     let page = if dev {
         format!("; dev page http://{address}/")
     } else {
         String::new()
     };
     format!(
-        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{page}{admin}"
+        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{path}{page}{admin}"
     )
 }
 

@@ -161,6 +161,9 @@ impl Server {
             (None, None) => None,
         };
         let (admin, admin_address) = admin.unzip();
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(Self {
             listeners: Listeners {
                 agent: listener,

@@ -111,7 +111,7 @@ impl TestClient {
         Self::new(App::from_registry()).await
     }
 
-    /// A `POST /invocations` with `event` as JSON. Add headers to it, then send it.
+    /// A `POST` of the [path of invocations](crate::Config::invocations_path) with `event` as JSON. Add headers to it, then send it.
     ///
     /// ```
     /// # use agentcore::testing::TestClient;
@@ -131,7 +131,8 @@ impl TestClient {
     /// When `event` cannot be serialised.
     #[track_caller]
     pub fn post(&self, event: impl Serialize) -> TestRequest<'_> {
-        self.request(Method::POST, "/invocations").json(event)
+        self.request(Method::POST, self.server.invocations_path())
+            .json(event)
     }
 
     /// A `GET` of `path`. Add headers to it, then send it; with the path `/ws`, open a [socket](TestRequest::websocket).

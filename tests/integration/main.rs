@@ -28,6 +28,7 @@ mod metrics;
 mod not_tested;
 mod old_tasks;
 mod panics;
+mod paths;
 mod ping_handler;
 #[cfg(target_os = "linux")]
 mod platform;

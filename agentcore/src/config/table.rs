@@ -11,6 +11,7 @@ use super::environment::as_text;
 use super::filter::Filter;
 #[cfg(feature = "ws")]
 use super::origins::Origins;
+use super::paths::UrlPath;
 use super::value::Value;
 
 /// One setting, of type `T`. Its default is a value, or [`Computed`].
@@ -111,6 +112,9 @@ const TRUTH: &str = "true or false, 1 or 0, yes or no, on or off";
 pub(crate) static ALL: &[&dyn Entry] = &[
     &HOST,
     &PORT,
+    &INVOCATIONS_PATH,
+    &WARMUP_PATH,
+    &WARMUP_TIMEOUT,
     &ADMIN_PORT,
     &PROBES,
     &WORKER_THREADS,
@@ -168,7 +172,35 @@ pub(crate) static PORT: Setting<u16> = Setting {
     takes: PORT_NUMBER,
     allowed: any,
     default: 8080,
-    meaning: "the port to listen on; 0 takes a free one, which the start line names",
+    meaning: "the port to listen on; 0 takes a free one, which the start line names; AgentCore Runtime reaches 8000 to 12000 except 8443",
+};
+
+pub(super) static INVOCATIONS_PATH: Setting<UrlPath> = Setting {
+    name: "invocations_path",
+    variable: "AGENTCORE_INVOCATIONS_PATH",
+    takes: "a path of up to 2048 characters: / and then letters, digits and -._~/%",
+    allowed: UrlPath::is_for_invocations,
+    default: UrlPath::of("/invocations"),
+    meaning: "the path of invocations",
+};
+
+pub(super) static WARMUP_PATH: Setting<UrlPath> = Setting {
+    name: "warmup_path",
+    variable: "AGENTCORE_WARMUP_PATH",
+    takes: "a path of up to 32 characters: / and then letters, digits and -._~/",
+    allowed: UrlPath::is_for_warmup,
+    default: UrlPath::of("/warmup"),
+    meaning: "the path of the platform's warm-up request, which runs the warm-up hooks",
+};
+
+pub(super) static WARMUP_TIMEOUT: Setting<Duration> = Setting {
+    name: "warmup_timeout",
+    variable: "AGENTCORE_WARMUP_TIMEOUT",
+    takes: TIME,
+    allowed: more_than_nothing,
+    // The platform waits 120 s.
+    default: seconds(110),
+    meaning: "how long a warm-up request may take, with the start hooks that it waits for, before it is answered 504",
 };
 
 pub(crate) static ADMIN_PORT: Setting<u16, Computed> = Setting {
@@ -573,6 +605,9 @@ mod tests {
             assert_eq!(read.show(), setting.default.show());
         }
         within_bounds(&PORT);
+        within_bounds(&INVOCATIONS_PATH);
+        within_bounds(&WARMUP_PATH);
+        within_bounds(&WARMUP_TIMEOUT);
         within_bounds(&MAX_BODY_BYTES);
         within_bounds(&MAX_JSON_NODES);
         within_bounds(&MAX_HEADER_BYTES);

@@ -29,9 +29,14 @@ pub(crate) struct Span(Option<Context>);
 
 impl Span {
     /// The span of a request that has just arrived.
-    pub(crate) fn request(kind: Kind, handler: &'static str, headers: &HeaderMap) -> Self {
+    pub(crate) fn request(
+        kind: Kind,
+        handler: &'static str,
+        invocations_path: &str,
+        headers: &HeaderMap,
+    ) -> Self {
         let (method, path) = match kind {
-            Kind::Invocation => ("POST", "/invocations"),
+            Kind::Invocation => ("POST", invocations_path),
             #[cfg(feature = "ws")]
             Kind::Socket => ("GET", "/ws"),
             Kind::Other | Kind::Ping | Kind::Hook => return Self::default(),
@@ -46,7 +51,7 @@ impl Span {
             KeyValue::new("gen_ai.agent.name", agent.name.clone()),
             KeyValue::new("code.function.name", handler),
             KeyValue::new("http.request.method", method),
-            KeyValue::new("url.path", path),
+            KeyValue::new("url.path", path.to_owned()),
         ];
         if let Some(id) = &agent.id {
             attributes.push(KeyValue::new("gen_ai.agent.id", id.clone()));

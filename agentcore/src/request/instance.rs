@@ -10,6 +10,7 @@ use tracing::Level;
 use super::admission::Concurrency;
 use super::scope::Scope;
 use super::states::States;
+use crate::config::UrlPath;
 use crate::metrics::{Gauges, Metrics};
 use crate::tracker::{BusyTracker, Table};
 
@@ -27,6 +28,8 @@ pub(crate) struct Instance {
     pub(crate) stopping: CancellationToken,
     /// Cancelled after `stopping`, and not by the front, because user code waits for it.
     pub(crate) stop_told: CancellationToken,
+    /// The path of invocations, for their spans.
+    pub(crate) invocations_path: UrlPath,
     /// The maximum number of values and keys that a payload may decode to.
     pub(crate) max_json_nodes: usize,
     /// `None` if metrics are off.
@@ -47,6 +50,7 @@ impl Instance {
             states: States::default(),
             stopping: CancellationToken::new(),
             stop_told: CancellationToken::new(),
+            invocations_path: UrlPath::default(),
             max_json_nodes: usize::MAX,
             metrics: None,
             line_level: None,
@@ -64,6 +68,12 @@ impl Instance {
     /// Sets the level of the lines at the end of invocations and sockets.
     pub(crate) fn with_lines(mut self, level: Option<Level>) -> Self {
         self.line_level = level;
+        self
+    }
+
+    /// Sets the path of invocations.
+    pub(crate) fn with_invocations_path(mut self, path: UrlPath) -> Self {
+        self.invocations_path = path;
         self
     }
 

@@ -86,7 +86,7 @@ impl Observed {
             metrics.begin(kind);
         }
         Self {
-            span: Span::request(kind, handler, headers),
+            span: Span::request(kind, handler, &instance.invocations_path, headers),
             ..Self::default()
         }
     }

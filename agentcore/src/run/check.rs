@@ -122,7 +122,7 @@ impl<'a> Contents<'a> {
             listeners: Listener::all(supplied),
             settings: prepared.found.iter().map(Row::new).collect(),
             unknown_variables: unknown::unknown_variables(unknown::names_of_variables()),
-            warnings: otel::problems(),
+            warnings: [&prepared.settings.warnings[..], &otel::problems()].concat(),
             not_tried: if binds {
                 NOT_TRIED
             } else {

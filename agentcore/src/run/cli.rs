@@ -78,7 +78,7 @@ pub(crate) fn help(package: Package) -> String {
     let mut text = format!(
         "\
 {package}
-An agent server: POST /invocations, GET /ping.
+An agent server: POST /invocations, unless AGENTCORE_INVOCATIONS_PATH is set; GET /ping.
 
 Usage: {program} [--check [--json]] [--help] [--version] [-- ..]
 

@@ -38,6 +38,10 @@ impl InProcess {
         &self.life.front
     }
 
+    pub(crate) fn invocations_path(&self) -> &str {
+        &self.front().settings.invocations_path
+    }
+
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
         // A new connection for each request: there is no socket that would report when a reply has been sent.
         let connection = Arc::new(Connection::without_socket(Arc::clone(self.front())));

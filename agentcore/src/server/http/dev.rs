@@ -34,16 +34,13 @@ use super::router::{Answer, dispatch, method_not_allowed, not_found};
 use crate::app::describe::Description;
 use crate::app::package;
 use crate::app::parts::Agent;
-use crate::config::{BusyWhile, ErrorMode};
+use crate::config::{BusyWhile, DEV_PATHS as PATHS, Settings};
 use crate::handler::response::Response;
 use crate::request::secret_uuid;
 use crate::util::fields::fields;
 use crate::util::time::unix_now;
 
 const PAGE: &str = include_str!("dev/page.html");
-
-/// The prefix of all paths that the page requests.
-const PATHS: &str = "/_dev/";
 
 /// The path below the prefix that the page requests every second.
 const STATE: &str = "state";
@@ -61,25 +58,27 @@ pub(crate) struct Dev {
 
 impl Dev {
     #[inline(never)]
-    pub(crate) fn new(agent: &Agent, errors: ErrorMode) -> Self {
+    pub(crate) fn new(agent: &Agent, settings: &Settings) -> Self {
         struct Known {
             name: Cow<'static, str>,
             version: Option<&'static str>,
             agentcore: &'static str,
+            invocations_path: String,
             registry: Description,
         }
-        fields! { Known { name, version, agentcore, ..registry } }
+        fields! { Known { name, version, agentcore, invocations_path, ..registry } }
         let known = Known {
             name: agent.package.name(),
             version: agent.package.version(),
             agentcore: package::AGENTCORE,
+            invocations_path: settings.invocations_path.to_string(),
             registry: Description::new(agent),
         };
         Self {
             // Strings, numbers and lists of them: this cannot fail. Pretty, because `--check` uses that code already.
             agent: serde_json::to_string_pretty(&known).unwrap_or_default(),
             history: History::default(),
-            recent: Recent::new(errors),
+            recent: Recent::new(settings.errors),
         }
     }
 
@@ -174,7 +173,7 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     if let Some(answer) = answer {
         return Answer::now(exchange.refuse(request, answer));
     }
-    if path != "/invocations" || method != Method::POST {
+    if path != &*front.settings.invocations_path || method != Method::POST {
         return dispatch(exchange, request);
     }
     let record = dev.recent.begin();

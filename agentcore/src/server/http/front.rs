@@ -60,7 +60,8 @@ impl Front {
         let mut instance = Instance::new(tracker, concurrency)
             .with_metrics(settings.metrics)
             .with_lines(settings.log_invocations.level())
-            .with_max_json_nodes(settings.max_json_nodes);
+            .with_max_json_nodes(settings.max_json_nodes)
+            .with_invocations_path(settings.invocations_path.clone());
         instance.states = states;
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),

@@ -1,4 +1,4 @@
-//! `POST /invocations`: the front reads the body, hands it to the workers, and sends their reply.
+//! Invocations: the front reads the body, hands it to the workers, and sends their reply.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -89,7 +89,8 @@ fn admit<B: RequestBody>(
     }
     let at = front.notice_restore();
     // Other requests, such as a browser's preflight, pass through the layers without being work.
-    let is_work = request.uri().path() == "/invocations" && request.method() == Method::POST;
+    let is_work = request.uri().path() == &*front.settings.invocations_path
+        && request.method() == Method::POST;
     let permit = if is_work {
         let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {

@@ -16,8 +16,10 @@ pub(crate) fn agent(
     // Not the `Front` itself: it owns the layers, so the two would own each other.
     let entrypoint = entrypoint.map(|found| (found.options, found.run.clone()));
     let (debug, errors) = (front.settings.debug, front.settings.errors);
+    let path = front.settings.invocations_path.clone();
     move |request| {
-        let refused = router::refusal(entrypoint.is_some(), request.uri().path(), request.method());
+        let path = entrypoint.is_some().then_some(&*path);
+        let refused = router::refusal(path, request.uri().path(), request.method());
         match (refused, entrypoint.clone()) {
             (None, Some(entrypoint)) => Box::pin(layer::call(entrypoint, debug, errors, request)),
             (refused, _) => {

@@ -106,7 +106,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
             return invoke(exchange, request);
         }
-        ("/invocations", &Method::POST) if is_crowded => {
+        (path, &Method::POST) if is_crowded && path == &*front.settings.invocations_path => {
             let refused = front.unavailable("Too many connections", Refused::Connections);
             let refused = refuse(&exchange.connection, request, refused);
             return refuse_invocation(exchange, refused);
@@ -126,7 +126,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             request,
             method_not_allowed("GET, HEAD"),
         ),
-        (path, method) => match refusal(front.agent.entrypoint.is_some(), path, method) {
+        (path, method) => match refusal(invocations_path(front), path, method) {
             None => return invoke(exchange, request),
             Some(refused) => refuse(&exchange.connection, request, refused),
         },
@@ -164,12 +164,19 @@ fn show<B: RequestBody>(exchange: Exchange, request: Request<B>, page: Page) -> 
     })
 }
 
-/// The refusal of a request that is no invocation; `None` if it is one. Requests that have passed the layers use it, too.
-pub(crate) fn refusal(has_entrypoint: bool, path: &str, method: &Method) -> Option<Response> {
-    match (path, method) {
-        ("/invocations", &Method::POST) if has_entrypoint => None,
-        ("/invocations", _) if has_entrypoint => Some(method_not_allowed("POST")),
-        _ => Some(not_found()),
+/// The path of invocations; `None` if the agent has no entrypoint.
+fn invocations_path(front: &Front) -> Option<&str> {
+    let path = &*front.settings.invocations_path;
+    front.agent.entrypoint.is_some().then_some(path)
+}
+
+/// The refusal of a request that is not for the path of `invocations`; `None` if it is an invocation. Requests that have passed
+/// the layers use it, too.
+pub(crate) fn refusal(invocations: Option<&str>, path: &str, method: &Method) -> Option<Response> {
+    match *method {
+        _ if Some(path) != invocations => Some(not_found()),
+        Method::POST => None,
+        _ => Some(method_not_allowed("POST")),
     }
 }
 

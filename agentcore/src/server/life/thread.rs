@@ -249,7 +249,7 @@ impl Life {
     ) -> Self {
         // Made while the agent still has its layers, because the page names them. Only a server with sockets shows it.
         let page = settings.dev.filter(|_| has_front_thread);
-        let dev = page.map(|_| Dev::new(&agent, settings.errors));
+        let dev = page.map(|_| Dev::new(&agent, &settings));
         let layers = std::mem::take(&mut agent.layers);
         let layers =
             (!layers.is_empty()).then(|| DropOnWorkers::on(&runtime, layers, "the layers"));
