@@ -27,6 +27,8 @@ fn ui() {
         "ping",
         "on_start",
         "on_shutdown",
+        "on_warmup",
+        "on_restore",
         "websocket",
         "stream",
     ] {

@@ -80,9 +80,26 @@ pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand(&role::ON_SHUTDOWN, args, item, |args, function, errors| {
-        validate::on_shutdown(args, function, errors)
-            .map(|model| hook::on_shutdown(&model, function))
+    hook_without_value(&role::ON_SHUTDOWN, &hook::ON_SHUTDOWN, args, item)
+}
+
+pub(crate) fn on_warmup(args: TokenStream, item: TokenStream) -> TokenStream {
+    hook_without_value(&role::ON_WARMUP, &hook::ON_WARMUP, args, item)
+}
+
+pub(crate) fn on_restore(args: TokenStream, item: TokenStream) -> TokenStream {
+    hook_without_value(&role::ON_RESTORE, &hook::ON_RESTORE, args, item)
+}
+
+fn hook_without_value(
+    role: &Role,
+    names: &hook::Names,
+    args: TokenStream,
+    item: TokenStream,
+) -> TokenStream {
+    expand(role, args, item, |args, function, errors| {
+        let model = validate::hook(role, args, function, errors)?;
+        Some(hook::without_value(names, &model, function))
     })
 }
 

@@ -54,6 +54,18 @@ pub fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::on_shutdown(args.into(), item.into()).into()
 }
 
+#[doc = include_str!("../docs/on_warmup.md")]
+#[proc_macro_attribute]
+pub fn on_warmup(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::on_warmup(args.into(), item.into()).into()
+}
+
+#[doc = include_str!("../docs/on_restore.md")]
+#[proc_macro_attribute]
+pub fn on_restore(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::on_restore(args.into(), item.into()).into()
+}
+
 #[doc = include_str!("../docs/websocket.md")]
 #[proc_macro_attribute]
 pub fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -135,7 +135,9 @@ pub(crate) struct OnStart<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
-pub(crate) struct OnShutdown<'a> {
+/// A hook that makes nothing: `#[on_shutdown]`, `#[on_warmup]` or `#[on_restore]`.
+pub(crate) struct Hook<'a> {
     pub(crate) function: Function<'a>,
     pub(crate) arguments: Vec<Argument<'a>>,
+    pub(crate) timeout: Option<Duration>,
 }

@@ -21,13 +21,15 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 6] = [
+pub(crate) const ALL: [&Role; 8] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
     &WEBSOCKET,
     &ON_START,
     &ON_SHUTDOWN,
+    &ON_WARMUP,
+    &ON_RESTORE,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -126,6 +128,34 @@ pub(crate) const ON_SHUTDOWN: Role = Role {
     shape: "    \
     #[agentcore::on_shutdown]
     async fn flush() -> Result<(), BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const ON_WARMUP: Role = Role {
+    attribute: "on_warmup",
+    keys: &[Key::Timeout, Key::Crate],
+    noun: "a warm-up hook",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "the warm-up is answered when it has returned",
+    instead_of_yield: "it returns `()` or `Result<(), E>`",
+    shape: "    \
+    #[agentcore::on_warmup]
+    async fn load(model: State<Model>) -> Result<(), BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const ON_RESTORE: Role = Role {
+    attribute: "on_restore",
+    keys: &[Key::Timeout, Key::Crate],
+    noun: "a restore hook",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "requests wait until it has returned",
+    instead_of_yield: "it returns `()` or `Result<(), E>`",
+    shape: "    \
+    #[agentcore::on_restore]
+    async fn reconnect(pool: State<Pool>) -> Result<(), BoxError> {
         // ..
     }",
 };

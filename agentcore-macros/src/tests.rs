@@ -32,6 +32,8 @@ fn expand(source: &str) -> TokenStream {
         "ping" => expand::ping,
         "on_start" => expand::on_start,
         "on_shutdown" => expand::on_shutdown,
+        "on_warmup" => expand::on_warmup,
+        "on_restore" => expand::on_restore,
         "websocket" => expand::websocket,
         _ => panic!("`{name}` is none of our attributes"),
     };

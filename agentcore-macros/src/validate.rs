@@ -12,8 +12,8 @@ use crate::args::{Args, OnDisconnect};
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::model::{
-    Argument, AsyncTask, Entrypoint, Function, Main, OnShutdown, OnStart, Output, Parameter, Ping,
-    Range, WebSocket,
+    Argument, AsyncTask, Entrypoint, Function, Hook, Main, OnStart, Output, Parameter, Ping, Range,
+    WebSocket,
 };
 use crate::paths::Private;
 use crate::role::{self, Role};
@@ -192,14 +192,16 @@ pub(crate) fn on_start<'a>(
     })
 }
 
-pub(crate) fn on_shutdown<'a>(
+/// A hook that makes nothing.
+pub(crate) fn hook<'a>(
+    role: &Role,
     args: Args,
     item: &'a AnnotatedFn,
     errors: &mut Errors,
-) -> Option<OnShutdown<'a>> {
-    let role = &role::ON_SHUTDOWN;
+) -> Option<Hook<'a>> {
     let arguments = hook_shape(role, item, errors);
-    errors.is_empty().then(|| OnShutdown {
+    errors.is_empty().then(|| Hook {
+        timeout: args.timeout,
         function: function(args, item),
         arguments,
     })

@@ -27,7 +27,7 @@ use crate::config::{Addresses, Config, Environment, Found, Reader, Settings};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::handler::body::Body;
-use crate::handler::hook::{PingHandler, ShutdownHook, StartHook};
+use crate::handler::hook::{PingHandler, PlatformHook, ShutdownHook, StartHook};
 use crate::handler::invoke::{self, Options};
 use crate::handler::layer::{Endpoint, Wrap};
 use crate::log::Log;
@@ -346,6 +346,106 @@ impl App {
         self
     }
 
+    /// Adds a warm-up hook, as [`on_warmup`](macro@crate::on_warmup) does. Hooks run one after the other, in the order in which
+    /// they were added, when the platform posts to the [warm-up path](Config::warmup_path).
+    ///
+    /// It takes the functions that the attribute takes: `async` or not, with any number of [`State<S>`](crate::State). They
+    /// return `()`, or a `Result` of `()` and any error.
+    ///
+    /// ```
+    /// use agentcore::{App, BoxError, State};
+    ///
+    /// struct Model;
+    ///
+    /// async fn first_inference(model: State<Model>) -> Result<(), BoxError> {
+    ///     let _ = model;
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::new().state(Model).on_warmup(first_inference);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_warmup<H, Args>(mut self, hook: H) -> Self
+    where
+        H: PlatformHook<Args>,
+    {
+        let hook = platform_hook(here("on_warmup"), None, hook);
+        self.parts.warmup_hooks.push(hook);
+        self
+    }
+
+    /// Adds a warm-up hook as [`on_warmup`](Self::on_warmup) does. The warm-up fails if the hook takes longer than `limit`, as
+    /// with `#[on_warmup(timeout = "..")]`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use agentcore::App;
+    ///
+    /// let app = App::new().on_warmup_within(Duration::from_secs(60), async || ());
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_warmup_within<H, Args>(mut self, limit: Duration, hook: H) -> Self
+    where
+        H: PlatformHook<Args>,
+    {
+        let hook = platform_hook(here("on_warmup"), Some(limit), hook);
+        self.parts.warmup_hooks.push(hook);
+        self
+    }
+
+    /// Adds a restore hook, as [`on_restore`](macro@crate::on_restore) does. Hooks run one after the other, in the order in which
+    /// they were added, after the process was restored from a snapshot. Requests wait for them, 10 s for each hook.
+    ///
+    /// It takes the functions that the attribute takes: `async` or not, with any number of [`State<S>`](crate::State). They
+    /// return `()`, or a `Result` of `()` and any error.
+    ///
+    /// ```
+    /// use agentcore::{App, State};
+    ///
+    /// struct Pool;
+    ///
+    /// async fn reconnect(pool: State<Pool>) -> std::io::Result<()> {
+    ///     let _ = pool;
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::new().state(Pool).on_restore(reconnect);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_restore<H, Args>(mut self, hook: H) -> Self
+    where
+        H: PlatformHook<Args>,
+    {
+        let hook = platform_hook(here("on_restore"), None, hook);
+        self.parts.restore_hooks.push(hook);
+        self
+    }
+
+    /// Adds a restore hook as [`on_restore`](Self::on_restore) does, with another limit than 10 s, as
+    /// `#[on_restore(timeout = "..")]` does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use agentcore::App;
+    ///
+    /// let app = App::new().on_restore_within(Duration::from_secs(3), async || ());
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn on_restore_within<H, Args>(mut self, limit: Duration, hook: H) -> Self
+    where
+        H: PlatformHook<Args>,
+    {
+        let hook = platform_hook(here("on_restore"), Some(limit), hook);
+        self.parts.restore_hooks.push(hook);
+        self
+    }
+
     /// Wraps the agent in a tower layer. The layer that is added last is the outermost.
     ///
     /// A layer sees every request except those for `/ping` and `/ws`. It sees unknown paths and other methods than POST, so it
@@ -593,6 +693,19 @@ impl App {
         }
         Ok(agent)
     }
+}
+
+fn platform_hook<H, Args>(meta: Meta, limit: Option<Duration>, hook: H) -> parts::PlatformHook
+where
+    H: PlatformHook<Args>,
+{
+    let hook = Arc::new(hook);
+    parts::PlatformHook::new(
+        meta,
+        limit,
+        |requirements| H::requires(requirements, Seal),
+        move |call| Arc::clone(&hook).call(call, Seal),
+    )
 }
 
 /// The source location of the caller's caller.

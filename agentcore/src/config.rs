@@ -229,7 +229,7 @@ impl Config {
         self
     }
 
-    /// The path of the platform's warm-up request, which runs the warm-up hooks; `/warmup` by default.
+    /// The path of the platform's warm-up request, which runs the [warm-up hooks](macro@crate::on_warmup); `/warmup` by default.
     ///
     /// It begins with `/`, and has at most 32 characters, which are letters, digits and `-._~/`. A path that the agent serves for
     /// something else stops the start. The runtime's `hooksConfiguration` has to name the path as well.
@@ -436,7 +436,6 @@ pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
     pub(crate) invocations_path: UrlPath,
     pub(crate) warmup_path: UrlPath,
-    #[expect(dead_code, reason = "the warm-up is not there yet")]
     pub(crate) warmup_timeout: Duration,
     /// What will not work, but does not prevent the start.
     pub(crate) warnings: Vec<String>,

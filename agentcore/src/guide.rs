@@ -7,6 +7,7 @@
 //! [super::limits]: self::limits
 //! [super::logging]: self::logging
 //! [super::quick_start]: self::quick_start
+//! [super::snapshots]: self::snapshots
 //! [super::state]: self::state
 //! [super::streaming]: self::streaming
 //! [super::testing]: self::testing
@@ -92,6 +93,13 @@ pub mod state {
     //! [crate::spawn]: crate::spawn
     #![doc = include_str!("../docs/guide/state.md")]
 }
+pub mod snapshots {
+    //! [crate::Config::warmup_path]: crate::Config::warmup_path
+    //! [crate::Config::warmup_timeout]: crate::Config::warmup_timeout
+    //! [macro@crate::on_restore]: macro@crate::on_restore
+    //! [macro@crate::on_warmup]: macro@crate::on_warmup
+    #![doc = include_str!("../docs/guide/snapshots.md")]
+}
 pub mod configuration {
     //! [crate::App::admin_listener]: crate::App::admin_listener
     //! [crate::App::bind]: crate::App::bind
@@ -137,9 +145,11 @@ pub mod testing {
     //! [crate::testing::TestClient::ping]: crate::testing::TestClient::ping
     //! [crate::testing::TestClient::post]: crate::testing::TestClient::post
     //! [crate::testing::TestClient::request]: crate::testing::TestClient::request
+    //! [crate::testing::TestClient::restore]: crate::testing::TestClient::restore
     //! [crate::testing::TestClient::shutdown]: crate::testing::TestClient::shutdown
     //! [crate::testing::TestClient::stream]: crate::testing::TestClient::stream
     //! [crate::testing::TestClient::tasks]: crate::testing::TestClient::tasks
+    //! [crate::testing::TestClient::warm_up]: crate::testing::TestClient::warm_up
     //! [crate::testing::TestClient::websocket]: crate::testing::TestClient::websocket
     //! [crate::testing::TestRequest::send]: crate::testing::TestRequest::send
     //! [crate::testing::TestRequest::stream]: crate::testing::TestRequest::stream

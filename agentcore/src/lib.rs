@@ -25,7 +25,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /ping` | 200 `{"status":"Healthy"\|"HealthyBusy","time_of_last_update":<unix seconds>}`; 503 while start hooks run |
-//! | `POST /invocations` | what the entrypoint returns |
+//! | `POST /invocations`, or [another path](Config::invocations_path) | what the entrypoint returns |
 //! | … with no body, or bad JSON | 400 `{"error":"Invalid JSON","details":..}`, unless the entrypoint takes no payload |
 //! | … that is not UTF-8 | 400 `{"error":"Invalid encoding","details":..}` |
 //! | … with JSON of another shape | 422 `{"error":"Invalid payload","details":..,"path":"items[3].price"}` |
@@ -37,6 +37,8 @@
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
 //! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; 404 if there is no handler |
 //! | … that is no valid handshake, or has another version | 400 or 426; 403 for a web page that is not on the list |
+//! | `POST /warmup`, or [another path](Config::warmup_path) | with an [`on_warmup`] hook: 200 when the hooks have run, 500 or 504 if not; else 404 |
+//! | after a restore whose [`on_restore`] hooks have failed | 503 with `Retry-After`; `/ping` answers |
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
@@ -164,7 +166,9 @@ pub use agentcore_macros::websocket;
 #[doc(hidden)]
 pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
-pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
+pub use agentcore_macros::{
+    async_task, entrypoint, on_restore, on_shutdown, on_start, on_warmup, ping,
+};
 pub use bytes::Bytes;
 #[doc(inline)]
 pub use futures_core::Stream;
@@ -180,7 +184,8 @@ pub use handler::body::Body;
 pub use handler::extract::Valid;
 pub use handler::extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::hook::{
-    HookArgument, PingArgument, PingHandler, ShutdownHook, ShutdownReply, StartHook, StartReply,
+    HookArgument, PingArgument, PingHandler, PlatformHook, PlatformReply, ShutdownHook,
+    ShutdownReply, StartHook, StartReply,
 };
 pub use handler::http_error::{HttpError, HttpErrorExt};
 pub use handler::layer::Endpoint;
@@ -219,6 +224,10 @@ mod pages {
     mod on_shutdown {}
     #[doc = include_str!("../../agentcore-macros/docs/on_start.md")]
     mod on_start {}
+    #[doc = include_str!("../../agentcore-macros/docs/on_warmup.md")]
+    mod on_warmup {}
+    #[doc = include_str!("../../agentcore-macros/docs/on_restore.md")]
+    mod on_restore {}
     #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
     mod ping {}
     #[cfg(feature = "ws")]

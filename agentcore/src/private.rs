@@ -47,8 +47,8 @@ pub use core::time::Duration;
 pub use std::process::ExitCode;
 
 pub use crate::app::descriptors::{
-    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, ShutdownDef, ShutdownHook, StartDef,
-    StartHook, TaskDef,
+    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, PlatformHook, RestoreDef, ShutdownDef,
+    ShutdownHook, StartDef, StartHook, TaskDef, WarmupDef,
 };
 #[cfg(feature = "ws")]
 pub use crate::app::descriptors::{WebSocketDef, WebSocketEndpoint};
@@ -65,13 +65,14 @@ pub use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 
-pub use bounds::{Captures, FromTimedOut, HookError, PingReply, ShutdownReply};
+pub use bounds::{Captures, FromTimedOut, HookError, PingReply, PlatformReply, ShutdownReply};
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{
     entrypoint_future_must_be_send, is_in_a_module, never, ping_future_must_be_send,
-    shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
-    sync_function_runs_on_another_thread, time_limited, timed_out,
+    restore_hook_future_must_be_send, shutdown_hook_future_must_be_send,
+    start_hook_future_must_be_send, sync_function_runs_on_another_thread, time_limited, timed_out,
+    warmup_hook_future_must_be_send,
 };
 pub use probe::Probe;
 #[cfg(feature = "ws")]

@@ -69,7 +69,8 @@ use cli::Command;
 /// `--check --json` prints one object. `ok` is a truth value, `problems` a list of lines, `name` and `agentcore` are
 /// text, `version` is text or null. If it is `ok`, it also has: `entrypoint` (an object with `name`, `file`, `line`,
 /// `timeout`, `idle_timeout` and `on_disconnect`, or null), `websocket` and `ping` (an object with the first three, or null),
-/// `tasks` and `shutdown_hooks` (lists of such objects), `start_hooks` (such a list, with `timeout` and `state` added), `layers`
+/// `tasks` and `shutdown_hooks` (lists of such objects), `start_hooks` (such a list, with `timeout` and `state` added),
+/// `warmup_hooks` and `restore_hooks` (such lists, with `timeout` added), `layers`
 /// (their number), `listeners` (a list of `role`, `agent` or `admin`, `address` and `source`, `LISTEN_FDS` or `program`; empty
 /// if the agent binds its ports itself), `settings` (a list, in the order of the table of [`Config`](crate::Config), of `name`,
 /// `variable`, `value`, `source` and `default`; `source` is `builder`, `environment` or `default`, and `value` is null if the

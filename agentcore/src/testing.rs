@@ -245,6 +245,59 @@ impl TestClient {
         }
     }
 
+    /// Sends the platform's warm-up request, which runs the [warm-up hooks](macro@crate::on_warmup), and reads the reply.
+    ///
+    /// ```
+    /// # use agentcore::testing::TestClient;
+    /// # use agentcore::{App, Json};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), agentcore::Error> {
+    /// let app = App::new()
+    ///     .entrypoint("handler", async || Json(1))
+    ///     .on_warmup(async || ());
+    /// let agent = TestClient::new(app).await?;
+    /// let reply = agent.warm_up().await;
+    /// assert_eq!(reply.status(), 200);
+    /// assert_eq!(reply.json::<serde_json::Value>()["hooks"][0]["name"], "on_warmup");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn warm_up(&self) -> impl Future<Output = TestResponse> {
+        self.request(Method::POST, self.server.warmup_path()).send()
+    }
+
+    /// Does to the app what a restore from a snapshot does: the stamp of `/ping` starts anew, and the
+    /// [restore hooks](macro@crate::on_restore) run. It does not wait for them; the next request does.
+    ///
+    /// ```
+    /// # use agentcore::testing::TestClient;
+    /// # use agentcore::{App, Json};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), agentcore::Error> {
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// static RESTORES: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// let app = App::new()
+    ///     .entrypoint("count", async || Json(RESTORES.load(Ordering::Relaxed)))
+    ///     .on_restore(async || {
+    ///         RESTORES.fetch_add(1, Ordering::Relaxed);
+    ///     });
+    /// let agent = TestClient::new(app).await?;
+    /// agent.restore();
+    /// assert_eq!(agent.invoke(()).await.json::<u32>(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn restore(&self) {
+        self.server.restore();
+    }
+
     /// The running tasks, as [`async_task_info`](crate::async_task_info) would list them for the handler.
     #[must_use]
     pub fn tasks(&self) -> AsyncTaskInfo {

@@ -168,6 +168,19 @@ async fn shutdown(__agentcore_call: ::agentcore::State<Response>) {
     let _ = __agentcore_call;
 }
 
+#[::agentcore::on_warmup(timeout = "1s")]
+fn warm_up(
+    __agentcore_call: ::agentcore::State<Response>,
+) -> ::core::result::Result<(), ::agentcore::BoxError> {
+    let _ = __agentcore_call;
+    ::core::result::Result::Ok(())
+}
+
+#[::agentcore::on_restore(timeout = "1s")]
+async fn restore(__agentcore_call: ::agentcore::State<Response>) {
+    let _ = __agentcore_call;
+}
+
 fn stream() -> impl ::futures_core::Stream<Item = ::core::primitive::u64> {
     ::agentcore::stream! {
         let __agentcore_yielder = 1;

@@ -34,6 +34,8 @@ mod ping_handler;
 mod platform;
 mod probes;
 mod replies;
+#[cfg(target_os = "linux")]
+mod restored;
 mod shutdown;
 mod shutdown_matrix;
 mod start;
@@ -41,6 +43,7 @@ mod stream_limits;
 mod streams;
 mod support;
 // Beside the other support files, but only this suite uses it.
+mod warmup;
 #[path = "support/browser.rs"]
 mod webdriver;
 mod websocket;

@@ -329,7 +329,7 @@ fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
     fs::remove_file(&offset).expect("the file");
 }
 
-fn libfaketime() -> Option<PathBuf> {
+pub(crate) fn libfaketime() -> Option<PathBuf> {
     let library = |folder: &Path| folder.join("faketime/libfaketimeMT.so.1");
     let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
     folders

@@ -331,6 +331,14 @@ fn a_yield_in_the_body_is_reported() {
             "a shutdown hook cannot `yield`: it returns `()`",
         ),
         (
+            "on_warmup",
+            "a warm-up hook cannot `yield`: it returns `()`",
+        ),
+        (
+            "on_restore",
+            "a restore hook cannot `yield`: it returns `()`",
+        ),
+        (
             "websocket",
             "a websocket handler cannot `yield`: it sends each message",
         ),
@@ -374,6 +382,8 @@ fn conditions_are_repeated() {
         "#[ping] #[cfg(a)] fn name() -> PingStatus {}",
         "#[on_start] #[cfg(a)] fn name() {}",
         "#[on_shutdown] #[cfg(a)] fn name() {}",
+        "#[on_warmup] #[cfg(a)] fn name() {}",
+        "#[on_restore] #[cfg(a)] fn name() {}",
         "#[async_task] #[cfg(a)] async fn name() {}",
         // An item with a mistake.
         "#[entrypoint(nam = 1)] #[cfg(a)] async fn name() {}",

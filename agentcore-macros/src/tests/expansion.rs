@@ -138,6 +138,26 @@ fn on_shutdown() {
     );
 }
 
+#[test]
+fn on_warmup() {
+    check(
+        r#"#[on_warmup(timeout = "90s")]
+        async fn infer(model: State<Model>) -> Result<(), Failure> {
+            model.infer().await
+        }"#,
+        &expect_file!["../../tests/expand/on_warmup.rs"],
+    );
+}
+
+#[test]
+fn on_restore() {
+    check(
+        "#[on_restore]
+        fn reconnect(State(pool): State<Pool>) {}",
+        &expect_file!["../../tests/expand/on_restore.rs"],
+    );
+}
+
 /// Only rustc knows whether a body is valid, and only rustc reports it.
 #[test]
 fn bodies_are_not_parsed() {

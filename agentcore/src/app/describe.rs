@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::descriptors::Meta;
-use super::parts::{Agent, StartHook};
+use super::parts::{Agent, PlatformHook, StartHook};
 use crate::util::fields::fields;
 
 /// The parts of an agent.
@@ -14,6 +14,8 @@ pub(crate) struct Description {
     pub(crate) tasks: Vec<FunctionAt>,
     pub(crate) start_hooks: Vec<StartHookAt>,
     pub(crate) shutdown_hooks: Vec<FunctionAt>,
+    pub(crate) warmup_hooks: Vec<PlatformHookAt>,
+    pub(crate) restore_hooks: Vec<PlatformHookAt>,
     pub(crate) layers: usize,
 }
 
@@ -39,10 +41,17 @@ pub(crate) struct StartHookAt {
     pub(crate) state: Option<&'static str>,
 }
 
-fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, layers } }
+fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, layers } }
+fields! { PlatformHookAt { ..function, timeout } }
 fields! { FunctionAt { name, file, line } }
 fields! { EntrypointAt { ..function, timeout, idle_timeout, on_disconnect } }
 fields! { StartHookAt { ..function, timeout, state } }
+
+/// A warm-up or restore hook.
+pub(crate) struct PlatformHookAt {
+    pub(crate) function: FunctionAt,
+    pub(crate) timeout: Option<String>,
+}
 
 impl Description {
     pub(crate) fn new(agent: &Agent) -> Self {
@@ -52,6 +61,8 @@ impl Description {
             tasks,
             start_hooks,
             shutdown_hooks,
+            warmup_hooks,
+            restore_hooks,
             layers,
             ..
         } = agent;
@@ -78,6 +89,8 @@ impl Description {
             tasks: functions(tasks),
             start_hooks: start_hooks.iter().map(StartHookAt::new).collect(),
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
+            warmup_hooks: warmup_hooks.iter().map(PlatformHookAt::new).collect(),
+            restore_hooks: restore_hooks.iter().map(PlatformHookAt::new).collect(),
             layers: layers.len(),
         }
     }
@@ -100,6 +113,25 @@ impl StartHookAt {
             function: hook.callback.meta.into(),
             timeout: hook.timeout.map(time),
             state: (hook.provides)().map(|(_, name)| name),
+        }
+    }
+}
+
+impl PlatformHookAt {
+    fn new(hook: &PlatformHook) -> Self {
+        Self {
+            function: hook.callback.meta.into(),
+            timeout: hook.timeout.map(time),
+        }
+    }
+}
+
+impl fmt::Display for PlatformHookAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        match &self.timeout {
+            Some(timeout) => write!(f, ", within {timeout}"),
+            None => Ok(()),
         }
     }
 }

@@ -240,6 +240,61 @@ impl ShutdownDef {
     }
 }
 
+/// The adapter that `#[on_warmup]` and `#[on_restore]` generate.
+pub trait PlatformHook: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(call: HookCall) -> impl Future<Output = Result<(), BoxError>> + Send + 'static;
+}
+
+/// Declares the descriptor of a hook that the platform causes to run.
+macro_rules! platform_hook {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            pub(crate) meta: Meta,
+            pub(crate) timeout: Option<Duration>,
+            pub(crate) requires: fn(&mut Requirements),
+            pub(crate) call: fn(HookCall) -> BoxFuture<Result<(), BoxError>>,
+        }
+
+        impl $name {
+            /// Describes the hook behind the adapter `A`.
+            #[must_use]
+            pub const fn new<A: PlatformHook>(meta: Meta) -> Self {
+                Self {
+                    meta,
+                    timeout: None,
+                    requires: A::requires,
+                    call: |call| Box::pin(A::call(call)),
+                }
+            }
+
+            /// Gives the hook up when it takes longer than `limit`.
+            #[must_use]
+            pub const fn timeout(mut self, limit: Duration) -> Self {
+                self.timeout = Some(limit);
+                self
+            }
+        }
+
+        inventory::collect!($name);
+    };
+}
+
+platform_hook! {
+    /// A registered warm-up hook.
+    WarmupDef
+}
+
+platform_hook! {
+    /// A registered restore hook.
+    RestoreDef
+}
+
 /// The adapter that `#[websocket]` generates.
 #[cfg(feature = "ws")]
 pub trait WebSocketEndpoint: 'static {

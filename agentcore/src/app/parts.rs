@@ -6,7 +6,9 @@ use std::time::Duration;
 
 #[cfg(feature = "ws")]
 use crate::app::descriptors::WebSocketDef;
-use crate::app::descriptors::{EntrypointDef, Meta, PingDef, ShutdownDef, StartDef, TaskDef};
+use crate::app::descriptors::{
+    EntrypointDef, Meta, PingDef, RestoreDef, ShutdownDef, StartDef, TaskDef, WarmupDef,
+};
 use crate::app::package::Package;
 use crate::error::{BoxError, Error, Kind};
 use crate::handler::extract::Requirements;
@@ -72,6 +74,13 @@ pub(crate) struct StartHook {
     pub(crate) provides: fn() -> Option<(TypeId, &'static str)>,
 }
 
+/// A warm-up or restore hook.
+#[derive(Clone)]
+pub(crate) struct PlatformHook {
+    pub(crate) callback: Callback<()>,
+    pub(crate) timeout: Option<Duration>,
+}
+
 /// All registered parts, not yet checked.
 #[derive(Default)]
 pub(crate) struct Parts {
@@ -83,6 +92,8 @@ pub(crate) struct Parts {
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    pub(crate) warmup_hooks: Vec<PlatformHook>,
+    pub(crate) restore_hooks: Vec<PlatformHook>,
     /// The layers, the innermost first.
     pub(crate) layers: Vec<Wrap>,
     /// The states that exist before the start hooks run.
@@ -100,6 +111,8 @@ pub(crate) struct Agent {
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    pub(crate) warmup_hooks: Vec<PlatformHook>,
+    pub(crate) restore_hooks: Vec<PlatformHook>,
     pub(crate) layers: Vec<Wrap>,
     pub(crate) states: States,
 }
@@ -130,6 +143,25 @@ impl Agent {
                 .map(|websocket| format!("websocket {}", websocket.meta)),
         );
         format!("{}, tasks: {tasks}", handlers.join(", "))
+    }
+}
+
+impl PlatformHook {
+    pub(crate) fn new(
+        meta: Meta,
+        timeout: Option<Duration>,
+        requires: Requires,
+        call: impl Fn(HookCall) -> BoxFuture<Result<(), BoxError>> + Send + Sync + 'static,
+    ) -> Self {
+        let call = Arc::new(call);
+        Self {
+            callback: Callback {
+                meta,
+                requires,
+                call,
+            },
+            timeout,
+        }
     }
 }
 
@@ -180,6 +212,14 @@ impl Parts {
                 requires: def.requires,
                 call: Arc::new(def.call),
             });
+        }
+        for def in in_order(|def: &WarmupDef| def.meta) {
+            let hook = PlatformHook::new(def.meta, def.timeout, def.requires, def.call);
+            parts.warmup_hooks.push(hook);
+        }
+        for def in in_order(|def: &RestoreDef| def.meta) {
+            let hook = PlatformHook::new(def.meta, def.timeout, def.requires, def.call);
+            parts.restore_hooks.push(hook);
         }
         parts.package = package();
         parts
@@ -246,6 +286,8 @@ impl Parts {
             tasks: self.tasks,
             start_hooks,
             shutdown_hooks: self.shutdown_hooks,
+            warmup_hooks: self.warmup_hooks,
+            restore_hooks: self.restore_hooks,
             layers: self.layers,
             states,
         })
@@ -284,6 +326,10 @@ impl Parts {
         let takers = takers.chain(hooks.map(|taker| ("start hook", taker.meta, taker.requires)));
         let hooks = self.shutdown_hooks.iter();
         let takers = takers.chain(hooks.map(|taker| ("shutdown hook", taker.meta, taker.requires)));
+        let hooks = self.warmup_hooks.iter().map(|hook| &hook.callback);
+        let takers = takers.chain(hooks.map(|taker| ("warm-up hook", taker.meta, taker.requires)));
+        let hooks = self.restore_hooks.iter().map(|hook| &hook.callback);
+        let takers = takers.chain(hooks.map(|taker| ("restore hook", taker.meta, taker.requires)));
         for (role, meta, requires) in takers {
             for (id, name) in requirements(requires).states() {
                 if !made.iter().any(|(known, _)| known == id) {

@@ -254,6 +254,39 @@ impl<E: Into<BoxError>> ShutdownReply for Result<(), E> {
     }
 }
 
+/// What a warm-up hook or a restore hook may return: `()`, or a `Result` of `()` and any error.
+///
+/// The trait is sealed.
+///
+/// ```
+/// use agentcore::{BoxError, PlatformReply};
+///
+/// fn check<R: PlatformReply>(_: R) {}
+/// check(());
+/// check(Err::<(), BoxError>("the weights are not there".into()));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a warm-up or restore hook returns `()` or `Result<(), E>`; found `{Self}`",
+    label = "this value would be dropped"
+)]
+pub trait PlatformReply {
+    /// The result, with the error in a box.
+    #[doc(hidden)]
+    fn into_end(self, seal: Seal) -> Result<(), BoxError>;
+}
+
+impl PlatformReply for () {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> PlatformReply for Result<(), E> {
+    fn into_end(self, _: Seal) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
 /// A function or closure that [`App::ping`](crate::App::ping) takes.
 ///
 /// Implemented for functions of up to six [`PingArgument`]s, `async` or not, that return a [`PingReply`]. A function that is
@@ -340,6 +373,34 @@ pub trait ShutdownHook<Args>: Send + Sync + 'static {
     fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
 }
 
+/// A function or closure that [`App::on_warmup`](crate::App::on_warmup) and [`App::on_restore`](crate::App::on_restore) take.
+///
+/// Implemented for functions of up to six [`HookArgument`]s, `async` or not, that return a [`PlatformReply`]. A function that
+/// is not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+///
+/// ```
+/// use agentcore::{App, State};
+///
+/// let app = App::new()
+///     .state(vec![1, 2, 3])
+///     .on_warmup(async |numbers: State<Vec<i32>>| println!("{} numbers", numbers.len()))
+///     .on_restore(|| println!("restored"));
+/// # let _ = app;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a warm-up or restore hook",
+    note = "such a hook is a function that takes `State<S>`, and returns `()` or `Result<(), E>`"
+)]
+pub trait PlatformHook<Args>: Send + Sync + 'static {
+    /// What the arguments need from the app.
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
+
+    /// Makes the arguments and calls the function. Runs on the workers.
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
+}
+
 /// Implements one trait for the functions of one form, with one number of arguments.
 macro_rules! hook {
     (
@@ -382,6 +443,7 @@ macro_rules! hooks {
         hooks! { PingHandler(PingArgument) -> PingReply { into_status: PingStatus }; $($name),* }
         hooks! { StartHook(HookArgument) -> StartReply { into_slot: StateSlot, provides }; $($name),* }
         hooks! { ShutdownHook(HookArgument) -> ShutdownReply { into_end: () }; $($name),* }
+        hooks! { PlatformHook(HookArgument) -> PlatformReply { into_end: () }; $($name),* }
     )+};
     ($handler:ident($argument:ident) -> $reply:ident $made:tt; $($name:ident),*) => {
         hook! {

@@ -154,6 +154,18 @@ impl ShutdownReply for () {
 }
 
 #[diagnostic::on_unimplemented(
+    message = "a warm-up or restore hook returns `()` or `Result<(), E>`; found `{Self}`",
+    label = "this value would be dropped"
+)]
+pub trait PlatformReply {
+    fn __agentcore_done(self);
+}
+
+impl PlatformReply for () {
+    fn __agentcore_done(self) {}
+}
+
+#[diagnostic::on_unimplemented(
     message = "a task with a `timeout` returns a `Result`; found `{Self}`",
     label = "cannot report that the time limit was reached",
     note = "return a `Result` whose error is `From<agentcore::TimedOut>`, such as `agentcore::BoxError`"

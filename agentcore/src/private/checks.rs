@@ -41,6 +41,20 @@ where
     future
 }
 
+pub fn warmup_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
+pub fn restore_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
 #[cfg(feature = "ws")]
 pub fn websocket_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where

@@ -40,7 +40,7 @@ type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 /// Runs `future` in `scope`, and in the span of the scope that is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
     let number = scope.flight().ticket.get().copied();
-    let at = if scope.kind().is_request() {
+    let at = if scope.kind().is_request() || scope.flight().counts {
         stall::At::request(number)
     } else {
         stall::At::hook_number(number)

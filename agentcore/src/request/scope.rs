@@ -56,7 +56,8 @@ pub(super) struct Flight {
     pub(super) counts: bool,
     /// The number of [`Activity`]s that hold the invocation in flight.
     pub(super) holds: AtomicUsize,
-    /// The ticket in the table of requests in flight. For a hook or the ping handler, the number of its name.
+    /// The ticket in the table of requests in flight. For the ping handler and a hook that is not in that table, the number of
+    /// its name.
     pub(super) ticket: OnceLock<u64>,
     /// The permit to be in flight, if the number of invocations is limited.
     permit: Mutex<Option<Permit>>,

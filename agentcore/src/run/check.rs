@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::cli::{plain, print};
-use crate::app::describe::{Description, FunctionAt};
+use crate::app::describe::{Description, FunctionAt, PlatformHookAt};
 use crate::app::listeners::Supplied;
 use crate::app::package::{self, Package};
 use crate::app::{App, Prepared};
@@ -206,6 +206,9 @@ impl fmt::Display for Contents<'_> {
         list(f, "tasks", many(&registry.tasks), "none")?;
         list(f, "start hooks", hooks, "none")?;
         list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
+        let hooks = |hooks: &[PlatformHookAt]| hooks.iter().map(ToString::to_string).collect();
+        list(f, "warm-up hooks", hooks(&registry.warmup_hooks), "none")?;
+        list(f, "restore hooks", hooks(&registry.restore_hooks), "none")?;
         list(f, "layers", Vec::new(), &registry.layers.to_string())?;
         if !self.listeners.is_empty() {
             let listeners = self.listeners.iter().map(ToString::to_string).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod dev;
 pub(crate) mod exchange;
 pub(crate) mod front;
+mod hooks;
 mod invocations;
 pub(crate) mod layered;
 mod metrics;
@@ -11,6 +12,8 @@ pub(crate) mod phase;
 pub(crate) mod ping;
 pub(crate) mod request_body;
 pub(crate) mod restore;
+mod restored;
 pub(crate) mod router;
+mod warmup;
 #[cfg(feature = "ws")]
 pub(crate) mod websockets;

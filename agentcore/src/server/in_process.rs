@@ -42,6 +42,15 @@ impl InProcess {
         &self.front().settings.invocations_path
     }
 
+    pub(crate) fn warmup_path(&self) -> &str {
+        &self.front().settings.warmup_path
+    }
+
+    /// Does what follows a restore from a snapshot.
+    pub(crate) fn restore(&self) {
+        self.front().restored();
+    }
+
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
         // A new connection for each request: there is no socket that would report when a reply has been sent.
         let connection = Arc::new(Connection::without_socket(Arc::clone(self.front())));
@@ -65,6 +74,11 @@ impl InProcess {
         headers: http::HeaderMap,
         io: tokio::io::DuplexStream,
     ) -> Result<(), Box<crate::handler::response::Outgoing>> {
+        if let Some(restored) = self.front().until_restored() {
+            if !restored.await {
+                return Err(Box::new(self.front().not_restored().into_outgoing()));
+            }
+        }
         let session = super::http::websockets::open(self.front(), headers).await?;
         let scope = Arc::clone(session.scope());
         tokio::spawn(crate::request::within(

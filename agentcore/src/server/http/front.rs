@@ -7,9 +7,11 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::dev::Dev;
 use super::operators;
-use super::phase::PhaseCell;
+use super::phase::{Phase, PhaseCell};
 use super::ping::Pinger;
 use super::restore::RestoreDetector;
+use super::restored::{AfterRestore, NOT_RESTORED};
+use super::warmup::Warmup;
 use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::handler::layer::Endpoint;
@@ -20,6 +22,7 @@ use crate::request::admission::Concurrency;
 use crate::request::{Instance, TrackerHandle};
 use crate::server::connection::idle::Connections;
 use crate::server::threads::Workers;
+use crate::util::BoxFuture;
 use crate::util::sync::Mutex;
 #[cfg(feature = "ws")]
 use crate::ws::Sockets;
@@ -41,6 +44,8 @@ pub(crate) struct Front {
     /// Whether probes and metrics are answered on the agent's port, because there is no admin port.
     pub(crate) serves_operators: bool,
     dev: Option<Dev>,
+    pub(crate) warmup: Warmup,
+    pub(crate) after_restore: AfterRestore,
     restores: Mutex<RestoreDetector>,
 }
 
@@ -63,6 +68,12 @@ impl Front {
             .with_max_json_nodes(settings.max_json_nodes)
             .with_invocations_path(settings.invocations_path.clone());
         instance.states = states;
+        let instance = Arc::new(instance);
+        let hooks = agent.warmup_hooks.clone();
+        let warmup = Warmup::new(hooks, Arc::clone(&instance), workers.runtime().clone());
+        let hooks = agent.restore_hooks.clone();
+        let after_restore =
+            AfterRestore::new(hooks, Arc::clone(&instance), workers.runtime().clone());
         Self {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             has_layers,
@@ -73,10 +84,12 @@ impl Front {
             #[cfg(feature = "ws")]
             sockets: Arc::new(Sockets::new(settings.ws.clone(), settings.shutdown_grace)),
             settings,
-            instance: Arc::new(instance),
+            instance,
             workers,
             phase: PhaseCell::new(),
             dev,
+            warmup,
+            after_restore,
             restores: Mutex::new(RestoreDetector::new()),
         }
     }
@@ -87,8 +100,8 @@ impl Front {
     }
 
     /// Checks whether the process has been restored from a snapshot since the last check. Has to be called before every answer
-    /// or event that must not use a stamp from before a restore. Returns the time of the check, so that callers need not read
-    /// the clock again.
+    /// or event that must not use a stamp from before a restore, on the front's runtime. Returns the time of the check, so that
+    /// callers need not read the clock again.
     pub(crate) fn notice_restore(&self) -> Instant {
         let now = Instant::now();
         if self.restores.lock().restored(now) {
@@ -97,9 +110,32 @@ impl Front {
                     "the clock jumped ahead: restored from a snapshot; the idle time starts anew"
                 );
             });
-            self.instance.tracker.restored();
+            self.restored();
         }
         now
+    }
+
+    /// Renews what a snapshot has cloned, and begins a run of the restore hooks. Has to be called on the front's runtime.
+    pub(crate) fn restored(&self) {
+        self.instance.tracker.restored();
+        if self.phase.get() == Phase::Serving {
+            self.after_restore.begin();
+        }
+    }
+
+    /// The gate before user code. Every request that may reach user code passes it. It returns whether the request may go on, as
+    /// soon as that is known; `None` if the request may go on now. Has to be called on the front's runtime.
+    pub(crate) fn until_restored(&self) -> Option<BoxFuture<bool>> {
+        if !self.after_restore.has_hooks() || self.phase.get() != Phase::Serving {
+            return None;
+        }
+        self.notice_restore();
+        self.after_restore.wait()
+    }
+
+    /// The refusal of a request for which [`until_restored`](Self::until_restored) has returned `false`.
+    pub(crate) fn not_restored(&self) -> Response {
+        self.unavailable(NOT_RESTORED, Refused::NotServing)
     }
 
     pub(crate) fn count_refused(&self, why: Refused) {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::Notify;
+
 /// The phase of the server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -15,15 +17,21 @@ pub(crate) enum Phase {
 
 /// The current phase, which every connection can read.
 #[derive(Debug)]
-pub(crate) struct PhaseCell(AtomicU8);
+pub(crate) struct PhaseCell {
+    phase: AtomicU8,
+    advanced: Notify,
+}
 
 impl PhaseCell {
     pub(crate) fn new() -> Self {
-        Self(AtomicU8::new(Phase::Starting as u8))
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            advanced: Notify::new(),
+        }
     }
 
     pub(crate) fn get(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::Acquire) {
             0 => Phase::Starting,
             1 => Phase::Serving,
             _ => Phase::Draining,
@@ -32,6 +40,19 @@ impl PhaseCell {
 
     /// Moves on to a later phase. An earlier one is ignored.
     pub(crate) fn advance(&self, to: Phase) {
-        self.0.fetch_max(to as u8, Ordering::AcqRel);
+        self.phase.fetch_max(to as u8, Ordering::AcqRel);
+        self.advanced.notify_waiters();
+    }
+
+    /// Completes in `phase` or a later one.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        loop {
+            // Made before the check, so that an advance between the two is not missed.
+            let advanced = self.advanced.notified();
+            if self.get() >= phase {
+                return;
+            }
+            advanced.await;
+        }
     }
 }

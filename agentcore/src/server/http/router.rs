@@ -17,6 +17,7 @@ use super::front::Front;
 use super::invocations::{self, Replying};
 use super::operators::{self, Page};
 use super::request_body::{self, RequestBody};
+use super::warmup;
 #[cfg(feature = "ws")]
 use super::websockets;
 use crate::error::BoxError;
@@ -27,6 +28,7 @@ use crate::request::Activity;
 use crate::request::Instance;
 use crate::server::connection::half_close::End;
 use crate::server::threads::wakeups::Batched;
+use crate::util::BoxFuture;
 
 /// The future of the reply to a request. The two frequent kinds need no box.
 pub(crate) enum Answer<B> {
@@ -92,6 +94,11 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         }
     }
     let is_crowded = exchange.connection.admission == Admission::Crowded;
+    if front.after_restore.has_hooks() && request.uri().path() != "/ping" && !is_crowded {
+        if let Some(restored) = front.until_restored() {
+            return once_restored(exchange, request, restored);
+        }
+    }
     let reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
             Some(answer) => return Answer::now(exchange.reply(answer)),
@@ -103,6 +110,9 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
                 });
             }
         },
+        (path, _) if path == &*front.settings.warmup_path => {
+            return warmup::answer(exchange, request);
+        }
         (path, _) if goes_through_layers(front, path) && !is_crowded => {
             return invoke(exchange, request);
         }
@@ -132,6 +142,26 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         },
     };
     Answer::now(exchange.reply(reply))
+}
+
+/// Answers a request after the restore hooks have run, or refuses it if they fail. Its body is not read before.
+fn once_restored<B: RequestBody>(
+    exchange: Exchange,
+    request: Request<B>,
+    restored: BoxFuture<bool>,
+) -> Answer<B> {
+    Answer::later(async move {
+        if restored.await {
+            let Ok(reply) = dispatch(exchange, request).await;
+            return reply;
+        }
+        let front = exchange.front();
+        let mut refused = front.not_restored();
+        if request.uri().path() == &*front.settings.invocations_path {
+            refused = front.settings.errors.apply(refused);
+        }
+        exchange.refuse(request, refused)
+    })
 }
 
 fn invoke<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {

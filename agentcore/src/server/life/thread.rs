@@ -313,7 +313,10 @@ impl Life {
             },
             name = requests.first() => {
                 report::emit(move || tracing::info!("{name} during the start: stopping"));
+                // Warm-up requests wait for the start. They are answered now.
+                self.front.instance.stopping.cancel();
                 let mut ended = Ended::early(Ok(()), grace);
+                ended.patience = LAST_FLUSH;
                 ended.stop = Some((StdInstant::now(), self.front.instance.tracker.in_progress()));
                 self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
                 return ended;

@@ -1,0 +1,72 @@
+async fn infer(model: State<Model>) -> Result<(), Failure> {
+    model.infer().await
+}
+#[allow(non_upper_case_globals)]
+const __AGENTCORE_ON_WARMUP_infer: () = {
+    use ::agentcore::__private::probes::*;
+    enum __AgentcoreOnWarmup {}
+    impl ::agentcore::__private::PlatformHook for __AgentcoreOnWarmup {
+        fn requires(
+            __agentcore_requirements: &mut ::agentcore::__private::Requirements,
+        ) {
+            <State<
+                Model,
+            > as ::agentcore::__private::HookArgument>::__agentcore_requires(
+                __agentcore_requirements,
+            );
+        }
+        fn call(
+            __agentcore_call: ::agentcore::__private::HookCall,
+        ) -> impl ::agentcore::__private::Future<
+            Output = ::agentcore::__private::Result<(), ::agentcore::__private::BoxError>,
+        > + ::agentcore::__private::Send + 'static {
+            async move {
+                let __agentcore_arg0 = match <State<
+                    Model,
+                > as ::agentcore::__private::HookArgument>::__agentcore_take(
+                    &__agentcore_call,
+                ) {
+                    ::agentcore::__private::Ok(value) => value,
+                    ::agentcore::__private::Err(error) => {
+                        return ::agentcore::__private::Err(error);
+                    }
+                };
+                ::agentcore::__private::drop(__agentcore_call);
+                let __agentcore_returned = (
+                    ::agentcore::__private::warmup_hook_future_must_be_send(
+                            infer(__agentcore_arg0),
+                        )
+                        .await,
+                );
+                match (&::agentcore::__private::Probe::of(&__agentcore_returned.0))
+                    .__agentcore_outcome()
+                    .__agentcore_result(__agentcore_returned.0)
+                {
+                    ::agentcore::__private::Ok(value) => {
+                        let __agentcore_value = (value,);
+                        ::agentcore::__private::Ok(
+                            ::agentcore::__private::PlatformReply::__agentcore_done(
+                                __agentcore_value.0,
+                            ),
+                        )
+                    }
+                    ::agentcore::__private::Err(error) => {
+                        let __agentcore_error = (error,);
+                        ::agentcore::__private::Err(
+                            ::agentcore::__private::HookError::__agentcore_boxed(
+                                __agentcore_error.0,
+                            ),
+                        )
+                    }
+                }
+            }
+        }
+    }
+    ::agentcore::__private::inventory::submit! {
+        ::agentcore::__private::WarmupDef::new:: < __AgentcoreOnWarmup >
+        (::agentcore::__private::Meta::new("infer",
+        ::agentcore::__private::core::module_path!(),
+        ::agentcore::__private::core::file!(), ::agentcore::__private::core::line!()))
+        .timeout(::agentcore::__private::Duration::new(90, 0))
+    }
+};

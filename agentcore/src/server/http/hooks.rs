@@ -1,0 +1,179 @@
+//! Hooks that the platform causes to run, by its warm-up request or by a restore: one run of them, on the workers.
+//!
+//! The agent is busy while a hook runs. A hook that is not `async` cannot be stopped: after its time limit it goes on, the agent
+//! stays busy with it, and no further run begins before it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::app::descriptors::Meta;
+use crate::app::parts::PlatformHook;
+use crate::error::with_causes;
+use crate::handler::hook::HookCall;
+use crate::report::{self, Kind, panics};
+use crate::request::{self, Activity, Arrival, Instance, Scope};
+use crate::server::threads::AbortOnDrop;
+
+/// How often the end of a hook that cannot be stopped is checked.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The hooks of one kind, and what their runs need.
+pub(crate) struct Hooks {
+    hooks: Vec<PlatformHook>,
+    /// `warm-up hook` or `restore hook`.
+    role: &'static str,
+    instance: Arc<Instance>,
+    workers: Handle,
+}
+
+/// Why a run has not succeeded.
+pub(crate) enum Why {
+    /// The hook returned an error with this text.
+    Failed(String),
+    /// The hook panicked with this text.
+    Panicked(String),
+    /// The hook exceeded this limit.
+    TimedOut(Duration),
+    /// The shutdown has not waited for the hook, or the runtime of the workers has ended.
+    CutOff,
+}
+
+/// A run that has not succeeded.
+pub(crate) struct Failure {
+    pub(crate) why: Why,
+    hook: Meta,
+    role: &'static str,
+    scope: Arc<Scope>,
+}
+
+impl Hooks {
+    pub(crate) fn new(
+        hooks: Vec<PlatformHook>,
+        role: &'static str,
+        instance: Arc<Instance>,
+        workers: Handle,
+    ) -> Self {
+        Self {
+            hooks,
+            role,
+            instance,
+            workers,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    /// Runs all hooks, one after the other, and returns how long each has taken. Stops at the first that does not succeed, which
+    /// is logged. A hook without a limit of its own may take `usual`; all together end at `until`, which `whole` describes.
+    pub(crate) async fn run(
+        &self,
+        usual: Duration,
+        until: Option<(Instant, Duration)>,
+    ) -> Result<Vec<(&'static str, Duration)>, Failure> {
+        let mut ran = Vec::with_capacity(self.hooks.len());
+        // Keeps the agent busy between two hooks.
+        let mut held = None;
+        for hook in &self.hooks {
+            let meta = hook.callback.meta;
+            let began = Instant::now();
+            let limit = hook.timeout.unwrap_or(usual);
+            let mut deadline = (began + limit, limit);
+            if let Some(until) = until.filter(|(at, _)| *at < deadline.0) {
+                deadline = until;
+            }
+            let arrival = Arrival {
+                counts: true,
+                ..Arrival::uncounted(Kind::Hook, meta.name(), HeaderMap::new())
+            };
+            let activity = Activity::begin(Arc::clone(&self.instance), arrival);
+            let scope = Arc::clone(activity.scope());
+            let next = scope.hold();
+            drop(std::mem::replace(&mut held, next));
+            let ended = tokio::select! {
+                ended = self.on_workers(hook, activity) => ended,
+                () = sleep_until(deadline.0) => Err(Why::TimedOut(deadline.1)),
+                () = self.instance.until_cut_off() => Err(Why::CutOff),
+            };
+            if let Err(why) = ended {
+                let failure = Failure {
+                    why,
+                    hook: meta,
+                    role: self.role,
+                    scope,
+                };
+                failure.log();
+                return Err(failure);
+            }
+            ran.push((meta.name(), began.elapsed()));
+        }
+        Ok(ran)
+    }
+
+    /// Runs one hook. Dropping the future aborts it.
+    async fn on_workers(&self, hook: &PlatformHook, activity: Activity) -> Result<(), Why> {
+        let (meta, role) = (hook.callback.meta, self.role);
+        let call = Arc::clone(&hook.callback.call);
+        let arguments = HookCall::of_hook(Arc::clone(&self.instance));
+        let scope = Arc::clone(activity.scope());
+        let run = async move {
+            // Dropped after the hook's own values.
+            let _activity = activity;
+            let hook = async move {
+                let ended = call(arguments).await;
+                ended.map_err(|error| Why::Failed(with_causes(&*error)))
+            };
+            panics::catch(hook).await.unwrap_or_else(|panic| {
+                panic.log(&format!("{role} {meta}"));
+                Err(Why::Panicked(panic.message().to_owned()))
+            })
+        };
+        let run = request::spawn_boxed(&self.workers, scope, run);
+        match AbortOnDrop(run).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Why::CutOff),
+        }
+    }
+}
+
+impl Failure {
+    /// The hook, and why it has not succeeded.
+    pub(crate) fn text(&self) -> String {
+        let (role, hook) = (self.role, self.hook);
+        match &self.why {
+            Why::Panicked(why) => format!("{role} {hook} panicked: {why}"),
+            Why::Failed(why) => format!("{role} {hook} failed: {why}"),
+            Why::TimedOut(limit) => {
+                let limit = humantime::format_duration(*limit);
+                format!("{role} {hook} took longer than {limit}")
+            }
+            Why::CutOff => format!("{role} {hook} was cut off by the shutdown"),
+        }
+    }
+
+    fn log(&self) {
+        if let Why::Panicked(_) = self.why {
+            // The panic has a line of its own, with its place.
+            return;
+        }
+        let text = self.text();
+        report::emit(move || tracing::error!("{text}"));
+    }
+
+    /// Whether nothing of the hook runs any more.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.scope.is_counted()
+    }
+
+    /// Completes when nothing of the hook runs any more.
+    pub(crate) async fn over(&self) {
+        while !self.is_over() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Restore hooks: once for each restore, before any request reaches user code.
+//!
+//! libfaketime moves the wall clock of a running agent ahead, as a restore from a snapshot does.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::not_tested::not_tested;
+use crate::platform::libfaketime;
+use crate::support::websocket::{Peer, handshake};
+use crate::support::{Agent, Latch, Observer, Reply, get, post, was_cut_off};
+
+const AGENT: &str = env!("CARGO_BIN_EXE_platform_hooks");
+
+/// An agent whose wall clock the test moves.
+struct Restorable {
+    agent: Agent,
+    clock: Clock,
+}
+
+/// The file with the offset of the wall clock.
+struct Clock {
+    offset: PathBuf,
+    hours: u32,
+}
+
+impl Restorable {
+    fn start(environment: &[(&str, &str)]) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let Some(library) = libfaketime() else {
+            not_tested("libfaketime is not installed");
+            return None;
+        };
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("agentcore-restored-{}-{number}", std::process::id());
+        let offset = std::env::temp_dir().join(name);
+        fs::write(&offset, "+0").expect("a file");
+        let (library, file) = (
+            library.to_string_lossy(),
+            offset.to_string_lossy().into_owned(),
+        );
+        let faked = [
+            ("LD_PRELOAD", &*library),
+            ("FAKETIME_TIMESTAMP_FILE", &*file),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("FAKETIME_NO_CACHE", "1"),
+        ];
+        Some(Self {
+            agent: Agent::start(AGENT, &[&faked, environment].concat()),
+            clock: Clock { offset, hours: 0 },
+        })
+    }
+
+    fn restore(&mut self) {
+        self.clock.move_on();
+    }
+}
+
+impl Clock {
+    /// Moves the clock two hours ahead.
+    fn move_on(&mut self) {
+        self.hours += 2;
+        let seconds = format!("+{}", self.hours * 3600);
+        // In one step: the agent must not read half a number.
+        let written = self.offset.with_extension("new");
+        fs::write(&written, seconds).expect("a file");
+        fs::rename(&written, &self.offset).expect("a file");
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.offset);
+    }
+}
+
+fn restores(agent: &Agent) -> Value {
+    agent.invoke(json!({})).json()["restores"].clone()
+}
+
+/// 64 requests arrive at once. Pings are answered while they wait.
+#[test]
+fn each_restore_runs_the_hooks_once_before_any_of_64_requests() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+        return;
+    };
+    assert_eq!(restores(&restorable.agent), 0);
+    let before = restorable.agent.ping();
+    for round in 1..=2 {
+        restorable.restore();
+        let agent = &restorable.agent;
+        let clients: Vec<_> = (0..64)
+            .map(|_| agent.connect().send(&post(b"{}")))
+            .collect();
+        let held = latch.held();
+        let mut observer = Observer::new(agent.address());
+        let mut quickest = None;
+        for _ in 0..64 {
+            let began = Instant::now();
+            let ping = observer.ping();
+            let took = began.elapsed();
+            quickest = quickest.map_or(Some(took), |known| Some(took.min(known)));
+            assert!(ping.busy);
+            assert!(ping.stamp - before.stamp >= 7200 * round, "{ping:?}");
+        }
+        // A ping does not wait for anything. On a busy machine not every ping is quick, but one is.
+        assert!(quickest.expect("a time").as_millis() < 5, "{quickest:?}");
+        assert!(clients.iter().all(|client| !client.has_more()));
+        drop(held);
+        for client in clients {
+            let reply = client.reply();
+            assert_eq!(reply.status, 200, "{reply:?}");
+            assert_eq!(reply.json()["restores"], round);
+        }
+        agent.until_idle();
+        assert_eq!(restores(agent), round);
+    }
+}
+
+/// A ping that notices the restore begins the run, and does not wait for it.
+#[test]
+fn a_ping_begins_the_run_and_sockets_and_unknown_paths_wait_for_it() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+        return;
+    };
+    restorable.restore();
+    let agent = &restorable.agent;
+    agent.ping();
+    let held = latch.held();
+    let mut socket = agent.connect().send(handshake("").as_bytes());
+    let unknown = agent.connect().send(&get("/nowhere"));
+    let warmup = agent
+        .connect()
+        .send(b"POST /warmup HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
+    assert!(agent.ping().busy);
+    assert!(!unknown.has_more() && !warmup.has_more() && !socket.has_more());
+    drop(held);
+    assert_eq!(socket.next_reply().status, 101);
+    assert_eq!(Peer::upgraded(socket).next_text(), "open");
+    assert_eq!(unknown.reply().status, 404);
+    assert_eq!(warmup.reply().status, 200);
+    assert_eq!(restores(agent), 1);
+}
+
+fn refused(reply: &Reply) {
+    let expected = json!({ "error": "The agent has not been restored from its snapshot" });
+    assert_eq!(reply.parts(), (503, expected));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+}
+
+#[test]
+fn a_hook_that_fails_refuses_those_that_wait_and_runs_again_for_the_next() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+        return;
+    };
+    restorable.restore();
+    let agent = &restorable.agent;
+    for (how, line) in [
+        (b'e', "failed: the weights are not there"),
+        (b'p', "the weights are broken"),
+    ] {
+        let client = agent.connect().send(&post(b"{}"));
+        let mut held = latch.held();
+        std::io::Write::write_all(&mut held, &[how]).expect("the hook listens");
+        refused(&client.reply());
+        assert!(agent.line_with(line).contains("restore hook `on_restore`"));
+        agent.until_idle();
+    }
+    let client = agent.connect().send(&post(b"{}"));
+    drop(latch.held());
+    let reply = client.reply().json();
+    assert_eq!(
+        (&reply["restores"], &reply["calls"]),
+        (&json!(3), &json!(0))
+    );
+}
+
+#[test]
+fn a_hook_that_takes_too_long_is_503_and_named() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let limit = [("RESTORE", &*port), ("RESTORE_SECONDS", "2")];
+    let Some(mut restorable) = Restorable::start(&limit) else {
+        return;
+    };
+    restorable.restore();
+    let agent = &restorable.agent;
+    let client = agent.connect().send(&post(b"{}"));
+    let _held = latch.held();
+    refused(&client.reply());
+    let line = agent.line_with(" took longer than 2s");
+    assert!(line.contains("restore hook `on_restore` ("), "{line}");
+    agent.until_idle();
+}
+
+#[test]
+fn a_run_beyond_the_grace_is_cut_off_and_named() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let environment = [("RESTORE", &*port), ("AGENTCORE_SHUTDOWN_GRACE", "1s")];
+    let Some(mut restorable) = Restorable::start(&environment) else {
+        return;
+    };
+    restorable.restore();
+    let client = restorable.agent.connect().send(&post(b"{}"));
+    let _held = latch.held();
+    restorable.agent.signal("TERM");
+    assert_eq!(client.reply().status, 503);
+    let (status, stderr) = restorable.agent.wait();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(was_cut_off(&stderr, "`on_restore`"), "{stderr}");
+}
