@@ -4,6 +4,7 @@
 //! setup ── one pipeline for the process: spans in batches, metrics once a minute, each on a thread of the SDK's
 //! span  ── the spans of requests, tasks and streams, and which of them is current where
 //! ids   ── random ids from the system, baggage onto every span
+//! renewed ── what a restore from a snapshot makes stale
 //! send  ── HTTP to the collector; tls and, for AWS itself, sign
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod ids;
 mod instruments;
+mod renewed;
 mod send;
 mod setup;
 #[cfg(feature = "otel-aws")]
@@ -18,6 +20,7 @@ mod sign;
 mod span;
 mod tls;
 
+pub(crate) use renewed::restored;
 pub(crate) use setup::{flush, is_on, problems, span_layer, start};
 pub(crate) use span::{Current, Span, Traced, current_span, inject, note_here};
 

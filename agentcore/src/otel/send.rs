@@ -4,7 +4,6 @@
 //! It runs on the exporter's own thread, which nothing waits for.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -19,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
+use super::renewed::Renewed;
 use super::setup::problem;
 use super::tls;
 use crate::config::Environment;
@@ -64,8 +64,9 @@ pub(super) struct Client {
     runtime: Runtime,
     /// The path of a PEM file of trusted certificates.
     certificate: Option<String>,
-    /// Made at the first use: reading the system's certificates takes longer than a start may.
-    connector: OnceLock<TlsConnector>,
+    /// Made at the first use: reading the system's certificates takes longer than a start may. Made again after a restore: it
+    /// keeps TLS sessions.
+    connector: Mutex<Renewed<Option<TlsConnector>>>,
     timeout: Duration,
     #[cfg(feature = "otel-aws")]
     signer: Option<super::sign::Signer>,
@@ -104,7 +105,7 @@ impl Client {
                 .enable_all()
                 .build()?,
             certificate: signal.variable(environment, "CERTIFICATE"),
-            connector: OnceLock::new(),
+            connector: Mutex::default(),
             timeout: timeout.map_or(TIMEOUT, Duration::from_millis),
             #[cfg(feature = "otel-aws")]
             signer: None,
@@ -141,19 +142,21 @@ impl Client {
         let bare = host.trim_matches(['[', ']']);
         let stream = TcpStream::connect((bare, port)).await?;
         if is_https {
-            let stream = tls::connect(self.connector()?, bare, stream).await?;
+            let stream = tls::connect(&self.connector()?, bare, stream).await?;
             exchange(stream, request).await
         } else {
             exchange(stream, request).await
         }
     }
 
-    fn connector(&self) -> Result<&TlsConnector, BoxError> {
-        if let Some(connector) = self.connector.get() {
-            return Ok(connector);
-        }
-        let connector = tls::connector(self.certificate.as_deref())?;
-        Ok(self.connector.get_or_init(|| connector))
+    fn connector(&self) -> Result<TlsConnector, BoxError> {
+        let mut kept = self.connector.lock();
+        let kept = kept.get();
+        let connector = match kept {
+            Some(connector) => connector,
+            None => kept.insert(tls::connector(self.certificate.as_deref())?),
+        };
+        Ok(connector.clone())
     }
 
     /// Reports that a batch was not sent, at most once a minute.

@@ -10,9 +10,10 @@ use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use http::Request;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tracing::subscriber::NoSubscriber;
 
+use super::renewed::Renewed;
 use crate::error::BoxError;
 
 /// How long before credentials expire new ones are requested.
@@ -24,18 +25,24 @@ const KEEP: Duration = Duration::from_secs(900);
 #[derive(Debug)]
 pub(super) struct Signer {
     region: String,
-    /// Found at the first export: the search would delay the start, and a snapshot must not contain the result.
-    provider: OnceCell<SharedCredentialsProvider>,
+    known: Mutex<Renewed<Known>>,
+}
+
+/// What is known of the credentials. A restore makes it stale: the snapshot's credentials belong to another machine, and the
+/// provider keeps tokens and connections of its own.
+#[derive(Debug, Default)]
+struct Known {
+    /// Found at the first export, because the search would delay the start.
+    provider: Option<SharedCredentialsProvider>,
     /// The last credentials, and the time until which they are used.
-    credentials: Mutex<Option<(Credentials, SystemTime)>>,
+    credentials: Option<(Credentials, SystemTime)>,
 }
 
 impl Signer {
     pub(super) fn new(region: String) -> Self {
         Self {
             region,
-            provider: OnceCell::new(),
-            credentials: Mutex::new(None),
+            known: Mutex::default(),
         }
     }
 
@@ -71,19 +78,23 @@ impl Signer {
     }
 
     async fn credentials(&self) -> Result<Credentials, BoxError> {
-        let mut known = self.credentials.lock().await;
+        let mut known = self.known.lock().await;
+        let known = known.get();
         let now = SystemTime::now();
-        if let Some((credentials, until)) = &*known {
+        if let Some((credentials, until)) = &known.credentials {
             if now < *until {
                 return Ok(credentials.clone());
             }
         }
-        let provider = self.provider.get_or_try_init(|| self.find()).await?;
+        let provider = match &known.provider {
+            Some(provider) => provider,
+            None => known.provider.insert(self.find().await?),
+        };
         let credentials = provider.provide_credentials().await?;
         let until = credentials
             .expiry()
             .map_or(now + KEEP, |expiry| expiry - EARLY);
-        *known = Some((credentials.clone(), until));
+        known.credentials = Some((credentials.clone(), until));
         Ok(credentials)
     }
 

@@ -6,6 +6,8 @@ mod support;
 
 mod aws;
 mod metrics;
+#[path = "../../not_tested.rs"]
+mod not_tested;
 mod receiver;
 mod traces;
 mod trouble;

@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::handler::layer::Endpoint;
 use crate::handler::response::Response;
 use crate::metrics::Refused;
+use crate::otel;
 use crate::report;
 use crate::request::admission::Concurrency;
 use crate::request::{Instance, TrackerHandle};
@@ -118,6 +119,7 @@ impl Front {
     /// Renews what a snapshot has cloned, and begins a run of the restore hooks. Has to be called on the front's runtime.
     pub(crate) fn restored(&self) {
         self.instance.tracker.restored();
+        otel::restored();
         if self.phase.get() == Phase::Serving {
             self.after_restore.begin();
         }
