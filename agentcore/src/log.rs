@@ -1,5 +1,6 @@
 //! The log of programs that set none up: lines on stderr, JSON for machines, plain on a terminal.
 
+mod fields;
 mod ids;
 mod line;
 mod spans;
