@@ -32,7 +32,6 @@ use crate::util::timer::Timer;
 const WATCH: Duration = Duration::from_millis(50);
 
 /// The handler's side; see the [module](self).
-#[derive(Debug)]
 pub(super) struct Shared {
     connection: Mutex<Connection>,
     wakeups: Arc<Wakeups>,
@@ -118,7 +117,6 @@ impl Shared {
 }
 
 /// The driver's side; see the [module](self). Its drop ends the connection, which the handler sees.
-#[derive(Debug)]
 pub(super) struct Driver {
     shared: Arc<Shared>,
     watch: Timer,
