@@ -125,14 +125,11 @@ impl StatusCell {
         self.change(clock, |view| view.forced = status);
     }
 
-    pub(crate) fn set_custom(&self, status: PingStatus, clock: impl Fn() -> u32) {
-        self.change(clock, |view| view.custom = Some(status));
-    }
-
-    /// The custom handler failed, so the automatic status applies. It is stamped if it differs from the handler's last answer.
-    /// So a handler that fails on every poll changes the status once, which does not look like activity.
-    pub(crate) fn clear_custom(&self, clock: impl Fn() -> u32) {
-        self.change(clock, |view| view.custom = None);
+    /// Sets the custom handler's answer; `None` after a failure, so that the automatic status applies. That is stamped if it
+    /// differs from the last answer: a handler that fails on every poll changes the status once, which does not look like
+    /// activity.
+    pub(crate) fn set_custom(&self, status: Option<PingStatus>, clock: impl Fn() -> u32) {
+        self.change(clock, |view| view.custom = status);
     }
 
     /// Starts the idle clock anew without a change of status.
