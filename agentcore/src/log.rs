@@ -1,5 +1,6 @@
 //! The log of programs that set none up: lines on stderr, JSON for machines, plain on a terminal.
 
+mod fields;
 mod ids;
 mod line;
 mod spans;
@@ -123,11 +124,11 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        self.spans.enter(id);
+        self.spans.owner.enter(id);
     }
 
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        self.spans.exit(id);
+        self.spans.owner.exit(id);
     }
 
     fn on_close(&self, id: Id, _: Context<'_, S>) {

@@ -356,6 +356,17 @@ fn cut(bytes: &[u8]) -> String {
     }
 }
 
+/// Decodes the JSON of a reply, an event or a message. The error shows it.
+fn from_json<T>(what: &str, json: &[u8], shown: impl fmt::Display) -> Result<T, String>
+where
+    T: DeserializeOwned,
+{
+    serde_json::from_slice(json).map_err(|error| {
+        let name = std::any::type_name::<T>();
+        format!("the {what} is not JSON of `{name}` ({error}): {shown}")
+    })
+}
+
 /// An answer to `/ping`.
 ///
 /// ```
@@ -478,10 +489,7 @@ impl TestResponse {
             .body
             .as_deref()
             .map_err(|_| format!("the body of the reply is incomplete: {self}"))?;
-        serde_json::from_slice(bytes).map_err(|error| {
-            let name = std::any::type_name::<T>();
-            format!("the reply is not JSON of `{name}` ({error}): {self}")
-        })
+        from_json("reply", bytes, self)
     }
 }
 
@@ -688,12 +696,7 @@ impl TestEvent {
     }
 
     fn decode<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_str(&self.data).map_err(|error| {
-            let name = std::any::type_name::<T>();
-            format!(
-                "the event is not JSON of `{name}` ({error}): {}",
-                cut(self.data.as_bytes())
-            )
-        })
+        let json = self.data.as_bytes();
+        from_json("event", json, cut(json))
     }
 }

@@ -44,6 +44,7 @@ use id::Ids;
 pub use id::{ParseTaskIdError, TaskId};
 use in_progress::InProgress;
 use kept_results::Results;
+pub use list::RunningJob;
 use names::Names;
 pub(crate) use origin::Origin;
 pub(crate) use owner::Owner;
@@ -153,7 +154,7 @@ impl<O: Origin> BusyTracker<O> {
 
     /// The task's id, drawn at the first call; `None` if the task is over.
     pub(crate) fn id(&self, ticket: u64) -> Option<TaskId> {
-        match self.known_id(ticket)? {
+        match self.tasks.with_value(ticket, |task| task.id())? {
             Some(known) => Some(known),
             // Drawn without the lock, because drawing is a system call.
             None => self.id_or(ticket, TaskId::draw()),
@@ -169,11 +170,6 @@ impl<O: Origin> BusyTracker<O> {
                 fresh
             })
         })
-    }
-
-    /// The id of a running task, if it has one.
-    fn known_id(&self, ticket: u64) -> Option<Option<TaskId>> {
-        self.tasks.with_value(ticket, |task| task.id())
     }
 
     /// Ends the task that `ticket` was given for; `false` if it is over already.
@@ -487,12 +483,8 @@ impl<O: Origin> BusyTracker<O> {
         self.in_progress.status.force(status, unix_now);
     }
 
-    pub(crate) fn set_custom(&self, status: PingStatus) {
+    pub(crate) fn set_custom(&self, status: Option<PingStatus>) {
         self.in_progress.status.set_custom(status, unix_now);
-    }
-
-    pub(crate) fn clear_custom(&self) {
-        self.in_progress.status.clear_custom(unix_now);
     }
 
     /// Starts the idle clock and the tickets anew. The process has been restored from a snapshot, possibly as one of several.

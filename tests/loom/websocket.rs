@@ -319,9 +319,6 @@ mod connection {
             self.last_word = true;
         }
 
-        #[expect(clippy::unused_self, reason = "it stands for a method")]
-        pub(super) fn tick(&mut self) {}
-
         pub(super) fn hang_up(&mut self) {
             self.end(End::Lost);
             self.ended = None;
@@ -485,7 +482,7 @@ fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
             assert!(std::future::Future::poll(drive.as_mut(), &mut polled).is_pending());
         }
         handler.join().unwrap();
-        driver.finish(close::CloseFrame);
+        driver.change(|connection| connection.finish(close::CloseFrame));
         let (_, end) = block_on(driver.drive());
         assert_eq!(end, End::Ours);
         let cx = Context::from_waker(Waker::noop());

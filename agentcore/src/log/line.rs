@@ -1,17 +1,13 @@
 //! One log line: an event, its spans and the ids of its request.
-//!
-//! A line is bounded: an event can carry a text of any length, such as an error that quotes a client, and lines wait in a queue
-//! in memory.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_core::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::Value;
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use super::fields::{Fields, LONGEST_TEXT, Said, Text};
 use super::ids::Ids;
 use super::spans::Around;
 use crate::config::LogFormat;
@@ -29,9 +25,6 @@ const RESERVED: [&str; 9] = [
     "spans",
 ];
 
-/// The most bytes of one text in a line. A deep stack fits.
-const LONGEST_TEXT: usize = 64 << 10;
-
 /// The most bytes of all texts in a line. In JSON, a control character of one byte becomes six.
 const LONGEST_TEXTS: usize = 256 << 10;
 
@@ -42,6 +35,7 @@ pub(super) struct Line<'a> {
     level: Level,
     target: &'a str,
     ids: Ids,
+    message: Text,
     fields: Fields,
     /// The spans around the event, the outermost first.
     spans: Vec<Around>,
@@ -50,12 +44,13 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     /// The line of `event`, within `spans`, with the ids of the caller's request.
     pub(super) fn of(event: &'a Event<'_>, spans: Vec<Around>) -> Self {
-        let mut fields = Fields::default();
+        let mut fields = Fields::within(LONGEST_TEXTS);
         event.record(&mut fields);
         Self {
             level: *event.metadata().level(),
             target: event.metadata().target(),
             ids: Ids::here(),
+            message: fields.take_message(),
             fields,
             spans,
         }
@@ -63,13 +58,12 @@ impl<'a> Line<'a> {
 
     /// A line of the library itself, which belongs to no request.
     pub(super) fn plain(level: Level, message: &str) -> Self {
-        let mut fields = Fields::default();
-        fields.message = fields.text(format_args!("{message}"));
         Self {
             level,
             target: "agentcore",
             ids: Ids::default(),
-            fields,
+            message: Text::new(message, LONGEST_TEXT),
+            fields: Fields::within(0),
             spans: Vec::new(),
         }
     }
@@ -80,6 +74,29 @@ impl<'a> Line<'a> {
             LogFormat::Json => serde_json::to_string(self).unwrap_or_default(),
             LogFormat::Pretty => self.to_string(),
         }
+    }
+
+    /// The message without the error or the reason that it ends with, and the name of the field that has that text. Either may be
+    /// cut.
+    fn message_without_error(&self) -> Option<(&str, &str)> {
+        let texts = self
+            .fields
+            .values
+            .iter()
+            .filter(|(name, _)| ends_messages(name));
+        let mut texts = texts.filter_map(|(name, said)| match said {
+            Said::Text(text) => Some((*name, self.message_before(text)?)),
+            Said::Plain(_) => None,
+        });
+        texts.next()
+    }
+
+    /// The part of the message before `text`, if the message ends with `text`.
+    fn message_before(&self, text: &Text) -> Option<&str> {
+        let begins = self.message.whole.checked_sub(text.whole)?;
+        let (before, said) = self.message.kept.split_at_checked(begins)?;
+        let is_said = said.starts_with(&text.kept) || text.kept.starts_with(said);
+        before.strip_suffix(": ").filter(|_| is_said)
     }
 }
 
@@ -100,21 +117,21 @@ impl Serialize for Line<'_> {
         map.serialize_entry("timestamp", &format_args!("{}", now()))?;
         map.serialize_entry("level", self.level.as_str())?;
         // If the error's text has its own key, the message leaves it out.
-        match self.fields.message_without_error() {
+        match self.message_without_error() {
             Some((_, brief)) => map.serialize_entry("message", brief)?,
-            None => map.serialize_entry("message", &self.fields.message.shown())?,
+            None => map.serialize_entry("message", &self.message.shown())?,
         }
         map.serialize_entry("logger", self.target)?;
         for (name, value) in self.ids.iter() {
             map.serialize_entry(name, value)?;
         }
-        for (name, value) in &self.fields.others {
+        for (name, value) in &self.fields.values {
             match value {
                 // A list of lines, as in Python's SDK.
-                Said::Text(text) if name == "stackTrace" => {
+                Said::Text(text) if *name == "stackTrace" => {
                     map.serialize_entry(name, &text.shown().lines().collect::<Vec<_>>())?;
                 }
-                said => map.serialize_entry(name, said)?,
+                said => map.serialize_entry(&key(name), said)?,
             }
         }
         if !self.spans.is_empty() {
@@ -156,19 +173,19 @@ impl fmt::Display for Around {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.fields.message.shown();
+        let message = self.message.shown();
         write!(f, "{} {:>5} ", now(), self.level)?;
         for span in &self.spans {
             write!(f, "{span}: ")?;
         }
         write!(f, "{}: {}", self.target, one_line(&message))?;
-        let said = self.fields.message_without_error().map(|(name, _)| name);
+        let said = self.message_without_error().map(|(name, _)| name);
         let mut stack = None;
-        for (name, value) in &self.fields.others {
+        for (name, value) in &self.fields.values {
             match value {
-                Said::Text(text) if name == "stackTrace" => stack = Some(text.shown()),
-                Said::Text(_) if said == Some(&**name) => {}
-                said => write!(f, " {name}={said}")?,
+                Said::Text(text) if *name == "stackTrace" => stack = Some(text.shown()),
+                Said::Text(_) if said == Some(name) => {}
+                said => write!(f, " {}={said}", key(name))?,
             }
         }
         for (name, value) in self.ids.iter() {
@@ -176,6 +193,15 @@ impl fmt::Display for Line<'_> {
         }
         let mut stack = stack.iter().flat_map(|stack| stack.lines());
         stack.try_for_each(|line| write!(f, "\n{}", one_line(line)))
+    }
+}
+
+/// The key of an event's field.
+fn key(name: &str) -> Cow<'_, str> {
+    if RESERVED.contains(&name) {
+        format!("field.{name}").into()
+    } else {
+        name.into()
     }
 }
 
@@ -197,7 +223,7 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
 }
 
 /// The text as a field's value: quoted, if it would look like several values.
-fn one_word(text: &str) -> Cow<'_, str> {
+pub(super) fn one_word(text: &str) -> Cow<'_, str> {
     let is_odd =
         |letter: char| letter.is_control() || letter.is_whitespace() || "=\"".contains(letter);
     if text.is_empty() || text.contains(is_odd) {
@@ -207,218 +233,28 @@ fn one_word(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text of which only the beginning may be kept.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Text {
-    kept: String,
-    /// The length of the whole text, in bytes.
-    whole: usize,
-    most: usize,
-}
-
-impl Text {
-    /// Keeps up to `most` bytes. The rest is counted, but never in memory.
-    pub(super) fn new(text: impl fmt::Display, most: usize) -> Self {
-        let mut new = Self {
-            kept: String::new(),
-            whole: 0,
-            most,
-        };
-        // An implementation may fail half-way. What it has written stays.
-        let _ = write!(new, "{text}");
-        new
-    }
-
-    /// Keeps only the first `most` bytes.
-    fn cut(mut self, most: usize) -> Self {
-        let mut end = most.min(self.kept.len());
-        while !self.kept.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.kept.truncate(end);
-        self.most = most;
-        self
-    }
-
-    /// The text, with a mark if it is cut.
-    fn shown(&self) -> Cow<'_, str> {
-        let (kept, whole) = (self.kept.len(), self.whole);
-        if kept == whole {
-            return Cow::Borrowed(&self.kept);
-        }
-        format!("{} [cut: {kept} of {whole} bytes]", self.kept).into()
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // After the first cut, everything is left out.
-        let is_whole = self.kept.len() == self.whole;
-        self.whole += text.len();
-        if is_whole {
-            let mut room = text.len().min(self.most - self.kept.len());
-            while !text.is_char_boundary(room) {
-                room -= 1;
-            }
-            self.kept.push_str(&text[..room]);
-        }
-        Ok(())
-    }
-}
-
-/// The value of a field.
-#[derive(Clone, Debug)]
-pub(super) enum Said {
-    Text(Text),
-    /// A number or a truth value.
-    Plain(Value),
-}
-
-impl Said {
-    /// The bytes of text that it holds.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.kept.len(),
-            Self::Plain(_) => 0,
-        }
-    }
-
-    /// The value, cut to at most `most` bytes of text.
-    pub(super) fn within(self, most: usize) -> Self {
-        match self {
-            Self::Text(text) if text.kept.len() > most => Self::Text(text.cut(most)),
-            within => within,
-        }
-    }
-}
-
-impl Serialize for Said {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(&text.shown()),
-            Self::Plain(value) => value.serialize(serializer),
-        }
-    }
-}
-
-impl fmt::Display for Said {
-    /// Writes it as the value of a field in a pretty line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(&one_word(&text.shown())),
-            Self::Plain(value) => value.fmt(f),
-        }
-    }
-}
-
 /// Whether messages may end with the text of the field `name`. A line then has that text only once.
 fn ends_messages(name: &str) -> bool {
     matches!(name, "errorMessage" | "reason")
 }
 
-/// The fields of one event.
-struct Fields {
-    message: Text,
-    others: Vec<(Cow<'static, str>, Said)>,
-    /// How many more bytes of text fit into the line.
-    room: usize,
-}
-
-impl Default for Fields {
-    fn default() -> Self {
-        Self {
-            message: Text::default(),
-            others: Vec::new(),
-            room: LONGEST_TEXTS,
-        }
-    }
-}
-
-impl Fields {
-    fn text(&mut self, text: impl fmt::Display) -> Text {
-        let text = Text::new(text, self.room.min(LONGEST_TEXT));
-        self.room -= text.kept.len();
-        text
-    }
-
-    fn push(&mut self, field: &Field, said: Said) {
-        let name = field.name();
-        let name = if RESERVED.contains(&name) {
-            Cow::Owned(format!("field.{name}"))
-        } else {
-            Cow::Borrowed(name)
-        };
-        self.others.push((name, said));
-    }
-
-    fn record_text(&mut self, field: &Field, text: impl fmt::Display) {
-        let text = self.text(text);
-        match field.name() {
-            "message" => self.message = text,
-            _ => self.push(field, Said::Text(text)),
-        }
-    }
-
-    /// The message without the error or the reason that it ends with, and the name of the field that has that text. Either may be
-    /// cut.
-    fn message_without_error(&self) -> Option<(&str, &str)> {
-        let texts = self.others.iter().filter(|(name, _)| ends_messages(name));
-        let mut texts = texts.filter_map(|(name, said)| match said {
-            Said::Text(text) => Some((&**name, self.message_before(text)?)),
-            Said::Plain(_) => None,
-        });
-        texts.next()
-    }
-
-    /// The part of the message before `text`, if the message ends with `text`.
-    fn message_before(&self, text: &Text) -> Option<&str> {
-        let begins = self.message.whole.checked_sub(text.whole)?;
-        let (before, said) = self.message.kept.split_at_checked(begins)?;
-        let is_said = said.starts_with(&text.kept) || text.kept.starts_with(said);
-        before.strip_suffix(": ").filter(|_| is_said)
-    }
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_text(field, format_args!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_text(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
 
     fn line(fields: Vec<(&'static str, Value)>) -> Line<'static> {
-        let others = fields.into_iter().map(|(name, value)| {
+        let mut recorded = Fields::within(0);
+        let values = fields.into_iter().map(|(name, value)| {
             let said = match value {
                 Value::String(text) => Said::Text(Text::new(text, LONGEST_TEXT)),
                 plain => Said::Plain(plain),
             };
-            (name.into(), said)
+            (name, said)
         });
+        recorded.values.extend(values);
         Line {
             level: Level::ERROR,
             target: "my_agent",
@@ -427,11 +263,8 @@ mod tests {
                 session: Some("s 1".to_owned()),
                 ..Ids::default()
             },
-            fields: Fields {
-                message: Text::new("it \"broke\"\nbadly", LONGEST_TEXT),
-                others: others.collect(),
-                room: LONGEST_TEXTS,
-            },
+            message: Text::new("it \"broke\"\nbadly", LONGEST_TEXT),
+            fields: recorded,
             spans: Vec::new(),
         }
     }
@@ -471,7 +304,7 @@ mod tests {
 
     fn failed(prefix: &str, error: &str) -> Line<'static> {
         let mut line = line(vec![("errorMessage", error.into())]);
-        line.fields.message = Text::new(format_args!("{prefix}{error}"), LONGEST_TEXT);
+        line.message = Text::new(format_args!("{prefix}{error}"), LONGEST_TEXT);
         line
     }
 
@@ -499,27 +332,6 @@ mod tests {
             let brief = whole.strip_suffix(": ").unwrap_or(&whole);
             assert_eq!(value["message"], brief);
         }
-    }
-
-    #[test]
-    fn a_long_text_is_cut_and_says_so() {
-        let mut fields = Fields::default();
-        let text = fields.text("ü".repeat(LONGEST_TEXT));
-        assert!(text.kept.len() <= LONGEST_TEXT);
-        let end = format!("ü [cut: {LONGEST_TEXT} of {} bytes]", 2 * LONGEST_TEXT);
-        assert!(text.shown().ends_with(&end), "{}", text.kept.len());
-        // Only one of the letter's two bytes fits.
-        assert_eq!(Text::new("aü", 2).shown(), "a [cut: 1 of 3 bytes]");
-        assert_eq!(
-            Text::new(format_args!("ü{}", "b"), 1).shown(),
-            " [cut: 0 of 3 bytes]"
-        );
-        assert_eq!(Text::new("aü", 3).shown(), "aü");
-        for _ in 0..20 {
-            fields.text("x".repeat(LONGEST_TEXT));
-        }
-        assert_eq!(fields.room, 0);
-        assert_eq!(fields.text("x").shown(), " [cut: 0 of 1 bytes]");
     }
 
     #[test]

@@ -5,16 +5,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
 
-use super::line::{Said, Text};
+use super::fields::{Fields, Said};
 use crate::util::sync::{Mutex, MutexGuard};
 
 /// The most bytes of text that the fields of one span have together. A client may decide their content, such as a path.
@@ -33,7 +31,7 @@ thread_local! {
 
 /// One subscriber. Each has its own span ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner(usize);
+pub(super) struct Owner(usize);
 
 impl Owner {
     fn new() -> Self {
@@ -41,12 +39,12 @@ impl Owner {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn enter(self, id: &Id) {
+    pub(super) fn enter(self, id: &Id) {
         // A thread that is ending may have dropped its list.
         let _ = ENTERED.try_with(|entered| entered.borrow_mut().push((self, id.into_u64())));
     }
 
-    fn exit(self, id: &Id) {
+    pub(super) fn exit(self, id: &Id) {
         let left = (self, id.into_u64());
         let _ = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
@@ -163,7 +161,7 @@ impl Subscriber for Registry {
 
 /// The open spans, with their fields.
 pub(super) struct Records {
-    owner: Owner,
+    pub(super) owner: Owner,
     open: Shards<Recorded>,
 }
 
@@ -178,7 +176,7 @@ struct Recorded {
 /// The name and the fields of a span.
 struct Own {
     name: &'static str,
-    fields: Mutex<SpanFields>,
+    fields: Mutex<Fields>,
 }
 
 impl Records {
@@ -191,7 +189,7 @@ impl Records {
 
     pub(super) fn begin(&self, attributes: &Attributes<'_>, id: &Id) {
         // The program's own code formats the fields, and may log. So no lock is held.
-        let mut fields = SpanFields::default();
+        let mut fields = Fields::within(LONGEST_FIELDS);
         attributes.record(&mut fields);
         let parent = match attributes.parent() {
             Some(parent) => self.find(parent.into_u64()),
@@ -213,17 +211,9 @@ impl Records {
         let Some(span) = self.find(id.into_u64()) else {
             return;
         };
-        let mut later = SpanFields::default();
+        let mut later = Fields::within(LONGEST_FIELDS);
         values.record(&mut later);
         span.own.fields.lock().merge(later);
-    }
-
-    pub(super) fn enter(&self, id: &Id) {
-        self.owner.enter(id);
-    }
-
-    pub(super) fn exit(&self, id: &Id) {
-        self.owner.exit(id);
     }
 
     pub(super) fn close(&self, id: &Id) {
@@ -271,74 +261,9 @@ pub(super) struct Around {
     pub(super) fields: Vec<(&'static str, Said)>,
 }
 
-/// The fields of one span.
-struct SpanFields {
-    values: Vec<(&'static str, Said)>,
-    /// How many more bytes of text fit.
-    room: usize,
-}
-
-impl Default for SpanFields {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            room: LONGEST_FIELDS,
-        }
-    }
-}
-
-impl SpanFields {
-    /// Adds fields that were recorded later. A field that has a value gets the new one.
-    fn merge(&mut self, later: Self) {
-        for (name, said) in later.values {
-            let place = self.values.iter().position(|(known, _)| *known == name);
-            let before = place.map(|place| self.values[place].1.bytes());
-            let room = self.room + before.unwrap_or(0);
-            let said = said.within(room);
-            self.room = room - said.bytes();
-            match place {
-                Some(place) => self.values[place].1 = said,
-                None => self.values.push((name, said)),
-            }
-        }
-    }
-
-    fn push(&mut self, field: &Field, said: Said) {
-        self.room -= said.bytes();
-        self.values.push((field.name(), said));
-    }
-}
-
-impl Visit for SpanFields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = Text::new(format_args!("{value:?}"), self.room);
-        self.push(field, Said::Text(text));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        let text = Text::new(value, self.room);
-        self.push(field, Said::Text(text));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, Said::Plain(value.into()));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field, Said::Plain(value.into()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fmt;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use serde_json::{Value, json};
@@ -372,11 +297,11 @@ mod tests {
         }
 
         fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-            self.spans.enter(id);
+            self.spans.owner.enter(id);
         }
 
         fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-            self.spans.exit(id);
+            self.spans.owner.exit(id);
         }
 
         fn on_close(&self, id: Id, _: Context<'_, S>) {

@@ -7,12 +7,13 @@
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::LogFormat;
 use crate::report;
+use crate::util::queue::{self, FLUSH, ROOM_EVERY};
 use crate::util::sync::Mutex;
 
 /// The most lines in the queue.
@@ -26,12 +27,6 @@ const PIECE: usize = 64 * 1024;
 
 /// How long lines are collected after a write.
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// How long the end of the process waits for its last lines.
-const FLUSH: Duration = Duration::from_secs(1);
-
-/// How often that end checks for room.
-const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// The format of the writer's own lines.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -146,7 +141,7 @@ pub(crate) fn last_line(line: String) {
         std::thread::sleep(ROOM_EVERY);
     }
     let bytes = line.capacity();
-    if !send_until(deadline, queue, Entry::Line(line)) {
+    if !queue::send_until(deadline, queue, Entry::Line(line)) {
         ROOM.untake(bytes);
     }
 }
@@ -165,27 +160,11 @@ fn queued(mut line: String) -> Option<(&'static SyncSender<Entry>, String)> {
     Some((queue, line))
 }
 
-/// Sends `entry` and returns whether there was room before `deadline`. A full queue may only have a slow reader.
-fn send_until(deadline: Instant, queue: &SyncSender<Entry>, mut entry: Entry) -> bool {
-    while let Err(TrySendError::Full(refused)) = queue.try_send(entry) {
-        if Instant::now() >= deadline {
-            return false;
-        }
-        entry = refused;
-        std::thread::sleep(ROOM_EVERY);
-    }
-    true
-}
-
 /// Waits until all queued lines are written, at most [`FLUSH`].
 pub(crate) fn flush() {
-    let Some(queue) = QUEUE.get() else { return };
-    let deadline = Instant::now() + FLUSH;
-    let (sender, flushed) = sync_channel(1);
-    if !send_until(deadline, queue, Entry::Flushed(sender)) {
-        return;
+    if let Some(queue) = QUEUE.get() {
+        queue::flush(queue, Entry::Flushed);
     }
-    let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
 fn queue() -> Option<&'static SyncSender<Entry>> {

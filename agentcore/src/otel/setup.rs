@@ -149,28 +149,20 @@ fn region_of_x_ray(endpoint: &str) -> Option<&str> {
 
 impl Pipeline {
     fn of(environment: &Environment<'_>, gauges: Gauges) -> Option<Self> {
-        let traces = match Destination::of(environment) {
+        let (client, url) = match Destination::of(environment) {
             Destination::Nowhere => {
                 warn_of_lone_metrics(environment);
                 return None;
             }
-            Destination::Collector => {
-                let client = Client::new(environment, Signal::Traces)?;
-                SpanExporter::builder()
-                    .with_http()
-                    .with_http_client(client)
-                    .build()
-            }
-            Destination::Aws { region, url } => {
-                let client = Client::signing(environment, region)?;
-                SpanExporter::builder()
-                    .with_http()
-                    .with_http_client(client)
-                    .with_endpoint(url)
-                    .build()
-            }
+            Destination::Collector => (Client::new(environment, Signal::Traces)?, None),
+            Destination::Aws { region, url } => (Client::signing(environment, region)?, Some(url)),
         };
-        let exporter = traces
+        let mut exporter = SpanExporter::builder().with_http().with_http_client(client);
+        if let Some(url) = url {
+            exporter = exporter.with_endpoint(url);
+        }
+        let exporter = exporter
+            .build()
             .inspect_err(|error| problem(format!("no traces are sent: {error}")))
             .ok()?;
         let resource = resource(environment);

@@ -56,48 +56,37 @@ enum Cause {
 }
 
 impl Failure {
+    fn new(what: impl Into<Cow<'static, str>>, cause: Cause) -> Self {
+        let what = what.into();
+        Self { what, cause }
+    }
+
     /// An error of `what`; `text` includes the causes.
     pub(crate) fn error(what: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause::Error(text.into()),
-        }
+        Self::new(what, Cause::Error(text.into()))
     }
 
     /// An error of `what` that was answered with `status`.
     pub(crate) fn reply(what: String, status: StatusCode, text: &str) -> Self {
-        let text = text.to_owned();
-        Self {
-            what: what.into(),
-            cause: if status.is_server_error() {
-                Cause::Error(text)
-            } else {
-                Cause::Refusal(status, text)
-            },
+        if status.is_server_error() {
+            Self::error(what, text)
+        } else {
+            Self::new(what, Cause::Refusal(status, text.to_owned()))
         }
     }
 
     /// A limit has ended `what`; `how` is the rest of the sentence.
     pub(crate) fn stopped(what: impl Into<Cow<'static, str>>, how: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause::Stopped(how.into()),
-        }
+        Self::new(what, Cause::Stopped(how.into()))
     }
 
     pub(crate) fn panic(what: impl Into<Cow<'static, str>>, panic: Panic) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause::Panic(panic),
-        }
+        Self::new(what, Cause::Panic(panic))
     }
 
     /// A panic that code of the program caught. It says nothing about the work in which it happened.
     pub(super) fn caught_panic(panic: Panic) -> Self {
-        Self {
-            what: "a panic that the program caught".into(),
-            cause: Cause::CaughtPanic(panic),
-        }
+        Self::new("a panic that the program caught", Cause::CaughtPanic(panic))
     }
 
     /// A layer has dropped the call of `what`, and returned a reply with `status`, or an `error`. `is_late` says that a time
@@ -108,22 +97,12 @@ impl Failure {
         error: Option<&str>,
         is_late: bool,
     ) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause::Dropped {
-                status,
-                error: error.map(str::to_owned),
-                is_error: is_late || status.is_server_error(),
-            },
-        }
-    }
-
-    /// The library has rejected a request to `what`.
-    pub(super) fn rejected(what: impl Into<Cow<'static, str>>, rejection: Rejection) -> Self {
-        Self {
-            what: what.into(),
-            cause: Cause::Rejected(rejection),
-        }
+        let dropped = Cause::Dropped {
+            status,
+            error: error.map(str::to_owned),
+            is_error: is_late || status.is_server_error(),
+        };
+        Self::new(what, dropped)
     }
 
     /// The level of the line; `None` for the usual one.
@@ -166,48 +145,36 @@ impl Failure {
 
     /// The fields of the line beside its message.
     fn details(&self) -> Details<'_> {
+        let mut details = Details::default();
         match &self.cause {
-            Cause::Error(text) => Details {
-                message: Some(text),
-                ..Details::default()
-            },
-            Cause::Dropped { error, .. } => Details {
-                message: error.as_deref(),
-                ..Details::default()
-            },
-            Cause::Refusal(..) | Cause::Stopped(_) => Details::default(),
-            Cause::Panic(panic) if panic.limit().is_some() => Details::default(),
-            Cause::Panic(panic) | Cause::CaughtPanic(panic) => Details {
-                of_type: Some("panic"),
-                message: Some(panic.message()),
-                location: panic.location(),
-                stack: panic.backtrace(),
-                ..Details::default()
-            },
-            Cause::Rejected(rejection) => Details {
-                reason: Some(&rejection.reason),
-                path: rejection.path.as_deref(),
-                ..Details::default()
-            },
+            Cause::Error(text) => details.message = Some(text),
+            Cause::Dropped { error, .. } => details.message = error.as_deref(),
+            Cause::Refusal(..) | Cause::Stopped(_) => {}
+            Cause::Panic(panic) if panic.limit().is_some() => {}
+            Cause::Panic(panic) | Cause::CaughtPanic(panic) => {
+                details.of_type = Some("panic");
+                details.message = Some(panic.message());
+                details.location = panic.location.as_deref();
+                details.stack = panic.backtrace.as_deref();
+            }
+            Cause::Rejected(rejection) => {
+                details.reason = Some(&rejection.reason);
+                details.path = rejection.path.as_deref();
+            }
         }
+        details
     }
 
     /// Writes a line for the failure alone. It is for work whose end has no line, or has had it.
     pub(crate) fn log(self) {
         emit(move || {
-            let Details {
-                of_type,
-                message,
-                location,
-                stack,
-                ..
-            } = self.details();
+            let details = self.details();
             event_at!(
                 self.level().unwrap_or(Level::INFO),
-                errorType = of_type,
-                errorMessage = message,
-                location = location,
-                stackTrace = stack,
+                errorType = details.of_type,
+                errorMessage = details.message,
+                location = details.location,
+                stackTrace = details.stack,
                 "{}",
                 self.message(None)
             );
@@ -258,7 +225,8 @@ impl Work {
 
     /// The failure of a request to the function `name` that the library has rejected.
     pub(crate) fn rejected(self, name: &str, rejection: Rejection) -> Failure {
-        Failure::rejected(format!("{} `{name}`", self.function()), rejection)
+        let what = format!("{} `{name}`", self.function());
+        Failure::new(what, Cause::Rejected(rejection))
     }
 
     /// The word for the function in messages.
@@ -300,14 +268,7 @@ impl Ended<'_> {
     }
 
     fn write(&self, usual: Level) {
-        let Details {
-            of_type,
-            message,
-            location,
-            stack,
-            reason,
-            path,
-        } = self.failure.map(Failure::details).unwrap_or_default();
+        let details = self.failure.map(Failure::details).unwrap_or_default();
         event_at!(
             self.level(usual),
             kind = self.work.kind(),
@@ -316,12 +277,12 @@ impl Ended<'_> {
             outcome = self.outcome.name(),
             status = self.status,
             durationMs = milliseconds(self.took),
-            reason = reason,
-            path = path,
-            errorType = of_type,
-            errorMessage = message,
-            location = location,
-            stackTrace = stack,
+            reason = details.reason,
+            path = details.path,
+            errorType = details.of_type,
+            errorMessage = details.message,
+            location = details.location,
+            stackTrace = details.stack,
             "{}",
             self.message()
         );

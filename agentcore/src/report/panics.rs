@@ -5,7 +5,7 @@ mod backtrace;
 
 use std::any::Any;
 use std::backtrace::Backtrace;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::pin::Pin;
@@ -21,33 +21,18 @@ thread_local! {
     /// Whether this module would catch, and so log, a panic on this thread.
     static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// What the hook recorded of the panic that is being caught.
-    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
-}
-
-struct Place {
-    message: String,
-    location: String,
-    backtrace: Option<String>,
+    static HOOKED: Cell<Option<Panic>> = const { Cell::new(None) };
 }
 
 /// A caught panic; or the unwinding of code that awaits a task which exceeded its limit. Nothing else can stop that code.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Panic {
     message: String,
-    location: Option<String>,
-    backtrace: Option<String>,
+    /// The file, line and column.
+    pub(super) location: Option<String>,
+    /// The program's frames, one or two lines each.
+    pub(super) backtrace: Option<String>,
     limit: Option<TimedOut>,
-}
-
-impl From<Place> for Panic {
-    fn from(place: Place) -> Self {
-        Self {
-            message: place.message,
-            location: Some(place.location),
-            backtrace: place.backtrace,
-            limit: None,
-        }
-    }
 }
 
 /// The number of panics caught on this thread.
@@ -66,9 +51,8 @@ impl Panic {
     pub(crate) fn of_limit(limit: TimedOut) -> Self {
         Self {
             message: format!("a task {limit}"),
-            location: None,
-            backtrace: None,
             limit: Some(limit),
+            ..Self::default()
         }
     }
 
@@ -80,16 +64,6 @@ impl Panic {
     /// The message of the panic.
     pub(crate) fn message(&self) -> &str {
         &self.message
-    }
-
-    /// The file, line and column of the panic.
-    pub(crate) fn location(&self) -> Option<&str> {
-        self.location.as_deref()
-    }
-
-    /// The program's frames, one or two lines each.
-    pub(crate) fn backtrace(&self) -> Option<&str> {
-        self.backtrace.as_deref()
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -107,19 +81,14 @@ impl Panic {
             Ok(panic) => return *panic,
             Err(payload) => payload,
         };
-        match PLACE.take() {
-            Some(place) => place.into(),
-            None => Self::without_a_place(&*payload),
-        }
+        HOOKED.take().unwrap_or_else(|| Self::of(&*payload))
     }
 
     /// A panic that the library's hook has not seen.
-    fn without_a_place(payload: &(dyn Any + Send)) -> Self {
+    fn of(payload: &(dyn Any + Send)) -> Self {
         Self {
             message: message(payload),
-            location: None,
-            backtrace: None,
-            limit: None,
+            ..Self::default()
         }
     }
 
@@ -144,16 +113,17 @@ fn message(payload: &(dyn Any + Send)) -> String {
 /// [`run`](crate::run) does this: it owns the process.
 pub(crate) fn install_hook() {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
-        let place = Place {
+        let panic = Panic {
             message: message(info.payload()),
-            location: info.location().map(ToString::to_string).unwrap_or_default(),
+            location: info.location().map(ToString::to_string),
             backtrace: backtrace(),
+            limit: None,
         };
         if CATCHING.get() {
-            PLACE.set(Some(place));
+            HOOKED.set(Some(panic));
         } else {
             let thread = std::thread::current();
-            Panic::from(place).log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
+            panic.log(&format!("thread `{}`", thread.name().unwrap_or("unnamed")));
         }
     }));
 }
@@ -226,8 +196,8 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     CATCHING.set(outer);
     if done.is_ok() {
         // The work has caught a panic itself. The panic is still logged.
-        if let Some(place) = PLACE.take() {
-            Failure::caught_panic(place.into()).log();
+        if let Some(panic) = HOOKED.take() {
+            Failure::caught_panic(panic).log();
         }
     }
     done.map_err(Panic::caught)
@@ -236,13 +206,13 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 /// Runs `work`, and returns whether it has panicked. The panic is not logged: the work calls the program's subscriber, which
 /// would have to log it. It may be called while the thread unwinds, and leaves the first panic as it is.
 pub(crate) fn silenced(work: impl FnOnce()) -> bool {
-    let outer = (CATCHING.replace(true), PLACE.take());
+    let outer = (CATCHING.replace(true), HOOKED.take());
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     // The destructor of a panic's payload may panic, too.
     let has_panicked = done.is_err();
     let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(done)));
     CATCHING.set(outer.0);
-    PLACE.set(outer.1);
+    HOOKED.set(outer.1);
     has_panicked
 }
 
@@ -254,21 +224,18 @@ pub(crate) fn told<T>(tell: impl FnOnce(Panic), work: impl FnOnce() -> T) -> T {
     CATCHING.set(true);
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(false);
-    let place = PLACE.take();
+    let hooked = HOOKED.take();
     match done {
         Ok(value) => {
-            if let Some(place) = place {
-                Failure::caught_panic(place.into()).log();
+            if let Some(panic) = hooked {
+                Failure::caught_panic(panic).log();
             }
             value
         }
         Err(payload) => {
             let panic = match payload.downcast_ref::<Panic>() {
                 Some(passed_on) => passed_on.clone(),
-                None => match place {
-                    Some(place) => place.into(),
-                    None => Panic::without_a_place(&*payload),
-                },
+                None => hooked.unwrap_or_else(|| Panic::of(&*payload)),
             };
             // A panic of a limit was reported when the limit was exceeded.
             if panic.limit.is_none() {

@@ -9,20 +9,14 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 
 use super::panics;
+use crate::util::queue;
 
 /// The most events that wait for the subscriber. Each is a sentence of the server's with names and ids of bounded length.
 const MOST_WAITING: usize = 1024;
-
-/// How long the end of the server waits for its last events.
-const FLUSH: Duration = Duration::from_secs(1);
-
-/// How often [`flush`] looks for room in a full queue.
-const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 type Event = Box<dyn FnOnce() + Send>;
 
@@ -68,7 +62,11 @@ pub(crate) fn is_wanted(level: LevelFilter) -> bool {
 /// Waits until the subscriber has all events that are queued now, at most one second. It blocks the thread.
 pub(crate) fn flush() {
     if let Some(queue) = QUEUE.get() {
-        queue.flush();
+        queue::flush(&queue.events, |done| {
+            Box::new(move || {
+                let _ = done.try_send(());
+            })
+        });
     }
 }
 
@@ -101,22 +99,6 @@ impl Queue {
     fn lose(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
-
-    fn flush(&self) {
-        let deadline = Instant::now() + FLUSH;
-        let (sender, flushed) = sync_channel(1);
-        let mut event: Event = Box::new(move || {
-            let _ = sender.try_send(());
-        });
-        while let Err(TrySendError::Full(refused)) = self.events.try_send(event) {
-            if Instant::now() >= deadline {
-                return;
-            }
-            event = refused;
-            std::thread::sleep(ROOM_EVERY);
-        }
-        let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-    }
 }
 
 fn emit_all(events: &Receiver<Event>, lost: &AtomicUsize) {
@@ -139,6 +121,7 @@ fn emit_all(events: &Receiver<Event>, lost: &AtomicUsize) {
 mod tests {
     use std::sync::mpsc::channel;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 

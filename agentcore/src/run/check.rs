@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::cli::{plain, print};
-use crate::app::describe::{Description, FunctionAt, PlatformHookAt};
+use crate::app::describe::Description;
 use crate::app::listeners::Supplied;
 use crate::app::package::{self, Package};
 use crate::app::{App, Prepared};
@@ -185,34 +185,20 @@ impl fmt::Display for Report<'_> {
 
 impl fmt::Display for Contents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one =
-            |function: &Option<FunctionAt>| function.iter().map(ToString::to_string).collect();
-        let many = |functions: &[FunctionAt]| functions.iter().map(ToString::to_string).collect();
         let registry = &self.description;
-        let entrypoint = registry
-            .entrypoint
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let hooks = registry
-            .start_hooks
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let nothing: [String; 0] = [];
         writeln!(f)?;
-        list(f, "entrypoint", entrypoint, "none")?;
-        list(f, "websocket", one(&registry.websocket), "none")?;
-        list(f, "ping", one(&registry.ping), "automatic")?;
-        list(f, "tasks", many(&registry.tasks), "none")?;
-        list(f, "start hooks", hooks, "none")?;
-        list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
-        let hooks = |hooks: &[PlatformHookAt]| hooks.iter().map(ToString::to_string).collect();
-        list(f, "warm-up hooks", hooks(&registry.warmup_hooks), "none")?;
-        list(f, "restore hooks", hooks(&registry.restore_hooks), "none")?;
-        list(f, "layers", Vec::new(), &registry.layers.to_string())?;
+        list(f, "entrypoint", &registry.entrypoint, "none")?;
+        list(f, "websocket", &registry.websocket, "none")?;
+        list(f, "ping", &registry.ping, "automatic")?;
+        list(f, "tasks", &registry.tasks, "none")?;
+        list(f, "start hooks", &registry.start_hooks, "none")?;
+        list(f, "shutdown hooks", &registry.shutdown_hooks, "none")?;
+        list(f, "warm-up hooks", &registry.warmup_hooks, "none")?;
+        list(f, "restore hooks", &registry.restore_hooks, "none")?;
+        list(f, "layers", nothing, &registry.layers.to_string())?;
         if !self.listeners.is_empty() {
-            let listeners = self.listeners.iter().map(ToString::to_string).collect();
-            list(f, "listeners", listeners, "none")?;
+            list(f, "listeners", &self.listeners, "none")?;
         }
         writeln!(f)?;
         let values: Vec<_> = self.settings.iter().map(Row::text).collect();
@@ -250,15 +236,16 @@ impl fmt::Display for Contents<'_> {
 fn list(
     f: &mut fmt::Formatter<'_>,
     mut name: &str,
-    mut lines: Vec<String>,
+    items: impl IntoIterator<Item: fmt::Display>,
     nothing: &str,
 ) -> fmt::Result {
-    if lines.is_empty() {
-        lines.push(nothing.to_owned());
+    let mut is_empty = true;
+    for item in items {
+        writeln!(f, "{name:14}  {item}")?;
+        (name, is_empty) = ("", false);
     }
-    for line in lines {
-        writeln!(f, "{name:14}  {line}")?;
-        name = "";
+    if is_empty {
+        writeln!(f, "{name:14}  {nothing}")?;
     }
     Ok(())
 }

@@ -136,6 +136,14 @@ impl<T> SpawnedTask<T> {
         self.keep(|shared, result| shared.keep(result, value_text))
     }
 
+    fn show(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        f.debug_struct(name)
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("output", &type_name::<T>())
+            .finish_non_exhaustive()
+    }
+
     fn keep(&self, keep: Keep<T>) -> TaskId {
         let mut outcome = self.shared.outcome.lock();
         let ended = outcome.detach(keep);
@@ -201,21 +209,13 @@ impl<T> Drop for TaskHandle<T> {
 
 impl<T> fmt::Debug for TaskHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskHandle")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .field("output", &type_name::<T>())
-            .finish_non_exhaustive()
+        self.0.show(f, "TaskHandle")
     }
 }
 
 impl<T> fmt::Debug for SpawnedTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpawnedTask")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .field("output", &type_name::<T>())
-            .finish_non_exhaustive()
+        self.show(f, "SpawnedTask")
     }
 }
 

@@ -1,13 +1,8 @@
 //! The list of running tasks.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
-use serde_core::ser::{Serialize, SerializeStruct as _, Serializer};
-use serde_json::Value;
-
 use crate::request::{Scope, with_scope};
-use crate::tracker::{BusyTracker, TaskId};
+use crate::tracker::BusyTracker;
+pub use crate::tracker::RunningJob;
 use crate::util::fields::fields;
 
 /// The running tasks, from [`async_task_info`].
@@ -30,31 +25,7 @@ pub struct AsyncTaskInfo {
     pub running_jobs: Vec<RunningJob>,
 }
 
-/// One running task.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RunningJob {
-    /// The task's id; left out of the JSON, as in Python.
-    pub id: TaskId,
-    /// The name of the function, or the one given by `name = ".."` or [`track`](crate::track). It has up to 256 bytes; a
-    /// longer name is cut and ends in `…`.
-    pub name: Cow<'static, str>,
-    /// How long the task has been running. In JSON it is in seconds, with a fraction.
-    pub duration: Duration,
-    /// The metadata given to [`add_async_task`](crate::add_async_task); left out of the JSON, as in Python.
-    pub metadata: Option<Value>,
-}
-
 fields! { AsyncTaskInfo { active_count, running_jobs } }
-
-impl Serialize for RunningJob {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut job = serializer.serialize_struct("RunningJob", 2)?;
-        job.serialize_field("name", &self.name)?;
-        job.serialize_field("duration", &self.duration.as_secs_f64())?;
-        job.end()
-    }
-}
 
 /// The running tasks: annotated functions, [`track`](crate::track) guards and [`add_async_task`](crate::add_async_task)s, but
 /// not invocations.
@@ -76,16 +47,7 @@ pub fn async_task_info() -> AsyncTaskInfo {
 
 /// The running tasks of one app.
 pub(crate) fn info_of(tracker: &BusyTracker<Scope>) -> AsyncTaskInfo {
-    let listed = tracker.list();
-    let running_jobs: Vec<_> = listed
-        .into_iter()
-        .map(|task| RunningJob {
-            id: task.id,
-            name: task.name,
-            duration: task.duration,
-            metadata: task.metadata,
-        })
-        .collect();
+    let running_jobs = tracker.list();
     AsyncTaskInfo {
         active_count: running_jobs.len(),
         running_jobs,

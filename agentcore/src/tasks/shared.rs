@@ -132,32 +132,22 @@ impl<T> Outcome<T> {
 
     /// Detaches the task. Returns a result that is already there, for the caller to keep.
     pub(super) fn detach(&mut self, keep: Keep<T>) -> Option<Result<T, TaskError>> {
-        match std::mem::replace(&mut self.stage, Stage::Taken) {
-            Stage::Ending(result) | Stage::Ended(result) => Some(result),
-            Stage::Awaited => {
-                self.stage = Stage::Detached(keep);
-                None
-            }
-            other => {
-                self.stage = other;
-                None
-            }
-        }
+        self.leave(Stage::Detached(keep))
     }
 
     /// Drops the handle's claim. Returns a result that is already there, for the caller to drop.
     pub(super) fn abandon(&mut self) -> Option<Result<T, TaskError>> {
+        self.leave(Stage::Abandoned)
+    }
+
+    /// Takes a result that is already there. A task that the handle waits for goes on in the stage `without_handle`.
+    fn leave(&mut self, without_handle: Stage<T>) -> Option<Result<T, TaskError>> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
-            Stage::Ending(result) | Stage::Ended(result) => Some(result),
-            Stage::Awaited => {
-                self.stage = Stage::Abandoned;
-                None
-            }
-            other => {
-                self.stage = other;
-                None
-            }
+            Stage::Ending(result) | Stage::Ended(result) => return Some(result),
+            Stage::Awaited => self.stage = without_handle,
+            other => self.stage = other,
         }
+        None
     }
 }
 
@@ -169,10 +159,6 @@ pub(super) struct Finish<T: 'static> {
 }
 
 impl<T> Finish<T> {
-    pub(super) fn with(mut self, result: Result<T, TaskError>) {
-        self.leave(result);
-    }
-
     /// Records the details for the line about the task's end.
     pub(super) fn note(&self, failure: report::Failure) {
         if let Some(guard) = &self.guard {

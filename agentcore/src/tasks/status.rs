@@ -10,6 +10,7 @@ use crate::error::BoxError;
 use crate::report::panics;
 use crate::tracker::kept_results::{Ending, MOST_BYTES};
 use crate::util::json::is_result;
+use crate::util::text::boundary;
 
 /// The maximum length of an error's text in bytes.
 const LONGEST_ERROR: usize = 64 << 10;
@@ -192,10 +193,7 @@ fn opened(text: &str) -> Finished {
 fn shortened(mut text: String) -> String {
     if text.len() > LONGEST_ERROR {
         let whole = text.len();
-        let end = (0..=LONGEST_ERROR)
-            .rev()
-            .find(|&end| text.is_char_boundary(end));
-        text.truncate(end.unwrap_or_default());
+        text.truncate(boundary(&text, LONGEST_ERROR));
         text += &format!(" [cut: {} of {whole} bytes]", text.len());
     }
     text

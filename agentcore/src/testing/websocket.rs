@@ -8,7 +8,7 @@ use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use super::{Caller, cut};
+use super::{Caller, cut, from_json};
 use crate::ws::{CloseCode, CloseFrame, Message};
 
 const CONTINUATION: u8 = 0x0;
@@ -185,14 +185,9 @@ impl TestWebSocket {
                 }
                 Err(why) => caller.fail(why),
             };
-            match serde_json::from_str(&text) {
+            match from_json("message", text.as_bytes(), cut(text.as_bytes())) {
                 Ok(value) => Some(value),
-                Err(error) => {
-                    let (name, text) = (std::any::type_name::<T>(), cut(text.as_bytes()));
-                    caller.fail(format_args!(
-                        "the message is not JSON of `{name}` ({error}): {text}"
-                    ))
-                }
+                Err(why) => caller.fail(why),
             }
         }
     }

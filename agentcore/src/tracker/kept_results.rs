@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Owner, TaskId};
-use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::sync::Mutex;
 
 /// The maximum number of kept results.
 pub(crate) const MOST: usize = 1024;
@@ -71,7 +71,7 @@ impl Results {
     }
 
     pub(crate) fn keep_at(&self, id: TaskId, owner: Owner, end: Ending, at: Instant) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.push_back(Kept { id, owner, at, end });
         let mut total: usize = kept.iter().map(Kept::bytes).sum();
         while let Some(oldest) = kept.front() {
@@ -95,7 +95,7 @@ impl Results {
         session: Option<&str>,
         now: Instant,
     ) -> Option<Ending> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         // All are compared, each in the same time.
         let found = kept
             .iter()
@@ -110,18 +110,14 @@ impl Results {
     /// The number of kept results.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
-        self.0.lock()
+        self.0.lock().len()
     }
 }
 
 impl std::fmt::Debug for Results {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Results")
-            .field("kept", &self.lock().len())
+            .field("kept", &self.0.lock().len())
             .finish()
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use serde_core::ser::{Serialize, SerializeStruct as _, Serializer};
 use serde_json::Value;
 
 use super::task::Task;
@@ -10,18 +11,32 @@ use super::{BusyTracker, Origin, TaskId};
 use super::{Oldest, walk};
 
 /// One running task.
-#[derive(Debug)]
-pub(crate) struct Listed {
-    pub(crate) id: TaskId,
-    pub(crate) name: Cow<'static, str>,
-    /// How long it has been running.
-    pub(crate) duration: Duration,
-    pub(crate) metadata: Option<Value>,
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RunningJob {
+    /// The task's id; left out of the JSON, as in Python.
+    pub id: TaskId,
+    /// The name of the function, or the one given by `name = ".."` or [`track`](crate::track). It has up to 256 bytes; a
+    /// longer name is cut and ends in `…`.
+    pub name: Cow<'static, str>,
+    /// How long the task has been running. In JSON it is in seconds, with a fraction.
+    pub duration: Duration,
+    /// The metadata given to [`add_async_task`](crate::add_async_task); left out of the JSON, as in Python.
+    pub metadata: Option<Value>,
+}
+
+impl Serialize for RunningJob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut job = serializer.serialize_struct("RunningJob", 2)?;
+        job.serialize_field("name", &self.name)?;
+        job.serialize_field("duration", &self.duration.as_secs_f64())?;
+        job.end()
+    }
 }
 
 impl<O: Origin> BusyTracker<O> {
     /// The running tasks, the oldest first.
-    pub(crate) fn list(&self) -> Vec<Listed> {
+    pub(crate) fn list(&self) -> Vec<RunningJob> {
         let now = Instant::now();
         let tasks = self.tasks.filter_map(|ticket, task| {
             Some((
@@ -45,7 +60,7 @@ impl<O: Origin> BusyTracker<O> {
         // Metadata may be large, so it is copied here, without a lock.
         let jobs = tasks
             .into_iter()
-            .map(|((ticket, known), name, started, metadata)| Listed {
+            .map(|((ticket, known), name, started, metadata)| RunningJob {
                 id: id(ticket, known),
                 name,
                 duration: now.saturating_duration_since(started),

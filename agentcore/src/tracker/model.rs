@@ -86,11 +86,11 @@ proptest! {
                     model.event(now, |model| model.forced = status);
                 }
                 Event::Custom(status) => {
-                    cell.set_custom(status, clock);
+                    cell.set_custom(Some(status), clock);
                     model.event(now, |model| model.custom = Some(status));
                 }
                 Event::CustomFails => {
-                    cell.clear_custom(clock);
+                    cell.set_custom(None, clock);
                     model.event(now, |model| model.custom = None);
                 }
             }

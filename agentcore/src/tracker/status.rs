@@ -82,15 +82,13 @@ pub(crate) struct StatusCell(AtomicU64);
 
 impl StatusCell {
     pub(crate) fn new(stamp: u32) -> Self {
-        Self(AtomicU64::new(
-            StatusView {
-                count: 0,
-                forced: None,
-                custom: None,
-                stamp,
-            }
-            .pack(),
-        ))
+        let view = StatusView {
+            count: 0,
+            forced: None,
+            custom: None,
+            stamp,
+        };
+        Self(AtomicU64::new(view.pack()))
     }
 
     pub(crate) fn view(&self) -> StatusView {
@@ -125,14 +123,11 @@ impl StatusCell {
         self.change(clock, |view| view.forced = status);
     }
 
-    pub(crate) fn set_custom(&self, status: PingStatus, clock: impl Fn() -> u32) {
-        self.change(clock, |view| view.custom = Some(status));
-    }
-
-    /// The custom handler failed, so the automatic status applies. It is stamped if it differs from the handler's last answer.
-    /// So a handler that fails on every poll changes the status once, which does not look like activity.
-    pub(crate) fn clear_custom(&self, clock: impl Fn() -> u32) {
-        self.change(clock, |view| view.custom = None);
+    /// Sets the custom handler's answer; `None` after a failure, so that the automatic status applies. That is stamped if it
+    /// differs from the last answer: a handler that fails on every poll changes the status once, which does not look like
+    /// activity.
+    pub(crate) fn set_custom(&self, status: Option<PingStatus>, clock: impl Fn() -> u32) {
+        self.change(clock, |view| view.custom = status);
     }
 
     /// Starts the idle clock anew without a change of status.

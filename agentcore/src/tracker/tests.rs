@@ -45,7 +45,7 @@ mod status {
     fn forced_beats_custom_beats_automatic() {
         let cell = StatusCell::new(0);
         cell.begin(at(1));
-        cell.set_custom(Healthy, at(2));
+        cell.set_custom(Some(Healthy), at(2));
         assert_eq!(cell.view().effective(), Healthy);
         cell.force(Some(HealthyBusy), at(3));
         assert_eq!(cell.view().effective(), HealthyBusy);
@@ -73,13 +73,13 @@ mod status {
     #[test]
     fn a_failing_custom_handler_moves_the_stamp_where_it_changes_the_status_and_once() {
         let cell = StatusCell::new(1);
-        cell.set_custom(HealthyBusy, at(2));
-        cell.clear_custom(at(3));
+        cell.set_custom(Some(HealthyBusy), at(2));
+        cell.set_custom(None, at(3));
         assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 3));
-        cell.clear_custom(at(4));
+        cell.set_custom(None, at(4));
         assert_eq!(cell.view().stamp, 3);
-        cell.set_custom(Healthy, at(5));
-        cell.clear_custom(at(6));
+        cell.set_custom(Some(Healthy), at(5));
+        cell.set_custom(None, at(6));
         assert_eq!((cell.view().effective(), cell.view().stamp), (Healthy, 3));
     }
 }

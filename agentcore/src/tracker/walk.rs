@@ -3,7 +3,7 @@
 //! There may be a million of them. So the front answers pings between two slices of a walk, and does not wait for a lock that
 //! a worker holds: it comes back to that slice a moment later.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
@@ -56,14 +56,8 @@ impl<'a, T> Slices<'a, T> {
 pub(crate) struct Oldest<T> {
     most: usize,
     count: usize,
-    /// The youngest is on top.
-    kept: BinaryHeap<Kept<T>>,
-}
-
-#[derive(Debug)]
-struct Kept<T> {
-    began: Instant,
-    what: T,
+    /// By the time when each began. The number tells those apart that began at one time.
+    kept: BTreeMap<(Instant, usize), T>,
 }
 
 impl<T> Oldest<T> {
@@ -71,7 +65,7 @@ impl<T> Oldest<T> {
         Self {
             most,
             count: 0,
-            kept: BinaryHeap::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -79,13 +73,12 @@ impl<T> Oldest<T> {
     pub(crate) fn see(&mut self, began: Instant, make: impl FnOnce() -> T) {
         self.count += 1;
         if self.kept.len() == self.most {
-            match self.kept.peek() {
-                Some(youngest) if began < youngest.began => self.kept.pop(),
+            match self.kept.last_entry() {
+                Some(youngest) if began < youngest.key().0 => youngest.remove(),
                 _ => return,
             };
         }
-        let what = make();
-        self.kept.push(Kept { began, what });
+        self.kept.insert((began, self.count), make());
     }
 
     /// How many there are in all.
@@ -100,33 +93,10 @@ impl<T> Oldest<T> {
 
     /// The kept things, the oldest first.
     pub(crate) fn into_vec(self) -> Vec<(Instant, T)> {
-        let sorted = self.kept.into_sorted_vec();
-        sorted
-            .into_iter()
-            .map(|Kept { began, what }| (began, what))
-            .collect()
+        let kept = self.kept.into_iter();
+        kept.map(|((began, _), what)| (began, what)).collect()
     }
 }
-
-impl<T> Ord for Kept<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.began.cmp(&other.began)
-    }
-}
-
-impl<T> PartialOrd for Kept<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Kept<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.began == other.began
-    }
-}
-
-impl<T> Eq for Kept<T> {}
 
 #[cfg(test)]
 mod tests {

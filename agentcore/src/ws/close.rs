@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::util::text::boundary;
+
 /// The number in a close frame.
 ///
 /// Codes from 3000 on are for libraries, from 4000 on for applications. The numbers that may not be sent (1005, 1006
@@ -83,11 +85,7 @@ impl CloseFrame {
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
-        if reason.len() > LONGEST_REASON {
-            let fits = (0..=LONGEST_REASON).rev();
-            let end = fits.into_iter().find(|&end| reason.is_char_boundary(end));
-            reason.truncate(end.unwrap_or_default());
-        }
+        reason.truncate(boundary(&reason, LONGEST_REASON));
         Self { code, reason }
     }
 

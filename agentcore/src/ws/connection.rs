@@ -44,7 +44,7 @@ pub(super) enum End {
 }
 
 /// See the [module](self).
-#[derive(Debug)]
+#[derive(Default)]
 pub(super) struct Connection {
     /// `None` before the upgrade and after the end.
     protocol: Option<Protocol>,
@@ -80,21 +80,9 @@ impl Connection {
     /// A connection that has yet to be connected.
     pub(super) fn new() -> Self {
         Self {
-            protocol: None,
-            ended: None,
-            inbox: VecDeque::new(),
-            asked: false,
-            ahead: None,
             receiving: true,
-            last: None,
-            outbox: VecDeque::new(),
             sending: true,
-            senders: Vec::new(),
-            unsent: false,
-            last_word: None,
-            pings_ahead: 0,
-            full: false,
-            silent: 0,
+            ..Self::default()
         }
     }
 

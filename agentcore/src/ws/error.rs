@@ -25,6 +25,7 @@ use crate::error::BoxError;
 ///     Ok(())
 /// }
 /// ```
+#[derive(Debug)]
 pub struct WebSocketError {
     kind: Kind,
     source: Option<BoxError>,
@@ -146,15 +147,6 @@ impl fmt::Display for WebSocketError {
             Kind::Protocol(_) => "the client broke the WebSocket protocol",
             Kind::Json => "the message is not the expected JSON",
         })
-    }
-}
-
-impl fmt::Debug for WebSocketError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocketError")
-            .field("kind", &self.kind)
-            .field("source", &self.source)
-            .finish()
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::close::{CloseCode, CloseFrame};
+use super::connection::Connection;
 use super::read_ahead::ReadAhead;
 use super::shared::{Driver, Shared};
 use super::socket::WebSocket;
@@ -193,15 +194,9 @@ impl Session {
         let mut stopped = false;
         let mut grace_ends = None;
         let mut called = false;
-        let mut stopping = pin!(
-            activity
-                .scope()
-                .instance()
-                .stopping
-                .clone()
-                .cancelled_owned()
-        );
-        let mut cut_off = pin!(activity.scope().instance().until_cut_off());
+        let instance = activity.scope().instance();
+        let mut stopping = pin!(instance.stopping.clone().cancelled_owned());
+        let mut cut_off = pin!(instance.until_cut_off());
         let mut last_call = pin!(sleep_until(Instant::now()));
         let mut ticks = interval_at(
             Instant::now() + sockets.settings.ping_interval,
@@ -224,7 +219,7 @@ impl Session {
             match happened {
                 Happened::Stop => {
                     stopped = true;
-                    driver.stop_receiving();
+                    driver.change(Connection::stop_receiving);
                     let grace = sockets.shutdown_grace;
                     grace_ends = Some(Instant::now() + grace);
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
@@ -232,23 +227,24 @@ impl Session {
                 }
                 Happened::Returned(result) => {
                     returned = true;
-                    driver.finish(match result {
+                    let frame = match result {
                         Ok(Ended::Well) if stopped => going_away(),
                         Ok(Ended::Well) => CloseFrame::new(CloseCode::NORMAL, ""),
                         Ok(Ended::Badly) | Err(_) => {
                             CloseFrame::new(CloseCode::INTERNAL_ERROR, "internal error")
                         }
-                    });
+                    };
+                    driver.change(|connection| connection.finish(frame));
                 }
                 Happened::LastCall => {
                     called = true;
-                    driver.finish(going_away());
+                    driver.change(|connection| connection.finish(going_away()));
                 }
                 Happened::CutOff => {
                     handler.abort();
                     return;
                 }
-                Happened::Tick => driver.tick(),
+                Happened::Tick => driver.change(Connection::tick),
             }
         };
         activity.scope().cancel();
@@ -261,23 +257,15 @@ impl Session {
                 return;
             }
         };
-        let farewell = match sent {
-            Ok(protocol) => Some(closing::shake_hands(
-                protocol,
-                sockets.read_ahead.per_socket(),
-            )),
-            Err(why) => {
-                activity.scope().observed().note_unsent();
-                tracing::debug!("a websocket was not closed: {why}");
-                None
+        if let Err(why) = &sent {
+            activity.scope().observed().note_unsent();
+            tracing::debug!("a websocket was not closed: {why}");
+        }
+        let mut farewell = pin!(async {
+            if let Ok(protocol) = sent {
+                closing::shake_hands(protocol, sockets.read_ahead.per_socket()).await;
             }
-        };
-        let farewell = async {
-            if let Some(farewell) = farewell {
-                farewell.await;
-            }
-        };
-        let mut farewell = pin!(farewell);
+        });
         // The client's answer is not part of it: a client may sleep.
         let mut answered = false;
         if let (true, Some(end)) = (returned, grace_ends) {
@@ -346,13 +334,5 @@ async fn run_handler(name: &'static str, handler: BoxFuture<Result<(), BoxError>
             request::fail(Failure::panic(format!("websocket handler `{name}`"), panic));
             Ended::Badly
         }
-    }
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
     }
 }

@@ -352,10 +352,7 @@ impl Sink<Message> for WebSocketSender {
     }
 
     /// Closes the socket with [`CloseCode::NORMAL`], unless it is closed.
-    fn poll_close(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), WebSocketError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.shared.is_closed() || ready!(self.as_mut().poll_ready(cx)).is_err() {
             return Poll::Ready(Ok(()));
         }
@@ -376,10 +373,7 @@ impl Stream for WebSocket {
 impl Sink<Message> for WebSocket {
     type Error = WebSocketError;
 
-    fn poll_ready(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), WebSocketError>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Pin::new(&mut self.sender).poll_ready(cx)
     }
 
@@ -387,17 +381,11 @@ impl Sink<Message> for WebSocket {
         Pin::new(&mut self.sender).start_send(message)
     }
 
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), WebSocketError>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Pin::new(&mut self.sender).poll_flush(cx)
     }
 
-    fn poll_close(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), WebSocketError>> {
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Pin::new(&mut self.sender).poll_close(cx)
     }
 }

@@ -58,11 +58,11 @@ pub(crate) struct Socket<T = Timed> {
 /// Everything here is used on the front's thread only. The lock is never contended. It makes the type `Send`, which tasks
 /// have to be. The state of the replies is one [`Replies`], and only its functions change it:
 ///
-/// - The end is hidden unless `Replies` is `None`, `Gone` or watched. A reader that found the end hidden has left its waker
+/// - The end is hidden unless `Replies` is `NONE`, `Gone` or watched. A reader that found the end hidden has left its waker
 ///   and is woken when the end is shown.
 /// - An activity is in `leaving` only while something has not been sent. It is dropped when everything has been sent, or
 ///   when the socket is dropped. Activities and wakers are dropped outside the lock.
-/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `None`, until the socket is dropped.
+/// - The connection's [`Waiting`] is paused exactly while `Replies` is not `NONE`, until the socket is dropped.
 #[derive(Debug)]
 pub(crate) struct End {
     state: Mutex<EndState>,
@@ -83,19 +83,14 @@ struct EndState {
 /// How far the replies of a connection have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replies {
-    /// All of them have been sent.
-    None,
-    /// hyper does not have the whole reply to some requests.
-    Made {
-        /// How many requests; at least one.
+    Open {
+        /// The number of requests to which hyper does not have the whole reply.
         requests: usize,
-        /// Part of an earlier reply may not have been sent.
+        /// Part of a reply that hyper has may not have been sent.
         unsent: bool,
-        /// The end is shown as soon as it comes. The socket reads for it, since hyper does not.
+        /// There is a request, and the end is shown as soon as it comes. The socket reads for it, since hyper does not.
         watched: bool,
     },
-    /// hyper has all of them. Part of them may not have been sent.
-    Leaving,
     /// One reply ends early and must not look whole: its beginning is sent, and then the connection is reset.
     BrokenOff,
     /// The socket has been dropped, so nothing is sent any more.
@@ -103,91 +98,64 @@ enum Replies {
 }
 
 impl Replies {
-    fn begin(self) -> Self {
-        match self {
-            Self::None | Self::Leaving => Self::Made {
-                requests: 1,
-                unsent: self == Self::Leaving,
-                watched: false,
-            },
-            Self::Made {
-                requests,
-                unsent,
-                watched,
-            } => Self::Made {
-                requests: requests + 1,
-                unsent,
-                watched,
-            },
-            Self::BrokenOff | Self::Gone => self,
+    /// All replies have been sent.
+    const NONE: Self = Self::Open {
+        requests: 0,
+        unsent: false,
+        watched: false,
+    };
+
+    fn begin(&mut self) {
+        if let Self::Open { requests, .. } = self {
+            *requests += 1;
         }
     }
 
-    fn watch(self) -> Self {
-        match self {
-            Self::Made {
-                requests, unsent, ..
-            } => Self::Made {
-                requests,
-                unsent,
-                watched: true,
-            },
-            Self::None | Self::Leaving | Self::BrokenOff | Self::Gone => self,
+    fn watch(&mut self) {
+        if let Self::Open {
+            requests, watched, ..
+        } = self
+        {
+            *watched = *requests > 0;
         }
     }
 
-    fn over(self) -> Self {
-        match self {
-            Self::Made { requests: 1, .. } => Self::Leaving,
-            Self::Made { requests, .. } => Self::Made {
-                requests: requests - 1,
-                unsent: true,
-                watched: false,
-            },
-            Self::BrokenOff | Self::Gone => self,
-            Self::None | Self::Leaving => {
-                debug_assert!(false, "no request has begun");
-                self
-            }
+    fn over(&mut self) {
+        if let Self::Open {
+            requests,
+            unsent,
+            watched,
+        } = self
+        {
+            debug_assert!(*requests > 0, "no request has begun");
+            (*unsent, *watched) = (*unsent || *requests > 0, false);
+            *requests = requests.saturating_sub(1);
         }
     }
 
-    fn break_off(self) -> Self {
-        match self {
-            Self::Gone => self,
-            Self::None | Self::Made { .. } | Self::Leaving | Self::BrokenOff => Self::BrokenOff,
+    fn break_off(&mut self) {
+        if *self != Self::Gone {
+            *self = Self::BrokenOff;
         }
     }
 
-    /// The state after hyper has sent everything that it had, and whether that was anything.
-    fn sent(self) -> (Self, bool) {
+    /// Called when hyper has sent everything that it had. Returns whether that was anything.
+    fn sent(&mut self) -> bool {
         match self {
-            Self::Leaving => (Self::None, true),
-            Self::Made {
-                requests,
-                unsent: true,
-                watched,
-            } => (
-                Self::Made {
-                    requests,
-                    unsent: false,
-                    watched,
-                },
-                true,
-            ),
-            Self::Made { .. } | Self::None | Self::BrokenOff | Self::Gone => (self, false),
+            Self::Open { unsent, .. } => std::mem::take(unsent),
+            Self::BrokenOff | Self::Gone => false,
         }
     }
 
     fn is_watched(self) -> bool {
-        matches!(self, Self::Made { watched: true, .. })
+        matches!(self, Self::Open { watched: true, .. })
     }
 
     fn hides_the_end(self) -> bool {
         match self {
-            Self::Made { watched, .. } => !watched,
-            Self::Leaving | Self::BrokenOff => true,
-            Self::None | Self::Gone => false,
+            Self::Open { watched, .. } => self != Self::NONE && !watched,
+            Self::BrokenOff => true,
+            Self::Gone => false,
         }
     }
 }
@@ -196,7 +164,7 @@ impl End {
     pub(crate) fn new(waiting: Arc<Waiting>) -> Self {
         Self {
             state: Mutex::new(EndState {
-                replies: Replies::None,
+                replies: Replies::NONE,
                 has_come: false,
                 leaving: Vec::new(),
                 reader: None,
@@ -212,24 +180,24 @@ impl End {
 
     /// Called when a request arrives. Hides the end until its reply and all others have been sent.
     pub(crate) fn begin(&self) {
-        self.change(|replies| (replies.begin(), ()));
+        self.change(Replies::begin);
     }
 
     /// Shows the end, and makes the socket read for it, until the request is [over](Self::over). Has to be called while hyper
     /// polls the connection: hyper flushes the socket afterwards, and the flush reads.
     pub(crate) fn watch(&self) {
-        self.change(|replies| (replies.watch(), ()));
+        self.change(Replies::watch);
     }
 
     /// Called when hyper has the whole reply to a request. It sends the rest from now on.
     pub(crate) fn over(&self) {
-        self.change(|replies| (replies.over(), ()));
+        self.change(Replies::over);
     }
 
     /// Ends a reply early: its beginning is sent, and then the connection is reset. This is for a reply that the client would
     /// take for whole if the connection were closed.
     pub(crate) fn break_off(&self) {
-        self.change(|replies| (replies.break_off(), ()));
+        self.change(Replies::break_off);
     }
 
     /// Keeps an invocation in flight until its reply has been sent.
@@ -266,18 +234,18 @@ impl End {
     }
 
     /// Changes the state of the replies, and then pauses or resumes the connection and wakes the reader.
-    fn change<R>(&self, change: impl FnOnce(Replies) -> (Replies, R)) -> R {
+    fn change<R>(&self, change: impl FnOnce(&mut Replies) -> R) -> R {
         let mut state = self.state.lock();
         let before = state.replies;
-        let (after, result) = change(before);
-        state.replies = after;
+        let result = change(&mut state.replies);
+        let after = state.replies;
         let reader = if after.hides_the_end() {
             None
         } else {
             state.reader.take()
         };
         drop(state);
-        match (before == Replies::None, after == Replies::None) {
+        match (before == Replies::NONE, after == Replies::NONE) {
             (true, false) => self.waiting.pause(),
             (false, true) => self.waiting.resume(),
             (true, true) | (false, false) => {}
@@ -571,35 +539,46 @@ mod tests {
 
     #[test]
     fn replies_go_one_way() {
-        let made = |requests, unsent, watched| Replies::Made {
+        let open = |requests, unsent, watched| Replies::Open {
             requests,
             unsent,
             watched,
         };
-        let one = made(1, false, false);
-        assert_eq!(Replies::None.begin(), one);
-        assert_eq!(one.sent(), (one, false), "a part of it");
-        assert_eq!(one.over(), Replies::Leaving);
-        assert_eq!(Replies::Leaving.sent(), (Replies::None, true));
-        assert_eq!(Replies::None.sent(), (Replies::None, false));
+        let after = |mut replies: Replies, steps: &[fn(&mut Replies)]| {
+            steps.iter().for_each(|step| step(&mut replies));
+            replies
+        };
+        let sent = |mut replies: Replies| {
+            let anything = replies.sent();
+            (replies, anything)
+        };
+        let [begin, watch, over]: [fn(&mut Replies); 3] =
+            [Replies::begin, Replies::watch, Replies::over];
+        let (none, leaving, one) = (Replies::NONE, open(0, true, false), open(1, false, false));
+        assert_eq!(after(none, &[begin]), one);
+        assert_eq!(sent(one), (one, false), "a part of it");
+        assert_eq!(after(one, &[over]), leaving);
+        assert_eq!(sent(leaving), (none, true));
+        assert_eq!(sent(none), (none, false));
         // The next request comes while the last reply is being sent.
-        assert_eq!(Replies::Leaving.begin(), made(1, true, false));
-        assert_eq!(made(1, true, false).sent(), (one, true));
-        assert_eq!(one.begin().over(), made(1, true, false));
+        assert_eq!(after(leaving, &[begin]), open(1, true, false));
+        assert_eq!(sent(open(1, true, false)), (one, true));
+        assert_eq!(after(one, &[begin, over]), open(1, true, false));
         // The end is watched for one request.
-        assert_eq!(made(2, false, false).watch(), made(2, false, true));
-        assert_eq!(made(2, false, true).over(), made(1, true, false));
-        assert_eq!(Replies::None.watch(), Replies::None);
+        assert_eq!(after(open(2, false, false), &[watch]), open(2, false, true));
+        assert_eq!(after(open(2, false, true), &[over]), open(1, true, false));
+        assert_eq!(after(none, &[watch]), none);
         // There is no way back.
         for last in [Replies::BrokenOff, Replies::Gone] {
-            assert_eq!(last.begin().watch().over(), last);
-            assert_eq!(last.sent(), (last, false));
+            assert_eq!(after(last, &[begin, watch, over]), last);
+            assert_eq!(sent(last), (last, false));
         }
-        assert_eq!(one.break_off(), Replies::BrokenOff);
-        assert_eq!(Replies::Gone.break_off(), Replies::Gone);
-        let hidden = [one, Replies::Leaving, Replies::BrokenOff];
+        let break_off: fn(&mut Replies) = Replies::break_off;
+        assert_eq!(after(one, &[break_off]), Replies::BrokenOff);
+        assert_eq!(after(Replies::Gone, &[break_off]), Replies::Gone);
+        let hidden = [one, leaving, Replies::BrokenOff];
         assert!(hidden.into_iter().all(Replies::hides_the_end));
-        let shown = [made(1, true, true), Replies::None, Replies::Gone];
+        let shown = [open(1, true, true), none, Replies::Gone];
         assert!(!shown.into_iter().any(Replies::hides_the_end));
     }
 

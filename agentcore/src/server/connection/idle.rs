@@ -36,7 +36,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::error::BoxError;
 use crate::request;
-use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::sync::Mutex;
 
 /// The least time between two checks of all states: a connection may be closed this much late.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -123,7 +123,7 @@ impl Connections {
 
     /// Wakes the tasks of all connections, so that each sees what has changed.
     pub(crate) fn look_again(&self) {
-        let entries = self.0.entries();
+        let entries = self.0.entries.lock();
         let wakers = entries
             .slab
             .iter()
@@ -146,7 +146,7 @@ impl Connections {
         loop {
             // Before the check, so that no notification in between is missed.
             let empty = self.0.empty.notified();
-            if self.0.entries().slab.is_empty() {
+            if self.0.entries.lock().slab.is_empty() {
                 return;
             }
             empty.await;
@@ -167,7 +167,7 @@ impl Connections {
     }
 
     pub(crate) fn close(&self) {
-        self.0.entries().closed = true;
+        self.0.entries.lock().closed = true;
         self.0.changed.notify_one();
     }
 }
@@ -183,7 +183,7 @@ enum Check {
 impl Shared {
     fn check(&self) -> Check {
         let now = Instant::now();
-        let entries = self.entries();
+        let entries = self.entries.lock();
         if entries.closed {
             return Check::Closed;
         }
@@ -205,10 +205,6 @@ impl Shared {
         late.into_iter().for_each(Waker::wake);
         self.watched.store(next.is_some(), Ordering::Relaxed);
         next.map_or(Check::Nothing, Check::Next)
-    }
-
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock()
     }
 }
 
@@ -364,13 +360,10 @@ where
             this.connection.as_mut().graceful_shutdown();
             polled = this.connection.poll(cx);
         }
+        let is_given_up = |registration: &Registration| registration.waiting.is_given_up();
         // Only now the deadline: a request that this poll has read is answered.
         match polled {
-            Poll::Pending
-                if this
-                    .registration
-                    .as_ref()
-                    .is_some_and(Registration::is_given_up) => {}
+            Poll::Pending if this.registration.as_ref().is_some_and(is_given_up) => {}
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {}
             // The client has left, or does not speak HTTP. hyper has answered what could be answered.
@@ -397,7 +390,7 @@ struct Registration {
 
 impl Registration {
     fn take(shared: &Arc<Shared>, waiting: Arc<Waiting>) -> Self {
-        let number = shared.entries().slab.insert(Entry {
+        let number = shared.entries.lock().slab.insert(Entry {
             waker: None,
             waiting: Arc::clone(&waiting),
         });
@@ -418,7 +411,7 @@ impl Registration {
             .is_some_and(|kept| kept.will_wake(waker))
         {
             self.waker = Some(waker.clone());
-            let mut entries = self.shared.entries();
+            let mut entries = self.shared.entries.lock();
             let before = match entries.slab.get_mut(self.number) {
                 Some(entry) => entry.waker.replace(waker.clone()),
                 None => None,
@@ -438,15 +431,11 @@ impl Registration {
         self.is_asked = !(awaits_first && self.waiting.is_new());
         self.is_asked
     }
-
-    fn is_given_up(&self) -> bool {
-        self.waiting.is_given_up()
-    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut entries = self.shared.entries();
+        let mut entries = self.shared.entries.lock();
         let entry = entries.slab.try_remove(self.number);
         let is_last = entries.slab.is_empty();
         drop(entries);
@@ -568,7 +557,7 @@ mod tests {
             "{passed:?}"
         );
         assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
-        assert!(connections.0.entries().slab.is_empty());
+        assert!(connections.0.entries.lock().slab.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

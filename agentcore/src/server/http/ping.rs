@@ -96,12 +96,9 @@ impl Pinger {
         };
         let tracker = &front.instance.tracker;
         match custom.ask(front).await {
-            Ok(answer) => match answer.instead_of_automatic() {
-                Some(status) => tracker.set_custom(status),
-                None => tracker.clear_custom(),
-            },
+            Ok(answer) => tracker.set_custom(answer.instead_of_automatic()),
             Err(problem) => {
-                tracker.clear_custom();
+                tracker.set_custom(None);
                 custom.warn(&problem);
             }
         }

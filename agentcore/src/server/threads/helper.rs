@@ -18,7 +18,7 @@ use crate::report;
 use crate::report::panics;
 use crate::request::Shared;
 use crate::util::spawn;
-use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::sync::Mutex;
 
 /// Runs `work` on a thread of its own. The receiver completes when `work` has returned or panicked.
 pub(crate) fn offload(
@@ -39,7 +39,7 @@ pub(crate) fn offload(
     let start = {
         let slot = Arc::clone(&slot);
         move || {
-            let run = lock(&slot).take();
+            let run = slot.lock().take();
             run.into_iter().for_each(|run| run());
         }
     };
@@ -98,10 +98,11 @@ impl Drops {
             let left = Arc::clone(&left);
             offload(workers, move || {
                 let all = take();
-                lock(&left).extend(all.iter().map(|owned| owned.name.clone()));
+                left.lock()
+                    .extend(all.iter().map(|owned| owned.name.clone()));
                 for Owned { name, value } in all {
                     panics::drop_caught(value, &name);
-                    lock(&left).pop_front();
+                    left.lock().pop_front();
                 }
             })
         };
@@ -126,7 +127,7 @@ impl Drops {
         if self.is_done {
             return Vec::new();
         }
-        let left = lock(&self.left);
+        let left = self.left.lock();
         if left.is_empty() {
             // The thread does not know the names yet, or is about to end.
             return vec![format!("the drop of {}", self.what)];
@@ -135,10 +136,6 @@ impl Drops {
             .map(|name| format!("the drop of {name}"))
             .collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::tracker::StatusView;
-use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::sync::Mutex;
 
 const SECONDS: usize = 300;
 
@@ -22,7 +22,7 @@ struct Seconds {
 impl History {
     /// Records one second. `invocations` counts those so far that make the agent busy.
     pub(super) fn note(&self, view: StatusView, invocations: u64) {
-        let mut seconds = self.seconds();
+        let mut seconds = self.0.lock();
         // A change of either means that work began and ended between two records.
         let now = (view.stamp, invocations);
         let moved = seconds.last.is_some_and(|last| last != now);
@@ -35,11 +35,7 @@ impl History {
     }
 
     pub(super) fn show(&self) -> String {
-        self.seconds().letters.iter().collect()
-    }
-
-    fn seconds(&self) -> MutexGuard<'_, Seconds> {
-        self.0.lock()
+        self.0.lock().letters.iter().collect()
     }
 }
 

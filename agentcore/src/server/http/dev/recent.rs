@@ -17,7 +17,7 @@ use crate::error::BoxError;
 use crate::handler::body::Settled;
 use crate::server::http::router::ReplyBody;
 use crate::server::threads::wakeups::Batched;
-use crate::util::sync::{Mutex, MutexGuard};
+use crate::util::sync::Mutex;
 
 const MOST: usize = 50;
 
@@ -48,25 +48,13 @@ struct Entry {
     status: Option<StatusCode>,
     /// The time until the head of the reply was ready.
     head: Option<Duration>,
-    end: Option<(Duration, End)>,
+    end: Option<(Duration, &'static str)>,
     error: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Complete,
-    /// The client left, or the reply was cut off.
-    Broken,
-}
-
-impl End {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Broken => "broken",
-        }
-    }
-}
+/// The words of the page for the end of an invocation. `BROKEN`: the client left, or the reply was cut off.
+const COMPLETE: &str = "complete";
+const BROKEN: &str = "broken";
 
 impl Recent {
     pub(super) fn new(errors: ErrorMode) -> Self {
@@ -78,7 +66,7 @@ impl Recent {
 
     /// Adds an invocation that has come.
     pub(super) fn begin(&self) -> Record {
-        let mut list = lock(&self.list);
+        let mut list = self.list.lock();
         list.count += 1;
         let number = list.count;
         if list.entries.len() == MOST {
@@ -103,7 +91,7 @@ impl Recent {
 
     /// How many invocations have come.
     pub(super) fn count(&self) -> u64 {
-        lock(&self.list).count
+        self.list.lock().count
     }
 
     /// The invocations as JSON, the latest first.
@@ -116,16 +104,12 @@ impl Recent {
                 "status": entry.status.map(|status| status.as_u16()),
                 "head_ms": entry.head.map(milliseconds),
                 "ms": entry.end.map(|(time, _)| milliseconds(time)),
-                "end": entry.end.map(|(_, end)| end.as_str()),
+                "end": entry.end.map(|(_, end)| end),
                 "error": entry.error.as_deref(),
             })
         };
-        lock(&self.list).entries.iter().rev().map(show).collect()
+        self.list.lock().entries.iter().rev().map(show).collect()
     }
-}
-
-fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
-    list.lock()
 }
 
 /// The record of one invocation in progress. Its drop ends the invocation.
@@ -168,7 +152,7 @@ impl Record {
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {
-        let mut list = lock(&self.list);
+        let mut list = self.list.lock();
         let entry = list.entries.iter_mut();
         // The entry is gone if many invocations have come since.
         if let Some(entry) = entry.rev().find(|entry| entry.number == self.number) {
@@ -177,7 +161,7 @@ impl Record {
     }
 
     #[inline(never)]
-    fn end(&self, end: End, error: Option<String>) {
+    fn end(&self, end: &'static str, error: Option<String>) {
         let time = self.began.elapsed();
         self.change(|entry| {
             if entry.end.is_none() {
@@ -190,7 +174,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         // Has no effect if the invocation has ended already.
-        self.end(End::Broken, None);
+        self.end(BROKEN, None);
     }
 }
 
@@ -282,7 +266,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if self.body.is_end_stream() && !self.broken {
             let error = self.told.error(&self.last);
-            self.record.end(End::Complete, error);
+            self.record.end(COMPLETE, error);
         }
     }
 }
@@ -322,7 +306,7 @@ mod tests {
         for _ in 0..MOST {
             recent.begin();
         }
-        first.end(End::Complete, None);
+        first.end(COMPLETE, None);
         let shown = recent.show();
         let numbers: Vec<_> = shown
             .iter()
