@@ -180,12 +180,14 @@ pub use handler::body::Body;
 pub use handler::extract::Valid;
 pub use handler::extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::hook::{
-    HookArgument, PingArgument, PingHandler, ShutdownHook, ShutdownReply, StartHook, StartReply,
+    HookArgument, PingArgument, PingHandler, RoutesFunction, ShutdownHook, ShutdownReply,
+    StartHook, StartReply,
 };
 pub use handler::http_error::{HttpError, HttpErrorExt};
 pub use handler::layer::Endpoint;
 pub use handler::ping::PingReply;
 pub use handler::response::{IntoResponse, Json, Response};
+pub use handler::routes::{Routes, RoutesReply};
 pub use handler::sse;
 pub use handler::state::State;
 pub use handler::{Handler, HandlerReply};

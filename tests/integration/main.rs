@@ -33,6 +33,7 @@ mod ping_handler;
 mod platform;
 mod probes;
 mod replies;
+mod routes;
 mod shutdown;
 mod shutdown_matrix;
 mod start;

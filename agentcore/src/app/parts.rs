@@ -13,6 +13,8 @@ use crate::handler::extract::Requirements;
 use crate::handler::hook::HookCall;
 use crate::handler::invoke::{Options, Run};
 use crate::handler::layer::Wrap;
+use crate::handler::routes::idle::Idle;
+use crate::handler::routes::{Build, Mount, Routes};
 use crate::request::{StateSlot, States};
 use crate::tracker::PingStatus;
 use crate::util::BoxFuture;
@@ -26,6 +28,42 @@ pub(crate) struct Entrypoint {
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
     pub(crate) run: Run,
+}
+
+/// A router, annotated or added to an `App` by hand.
+pub(crate) struct Router {
+    pub(crate) meta: Meta,
+    pub(crate) requires: Requires,
+    /// Makes the service. For the workers.
+    pub(crate) build: Build,
+    pub(crate) timeout: Option<Duration>,
+    /// The patterns of paths that do not make the agent busy, as they were given.
+    pub(crate) patterns: Vec<String>,
+    /// The patterns, once they have been checked.
+    pub(crate) idle: Idle,
+    /// `None` for the agent's own port. 0 stands for any port.
+    pub(crate) port: Option<u16>,
+}
+
+impl Router {
+    pub(crate) fn new(meta: Meta, port: Option<u16>, routes: Routes) -> Self {
+        Self {
+            meta,
+            requires: routes.requires,
+            build: routes.build,
+            timeout: routes.timeout,
+            patterns: routes.idle,
+            idle: Idle::default(),
+            port,
+        }
+    }
+
+    /// The place where the server keeps the service.
+    pub(crate) fn mount(&self) -> Mount {
+        let mut options = Options::new(self.meta.name());
+        options.timeout = self.timeout;
+        Mount::new(options, self.idle.clone())
+    }
 }
 
 fn requirements(ask: impl FnOnce(&mut Requirements)) -> Requirements {
@@ -83,6 +121,7 @@ pub(crate) struct Parts {
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    pub(crate) routers: Vec<Router>,
     /// The layers, the innermost first.
     pub(crate) layers: Vec<Wrap>,
     /// The states that exist before the start hooks run.
@@ -92,7 +131,7 @@ pub(crate) struct Parts {
 /// Parts that fit together.
 pub(crate) struct Agent {
     pub(crate) package: Package,
-    /// `None` for an agent that has only sockets.
+    /// `None` for an agent that has only sockets or routes.
     pub(crate) entrypoint: Option<Entrypoint>,
     #[cfg(feature = "ws")]
     pub(crate) websocket: Option<WebSocketEndpoint>,
@@ -100,6 +139,8 @@ pub(crate) struct Agent {
     pub(crate) tasks: Vec<Meta>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
+    /// At most one on each port.
+    pub(crate) routers: Vec<Router>,
     pub(crate) layers: Vec<Wrap>,
     pub(crate) states: States,
 }
@@ -116,10 +157,6 @@ impl Agent {
             names.join(", ")
         };
         let entrypoint = self.entrypoint.iter();
-        #[cfg_attr(
-            not(feature = "ws"),
-            expect(unused_mut, reason = "nothing else has a path")
-        )]
         let mut handlers: Vec<_> = entrypoint
             .map(|entrypoint| format!("entrypoint {}", entrypoint.meta))
             .collect();
@@ -128,6 +165,11 @@ impl Agent {
             self.websocket
                 .iter()
                 .map(|websocket| format!("websocket {}", websocket.meta)),
+        );
+        handlers.extend(
+            self.routers
+                .iter()
+                .map(|router| format!("routes {}", router.meta)),
         );
         format!("{}, tasks: {tasks}", handlers.join(", "))
     }
@@ -193,7 +235,7 @@ impl Parts {
         #[cfg(not(feature = "ws"))]
         let has_sockets = false;
         match self.entrypoints.len() {
-            0 if has_sockets => {}
+            0 if has_sockets || !self.routers.is_empty() => {}
             0 => problems.push(
                 "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
                  `App::entrypoint`"
@@ -220,6 +262,7 @@ impl Parts {
                 list(self.websockets.iter().map(|websocket| websocket.meta))
             ));
         }
+        self.check_routers(&mut problems);
         self.check_states(&mut problems);
         let start_hooks = std::mem::take(&mut self.start_hooks);
         let start_hooks = in_order_of_need(start_hooks, &mut problems);
@@ -246,9 +289,42 @@ impl Parts {
             tasks: self.tasks,
             start_hooks,
             shutdown_hooks: self.shutdown_hooks,
+            routers: self.routers,
             layers: self.layers,
             states,
         })
+    }
+
+    /// Checks that no two routers have one port, and the patterns of each.
+    fn check_routers(&mut self, problems: &mut Vec<String>) {
+        for router in &mut self.routers {
+            match Idle::parse(&router.patterns) {
+                Ok(idle) => router.idle = idle,
+                Err(wrong) => {
+                    let meta = router.meta;
+                    problems.extend(wrong.into_iter().map(|why| format!("routes {meta}: {why}")));
+                }
+            }
+        }
+        for (place, router) in self.routers.iter().enumerate() {
+            // Of several routers for one port, the first reports them all.
+            let is_same = |other: &&Router| other.port == router.port;
+            if router.port == Some(0) || self.routers[..place].iter().any(|other| is_same(&other)) {
+                continue;
+            }
+            let others: Vec<_> = self.routers.iter().filter(is_same).collect();
+            if others.len() > 1 {
+                let port = match router.port {
+                    Some(port) => format!("port {port}"),
+                    None => "the agent's own port".to_owned(),
+                };
+                problems.push(format!(
+                    "found {} routers for {port}, expected at most one: {}",
+                    others.len(),
+                    list(others.iter().map(|router| router.meta))
+                ));
+            }
+        }
     }
 
     /// Checks that every state that is taken is made, and that none is made twice.
@@ -284,6 +360,8 @@ impl Parts {
         let takers = takers.chain(hooks.map(|taker| ("start hook", taker.meta, taker.requires)));
         let hooks = self.shutdown_hooks.iter();
         let takers = takers.chain(hooks.map(|taker| ("shutdown hook", taker.meta, taker.requires)));
+        let routers = self.routers.iter();
+        let takers = takers.chain(routers.map(|taker| ("router", taker.meta, taker.requires)));
         for (role, meta, requires) in takers {
             for (id, name) in requirements(requires).states() {
                 if !made.iter().any(|(known, _)| known == id) {

@@ -232,6 +232,7 @@ pub(crate) enum Work {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
+    Route,
     Task,
 }
 
@@ -242,6 +243,7 @@ impl Work {
             Kind::Invocation => Some(Self::Invocation),
             #[cfg(feature = "ws")]
             Kind::Socket => Some(Self::Socket),
+            Kind::Route | Kind::IdleRoute => Some(Self::Route),
             Kind::Other | Kind::Ping | Kind::Hook => None,
         }
     }
@@ -252,6 +254,7 @@ impl Work {
             Self::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket",
+            Self::Route => "route",
             Self::Task => "task",
         }
     }
@@ -267,6 +270,7 @@ impl Work {
             Self::Invocation => "entrypoint",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket handler",
+            Self::Route => "router",
             Self::Task => "task",
         }
     }
@@ -279,6 +283,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) name: &'a str,
     /// The task's id, if the program knows it.
     pub(crate) task_id: Option<String>,
+    /// The method and the path of a request to a route.
+    pub(crate) route: Option<&'a str>,
     /// Whether a layer made the reply, and not the function.
     pub(crate) by_layer: bool,
     pub(crate) outcome: Outcome,
@@ -313,6 +319,7 @@ impl Ended<'_> {
             kind = self.work.kind(),
             name = self.name,
             taskId = self.task_id.as_deref(),
+            route = self.route,
             outcome = self.outcome.name(),
             status = self.status,
             durationMs = milliseconds(self.took),
@@ -378,6 +385,7 @@ mod tests {
             work: Work::Invocation,
             name: "handler",
             task_id: None,
+            route: None,
             by_layer: false,
             outcome,
             status,

@@ -13,5 +13,7 @@ pub(crate) mod ping;
 pub(crate) mod request_body;
 pub(crate) mod restore;
 pub(crate) mod router;
+pub(crate) mod routes;
+mod upgraded;
 #[cfg(feature = "ws")]
 pub(crate) mod websockets;

@@ -18,6 +18,7 @@ use super::front::Front;
 use super::invocations::{self, Replying};
 use super::operators::{self, Page};
 use super::request_body::{self, RequestBody};
+use super::routes;
 #[cfg(feature = "ws")]
 use super::websockets;
 use crate::error::BoxError;
@@ -28,6 +29,9 @@ use crate::request::Activity;
 use crate::request::Instance;
 use crate::server::connection::half_close::End;
 use crate::server::threads::wakeups::Batched;
+
+/// The path of the entrypoint.
+pub(crate) const INVOCATIONS: &str = "/invocations";
 
 /// The future of the reply to a request. The two frequent kinds need no box.
 pub(crate) enum Answer<B> {
@@ -79,6 +83,15 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
             None => Answer::now(exchange.refuse(request, not_found())),
         };
     }
+    if let Some(mount) = exchange.connection.mount {
+        #[cfg(feature = "dev-page")]
+        if let Some(refused) =
+            dev::refuse(exchange.front(), exchange.connection.admission, &request)
+        {
+            return Answer::now(exchange.refuse(request, refused));
+        }
+        return routes::answer_on_port(exchange, request, mount);
+    }
     #[cfg(feature = "dev-page")]
     if exchange.front().dev.is_some() {
         return dev::answer(exchange, request);
@@ -93,6 +106,9 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
         if let Some(page) = operators::page(front, request.uri().path()) {
             return show(exchange, request, page);
         }
+    }
+    if let Some(mount) = routes::owns(front, request.uri().path()) {
+        return routes::answer(exchange, request, mount);
     }
     let is_crowded = exchange.connection.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
