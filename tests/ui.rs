@@ -28,6 +28,7 @@ fn ui() {
         "on_start",
         "on_shutdown",
         "websocket",
+        "routes",
         "stream",
     ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));

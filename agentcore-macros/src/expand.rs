@@ -11,6 +11,7 @@ mod lifetimes;
 mod ping;
 mod register;
 mod reply;
+mod routes;
 mod websocket;
 
 use proc_macro2::{Span, TokenStream};
@@ -83,6 +84,12 @@ pub(crate) fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(&role::ON_SHUTDOWN, args, item, |args, function, errors| {
         validate::on_shutdown(args, function, errors)
             .map(|model| hook::on_shutdown(&model, function))
+    })
+}
+
+pub(crate) fn routes(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::ROUTES, args, item, |args, function, errors| {
+        validate::routes(args, function, errors).map(|model| routes::expand(&model, function))
     })
 }
 

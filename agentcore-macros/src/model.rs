@@ -139,3 +139,11 @@ pub(crate) struct OnShutdown<'a> {
     pub(crate) function: Function<'a>,
     pub(crate) arguments: Vec<Argument<'a>>,
 }
+
+pub(crate) struct Routes<'a> {
+    pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
+    pub(crate) port: Option<u16>,
+    pub(crate) idle: Vec<String>,
+    pub(crate) timeout: Option<Duration>,
+}

@@ -21,13 +21,14 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 6] = [
+pub(crate) const ALL: [&Role; 7] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
     &WEBSOCKET,
     &ON_START,
     &ON_SHUTDOWN,
+    &ROUTES,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -126,6 +127,20 @@ pub(crate) const ON_SHUTDOWN: Role = Role {
     shape: "    \
     #[agentcore::on_shutdown]
     async fn flush() -> Result<(), BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const ROUTES: Role = Role {
+    attribute: "routes",
+    keys: &[Key::Port, Key::Idle, Key::Timeout, Key::Crate],
+    noun: "a function that makes routes",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "the server serves what it returns",
+    instead_of_yield: "it returns one service, such as an `axum::Router`",
+    shape: "    \
+    #[agentcore::routes]
+    fn web(database: State<Database>) -> axum::Router {
         // ..
     }",
 };

@@ -33,6 +33,7 @@ fn expand(source: &str) -> TokenStream {
         "on_start" => expand::on_start,
         "on_shutdown" => expand::on_shutdown,
         "websocket" => expand::websocket,
+        "routes" => expand::routes,
         _ => panic!("`{name}` is none of our attributes"),
     };
     expand(args, tokens.collect())

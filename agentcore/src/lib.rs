@@ -40,7 +40,8 @@
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
-//! | other method, other path | 405 with `Allow`, 404 |
+//! | other method of these paths | 405 with `Allow` |
+//! | other path | what the program's own [`routes`] answer, else 404; routes may have [ports of their own](App::routes_on) |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!
 //! # The status
@@ -164,7 +165,7 @@ pub use agentcore_macros::websocket;
 #[doc(hidden)]
 pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
-pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping};
+pub use agentcore_macros::{async_task, entrypoint, on_shutdown, on_start, ping, routes};
 pub use bytes::Bytes;
 #[doc(inline)]
 pub use futures_core::Stream;
@@ -223,6 +224,8 @@ mod pages {
     mod on_start {}
     #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
     mod ping {}
+    #[doc = include_str!("../../agentcore-macros/docs/routes.md")]
+    mod routes {}
     #[cfg(feature = "ws")]
     #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
     mod websocket {}

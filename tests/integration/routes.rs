@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::support::websocket::{FINAL, Peer, TEXT, handshake};
-use crate::support::{Agent, Client, DEADLINE, Latch, Reply, get, wait_until};
+use crate::support::{
+    Agent, Client, DEADLINE, Latch, Reply, failed_start, free_port, get, run, wait_until,
+};
 
 fn agent(environment: &[(&str, &str)]) -> Agent {
     Agent::start(env!("CARGO_BIN_EXE_routes"), environment)
@@ -589,4 +591,86 @@ fn metrics_count_requests_to_routes() {
         page.contains("agentcore_invocations_in_flight 0\n"),
         "{page}"
     );
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_routes");
+
+/// How often a problem is said in the lines for people. Where the log is JSON, each has a line for machines before them.
+fn times(said: &str, problem: &str) -> usize {
+    let lines = said.lines().filter(|line| line.starts_with("error: "));
+    lines.filter(|line| line.contains(problem)).count()
+}
+
+#[test]
+fn everything_that_is_wrong_has_one_line_at_the_start_and_in_the_check() {
+    let wrong = [("ROUTES_WRONG", "1")];
+    let (status, at_start) = failed_start(BINARY, &wrong);
+    assert_eq!(status.code(), Some(1));
+    let checked = run(BINARY, &["--check"], &wrong);
+    assert_eq!(checked.code, Some(1));
+    for said in [at_start, checked.stderr] {
+        for problem in [
+            "`health` is no pattern for `idle`: write a path that begins with `/`",
+            "found 2 routers for the agent's own port, expected at most one: `routes` (tests/fixtures/routes.rs:",
+            "found 2 routers for port 9, expected at most one: `routes` (tests/fixtures/routes.rs:",
+        ] {
+            assert_eq!(times(&said, problem), 1, "{problem} in {said}");
+        }
+    }
+}
+
+#[test]
+fn a_port_of_another_listener_is_refused() {
+    let port = free_port().to_string();
+    for variable in ["AGENTCORE_PORT", "AGENTCORE_ADMIN_PORT"] {
+        let environment = [("ROUTES_PORT", &*port), (variable, &*port)];
+        let (status, said) = failed_start(BINARY, &environment);
+        assert_eq!(status.code(), Some(1));
+        let checked = run(BINARY, &["--check"], &environment);
+        assert_eq!(checked.code, Some(1));
+        for said in [said, checked.stderr] {
+            let problem = format!("have port {port}, which is {variable}; give them another port");
+            assert_eq!(times(&said, &problem), 1, "{said}");
+        }
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let (status, said) = failed_start(BINARY, &[("ROUTES_PORT", &port)]);
+    assert_eq!(status.code(), Some(1));
+    let problem = format!(
+        "cannot listen on 127.0.0.1:{port}: another process uses the port; stop it, or give routes `routes`"
+    );
+    assert_eq!(times(&said, &problem), 1, "{said}");
+}
+
+#[test]
+fn a_function_that_makes_no_service_stops_the_start() {
+    let (status, said) = failed_start(BINARY, &[("ROUTES_FAIL", "1")]);
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(times(&said, "failed: no assets"), 1, "{said}");
+    assert!(
+        said.contains("routes `routes` (tests/fixtures/routes.rs:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_check_lists_routes_and_what_does_not_make_the_agent_busy() {
+    let checked = run(BINARY, &["--check"], &[("ROUTES_PORT", "8081")]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    assert!(
+        checked
+            .stdout
+            .contains("on port 8081, not busy with /health, /idle/*"),
+        "{}",
+        checked.stdout
+    );
+    let checked = run(BINARY, &["--check", "--json"], &[("ROUTES_PORT", "8081")]);
+    let report: serde_json::Value = serde_json::from_str(&checked.stdout).expect("JSON");
+    let routes = &report["routes"];
+    assert_eq!(
+        (&routes[0]["port"], &routes[1]["port"]),
+        (&json!(null), &json!(8081))
+    );
+    assert_eq!(routes[1]["idle"], json!(["/health", "/idle/*"]));
 }

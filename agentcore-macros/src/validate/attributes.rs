@@ -68,13 +68,14 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
 
 /// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 6] = [
+    const OURS: [&str; 7] = [
         "entrypoint",
         "async_task",
         "ping",
         "websocket",
         "on_start",
         "on_shutdown",
+        "routes",
     ];
     let segments = &attr.path().segments;
     segments.len() <= 2

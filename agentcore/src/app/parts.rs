@@ -6,7 +6,9 @@ use std::time::Duration;
 
 #[cfg(feature = "ws")]
 use crate::app::descriptors::WebSocketDef;
-use crate::app::descriptors::{EntrypointDef, Meta, PingDef, ShutdownDef, StartDef, TaskDef};
+use crate::app::descriptors::{
+    EntrypointDef, Meta, PingDef, RoutesDef, ShutdownDef, StartDef, TaskDef,
+};
 use crate::app::package::Package;
 use crate::error::{BoxError, Error, Kind};
 use crate::handler::extract::Requirements;
@@ -223,6 +225,17 @@ impl Parts {
                 call: Arc::new(def.call),
             });
         }
+        for def in in_order(|def: &RoutesDef| def.meta) {
+            parts.routers.push(Router {
+                meta: def.meta,
+                requires: def.requires,
+                build: Arc::new(def.call),
+                timeout: def.timeout,
+                patterns: def.idle.iter().map(|text| (*text).to_owned()).collect(),
+                idle: Idle::default(),
+                port: def.port,
+            });
+        }
         parts.package = package();
         parts
     }
@@ -401,13 +414,14 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
     ordered
 }
 
-/// The crate of the entrypoint, or of the websocket handler if there is no entrypoint. If there are several, any of them will
+/// The crate of the entrypoint, or else of the websocket handler or of routes. If there are several, any of them will
 /// do: the parts do not make an agent then.
 fn package() -> Package {
     let entrypoints = inventory::iter::<EntrypointDef>();
     let packages = entrypoints.map(|def| def.package);
     #[cfg(feature = "ws")]
     let packages = packages.chain(inventory::iter::<WebSocketDef>().map(|def| def.package));
+    let packages = packages.chain(inventory::iter::<RoutesDef>().map(|def| def.package));
     packages
         .into_iter()
         .find(Package::is_known)

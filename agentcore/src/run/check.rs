@@ -206,6 +206,10 @@ impl fmt::Display for Contents<'_> {
         list(f, "tasks", many(&registry.tasks), "none")?;
         list(f, "start hooks", hooks, "none")?;
         list(f, "shutdown hooks", many(&registry.shutdown_hooks), "none")?;
+        let routes: Vec<_> = registry.routes.iter().map(ToString::to_string).collect();
+        if !routes.is_empty() {
+            list(f, "routes", routes, "none")?;
+        }
         list(f, "layers", Vec::new(), &registry.layers.to_string())?;
         if !self.listeners.is_empty() {
             let listeners = self.listeners.iter().map(ToString::to_string).collect();

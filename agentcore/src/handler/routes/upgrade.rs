@@ -183,7 +183,7 @@ impl AsyncRead for Bridge {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut *self {
-            Self::Made { unread, .. } if unread.is_empty() => Poll::Pending,
+            Self::Made { unread: [], .. } => Poll::Pending,
             Self::Made { unread, .. } => {
                 let (now, later) = unread.split_at(unread.len().min(buffer.remaining()));
                 buffer.put_slice(now);
