@@ -178,7 +178,7 @@ impl Routes {
     ///
     /// let routes = Routes::from_fn(|greeting: State<Greeting>| {
     ///     let text = greeting.0.0;
-    ///     Ok::<_, BoxError>(tower::service_fn(async move |_: Request<Body>| {
+    ///     Ok::<_, BoxError>(tower::service_fn(move |_: Request<Body>| async move {
     ///         Ok::<_, BoxError>(Response::new(Body::from(text)))
     ///     }))
     /// });
