@@ -296,6 +296,22 @@ fn a_client_that_leaves_in_its_upload_is_an_error_of_the_body() {
     }
 }
 
+/// The end comes while the agent already waits for the next piece.
+#[test]
+fn a_body_that_is_cut_short_later_fails_at_once() {
+    // Longer than the test waits.
+    let agent = agent(&[("AGENTCORE_BODY_TIMEOUT", "300s")]);
+    for (_, address) in ports(&agent) {
+        let latch = Latch::new();
+        let head = upload(&format!("/pause/{}", latch.port()), 100);
+        let client = Client::connect(address).send(&head).send(b"a part");
+        let held = latch.held();
+        let client = client.finish_sending();
+        drop(held);
+        assert_eq!(text(&client.reply()), "the body was cut short");
+    }
+}
+
 #[test]
 fn what_a_service_does_wrong_is_as_with_a_handler() {
     let agent = agent(&[("ROUTES_TIMEOUT", "200")]);
