@@ -30,6 +30,7 @@ fn ui() {
         "on_warmup",
         "on_restore",
         "websocket",
+        "routes",
         "stream",
     ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));

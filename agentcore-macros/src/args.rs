@@ -8,7 +8,7 @@ use std::time::Duration;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Ident, Lit, LitBool, LitStr, Path, Token};
+use syn::{Ident, Lit, LitBool, LitInt, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::role::{self, Role};
@@ -25,6 +25,8 @@ pub(crate) struct Args {
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) port: Option<u16>,
+    pub(crate) idle: Vec<String>,
     pub(crate) krate: Option<Path>,
 }
 
@@ -45,6 +47,8 @@ pub(crate) enum Key {
     Timeout,
     IdleTimeout,
     OnDisconnect,
+    Port,
+    Idle,
     Crate,
 }
 
@@ -57,6 +61,8 @@ impl Key {
             Self::Timeout => "timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::OnDisconnect => "on_disconnect",
+            Self::Port => "port",
+            Self::Idle => "idle",
             Self::Crate => "crate",
         }
     }
@@ -71,6 +77,10 @@ impl Key {
                 "a duration in a string literal, for example `idle_timeout = \"30s\"`"
             }
             Self::OnDisconnect => "`\"finish\"` or `\"cancel\"`",
+            Self::Port => "a number from 1 to 65535, for example `port = 8081`",
+            Self::Idle => {
+                "a list of paths in string literals, for example `idle = [\"/health\", \"/assets/*\"]`"
+            }
             Self::Crate => "a path, for example `crate = ::agentcore`",
         }
     }
@@ -83,6 +93,8 @@ impl Key {
             Self::Timeout => "timeout = \"90s\"",
             Self::IdleTimeout => "idle_timeout = \"30s\"",
             Self::OnDisconnect => "on_disconnect = \"cancel\"",
+            Self::Port => "port = 8081",
+            Self::Idle => "idle = [\"/health\"]",
             Self::Crate => "crate = ::agentcore",
         }
     }
@@ -120,6 +132,8 @@ impl Args {
             Key::OnDisconnect => {
                 self.on_disconnect = argument.on_disconnect(errors).unwrap_or_default();
             }
+            Key::Port => self.port = argument.port(errors),
+            Key::Idle => self.idle = argument.idle(errors),
             Key::Crate => self.krate = argument.path(errors),
         }
     }
@@ -212,6 +226,42 @@ impl Argument {
         }
     }
 
+    fn port(&self, errors: &mut Errors) -> Option<u16> {
+        let number: LitInt = self.value_as(errors)?;
+        let port = number.base10_parse().ok().filter(|port| *port != 0);
+        if port.is_none() {
+            self.mismatch(errors);
+        }
+        port
+    }
+
+    /// The patterns of paths. A start checks the patterns of `App::routes` by the rule that stands here.
+    fn idle(&self, errors: &mut Errors) -> Vec<String> {
+        let list = |input: ParseStream<'_>| {
+            let content;
+            syn::bracketed!(content in input);
+            content.parse_terminated(<LitStr as syn::parse::Parse>::parse, Token![,])
+        };
+        let Ok(patterns) = list.parse2(self.value.clone()) else {
+            self.mismatch(errors);
+            return Vec::new();
+        };
+        let mut valid = Vec::new();
+        for pattern in patterns {
+            let text = pattern.value();
+            if is_pattern(&text) {
+                valid.push(text);
+            } else {
+                errors.push(
+                    pattern,
+                    "a pattern of `idle` is a path that begins with `/`, such as `/health`, or one that ends with `/*`, such \
+                     as `/assets/*`",
+                );
+            }
+        }
+        valid
+    }
+
     /// A path, bare or in a string.
     fn path(&self, errors: &mut Errors) -> Option<Path> {
         let path = match syn::parse2::<LitStr>(self.value.clone()) {
@@ -239,6 +289,16 @@ impl Argument {
             errors.push(&self.value, message);
         }
     }
+}
+
+/// Whether `text` is a whole path, or one that ends with `/*`.
+fn is_pattern(text: &str) -> bool {
+    let path = text.strip_suffix('*').unwrap_or(text);
+    let is_path = path.starts_with('/')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'?' | b'#'));
+    is_path && (path.len() == text.len() || path.ends_with('/'))
 }
 
 /// The arguments between the commas. A comma with nothing before it is a mistake; one at the end is not.

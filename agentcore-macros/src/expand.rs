@@ -11,6 +11,7 @@ mod lifetimes;
 mod ping;
 mod register;
 mod reply;
+mod routes;
 mod websocket;
 
 use proc_macro2::{Span, TokenStream};
@@ -100,6 +101,12 @@ fn hook_without_value(
     expand(role, args, item, |args, function, errors| {
         let model = validate::hook(role, args, function, errors)?;
         Some(hook::without_value(names, &model, function))
+    })
+}
+
+pub(crate) fn routes(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::ROUTES, args, item, |args, function, errors| {
+        validate::routes(args, function, errors).map(|model| routes::expand(&model, function))
     })
 }
 

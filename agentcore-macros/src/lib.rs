@@ -72,6 +72,12 @@ pub fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::websocket(args.into(), item.into()).into()
 }
 
+#[doc = include_str!("../docs/routes.md")]
+#[proc_macro_attribute]
+pub fn routes(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::routes(args.into(), item.into()).into()
+}
+
 /// The attribute `websocket` of `agentcore` without the feature `ws`.
 #[doc(hidden)]
 #[proc_macro_attribute]

@@ -141,3 +141,11 @@ pub(crate) struct Hook<'a> {
     pub(crate) arguments: Vec<Argument<'a>>,
     pub(crate) timeout: Option<Duration>,
 }
+
+pub(crate) struct Routes<'a> {
+    pub(crate) function: Function<'a>,
+    pub(crate) arguments: Vec<Argument<'a>>,
+    pub(crate) port: Option<u16>,
+    pub(crate) idle: Vec<String>,
+    pub(crate) timeout: Option<Duration>,
+}

@@ -21,7 +21,7 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 8] = [
+pub(crate) const ALL: [&Role; 9] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
@@ -30,6 +30,7 @@ pub(crate) const ALL: [&Role; 8] = [
     &ON_SHUTDOWN,
     &ON_WARMUP,
     &ON_RESTORE,
+    &ROUTES,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -156,6 +157,20 @@ pub(crate) const ON_RESTORE: Role = Role {
     shape: "    \
     #[agentcore::on_restore]
     async fn reconnect(pool: State<Pool>) -> Result<(), BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const ROUTES: Role = Role {
+    attribute: "routes",
+    keys: &[Key::Port, Key::Idle, Key::Timeout, Key::Crate],
+    noun: "a function that makes routes",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "the server serves what it returns",
+    instead_of_yield: "it returns one service, such as an `axum::Router`",
+    shape: "    \
+    #[agentcore::routes]
+    fn web(database: State<Database>) -> axum::Router {
         // ..
     }",
 };

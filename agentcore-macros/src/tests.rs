@@ -35,6 +35,7 @@ fn expand(source: &str) -> TokenStream {
         "on_warmup" => expand::on_warmup,
         "on_restore" => expand::on_restore,
         "websocket" => expand::websocket,
+        "routes" => expand::routes,
         _ => panic!("`{name}` is none of our attributes"),
     };
     expand(args, tokens.collect())

@@ -13,7 +13,7 @@ use crate::errors::Errors;
 use crate::item::AnnotatedFn;
 use crate::model::{
     Argument, AsyncTask, Entrypoint, Function, Hook, Main, OnStart, Output, Parameter, Ping, Range,
-    WebSocket,
+    Routes, WebSocket,
 };
 use crate::paths::Private;
 use crate::role::{self, Role};
@@ -201,6 +201,28 @@ pub(crate) fn hook<'a>(
 ) -> Option<Hook<'a>> {
     let arguments = hook_shape(role, item, errors);
     errors.is_empty().then(|| Hook {
+        timeout: args.timeout,
+        function: function(args, item),
+        arguments,
+    })
+}
+
+pub(crate) fn routes<'a>(
+    args: Args,
+    item: &'a AnnotatedFn,
+    errors: &mut Errors,
+) -> Option<Routes<'a>> {
+    let role = &role::ROUTES;
+    let arguments = hook_shape(role, item, errors);
+    if let ReturnType::Default = item.sig.output {
+        errors.push_shape_at(
+            item.sig.ident.span(),
+            "a function that makes routes must return a service, such as an `axum::Router`",
+        );
+    }
+    errors.is_empty().then(|| Routes {
+        port: args.port,
+        idle: args.idle.clone(),
         timeout: args.timeout,
         function: function(args, item),
         arguments,

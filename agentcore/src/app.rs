@@ -22,14 +22,15 @@ use crate::app::listeners::Supplied;
 use crate::app::package::Package;
 #[cfg(feature = "ws")]
 use crate::app::parts::WebSocketEndpoint;
-use crate::app::parts::{Agent, Callback, Entrypoint, Parts};
-use crate::config::{Addresses, Config, Environment, Found, Reader, Settings};
+use crate::app::parts::{Agent, Callback, Entrypoint, Parts, Router};
+use crate::config::{Addresses, Config, Environment, Found, Reader, Settings, table};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::handler::body::Body;
 use crate::handler::hook::{PingHandler, PlatformHook, ShutdownHook, StartHook};
 use crate::handler::invoke::{self, Options};
 use crate::handler::layer::{Endpoint, Wrap};
+use crate::handler::routes::Routes;
 use crate::log::Log;
 use crate::request::StateSlot;
 use crate::util::sealed::Seal;
@@ -141,6 +142,64 @@ impl App {
             requires: |requirements| H::requires(requirements, Seal),
             open: Arc::new(move |opening| handler.clone().open(opening, Seal)),
         });
+        self
+    }
+
+    /// Serves every path that the contract does not with a tower service of the program's own, as
+    /// [`routes`](macro@crate::routes) does.
+    ///
+    /// The contract's paths are `/ping`; `/invocations`, if there is an entrypoint; `/ws`, if there is a websocket handler; and
+    /// the probes, metrics and the dev page, where they are on. An app may consist of routes alone.
+    ///
+    /// A request is treated as an invocation is: it has a [`RequestContext`](crate::RequestContext), makes the agent busy, counts
+    /// among [`max_invocations`](crate::Config::max_invocations), goes through the [layers](Self::layer), and its panic is a
+    /// 500. Bodies are streamed both ways, and connections can be upgraded. The [guide](guide/routes/index.html) has the details.
+    ///
+    /// ```
+    /// use agentcore::{App, Body};
+    /// use http::{Request, Response};
+    ///
+    /// // With axum: `Router::new().route("/hello", get(hello))`.
+    /// let service = tower::service_fn(async |_: Request<Body>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Body::from("hello")))
+    /// });
+    /// let app = App::new().routes(service);
+    /// # let _ = app;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The start fails if there are two routers for the agent's port, or an [`idle`](crate::Routes::idle) pattern is not valid.
+    #[track_caller]
+    pub fn routes(mut self, routes: impl Into<Routes>) -> Self {
+        let router = Router::new(here("routes"), None, routes.into());
+        self.parts.routers.push(router);
+        self
+    }
+
+    /// Serves another port with a tower service of the program's own, as `#[routes(port = ..)]` does. On this port, only
+    /// `GET /ping` is the agent's. 0 stands for any free port; see [`Server::routes_addrs`](crate::Server::routes_addrs).
+    ///
+    /// The port is bound on the [host](Config::host) of the configuration.
+    ///
+    /// ```
+    /// use agentcore::{App, Body};
+    /// use http::{Request, Response};
+    ///
+    /// let service = tower::service_fn(async |_: Request<Body>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Body::from("hello")))
+    /// });
+    /// let app = App::new().routes_on(8081, service);
+    /// # let _ = app;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The start fails if the port is that of the agent, of the operators or of other routes, or cannot be bound.
+    #[track_caller]
+    pub fn routes_on(mut self, port: u16, routes: impl Into<Routes>) -> Self {
+        let router = Router::new(here("routes"), Some(port), routes.into());
+        self.parts.routers.push(router);
         self
     }
 
@@ -666,7 +725,8 @@ impl App {
         self.config.read(env, addresses)
     }
 
-    fn prepared(mut self, settings: Settings, env: Reader<'_>) -> Result<Prepared, Error> {
+    fn prepared(mut self, settings: Settings, mut env: Reader<'_>) -> Result<Prepared, Error> {
+        self.check_ports(&settings, &mut env);
         let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;
         Ok(Prepared {
@@ -675,6 +735,24 @@ impl App {
             supplied,
             found,
         })
+    }
+
+    /// Checks that no routes have the agent's port or the operators'.
+    fn check_ports(&self, settings: &Settings, env: &mut Reader<'_>) {
+        let taken = [
+            (Some(settings.address.port()), table::PORT.variable),
+            (settings.admin_port, table::ADMIN_PORT.variable),
+        ];
+        for router in &self.parts.routers {
+            for (port, variable) in taken {
+                if let Some(port) = router.port.filter(|own| *own != 0 && Some(*own) == port) {
+                    let meta = router.meta;
+                    env.problem(format!(
+                        "routes {meta} have port {port}, which is {variable}; give them another port"
+                    ));
+                }
+            }
+        }
     }
 
     /// The checked parts, and the configuration without the environment.

@@ -7,6 +7,7 @@
 //! [super::limits]: self::limits
 //! [super::logging]: self::logging
 //! [super::quick_start]: self::quick_start
+//! [super::routes]: self::routes
 //! [super::snapshots]: self::snapshots
 //! [super::state]: self::state
 //! [super::streaming]: self::streaming
@@ -66,6 +67,16 @@ pub mod websockets {
     //! [crate::run]: crate::run
     //! [macro@crate::websocket]: macro@crate::websocket
     #![doc = include_str!("../docs/guide/websockets.md")]
+}
+pub mod routes {
+    //! [crate::App::layer]: crate::App::layer
+    //! [crate::App::routes]: crate::App::routes
+    //! [crate::App::routes_on]: crate::App::routes_on
+    //! [crate::App::run]: crate::App::run
+    //! [crate::telemetry]: crate::telemetry
+    //! [crate::testing::TestClient]: crate::testing::TestClient
+    //! [macro@crate::routes]: macro@crate::routes
+    #![doc = include_str!("../docs/guide/routes.md")]
 }
 pub mod background {
     //! [crate::Config::task_max_age]: crate::Config::task_max_age

@@ -11,6 +11,7 @@ pub(crate) mod invoke;
 pub(crate) mod layer;
 pub(crate) mod ping;
 pub(crate) mod response;
+pub(crate) mod routes;
 pub mod sse;
 pub(crate) mod state;
 pub(crate) mod stream_macro;

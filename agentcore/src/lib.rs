@@ -42,7 +42,8 @@
 //! | `GET /livez`, `/readyz` | with [`Config::probes`], or on an [admin port](Config::admin_port): 200, and 503 from `/readyz` while it starts or drains |
 //! | `GET /metrics`, where it is [switched on](Config::metrics) | 200 with Prometheus' text; see [`telemetry`] |
 //! | `GET /` | with [`Config::dev`], on loopback: the dev page, which asks `/_dev/..` |
-//! | other method, other path | 405 with `Allow`, 404 |
+//! | other method of these paths | 405 with `Allow` |
+//! | other path | what the program's own [`routes`] answer, else 404; routes may have [ports of their own](App::routes_on) |
 //! | during shutdown | 503 with `Retry-After`; `/ping` answers to the end |
 //!
 //! # The status
@@ -167,7 +168,7 @@ pub use agentcore_macros::websocket;
 pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
 pub use agentcore_macros::{
-    async_task, entrypoint, on_restore, on_shutdown, on_start, on_warmup, ping,
+    async_task, entrypoint, on_restore, on_shutdown, on_start, on_warmup, ping, routes,
 };
 pub use bytes::Bytes;
 #[doc(inline)]
@@ -184,13 +185,14 @@ pub use handler::body::Body;
 pub use handler::extract::Valid;
 pub use handler::extract::{FromInvocation, Header, Invocation, NamedHeader, Requirements};
 pub use handler::hook::{
-    HookArgument, PingArgument, PingHandler, PlatformHook, PlatformReply, ShutdownHook,
-    ShutdownReply, StartHook, StartReply,
+    HookArgument, PingArgument, PingHandler, PlatformHook, PlatformReply, RoutesFunction,
+    ShutdownHook, ShutdownReply, StartHook, StartReply,
 };
 pub use handler::http_error::{HttpError, HttpErrorExt};
 pub use handler::layer::Endpoint;
 pub use handler::ping::PingReply;
 pub use handler::response::{IntoResponse, Json, Response};
+pub use handler::routes::{Routes, RoutesReply};
 pub use handler::sse;
 pub use handler::state::State;
 pub use handler::{Handler, HandlerReply};
@@ -230,6 +232,8 @@ mod pages {
     mod on_restore {}
     #[doc = include_str!("../../agentcore-macros/docs/ping.md")]
     mod ping {}
+    #[doc = include_str!("../../agentcore-macros/docs/routes.md")]
+    mod routes {}
     #[cfg(feature = "ws")]
     #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
     mod websocket {}

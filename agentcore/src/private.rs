@@ -47,8 +47,8 @@ pub use core::time::Duration;
 pub use std::process::ExitCode;
 
 pub use crate::app::descriptors::{
-    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, PlatformHook, RestoreDef, ShutdownDef,
-    ShutdownHook, StartDef, StartHook, TaskDef, WarmupDef,
+    Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, PlatformHook, RestoreDef, Routes,
+    RoutesDef, ShutdownDef, ShutdownHook, StartDef, StartHook, TaskDef, WarmupDef,
 };
 #[cfg(feature = "ws")]
 pub use crate::app::descriptors::{WebSocketDef, WebSocketEndpoint};
@@ -57,6 +57,7 @@ pub use crate::error::BoxError;
 pub use crate::handler::extract::{Invocation, Requirements};
 pub use crate::handler::hook::{HookArgument, HookCall, PingArgument};
 pub use crate::handler::response::Response;
+pub use crate::handler::routes::RouteService;
 pub use crate::handler::stream_macro::{Generator, Yielder, generator, try_generator};
 pub use crate::request::StateSlot;
 pub use crate::run::{main, main_without_flags};
@@ -65,14 +66,16 @@ pub use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
 
-pub use bounds::{Captures, FromTimedOut, HookError, PingReply, PlatformReply, ShutdownReply};
+pub use bounds::{
+    Captures, FromTimedOut, HookError, PingReply, PlatformReply, RoutesService, ShutdownReply,
+};
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{
     entrypoint_future_must_be_send, is_in_a_module, never, ping_future_must_be_send,
-    restore_hook_future_must_be_send, shutdown_hook_future_must_be_send,
-    start_hook_future_must_be_send, sync_function_runs_on_another_thread, time_limited, timed_out,
-    warmup_hook_future_must_be_send,
+    restore_hook_future_must_be_send, routes_future_must_be_send,
+    shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
+    sync_function_runs_on_another_thread, time_limited, timed_out, warmup_hook_future_must_be_send,
 };
 pub use probe::Probe;
 #[cfg(feature = "ws")]

@@ -235,9 +235,10 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
         let path = settings.invocations_path.clone();
         let server = Server::bind(agent, settings, supplied)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
+        let routes = server.routes_addrs().to_vec();
         server
             .on_ready(move |agent| {
-                let message = ready(agent, address, &path, dev, admin, began);
+                let message = ready(agent, address, &path, dev, (admin, &routes), began);
                 // Written at every log level.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
@@ -255,7 +256,7 @@ fn ready(
     address: std::net::SocketAddr,
     path: &str,
     dev: bool,
-    admin: Option<std::net::SocketAddr>,
+    (admin, routes): (Option<std::net::SocketAddr>, &[std::net::SocketAddr]),
     began: Instant,
 ) -> String {
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
@@ -272,8 +273,12 @@ fn ready(
     } else {
         String::new()
     };
+    let routes: String = routes
+        .iter()
+        .map(|address| format!("; routes http://{address}"))
+        .collect();
     format!(
-        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{path}{page}{admin}"
+        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{path}{page}{admin}{routes}"
     )
 }
 

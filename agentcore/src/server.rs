@@ -77,6 +77,7 @@ pub struct Server {
     listeners: Listeners,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    routes_addresses: Vec<SocketAddr>,
     agent: Agent,
     settings: Settings,
     shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -118,6 +119,8 @@ pub(crate) struct Listeners<L = TcpListener> {
     agent: L,
     /// The listener of the admin port.
     admin: Option<L>,
+    /// The listeners of the routers that have a port, with the routers' places among the agent's parts.
+    routes: Vec<(usize, L)>,
     /// Whether the next process gets the agent's listener, and the connections that are not accepted yet.
     is_inherited: bool,
 }
@@ -129,6 +132,11 @@ impl Listeners {
         Ok(Listeners {
             agent: TcpListener::from_std(self.agent)?,
             admin: self.admin.map(TcpListener::from_std).transpose()?,
+            routes: self
+                .routes
+                .into_iter()
+                .map(|(place, listener)| Ok((place, TcpListener::from_std(listener)?)))
+                .collect::<std::io::Result<_>>()?,
             is_inherited: self.is_inherited,
         })
     }
@@ -150,13 +158,13 @@ impl Server {
         let wait = settings.write_timeout;
         let (listener, address) = match supplied.agent {
             Some(listener) => adopt(listener, wait)?,
-            None => listen(settings.address, table::PORT.variable, wait)?,
+            None => listen(settings.address, &set(table::PORT.variable), wait)?,
         };
         let admin = match (supplied.admin, settings.admin_port) {
             (Some(listener), _) => Some(adopt(listener, wait)?),
             (None, Some(port)) => {
                 let address = SocketAddr::new(settings.host, port);
-                Some(listen(address, table::ADMIN_PORT.variable, wait)?)
+                Some(listen(address, &set(table::ADMIN_PORT.variable), wait)?)
             }
             (None, None) => None,
         };
@@ -164,14 +172,25 @@ impl Server {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
+        let (mut routes, mut routes_addresses) = (Vec::new(), Vec::new());
+        for (place, router) in agent.routers.iter().enumerate() {
+            let Some(port) = router.port else { continue };
+            let address = SocketAddr::new(settings.host, port);
+            let advice = format!("give routes {} another port", router.meta);
+            let (listener, address) = listen(address, &advice, wait)?;
+            routes.push((place, listener));
+            routes_addresses.push(address);
+        }
         Ok(Self {
             listeners: Listeners {
                 agent: listener,
                 admin,
+                routes,
                 is_inherited: supplied.is_inherited,
             },
             address,
             admin_address,
+            routes_addresses,
             agent,
             settings,
             shutdown: None,
@@ -190,6 +209,23 @@ impl Server {
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// The addresses of the routers with a port of their own: those that [`App::routes_on`] added, in that order, behind those
+    /// that are annotated.
+    ///
+    /// ```no_run
+    /// # async fn example(routes: agentcore::Routes) -> Result<(), agentcore::Error> {
+    /// use agentcore::App;
+    ///
+    /// let server = App::new().routes_on(0, routes).bind().await?;
+    /// println!("curl http://{}/", server.routes_addrs()[0]);
+    /// server.serve().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn routes_addrs(&self) -> &[SocketAddr] {
+        &self.routes_addresses
     }
 
     /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
@@ -338,10 +374,15 @@ fn adopt(
     Ok((listener, address))
 }
 
-/// Listens on `address`, whose port `variable` sets. Returns the listener with its address, whose port is not 0.
+/// The advice to choose another port by a setting.
+fn set(variable: &str) -> String {
+    format!("set {variable} to another port")
+}
+
+/// Listens on `address`. If its port is in use, `advice` says how to choose another one. Returns the listener with its address, whose port is not 0.
 fn listen(
     address: SocketAddr,
-    variable: &str,
+    advice: &str,
     write_timeout: Duration,
 ) -> Result<(TcpListener, SocketAddr), Error> {
     let listen = || {
@@ -360,7 +401,7 @@ fn listen(
     listen().map_err(|error: std::io::Error| {
         let problem = match error.kind() {
             std::io::ErrorKind::AddrInUse => format!(
-                "cannot listen on {address}: another process uses the port; stop it, or set {variable} to another port"
+                "cannot listen on {address}: another process uses the port; stop it, or {advice}"
             ),
             _ => format!("cannot listen on {address}: {error}"),
         };

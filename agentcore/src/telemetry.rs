@@ -45,12 +45,13 @@
 //!
 //! | key | |
 //! | --- | --- |
-//! | `kind` | `invocation`, `websocket` or `task` |
+//! | `kind` | `invocation`, `websocket`, `route` or `task` |
 //! | `name` | the name of the function or the task |
 //! | `outcome` | as in the [metrics](#metrics): `success`, `client_error`, `error`, `panic`, `timeout`, `cancelled`; what is `cut_off` has a line of the stop instead |
 //! | `status` | the reply's status, if there was a reply; with [`ErrorMode::InBand`](crate::ErrorMode::InBand) the one in its body |
 //! | `reason` | why the library has rejected the request before the handler ran: ``missing field `price` ``, `wrong type: found a string`, ``the header `X-Tenant` is missing``, `the body is larger than 100000000 bytes` |
 //! | `path` | the JSON value that the reason is about, such as `items[3].price`, up to 256 bytes; with the feature `garde`, the first ten values that break a rule |
+//! | `route` | the method and the path of a request to a [route](macro@crate::routes), without its query and up to 200 bytes; a path may contain what its client likes, so no secret belongs there |
 //! | `durationMs` | milliseconds since the head of the request, or since the task began |
 //! | `taskId` | the task's id, if the task was spawned or the program has asked for the id |
 //!
@@ -122,7 +123,7 @@
 //! | `agentcore_invocations_total{outcome}` | invocations that are over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (the caller no longer waited), `cut_off` (by the shutdown) |
 //! | `agentcore_invocation_duration_seconds` | histogram from 1 ms to 8 h: from the head to the last byte of the reply |
 //! | `agentcore_refused_total{reason}` | requests that were refused: `not_serving`, `connections`, `invocations`, `session` |
-//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_connections_…` | |
+//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_routes_…` (requests to [routes](macro@crate::routes)); `agentcore_connections_…` | |
 //! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | bytes of bodies |
 //! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
 //! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |

@@ -220,11 +220,20 @@ impl TestClient {
     ///
     /// The body is a [`Body`], or anything that converts into one, such as a `String` or `()`.
     pub async fn send(&self, request: Request<impl Into<Body>>) -> TestResponse {
-        TestResponse::read(self.answer(request).await).await
+        TestResponse::read(self.answer(None, request).await).await
     }
 
-    async fn answer(&self, request: Request<impl Into<Body>>) -> http::Response<ReplyBody> {
-        self.server.answer(request.map(Into::into)).await
+    /// Answers a request to `port`, which is the agent's unless it is given.
+    async fn answer(
+        &self,
+        port: Option<u16>,
+        request: Request<impl Into<Body>>,
+    ) -> http::Response<ReplyBody> {
+        let request = request.map(Into::into);
+        match (self.server.answer_on(port, request).await, port) {
+            (Some(response), _) => response,
+            (None, port) => panic!("no routes have the port {}", port.unwrap_or_default()),
+        }
     }
 
     /// Sends a `GET /ping`.

@@ -181,6 +181,14 @@ async fn restore(__agentcore_call: ::agentcore::State<Response>) {
     let _ = __agentcore_call;
 }
 
+#[::agentcore::routes(idle = ["/health"], timeout = "10s")]
+async fn routes(
+    __agentcore_call: ::agentcore::State<Response>,
+) -> ::core::result::Result<::axum::Router, ::agentcore::BoxError> {
+    let _ = __agentcore_call;
+    ::core::result::Result::Ok(::axum::Router::new())
+}
+
 fn stream() -> impl ::futures_core::Stream<Item = ::core::primitive::u64> {
     ::agentcore::stream! {
         let __agentcore_yielder = 1;

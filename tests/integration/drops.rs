@@ -204,6 +204,63 @@ fn layers_are_built_called_and_dropped_on_the_workers() {
 }
 
 #[test]
+fn routes_are_built_polled_woken_and_dropped_on_the_workers() {
+    let agent = agent(&[("ROUTES", "1")]);
+    let log = agent.log_of_start();
+    let line = log
+        .lines()
+        .find(|line| line.starts_with("built the router on "));
+    assert!(line.is_some_and(|line| !line.contains(FRONT)), "{log}");
+    let reply = agent.get("/reply");
+    assert_eq!(reply.status, 200);
+    all_elsewhere(
+        &agent,
+        [
+            "dropped the header",
+            "dropped the extension",
+            "dropped the small frame",
+            "dropped the large frame",
+            "dropped the trailer",
+            "dropped the body",
+        ],
+    );
+    let head = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\n";
+    for leaves in [false, true] {
+        let mut client = agent.connect().send(head.as_bytes());
+        agent.line_with("waiting");
+        client.write(b"abc");
+        elsewhere(&agent, "woke the waker");
+        agent.line_with("waiting");
+        if leaves {
+            drop(client);
+        } else {
+            client.write(b"def");
+            assert_eq!(client.reply().body, b"6");
+        }
+        all_elsewhere(&agent, ["woke the waker", "dropped the reader"]);
+    }
+    // A reader that waits when the stop begins, and one of a connection that was upgraded.
+    let request = handshake("").replace("/ws", "/socket");
+    let mut client = agent.connect().send(request.as_bytes());
+    assert_eq!(client.next_reply().status, 101);
+    let mut peer = Peer::upgraded(client);
+    agent.line_with("waiting");
+    peer.echoes("hello");
+    elsewhere(&agent, "woke the waker");
+    agent.line_with("waiting");
+    agent.signal("TERM");
+    all_elsewhere(
+        &agent,
+        [
+            "woke the waker",
+            "dropped the upgraded socket",
+            "dropped the router's service",
+        ],
+    );
+    assert!(agent.wait().0.success());
+}
+
+#[test]
 fn a_layer_that_cannot_be_built_stops_the_start_by_name() {
     let (status, log) = failed_start(BINARY, &[("LAYER", "unbuildable")]);
     assert_eq!(status.code(), Some(1), "{log}");

@@ -36,6 +36,7 @@ mod probes;
 mod replies;
 #[cfg(target_os = "linux")]
 mod restored;
+mod routes;
 mod shutdown;
 mod shutdown_matrix;
 mod start;

@@ -342,6 +342,10 @@ fn a_yield_in_the_body_is_reported() {
             "websocket",
             "a websocket handler cannot `yield`: it sends each message",
         ),
+        (
+            "routes",
+            "a function that makes routes cannot `yield`: it returns one service",
+        ),
     ] {
         let expansion = expand(&format!(
             "#[{attribute}] async fn name(socket: WebSocket) -> PingStatus {{ loop {{ yield f(); }} }}"

@@ -194,3 +194,14 @@ fn raw_names_are_registered_without_their_prefix() {
     let expansion = expand("#[async_task] async fn r#move() {}").to_string();
     assert!(expansion.contains(r#"track ("move")"#), "{expansion}");
 }
+
+#[test]
+fn routes() {
+    check(
+        r#"#[routes(port = 8081, idle = ["/health", "/assets/*"], timeout = "30s")]
+        async fn web(database: State<Database>) -> Result<Router, Failure> {
+            build(database)
+        }"#,
+        &expect_file!["../../tests/expand/routes.rs"],
+    );
+}

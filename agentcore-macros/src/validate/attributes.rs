@@ -68,7 +68,7 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
 
 /// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 9] = [
         "entrypoint",
         "async_task",
         "ping",
@@ -77,6 +77,7 @@ fn is_ours(attr: &Attribute) -> bool {
         "on_shutdown",
         "on_warmup",
         "on_restore",
+        "routes",
     ];
     let segments = &attr.path().segments;
     segments.len() <= 2

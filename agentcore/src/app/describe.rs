@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::descriptors::Meta;
-use super::parts::{Agent, PlatformHook, StartHook};
+use super::parts::{Agent, PlatformHook, Router, StartHook};
 use crate::util::fields::fields;
 
 /// The parts of an agent.
@@ -16,7 +16,17 @@ pub(crate) struct Description {
     pub(crate) shutdown_hooks: Vec<FunctionAt>,
     pub(crate) warmup_hooks: Vec<PlatformHookAt>,
     pub(crate) restore_hooks: Vec<PlatformHookAt>,
+    pub(crate) routes: Vec<RoutesAt>,
     pub(crate) layers: usize,
+}
+
+/// A router.
+pub(crate) struct RoutesAt {
+    pub(crate) function: FunctionAt,
+    /// Its own port, if it has one.
+    pub(crate) port: Option<u16>,
+    pub(crate) idle: Vec<String>,
+    pub(crate) timeout: Option<String>,
 }
 
 /// A function and its source location.
@@ -41,10 +51,11 @@ pub(crate) struct StartHookAt {
     pub(crate) state: Option<&'static str>,
 }
 
-fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, layers } }
+fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
 fields! { PlatformHookAt { ..function, timeout } }
 fields! { FunctionAt { name, file, line } }
 fields! { EntrypointAt { ..function, timeout, idle_timeout, on_disconnect } }
+fields! { RoutesAt { ..function, port, idle, timeout } }
 fields! { StartHookAt { ..function, timeout, state } }
 
 /// A warm-up or restore hook.
@@ -63,6 +74,7 @@ impl Description {
             shutdown_hooks,
             warmup_hooks,
             restore_hooks,
+            routers,
             layers,
             ..
         } = agent;
@@ -91,6 +103,7 @@ impl Description {
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
             warmup_hooks: warmup_hooks.iter().map(PlatformHookAt::new).collect(),
             restore_hooks: restore_hooks.iter().map(PlatformHookAt::new).collect(),
+            routes: routers.iter().map(RoutesAt::new).collect(),
             layers: layers.len(),
         }
     }
@@ -103,6 +116,17 @@ impl From<Meta> for FunctionAt {
             file: meta.file(),
             line: meta.line(),
             meta,
+        }
+    }
+}
+
+impl RoutesAt {
+    fn new(router: &Router) -> Self {
+        Self {
+            function: router.meta.into(),
+            port: router.port,
+            idle: router.patterns.clone(),
+            timeout: router.timeout.map(time),
         }
     }
 }
@@ -157,6 +181,22 @@ impl fmt::Display for EntrypointAt {
         }
         if self.on_disconnect == "cancel" {
             f.write_str(", dropped when its client leaves")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RoutesAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(port) = self.port {
+            write!(f, ", on port {port}")?;
+        }
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        if !self.idle.is_empty() {
+            write!(f, ", not busy with {}", self.idle.join(", "))?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::handler::extract::{Invocation, Requirements};
 use crate::handler::hook::HookCall;
 use crate::handler::invoke::{self, Answer, Job, Options, RunIn};
 use crate::handler::response::Response;
+use crate::handler::routes::RouteService;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
@@ -295,6 +296,66 @@ platform_hook! {
     RestoreDef
 }
 
+/// The adapter that `#[routes]` generates.
+pub trait Routes: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments and calls the function.
+    fn call(
+        call: HookCall,
+    ) -> impl Future<Output = Result<RouteService, BoxError>> + Send + 'static;
+}
+
+/// A registered router.
+#[derive(Clone, Debug)]
+pub struct RoutesDef {
+    pub(crate) meta: Meta,
+    pub(crate) package: Package,
+    pub(crate) port: Option<u16>,
+    pub(crate) idle: &'static [&'static str],
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) call: fn(HookCall) -> BoxFuture<Result<RouteService, BoxError>>,
+}
+
+impl RoutesDef {
+    /// Describes the router behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: Routes>(meta: Meta, package: Package) -> Self {
+        Self {
+            meta,
+            package,
+            port: None,
+            idle: &[],
+            timeout: None,
+            requires: A::requires,
+            call: |call| Box::pin(A::call(call)),
+        }
+    }
+
+    /// Serves a port of its own.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Names the paths whose requests do not make the agent busy.
+    #[must_use]
+    pub const fn idle(mut self, patterns: &'static [&'static str]) -> Self {
+        self.idle = patterns;
+        self
+    }
+
+    /// Answers 504 after `limit`.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+}
+
 /// The adapter that `#[websocket]` generates.
 #[cfg(feature = "ws")]
 pub trait WebSocketEndpoint: 'static {
@@ -336,5 +397,6 @@ inventory::collect!(TaskDef);
 inventory::collect!(PingDef);
 inventory::collect!(StartDef);
 inventory::collect!(ShutdownDef);
+inventory::collect!(RoutesDef);
 #[cfg(feature = "ws")]
 inventory::collect!(WebSocketDef);

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(feature = "ws")]
 use crate::app::descriptors::WebSocketDef;
 use crate::app::descriptors::{
-    EntrypointDef, Meta, PingDef, RestoreDef, ShutdownDef, StartDef, TaskDef, WarmupDef,
+    EntrypointDef, Meta, PingDef, RestoreDef, RoutesDef, ShutdownDef, StartDef, TaskDef, WarmupDef,
 };
 use crate::app::package::Package;
 use crate::error::{BoxError, Error, Kind};
@@ -15,6 +15,8 @@ use crate::handler::extract::Requirements;
 use crate::handler::hook::HookCall;
 use crate::handler::invoke::{Options, Run};
 use crate::handler::layer::Wrap;
+use crate::handler::routes::idle::Idle;
+use crate::handler::routes::{Build, Mount, Routes};
 use crate::request::{StateSlot, States};
 use crate::tracker::PingStatus;
 use crate::util::BoxFuture;
@@ -28,6 +30,42 @@ pub(crate) struct Entrypoint {
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
     pub(crate) run: Run,
+}
+
+/// A router, annotated or added to an `App` by hand.
+pub(crate) struct Router {
+    pub(crate) meta: Meta,
+    pub(crate) requires: Requires,
+    /// Makes the service. For the workers.
+    pub(crate) build: Build,
+    pub(crate) timeout: Option<Duration>,
+    /// The patterns of paths that do not make the agent busy, as they were given.
+    pub(crate) patterns: Vec<String>,
+    /// The patterns, once they have been checked.
+    pub(crate) idle: Idle,
+    /// `None` for the agent's own port. 0 stands for any port.
+    pub(crate) port: Option<u16>,
+}
+
+impl Router {
+    pub(crate) fn new(meta: Meta, port: Option<u16>, routes: Routes) -> Self {
+        Self {
+            meta,
+            requires: routes.requires,
+            build: routes.build,
+            timeout: routes.timeout,
+            patterns: routes.idle,
+            idle: Idle::default(),
+            port,
+        }
+    }
+
+    /// The place where the server keeps the service.
+    pub(crate) fn mount(&self) -> Mount {
+        let mut options = Options::new(self.meta.name());
+        options.timeout = self.timeout;
+        Mount::new(options, self.idle.clone())
+    }
 }
 
 fn requirements(ask: impl FnOnce(&mut Requirements)) -> Requirements {
@@ -94,6 +132,7 @@ pub(crate) struct Parts {
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
     pub(crate) restore_hooks: Vec<PlatformHook>,
+    pub(crate) routers: Vec<Router>,
     /// The layers, the innermost first.
     pub(crate) layers: Vec<Wrap>,
     /// The states that exist before the start hooks run.
@@ -103,7 +142,7 @@ pub(crate) struct Parts {
 /// Parts that fit together.
 pub(crate) struct Agent {
     pub(crate) package: Package,
-    /// `None` for an agent that has only sockets.
+    /// `None` for an agent that has only sockets or routes.
     pub(crate) entrypoint: Option<Entrypoint>,
     #[cfg(feature = "ws")]
     pub(crate) websocket: Option<WebSocketEndpoint>,
@@ -113,6 +152,8 @@ pub(crate) struct Agent {
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
     pub(crate) restore_hooks: Vec<PlatformHook>,
+    /// At most one on each port.
+    pub(crate) routers: Vec<Router>,
     pub(crate) layers: Vec<Wrap>,
     pub(crate) states: States,
 }
@@ -129,10 +170,6 @@ impl Agent {
             names.join(", ")
         };
         let entrypoint = self.entrypoint.iter();
-        #[cfg_attr(
-            not(feature = "ws"),
-            expect(unused_mut, reason = "nothing else has a path")
-        )]
         let mut handlers: Vec<_> = entrypoint
             .map(|entrypoint| format!("entrypoint {}", entrypoint.meta))
             .collect();
@@ -141,6 +178,11 @@ impl Agent {
             self.websocket
                 .iter()
                 .map(|websocket| format!("websocket {}", websocket.meta)),
+        );
+        handlers.extend(
+            self.routers
+                .iter()
+                .map(|router| format!("routes {}", router.meta)),
         );
         format!("{}, tasks: {tasks}", handlers.join(", "))
     }
@@ -221,6 +263,17 @@ impl Parts {
             let hook = PlatformHook::new(def.meta, def.timeout, def.requires, def.call);
             parts.restore_hooks.push(hook);
         }
+        for def in in_order(|def: &RoutesDef| def.meta) {
+            parts.routers.push(Router {
+                meta: def.meta,
+                requires: def.requires,
+                build: Arc::new(def.call),
+                timeout: def.timeout,
+                patterns: def.idle.iter().map(|text| (*text).to_owned()).collect(),
+                idle: Idle::default(),
+                port: def.port,
+            });
+        }
         parts.package = package();
         parts
     }
@@ -233,7 +286,7 @@ impl Parts {
         #[cfg(not(feature = "ws"))]
         let has_sockets = false;
         match self.entrypoints.len() {
-            0 if has_sockets => {}
+            0 if has_sockets || !self.routers.is_empty() => {}
             0 => problems.push(
                 "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
                  `App::entrypoint`"
@@ -260,6 +313,7 @@ impl Parts {
                 list(self.websockets.iter().map(|websocket| websocket.meta))
             ));
         }
+        self.check_routers(&mut problems);
         self.check_states(&mut problems);
         let start_hooks = std::mem::take(&mut self.start_hooks);
         let start_hooks = in_order_of_need(start_hooks, &mut problems);
@@ -288,9 +342,42 @@ impl Parts {
             shutdown_hooks: self.shutdown_hooks,
             warmup_hooks: self.warmup_hooks,
             restore_hooks: self.restore_hooks,
+            routers: self.routers,
             layers: self.layers,
             states,
         })
+    }
+
+    /// Checks that no two routers have one port, and the patterns of each.
+    fn check_routers(&mut self, problems: &mut Vec<String>) {
+        for router in &mut self.routers {
+            match Idle::parse(&router.patterns) {
+                Ok(idle) => router.idle = idle,
+                Err(wrong) => {
+                    let meta = router.meta;
+                    problems.extend(wrong.into_iter().map(|why| format!("routes {meta}: {why}")));
+                }
+            }
+        }
+        for (place, router) in self.routers.iter().enumerate() {
+            // Of several routers for one port, the first reports them all.
+            let is_same = |other: &&Router| other.port == router.port;
+            if router.port == Some(0) || self.routers[..place].iter().any(|other| is_same(&other)) {
+                continue;
+            }
+            let others: Vec<_> = self.routers.iter().filter(is_same).collect();
+            if others.len() > 1 {
+                let port = match router.port {
+                    Some(port) => format!("port {port}"),
+                    None => "the agent's own port".to_owned(),
+                };
+                problems.push(format!(
+                    "found {} routers for {port}, expected at most one: {}",
+                    others.len(),
+                    list(others.iter().map(|router| router.meta))
+                ));
+            }
+        }
     }
 
     /// Checks that every state that is taken is made, and that none is made twice.
@@ -330,6 +417,8 @@ impl Parts {
         let takers = takers.chain(hooks.map(|taker| ("warm-up hook", taker.meta, taker.requires)));
         let hooks = self.restore_hooks.iter().map(|hook| &hook.callback);
         let takers = takers.chain(hooks.map(|taker| ("restore hook", taker.meta, taker.requires)));
+        let routers = self.routers.iter();
+        let takers = takers.chain(routers.map(|taker| ("router", taker.meta, taker.requires)));
         for (role, meta, requires) in takers {
             for (id, name) in requirements(requires).states() {
                 if !made.iter().any(|(known, _)| known == id) {
@@ -369,13 +458,14 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
     ordered
 }
 
-/// The crate of the entrypoint, or of the websocket handler if there is no entrypoint. If there are several, any of them will
+/// The crate of the entrypoint, or else of the websocket handler or of routes. If there are several, any of them will
 /// do: the parts do not make an agent then.
 fn package() -> Package {
     let entrypoints = inventory::iter::<EntrypointDef>();
     let packages = entrypoints.map(|def| def.package);
     #[cfg(feature = "ws")]
     let packages = packages.chain(inventory::iter::<WebSocketDef>().map(|def| def.package));
+    let packages = packages.chain(inventory::iter::<RoutesDef>().map(|def| def.package));
     packages
         .into_iter()
         .find(Package::is_known)

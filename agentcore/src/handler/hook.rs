@@ -11,6 +11,7 @@ use crate::error::BoxError;
 use crate::handler::extract::Requirements;
 use crate::handler::ping::PingReply;
 use crate::handler::returned;
+use crate::handler::routes::{RouteService, RoutesReply};
 use crate::handler::state::State;
 use crate::request::Instance;
 use crate::request::StateSlot;
@@ -401,6 +402,41 @@ pub trait PlatformHook<Args>: Send + Sync + 'static {
     fn call(self: Arc<Self>, call: HookCall, seal: Seal) -> BoxFuture<Result<(), BoxError>>;
 }
 
+/// A function or closure that [`Routes::from_fn`](crate::Routes::from_fn) takes.
+///
+/// Implemented for functions of up to six [`HookArgument`]s, `async` or not, that return a [`RoutesReply`]. A function that is
+/// not `async` runs on the blocking pool. `Args` is inferred. The trait is sealed.
+///
+/// ```
+/// use agentcore::{Body, BoxError, Routes};
+/// use http::{Request, Response};
+///
+/// let routes = Routes::from_fn(async || {
+///     let text = std::fs::read_to_string("index.html")?;
+///     Ok::<_, BoxError>(tower::service_fn(move |_: Request<Body>| {
+///         std::future::ready(Ok::<_, BoxError>(Response::new(Body::from(text.clone()))))
+///     }))
+/// });
+/// # let _ = routes;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot make routes",
+    note = "it is a function that takes `State<S>`, and returns a `Result` of a tower service"
+)]
+pub trait RoutesFunction<Args>: Send + Sync + 'static {
+    /// What the arguments need from the app.
+    #[doc(hidden)]
+    fn requires(requirements: &mut Requirements, seal: Seal);
+
+    /// Makes the arguments and calls the function. Runs on the workers.
+    #[doc(hidden)]
+    fn call(
+        self: Arc<Self>,
+        call: HookCall,
+        seal: Seal,
+    ) -> BoxFuture<Result<RouteService, BoxError>>;
+}
+
 /// Implements one trait for the functions of one form, with one number of arguments.
 macro_rules! hook {
     (
@@ -443,6 +479,7 @@ macro_rules! hooks {
         hooks! { PingHandler(PingArgument) -> PingReply { into_status: PingStatus }; $($name),* }
         hooks! { StartHook(HookArgument) -> StartReply { into_slot: StateSlot, provides }; $($name),* }
         hooks! { ShutdownHook(HookArgument) -> ShutdownReply { into_end: () }; $($name),* }
+        hooks! { RoutesFunction(HookArgument) -> RoutesReply { into_service: RouteService }; $($name),* }
         hooks! { PlatformHook(HookArgument) -> PlatformReply { into_end: () }; $($name),* }
     )+};
     ($handler:ident($argument:ident) -> $reply:ident $made:tt; $($name:ident),*) => {

@@ -20,7 +20,7 @@ use crate::handler::debug_actions;
 use crate::handler::extract::Invocation;
 use crate::handler::response::{Outgoing, Response, panic_response};
 use crate::report::panics;
-use crate::report::{Failure, Kind, Outcome};
+use crate::report::{Failure, Kind, Outcome, Work};
 use crate::request::{self, Activity};
 use crate::util::BoxFuture;
 
@@ -198,7 +198,10 @@ fn leave(response: Response, activity: &Activity, errors: ErrorMode) -> Outgoing
 /// Writes the invocation's line, unless a stream is still to come. Called before the reply leaves, because the reply may be the
 /// last thing that a stop waits for.
 fn tell_end((outgoing, activity): &Made, is_taken: bool) {
-    let (scope, is_stream) = (activity.scope(), outgoing.body().as_bytes().is_none());
+    let scope = activity.scope();
+    // An upgraded connection ends as a stream does.
+    let is_stream = outgoing.body().as_bytes().is_none()
+        || outgoing.status() == StatusCode::SWITCHING_PROTOCOLS;
     if !is_taken {
         scope.observed().note_unsent();
     }
@@ -240,14 +243,14 @@ where
                     activity.scope().note(Outcome::Timeout, None);
                     // What the handler has left running is cancelled, whatever the handler's own drop does.
                     activity.scope().cancel();
-                    reply.give_up(&format!("entrypoint `{}`", options.name));
+                    reply.give_up(&called(activity));
                     Ok(Response::error(late.to_string())
                         .with_status(504)
                         .with_failure(&late))
                 }
             },
         };
-        let what = || format!("entrypoint `{}`", options.name);
+        let what = || called(activity);
         let response = response.unwrap_or_else(|panic| {
             request::note(panic.outcome());
             let response = panic_response(&panic);
@@ -263,6 +266,13 @@ where
         }
         (response, job.activity)
     }
+}
+
+/// The function that is called for a request, in log lines.
+fn called(activity: &Activity) -> String {
+    let scope = activity.scope();
+    let work = Work::of(scope.kind()).unwrap_or(Work::Invocation);
+    format!("{} `{}`", work.function(), scope.name())
 }
 
 impl ErrorMode {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
@@ -22,8 +22,9 @@ use crate::handler::extract::Invocation;
 use crate::handler::http_error::error_response;
 use crate::handler::invoke::{Answering, Client, Job, Options, Run, RunIn};
 use crate::handler::response::{Response, internal_error, panic_response};
+use crate::handler::routes::{self, Mount};
 use crate::report::panics;
-use crate::report::{Failure, Outcome};
+use crate::report::{Failure, Outcome, Work};
 use crate::request::{self, Activity, CallOfAgent, Scope};
 use crate::util::BoxFuture;
 
@@ -199,13 +200,20 @@ fn tell_reply(scope: &Arc<Scope>, response: &Response) {
             if is_late {
                 scope.note(Outcome::Timeout, None);
             }
-            let what = format!("entrypoint `{}`", scope.name());
+            let what = format!("{} `{}`", function(scope), scope.name());
             return request::fail(Failure::dropped(what, status, error, is_late));
         }
     }
     if let Some(error) = error {
         request::fail(Failure::reply("a layer".to_owned(), status, error));
     }
+}
+
+/// The word for the function that the layers are around.
+fn function(scope: &Scope) -> &'static str {
+    Work::of(scope.kind())
+        .unwrap_or(Work::Invocation)
+        .function()
 }
 
 /// Whether a layer that ends a call after some time answers with this status.
@@ -225,9 +233,9 @@ fn says_timeout(text: &str) -> bool {
 
 /// Logs that a layer has dropped a call of the entrypoint, when the invocation's line does not say it.
 fn warn_dropped(scope: &Arc<Scope>) {
-    let name = scope.name();
+    let (function, name) = (function(scope), scope.name());
     request::emit_below(Some(Arc::clone(scope)), move || {
-        tracing::warn!("a call of entrypoint `{name}` was cancelled: a layer dropped it");
+        tracing::warn!("a call of {function} `{name}` was cancelled: a layer dropped it");
     });
 }
 
@@ -252,6 +260,39 @@ impl Drop for Call {
     }
 }
 
+/// Keeps a request that comes out of the layers in flight. Logs the mistake if it belongs to none.
+fn in_flight(extensions: &mut Extensions) -> Option<Activity> {
+    // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
+    let in_flight = extensions.remove::<InFlight>();
+    let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
+    let activity = hold.or_else(request::hold);
+    if activity.is_none() {
+        tracing::error!(
+            "a layer called the agent outside of a request in flight: keep the request's extensions, or call it in the \
+             task that called the layer; the answer is 500"
+        );
+    }
+    activity
+}
+
+/// Calls a router for a request that comes out of the layers, in their task.
+pub(crate) async fn call_mount(mount: &Mount, mut request: Request<Body>) -> http::Response<Body> {
+    let Some(activity) = in_flight(request.extensions_mut()) else {
+        return internal_error().into_http();
+    };
+    let activity = activity.with_headers(request.headers().clone());
+    let mut call = Call {
+        scope: Arc::clone(activity.scope()),
+        or_client: false,
+        is_over: false,
+    };
+    let response = routes::call_within_layers(mount, activity, request).await;
+    let response = response.unwrap_or_else(internal_error);
+    call.is_over = true;
+    call.scope.observed().handed(response.status());
+    response.without_reasons().into_http()
+}
+
 /// Calls the entrypoint for a request that comes out of the layers, in their task.
 pub(crate) async fn call(
     (options, run): (Options, Run),
@@ -268,14 +309,7 @@ pub(crate) async fn call(
             return Response::rejection(status, "Invalid body", &details, None).into_http();
         }
     };
-    // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
-    let in_flight = head.extensions.remove::<InFlight>();
-    let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
-    let Some(activity) = hold.or_else(request::hold) else {
-        tracing::error!(
-            "a layer called the agent outside of a request in flight: keep the request's extensions, or call it in the \
-             task that called the layer; the answer is 500"
-        );
+    let Some(activity) = in_flight(&mut head.extensions) else {
         return internal_error().into_http();
     };
     // Layers may have changed the headers. The handler gets the changed ones.

@@ -358,19 +358,40 @@ impl Response {
         self
     }
 
+    /// Allows the reply the status 101: it answers a request whose connection the server can upgrade.
+    pub(crate) fn switching(mut self) -> Self {
+        self.0.extensions_mut().insert(Switching);
+        *self.0.body_mut() = Body::default();
+        self
+    }
+
+    /// The reply without its reasons for the log, which has them already.
+    pub(crate) fn without_reasons(mut self) -> Self {
+        self.0.extensions_mut().remove::<Failure>();
+        self.0.extensions_mut().remove::<Rejection>();
+        self
+    }
+
     /// Removes headers that only the server may set, and detaches what user code may still own. A handler that sets the
     /// framing of its body, or options of the connection, would make one reply run into the next. Informational statuses are
     /// not replies. Extensions are dropped, because nothing reads them from here on.
     pub(crate) fn into_outgoing(mut self) -> Outgoing {
-        if self.0.status().is_informational() {
+        let switching = self.0.extensions_mut().remove::<Switching>();
+        if self.0.status().is_informational() && switching.is_none() {
             tracing::error!("a reply cannot have the status {}", self.0.status());
             self = Self::error("Internal server error").with_status(500);
         }
         // Most replies have none of these headers, and a check is cheaper than removals.
         if self.headers().keys().any(|name| FRAMING.contains(name)) {
+            let upgrade = self.0.headers_mut().remove(header::UPGRADE);
             FRAMING.iter().for_each(|name| {
                 self.0.headers_mut().remove(name);
             });
+            if let (Some(protocol), Some(Switching)) = (upgrade, switching) {
+                let headers = self.0.headers_mut();
+                headers.insert(header::UPGRADE, protocol);
+                headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            }
         }
         let (mut parts, body) = self.into_parts();
         if !parts.extensions.is_empty() {
@@ -393,6 +414,10 @@ impl Response {
         self.0.into_parts()
     }
 }
+
+/// Marks a reply with the status 101 whose connection the server can upgrade.
+#[derive(Clone, Copy)]
+struct Switching;
 
 /// A reply that may leave the workers: user code owns no part of it.
 pub(crate) type Outgoing = http::Response<Settled>;

@@ -65,6 +65,7 @@ pub(crate) struct Metrics {
     pub(crate) streams: Activities,
     invocations: Activities,
     sockets: Activities,
+    routes: Activities,
     outcomes: [Counter; Outcome::ALL.len()],
     /// One counter per bucket. The last counts durations above the last bound.
     durations: [Counter; BOUNDS.len() + 1],
@@ -115,6 +116,7 @@ impl Metrics {
             streams: Activities::default(),
             invocations: Activities::default(),
             sockets: Activities::default(),
+            routes: Activities::default(),
             outcomes: Default::default(),
             durations: Default::default(),
             duration: Counter::default(),
@@ -131,6 +133,7 @@ impl Metrics {
             Kind::Invocation => Some(&self.invocations),
             #[cfg(feature = "ws")]
             Kind::Socket => Some(&self.sockets),
+            Kind::Route | Kind::IdleRoute => Some(&self.routes),
             Kind::Other | Kind::Ping | Kind::Hook => None,
         }
     }
@@ -225,6 +228,7 @@ impl Metrics {
         for (name, what, activities) in [
             ("streams", "Streamed replies", &self.streams),
             ("sockets", "WebSockets", &self.sockets),
+            ("routes", "Requests to routes", &self.routes),
             ("connections", "TCP connections", &self.connections),
         ] {
             text.gauge(

@@ -58,6 +58,7 @@ fn kind_of(kind: Kind) -> KeyValue {
         Kind::Invocation => "invocation",
         #[cfg(feature = "ws")]
         Kind::Socket => "socket",
+        Kind::Route | Kind::IdleRoute => "route",
         Kind::Other | Kind::Ping | Kind::Hook => "other",
     };
     KeyValue::new("agentcore.request.kind", name)

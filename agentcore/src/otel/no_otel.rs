@@ -34,7 +34,13 @@ impl Current {
 pub(crate) struct Span;
 
 impl Span {
-    pub(crate) fn request(_: Kind, _: &'static str, _: &str, _: &HeaderMap) -> Self {
+    pub(crate) fn request(
+        _: Kind,
+        _: &'static str,
+        _: &str,
+        _: &HeaderMap,
+        _: Option<&str>,
+    ) -> Self {
         Self
     }
 

@@ -29,16 +29,25 @@ pub(crate) struct Span(Option<Context>);
 
 impl Span {
     /// The span of a request that has just arrived.
+    ///
+    /// `route` is the method and the path of a request to a route.
     pub(crate) fn request(
         kind: Kind,
         handler: &'static str,
         invocations_path: &str,
         headers: &HeaderMap,
+        route: Option<&str>,
     ) -> Self {
         let (method, path) = match kind {
             Kind::Invocation => ("POST", invocations_path),
             #[cfg(feature = "ws")]
             Kind::Socket => ("GET", "/ws"),
+            Kind::Route => match route.and_then(|route| route.split_once(' ')) {
+                Some(parts) => parts,
+                None => return Self::default(),
+            },
+            // Probes and assets would be most of all traces.
+            Kind::IdleRoute => return Self::default(),
             Kind::Other | Kind::Ping | Kind::Hook => return Self::default(),
         };
         let Some(pipeline) = setup::pipeline() else {
@@ -47,13 +56,16 @@ impl Span {
         instruments::begin(pipeline, kind);
         let agent = &pipeline.agent;
         let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", "invoke_agent"),
-            KeyValue::new("gen_ai.agent.name", agent.name.clone()),
             KeyValue::new("code.function.name", handler),
-            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.request.method", method.to_owned()),
             KeyValue::new("url.path", path.to_owned()),
         ];
-        if let Some(id) = &agent.id {
+        let invokes = kind != Kind::Route;
+        if invokes {
+            attributes.push(KeyValue::new("gen_ai.operation.name", "invoke_agent"));
+            attributes.push(KeyValue::new("gen_ai.agent.name", agent.name.clone()));
+        }
+        if let Some(id) = agent.id.as_ref().filter(|_| invokes) {
             attributes.push(KeyValue::new("gen_ai.agent.id", id.clone()));
         }
         let session = session_id(headers);
@@ -62,7 +74,11 @@ impl Span {
         }
         let builder = pipeline
             .tracer
-            .span_builder(agent.span_name.clone())
+            .span_builder(if invokes {
+                agent.span_name.clone()
+            } else {
+                method.to_owned().into()
+            })
             .with_kind(SpanKind::Server)
             .with_attributes(attributes);
         let (parent, root) = parent(headers, session);

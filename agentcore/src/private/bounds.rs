@@ -9,17 +9,22 @@
 //! rustc may quote the line of a bound or an `impl`. Those lines are short, here and in the files beside this one, so that
 //! they are easy to read and formatting does not change them: the UI tests compare them.
 
+use bytes::Buf;
+use http::Request;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
+use tower_service::Service;
 
 use super::args::PayloadTag;
 use super::probe::Probe;
 use super::reply::{ErrorTag, JsonTag};
 use crate::error::BoxError;
 use crate::error::TimedOut;
+use crate::handler::body::Body;
 use crate::handler::extract::{Invocation, decode_payload};
 use crate::handler::http_error::error_response;
 use crate::handler::response::Response;
+use crate::handler::routes::RouteService;
 use crate::request::StateSlot;
 use crate::tracker::PingStatus;
 
@@ -138,6 +143,31 @@ pub trait SharedState {
 impl<S: Send + Sync + 'static> SharedState for S {
     fn slot(self) -> StateSlot {
         StateSlot::new(self)
+    }
+}
+
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot serve routes",
+    label = "not a tower service of `http::Request<agentcore::Body>` that is `Clone + Send`",
+    note = "return an `axum::Router`, or another `tower_service::Service<http::Request<agentcore::Body>>` whose response is \
+            an `http::Response` with any `http_body::Body`, or a `Result` of one"
+)]
+pub trait RoutesService {
+    fn __agentcore_service(self) -> RouteService;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, B> RoutesService for S
+where
+    S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: http_body::Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    fn __agentcore_service(self) -> RouteService {
+        RouteService::new(self)
     }
 }
 

@@ -34,6 +34,13 @@ where
     future
 }
 
+pub fn routes_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
 pub fn shutdown_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where
     F: Future + Send + 'static,

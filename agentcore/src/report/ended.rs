@@ -199,6 +199,7 @@ pub(crate) enum Work {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
+    Route,
     Task,
 }
 
@@ -209,6 +210,7 @@ impl Work {
             Kind::Invocation => Some(Self::Invocation),
             #[cfg(feature = "ws")]
             Kind::Socket => Some(Self::Socket),
+            Kind::Route | Kind::IdleRoute => Some(Self::Route),
             Kind::Other | Kind::Ping | Kind::Hook => None,
         }
     }
@@ -219,6 +221,7 @@ impl Work {
             Self::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket",
+            Self::Route => "route",
             Self::Task => "task",
         }
     }
@@ -235,6 +238,7 @@ impl Work {
             Self::Invocation => "entrypoint",
             #[cfg(feature = "ws")]
             Self::Socket => "websocket handler",
+            Self::Route => "router",
             Self::Task => "task",
         }
     }
@@ -247,6 +251,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) name: &'a str,
     /// The task's id, if the program knows it.
     pub(crate) task_id: Option<String>,
+    /// The method and the path of a request to a route.
+    pub(crate) route: Option<&'a str>,
     /// Whether a layer made the reply, and not the function.
     pub(crate) by_layer: bool,
     pub(crate) outcome: Outcome,
@@ -274,6 +280,7 @@ impl Ended<'_> {
             kind = self.work.kind(),
             name = self.name,
             taskId = self.task_id.as_deref(),
+            route = self.route,
             outcome = self.outcome.name(),
             status = self.status,
             durationMs = milliseconds(self.took),
@@ -339,6 +346,7 @@ mod tests {
             work: Work::Invocation,
             name: "handler",
             task_id: None,
+            route: None,
             by_layer: false,
             outcome,
             status,

@@ -10,7 +10,11 @@ pub(crate) enum Kind {
     Invocation,
     #[cfg(feature = "ws")]
     Socket,
-    /// A request that goes through the layers and is no invocation.
+    /// A request to the program's own routes.
+    Route,
+    /// A request to a path of these routes that does not make the agent busy.
+    IdleRoute,
+    /// A request that goes through the layers, and is no invocation and for no route.
     Other,
     /// The custom ping handler. It is asked *for* the status, so the status that it sees does not include its own last answer.
     Ping,

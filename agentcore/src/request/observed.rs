@@ -81,12 +81,13 @@ impl Observed {
         kind: Kind,
         handler: &'static str,
         headers: &HeaderMap,
+        route: Option<&str>,
     ) -> Self {
         if let Some(metrics) = &instance.metrics {
             metrics.begin(kind);
         }
         Self {
-            span: Span::request(kind, handler, &instance.invocations_path, headers),
+            span: Span::request(kind, handler, &instance.invocations_path, headers, route),
             ..Self::default()
         }
     }
@@ -201,6 +202,7 @@ impl Observed {
                     work,
                     name: scope.name(),
                     task_id: None,
+                    route: scope.route(),
                     by_layer: before & BY_LAYER != 0,
                     outcome,
                     status,
@@ -266,6 +268,10 @@ impl Observed {
 
 /// The level of the line of a request that has not failed; `None` if such a line is not wanted.
 fn usual_level(scope: &Scope) -> Option<Level> {
+    // Probes and assets would fill the log.
+    if scope.kind() == Kind::IdleRoute {
+        return None;
+    }
     let usual = scope.instance().line_level;
     usual.filter(|level| *level <= LevelFilter::current())
 }

@@ -52,6 +52,8 @@ pub(super) struct Flight {
     /// Made at the first use, if the headers have none.
     id: OnceLock<String>,
     cancellation: Cancellation,
+    /// The method and the path of a request to a route, for its line.
+    route: Option<Box<str>>,
     /// Whether the invocation makes the agent busy.
     pub(super) counts: bool,
     /// The number of [`Activity`]s that hold the invocation in flight.
@@ -75,6 +77,8 @@ pub(crate) struct Arrival {
     pub(crate) counts: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) permit: Option<Permit>,
+    /// The method and the path of a request to a route.
+    pub(crate) route: Option<Box<str>>,
 }
 
 impl Arrival {
@@ -87,6 +91,7 @@ impl Arrival {
             counts: false,
             headers,
             permit: None,
+            route: None,
         }
     }
 }
@@ -104,7 +109,14 @@ impl Scope {
                 holds: AtomicUsize::new(0),
                 ticket: OnceLock::new(),
                 permit: Mutex::new(arrival.permit),
-                observed: Observed::begin(&instance, arrival.kind, arrival.name, &arrival.headers),
+                observed: Observed::begin(
+                    &instance,
+                    arrival.kind,
+                    arrival.name,
+                    &arrival.headers,
+                    arrival.route.as_deref(),
+                ),
+                route: arrival.route,
             }),
             head: RequestHead::new(arrival.headers),
             instance,
@@ -177,6 +189,11 @@ impl Scope {
         self.flight().name
     }
 
+    /// The method and the path of a request to a route.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.flight().route.as_deref()
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.flight().kind
     }
@@ -242,6 +259,7 @@ impl fmt::Display for Scope {
             Kind::Invocation => "invocation",
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
+            Kind::Route | Kind::IdleRoute => "request",
             Kind::Other => return write!(f, "request {}", self.request_id()),
             Kind::Ping => return f.write_str("the ping handler"),
             Kind::Hook => return write!(f, "hook `{name}`"),
@@ -258,6 +276,7 @@ impl Scope {
             Kind::Invocation => format!("`{name}` (invocation {id})"),
             #[cfg(feature = "ws")]
             Kind::Socket => format!("`{name}` (socket {id})"),
+            Kind::Route | Kind::IdleRoute => format!("`{name}` (request {id})"),
             Kind::Other | Kind::Ping | Kind::Hook => self.to_string(),
         }
     }

@@ -196,6 +196,9 @@ impl fmt::Display for Contents<'_> {
         list(f, "shutdown hooks", &registry.shutdown_hooks, "none")?;
         list(f, "warm-up hooks", &registry.warmup_hooks, "none")?;
         list(f, "restore hooks", &registry.restore_hooks, "none")?;
+        if !registry.routes.is_empty() {
+            list(f, "routes", &registry.routes, "none")?;
+        }
         list(f, "layers", nothing, &registry.layers.to_string())?;
         if !self.listeners.is_empty() {
             list(f, "listeners", &self.listeners, "none")?;

@@ -14,6 +14,8 @@ pub(crate) mod request_body;
 pub(crate) mod restore;
 mod restored;
 pub(crate) mod router;
+pub(crate) mod routes;
+mod upgraded;
 mod warmup;
 #[cfg(feature = "ws")]
 pub(crate) mod websockets;

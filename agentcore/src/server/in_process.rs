@@ -51,9 +51,33 @@ impl InProcess {
         self.front().restored();
     }
 
+    /// Answers a request to the port of routes, if `port` names one, and else to the agent's. `None` if no routes have it.
+    pub(crate) async fn answer_on<B: RequestBody>(
+        &self,
+        port: Option<u16>,
+        request: Request<B>,
+    ) -> Option<Response<ReplyBody>> {
+        let mut routers = self.front().agent.routers.iter();
+        let mount = match port {
+            None => None,
+            port => Some(routers.position(|router| router.port == port)?),
+        };
+        Some(self.answer_to(mount, request).await)
+    }
+
+    #[cfg(test)]
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
+        self.answer_to(None, request).await
+    }
+
+    async fn answer_to<B: RequestBody>(
+        &self,
+        mount: Option<usize>,
+        request: Request<B>,
+    ) -> Response<ReplyBody> {
         // A new connection for each request: there is no socket that would report when a reply has been sent.
-        let connection = Arc::new(Connection::without_socket(Arc::clone(self.front())));
+        let front = Arc::clone(self.front());
+        let connection = Arc::new(Connection::without_socket_to(front, mount));
         let mut answer = router::answer(connection.begin(&request), request);
         let mut cut_off = pin!(self.front().instance.until_cut_off());
         let mut was_cut_off = false;

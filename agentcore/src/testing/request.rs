@@ -50,6 +50,7 @@ use crate::headers;
 pub struct TestRequest<'a> {
     client: &'a TestClient,
     request: Request<Bytes>,
+    port: Option<u16>,
 }
 
 impl<'a> TestRequest<'a> {
@@ -68,7 +69,36 @@ impl<'a> TestRequest<'a> {
             Ok(_) => panic!("the path of the request is `{path}`, which does not begin with a `/`"),
             Err(error) => panic!("the path of the request is `{path}`: {error}"),
         }
-        Self { client, request }
+        Self {
+            client,
+            request,
+            port: None,
+        }
+    }
+
+    /// Sends the request to the [routes on](crate::App::routes_on) `port`, instead of the agent's own port.
+    ///
+    /// ```
+    /// use agentcore::testing::TestClient;
+    /// use agentcore::{App, Body};
+    /// use http::{Request, Response};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), agentcore::Error> {
+    /// let service = tower::service_fn(async |request: Request<Body>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(request.into_body()))
+    /// });
+    /// let agent = TestClient::new(App::new().routes_on(8081, service)).await?;
+    /// let reply = agent.request("PUT", "/any").port(8081).body("hello").send().await;
+    /// assert_eq!(reply.text(), "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The call that sends the request panics when no routes have the port.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
     }
 
     /// Sets a header, and replaces its earlier values.
@@ -139,7 +169,8 @@ impl<'a> TestRequest<'a> {
 
     /// Sends the request, and reads the whole reply, whatever its status.
     pub async fn send(self) -> TestResponse {
-        self.client.send(self.request).await
+        let answer = self.client.answer(self.port, self.request);
+        TestResponse::read(answer.await).await
     }
 
     /// Sends the request, and reads the reply's events one by one. Dropping the stream closes the connection.
@@ -151,8 +182,12 @@ impl<'a> TestRequest<'a> {
     pub fn stream(self) -> impl Future<Output = TestStream> + use<'a> {
         let caller = Caller::here();
         async move {
-            let Self { client, request } = self;
-            let response = client.answer(request).await;
+            let Self {
+                client,
+                request,
+                port,
+            } = self;
+            let response = client.answer(port, request).await;
             let content_type = response.headers().get(header::CONTENT_TYPE);
             if content_type.is_some_and(|value| value == "text/event-stream") {
                 return TestStream::new(response.into_body());
@@ -189,7 +224,9 @@ impl<'a> TestRequest<'a> {
     #[track_caller]
     pub fn websocket(self) -> impl Future<Output = TestWebSocket> + use<'a> {
         let caller = Caller::here();
-        let Self { client, request } = self;
+        let Self {
+            client, request, ..
+        } = self;
         let (method, path) = (request.method(), request.uri().path());
         assert!(
             method == Method::GET && path == "/ws",

@@ -107,6 +107,7 @@ pub(super) fn report<O: Origin>(task: &Task<O>, usual: Option<Level>) {
             work: Work::Task,
             name: &name,
             task_id: id.map(|id| id.to_string()),
+            route: None,
             by_layer: false,
             outcome,
             status: None,

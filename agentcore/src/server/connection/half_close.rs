@@ -78,6 +78,8 @@ struct EndState {
     leaving: Vec<Activity>,
     /// The waker of the task that found the end hidden.
     reader: Option<Waker>,
+    /// The waker of the task that reads the body of a request.
+    body: Option<Waker>,
 }
 
 /// How far the replies of a connection have come.
@@ -168,6 +170,7 @@ impl End {
                 has_come: false,
                 leaving: Vec::new(),
                 reader: None,
+                body: None,
             }),
             waiting,
         }
@@ -261,7 +264,26 @@ impl End {
     }
 
     fn come(&self) {
-        self.state.lock().has_come = true;
+        let body = {
+            let mut state = self.state.lock();
+            state.has_come = true;
+            state.body.take()
+        };
+        if let Some(body) = body {
+            body.wake();
+        }
+    }
+
+    /// Completes when the client has closed its sending side. For a task that reads a body apart from the connection's task.
+    pub(crate) fn poll_come(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.has_come {
+            return Poll::Ready(());
+        }
+        let before = state.body.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 
     /// Whether the client has closed its sending side, hidden or not.
@@ -320,7 +342,6 @@ impl<T> Socket<T> {
     }
 }
 
-#[cfg(feature = "ws")]
 impl<T> Socket<T> {
     /// The stream, for the protocol that follows HTTP on it, and the bytes that were read ahead.
     pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
@@ -665,7 +686,6 @@ mod tests {
         assert_eq!(&next, b"ne");
     }
 
-    #[cfg(feature = "ws")]
     #[tokio::test]
     async fn what_came_where_the_end_was_looked_for_is_handed_on() {
         let (mut socket, mut client) = socket();

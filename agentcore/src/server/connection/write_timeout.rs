@@ -90,7 +90,6 @@ impl<T: Peer> Timed<T> {
     }
 
     /// Returns the connection, with the kernel's timeout switched on.
-    #[cfg(feature = "ws")]
     pub(crate) fn into_inner(mut self) -> T {
         self.settle();
         self.stream

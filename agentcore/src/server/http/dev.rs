@@ -143,8 +143,17 @@ pub(crate) fn admission(front: &Front, stream: &TcpStream, otherwise: Admission)
 
 /// The refusal of an operator's request while the dev page is on, if it has to be refused.
 pub(crate) fn refuse_operator<B>(front: &Front, request: &Request<B>) -> Option<Response> {
+    refuse(front, Admission::Full, request)
+}
+
+/// The refusal of a request to another port than the agent's while the dev page is on, if it has to be refused.
+pub(crate) fn refuse<B>(
+    front: &Front,
+    admission: Admission,
+    request: &Request<B>,
+) -> Option<Response> {
     front.dev()?;
-    guard::refusal(request, Admission::Full, false).map(forbidden)
+    guard::refusal(request, admission, false).map(forbidden)
 }
 
 /// Answers one request while the dev page is on.

@@ -30,14 +30,12 @@ pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
     pub(crate) admission: Admission,
     pub(crate) end: Arc<End>,
+    /// The router that serves the port, if the port is not the agent's own.
+    pub(crate) mount: Option<usize>,
     first_fault: FirstFault,
     /// How many requests have come so far.
     requests: AtomicU64,
     /// Counts this connection as open for as long as anything is left of it; `None` in a test.
-    #[cfg_attr(
-        not(feature = "ws"),
-        expect(dead_code, reason = "it counts until its drop")
-    )]
     place: Option<Arc<Place>>,
 }
 
@@ -47,20 +45,29 @@ impl Connection {
         admission: Admission,
         socket: &Socket<T>,
         place: Option<Place>,
+        mount: Option<usize>,
     ) -> Self {
         Self {
             end: socket.end(),
             first_fault: socket.first_fault(),
             admission,
+            mount,
             place: place.map(Arc::new),
             ..Self::without_socket(front)
         }
     }
 
     /// The guard that counts the connection as open. It may outlive the server.
-    #[cfg(feature = "ws")]
     pub(crate) fn place(&self) -> Option<Arc<Place>> {
         self.place.clone()
+    }
+
+    /// A connection for requests that come as values, to the port of a router if `mount` names one.
+    pub(crate) fn without_socket_to(front: Arc<Front>, mount: Option<usize>) -> Self {
+        Self {
+            mount,
+            ..Self::without_socket(front)
+        }
     }
 
     /// A connection for requests that come as values.
@@ -69,6 +76,7 @@ impl Connection {
             end: Arc::new(End::new(front.connections.waiting())),
             front,
             admission: Admission::Full,
+            mount: None,
             first_fault: FirstFault::default(),
             requests: AtomicU64::new(0),
             place: None,

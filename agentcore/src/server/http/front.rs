@@ -12,10 +12,11 @@ use super::ping::Pinger;
 use super::restore::RestoreDetector;
 use super::restored::{AfterRestore, NOT_RESTORED};
 use super::warmup::Warmup;
-use crate::app::parts::Agent;
+use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
 use crate::handler::layer::Endpoint;
 use crate::handler::response::Response;
+use crate::handler::routes::Mounts;
 use crate::metrics::Refused;
 use crate::otel;
 use crate::report;
@@ -39,6 +40,10 @@ pub(crate) struct Front {
     /// The agent inside its layers. Set once the layers have been built, and never if there are none.
     pub(crate) endpoint: OnceLock<Endpoint>,
     pub(crate) has_layers: bool,
+    /// The routers, in the order of the agent's parts.
+    pub(crate) mounts: Arc<Mounts>,
+    /// The place in `mounts` of the router on the agent's own port.
+    pub(crate) routes: Option<usize>,
     #[cfg(feature = "ws")]
     pub(crate) sockets: Arc<Sockets>,
     pub(crate) connections: Connections,
@@ -79,6 +84,11 @@ impl Front {
             pinger: Pinger::new(agent.ping.clone(), settings.stamp_while_busy),
             has_layers,
             endpoint: OnceLock::new(),
+            mounts: Arc::new(Mounts(agent.routers.iter().map(Router::mount).collect())),
+            routes: agent
+                .routers
+                .iter()
+                .position(|router| router.port.is_none()),
             connections: Connections::new(settings.header_timeout),
             agent,
             serves_operators: operators::is_asked_for(&settings) && settings.admin_port.is_none(),

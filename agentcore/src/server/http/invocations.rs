@@ -113,6 +113,7 @@ fn admit<B: RequestBody>(
         counts: is_work && front.settings.busy_while == BusyWhile::Activity,
         headers: std::mem::take(&mut head.headers),
         permit,
+        route: None,
     };
     // They hold hyper's handle for upgrades, which is not for layers.
     head.extensions.clear();
@@ -213,10 +214,7 @@ impl<B: RequestBody> Replying<B> {
         show_end_if(self.exchange.as_ref(), watches);
         self.stage = Stage::Making {
             reply: front.workers.batch(reply),
-            left: CancelOnDrop {
-                scope: Some(scope),
-                workers: front.workers.runtime().clone(),
-            },
+            left: CancelOnDrop::new(scope, front.workers.runtime()),
         };
         None
     }
@@ -280,7 +278,7 @@ fn work(
 }
 
 /// The refusal of an invocation, with `retry-after`.
-fn no_room(front: &Front, refusal: Refusal) -> Response {
+pub(super) fn no_room(front: &Front, refusal: Refusal) -> Response {
     let (status, why) = match refusal {
         Refusal::Full => (503, "Too many invocations"),
         Refusal::SessionBusy => (409, "The session is busy"),
@@ -300,13 +298,20 @@ fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
 }
 
 /// Cancels the request if its connection ends while its handler runs: hyper then drops the future that holds this.
-struct CancelOnDrop {
+pub(super) struct CancelOnDrop {
     scope: Option<Arc<Scope>>,
     workers: Handle,
 }
 
 impl CancelOnDrop {
-    fn disarm(mut self) {
+    pub(super) fn new(scope: Arc<Scope>, workers: &Handle) -> Self {
+        Self {
+            scope: Some(scope),
+            workers: workers.clone(),
+        }
+    }
+
+    pub(super) fn disarm(mut self) {
         self.scope = None;
     }
 }

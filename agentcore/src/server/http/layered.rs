@@ -1,11 +1,14 @@
 //! The agent as the service inside the layers. It uses the router's own routes.
 
+use std::sync::Arc;
+
 use http::Request;
 
 use super::front::Front;
 use super::router;
 use crate::handler::body::Body;
 use crate::handler::layer;
+use crate::handler::routes::Mounted;
 use crate::util::BoxFuture;
 
 /// The service inside all layers.
@@ -16,10 +19,27 @@ pub(crate) fn agent(
     // Not the `Front` itself: it owns the layers, so the two would own each other.
     let entrypoint = entrypoint.map(|found| (found.options, found.run.clone()));
     let (debug, errors) = (front.settings.debug, front.settings.errors);
-    let path = front.settings.invocations_path.clone();
+    let (mounts, own) = (Arc::clone(&front.mounts), front.routes);
+    let invocations = front.settings.invocations_path.clone();
     move |request| {
-        let path = entrypoint.is_some().then_some(&*path);
-        let refused = router::refusal(path, request.uri().path(), request.method());
+        let (path, method) = (request.uri().path(), request.method());
+        let refused = router::refusal(entrypoint.is_some().then_some(&*invocations), path, method);
+        let is_for_entrypoint = entrypoint.is_some() && path == &*invocations;
+        let mounted = request.extensions().get().map(|Mounted(mount)| *mount);
+        // A layer may have given a request for a route the path of the entrypoint, and the other way round.
+        let mount = match mounted.or(own) {
+            mount if mount == own && is_for_entrypoint => None,
+            mount => mount,
+        };
+        if let Some(mount) = mount {
+            let mounts = Arc::clone(&mounts);
+            return Box::pin(async move {
+                match mounts.0.get(mount) {
+                    Some(mount) => layer::call_mount(mount, request).await,
+                    None => router::not_found().into_http(),
+                }
+            });
+        }
         match (refused, entrypoint.clone()) {
             (None, Some(entrypoint)) => Box::pin(layer::call(entrypoint, debug, errors, request)),
             (refused, _) => {

@@ -65,11 +65,7 @@ pub(crate) struct Read<B> {
     /// The first piece. Most bodies arrive in one piece and are not copied.
     first: Bytes,
     rest: BytesMut,
-    /// Bytes read since the deadline was last moved.
-    unreckoned: usize,
-    pause: Duration,
-    /// The deadline for the next piece. Set at the first wait: most bodies arrive with their head.
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl<B> Read<B> {
@@ -89,9 +85,7 @@ impl<B: RequestBody> Read<B> {
             limit: settings.max_body_bytes,
             first: Bytes::new(),
             rest: BytesMut::new(),
-            unreckoned: 0,
-            pause: settings.body_timeout,
-            patience: None,
+            patience: Patience::new(settings.body_timeout),
         }
     }
 
@@ -100,7 +94,7 @@ impl<B: RequestBody> Read<B> {
         if self.first.len() + self.rest.len() + piece.len() > self.limit {
             return false;
         }
-        self.unreckoned += piece.len();
+        self.patience.reckon(piece.len());
         if self.first.is_empty() && self.rest.is_empty() {
             self.first = piece;
             return true;
@@ -127,21 +121,51 @@ impl<B: RequestBody> Read<B> {
             std::mem::take(&mut self.rest).freeze()
         }
     }
+}
+
+/// The time limit for the next piece of a body: one pause, and in total one pause more than the lowest rate takes.
+pub(crate) struct Patience {
+    pause: Duration,
+    /// Bytes read since the deadline was last moved.
+    unreckoned: usize,
+    /// The deadline. Set at the first wait: most bodies arrive with their head.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    pub(crate) fn new(pause: Duration) -> Self {
+        Self {
+            pause,
+            unreckoned: 0,
+            sleep: None,
+        }
+    }
+
+    /// Called for each piece that has come.
+    pub(crate) fn reckon(&mut self, bytes: usize) {
+        self.unreckoned += bytes;
+    }
+
+    /// Gives the client all of its time again: the server did not read meanwhile.
+    pub(crate) fn renew(&mut self) {
+        self.unreckoned = 0;
+        self.sleep = None;
+    }
 
     /// Waits for the next piece. Ready when the deadline has passed.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Every byte moves the deadline, but never beyond one pause from now.
         let bought = Duration::from_secs(self.unreckoned as u64) / LOWEST_RATE;
         self.unreckoned = 0;
         let latest = Instant::now() + self.pause;
-        let patience = self
-            .patience
+        let sleep = self
+            .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(latest)));
-        let until = (patience.deadline() + bought).min(latest);
-        if patience.deadline() != until {
-            patience.as_mut().reset(until);
+        let until = (sleep.deadline() + bought).min(latest);
+        if sleep.deadline() != until {
+            sleep.as_mut().reset(until);
         }
-        patience.as_mut().poll(cx)
+        sleep.as_mut().poll(cx)
     }
 }
 
@@ -171,7 +195,7 @@ impl<B: RequestBody> Future for Read<B> {
                     let error = "the body was cut short".into();
                     return Poll::Ready(Err(Problem::Broken(error)));
                 }
-                Poll::Pending => return this.wait(cx).map(|()| Err(Problem::Stalled)),
+                Poll::Pending => return this.patience.wait(cx).map(|()| Err(Problem::Stalled)),
             };
             let Ok(piece) = frame.into_data() else {
                 continue;
@@ -204,7 +228,7 @@ pub(crate) fn discard<B: RequestBody>(
 }
 
 /// Reads and drops the rest of a body, up to the limits.
-fn discard_rest<B: RequestBody>(connection: &Connection, mut body: B) {
+pub(crate) fn discard_rest<B: RequestBody>(connection: &Connection, mut body: B) {
     // The next request cannot come before this body has, so its timeout does not run.
     let paused = connection.end.waiting().paused();
     let listen = async move {
@@ -218,6 +242,14 @@ fn discard_rest<B: RequestBody>(connection: &Connection, mut body: B) {
         }
     };
     spawn::boxed(async { drop(timeout(DISCARD_TIME, listen).await) });
+}
+
+/// What is said of a body that came too slowly.
+pub(crate) fn stalled(settings: &Settings) -> String {
+    format!(
+        "the body paused for {}, or came too slowly",
+        humantime::format_duration(settings.body_timeout)
+    )
 }
 
 impl<B: RequestBody> Problem<B> {
@@ -235,10 +267,7 @@ impl<B: RequestBody> Problem<B> {
                 (StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", details)
             }
             Self::Stalled => {
-                let details = format!(
-                    "the body paused for {}, or came too slowly",
-                    humantime::format_duration(settings.body_timeout)
-                );
+                let details = stalled(settings);
                 (StatusCode::REQUEST_TIMEOUT, "Request Timeout", details)
             }
             Self::Broken(error) => (StatusCode::BAD_REQUEST, "Invalid body", error.to_string()),

@@ -17,6 +17,7 @@ use super::front::Front;
 use super::invocations::{self, Replying};
 use super::operators::{self, Page};
 use super::request_body::{self, RequestBody};
+use super::routes;
 use super::warmup;
 #[cfg(feature = "ws")]
 use super::websockets;
@@ -79,6 +80,18 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
             None => Answer::now(exchange.refuse(request, not_found())),
         };
     }
+    if let Some(mount) = exchange.connection.mount {
+        if let Some(refused) =
+            dev::refuse(exchange.front(), exchange.connection.admission, &request)
+        {
+            return Answer::now(exchange.refuse(request, refused));
+        }
+        let answer = move |exchange, request| routes::answer_on_port(exchange, request, mount);
+        return match restoring(&exchange, &request) {
+            Some(restored) => once_restored(exchange, request, restored, answer),
+            None => answer(exchange, request),
+        };
+    }
     if exchange.front().dev().is_some() {
         return dev::answer(exchange, request);
     }
@@ -93,12 +106,13 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             return show(exchange, request, page);
         }
     }
-    let is_crowded = exchange.connection.admission == Admission::Crowded;
-    if front.after_restore.has_hooks() && request.uri().path() != "/ping" && !is_crowded {
-        if let Some(restored) = front.until_restored() {
-            return once_restored(exchange, request, restored);
-        }
+    if let Some(restored) = restoring(&exchange, &request) {
+        return once_restored(exchange, request, restored, dispatch);
     }
+    if let Some(mount) = routes::owns(front, request.uri().path()) {
+        return routes::answer(exchange, request, mount);
+    }
+    let is_crowded = exchange.connection.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
         ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
             Some(answer) => return Answer::now(exchange.reply(answer)),
@@ -144,20 +158,31 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
     Answer::now(exchange.reply(reply))
 }
 
-/// Answers a request after the restore hooks have run, or refuses it if they fail. Its body is not read before.
+/// The end of the restore hooks, if the request has to wait for it.
+fn restoring<B>(exchange: &Exchange, request: &Request<B>) -> Option<BoxFuture<bool>> {
+    let front = exchange.front();
+    let waits = front.after_restore.has_hooks()
+        && request.uri().path() != "/ping"
+        && exchange.connection.admission != Admission::Crowded;
+    if waits { front.until_restored() } else { None }
+}
+
+/// Answers a request with `answer` after the restore hooks have run, or refuses it if they fail. Its body is not read before.
 fn once_restored<B: RequestBody>(
     exchange: Exchange,
     request: Request<B>,
     restored: BoxFuture<bool>,
+    answer: impl FnOnce(Exchange, Request<B>) -> Answer<B> + Send + 'static,
 ) -> Answer<B> {
     Answer::later(async move {
         if restored.await {
-            let Ok(reply) = dispatch(exchange, request).await;
+            let Ok(reply) = answer(exchange, request).await;
             return reply;
         }
         let front = exchange.front();
         let mut refused = front.not_restored();
-        if request.uri().path() == &*front.settings.invocations_path {
+        let is_invocation = request.uri().path() == &*front.settings.invocations_path;
+        if is_invocation && exchange.connection.mount.is_none() {
             refused = front.settings.errors.apply(refused);
         }
         exchange.refuse(request, refused)

@@ -53,7 +53,7 @@ enum Progress {
 /// Answers a request to the warm-up path.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = exchange.front();
-    let refused = if front.warmup.0.hooks.is_empty() {
+    let refused = if !front.warmup.has_hooks() {
         Some(no_hook())
     } else if request.method() != Method::POST {
         Some(method_not_allowed("POST"))
@@ -121,6 +121,10 @@ async fn warm_up(front: &Front, deadline: Instant) -> Response {
 }
 
 impl Warmup {
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.0.hooks.is_empty()
+    }
+
     pub(crate) fn new(hooks: Vec<PlatformHook>, instance: Arc<Instance>, workers: Handle) -> Self {
         Self(Arc::new(Shared {
             hooks: Hooks::new(hooks, "warm-up hook", instance, workers),

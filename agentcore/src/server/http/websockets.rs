@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::level_filters::LevelFilter;
 
@@ -14,14 +12,13 @@ use super::front::{Front, come_back};
 use super::phase::Phase;
 use super::request_body::RequestBody;
 use super::router::{ReplyBody, method_not_allowed, not_found, refuse};
+use super::upgraded::into_tcp;
 use crate::config::BusyWhile;
-use crate::error::BoxError;
 use crate::handler::response::internal_error;
 use crate::handler::response::{Outgoing, Response};
 use crate::metrics::Refused;
 use crate::report::Kind;
 use crate::request::{self, Activity, Arrival};
-use crate::server::connection::half_close::Socket;
 use crate::server::threads::AbortOnDrop;
 use crate::util::spawn;
 use crate::ws::{self, Session};
@@ -95,6 +92,7 @@ pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, B
         counts: front.settings.busy_while == BusyWhile::Activity,
         headers,
         permit: None,
+        route: None,
     };
     let activity = Activity::begin(Arc::clone(&front.instance), arrival);
     let scope = Arc::clone(activity.scope());
@@ -161,17 +159,4 @@ async fn hand_over(connection: Arc<Connection>, upgrade: OnUpgrade, session: Ses
         }
         drop(place);
     });
-}
-
-/// Takes the TCP stream from hyper, deregistered from the front's runtime, with the bytes that had been read from it.
-async fn into_tcp(upgrade: OnUpgrade) -> Result<(std::net::TcpStream, Bytes), BoxError> {
-    let upgraded = upgrade.await?.downcast::<TokioIo<Socket>>();
-    let parts = upgraded.map_err(|_| "its connection is not one of this server's")?;
-    let (stream, ahead) = parts.io.into_inner().into_parts();
-    let read = if ahead.is_empty() {
-        parts.read_buf
-    } else {
-        [&parts.read_buf[..], &ahead].concat().into()
-    };
-    Ok((stream.into_inner().into_std()?, read))
 }

@@ -53,9 +53,14 @@ const AT_A_TIME: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts connections for as long as the server lives. A listener that `is_inherited` is left once the stop begins: later
+/// Accepts connections for as long as the server lives. `open` counts those of all ports that are within the limit. A listener that `is_inherited` is left once the stop begins: later
 /// connections wait for the next process, which serves them. This one would refuse their invocations.
-pub(crate) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inherited: bool) -> ! {
+pub(crate) async fn accept_all(
+    front: Arc<Front>,
+    listener: TcpListener,
+    open: Arc<AtomicUsize>,
+    is_inherited: bool,
+) -> ! {
     let instance = Arc::clone(&front.instance);
     if is_inherited {
         front.connections.await_first_requests();
@@ -70,18 +75,27 @@ pub(crate) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inhe
     tokio::select! {
         biased;
         () = stopped => {}
-        never = accept_each(front, listener) => match never {},
+        never = accept_each(front, listener, open, None) => match never {},
     }
     std::future::pending().await
 }
 
-/// Accepts for ever.
-async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
+/// Accepts for ever, on the port of the router at the place `mount`, if there is one, and else on the agent's.
+pub(crate) async fn accept_each(
+    front: Arc<Front>,
+    listener: TcpListener,
+    full: Arc<AtomicUsize>,
+    mount: Option<usize>,
+) -> ! {
     let protocol = protocol(&front);
-    let full = Arc::new(AtomicUsize::new(0));
     let budget = Budget::of(&front.settings);
-    budget.warn_of(front.settings.max_connections);
-    let mut crowd = Bounded::new(budget.crowded);
+    if mount.is_none() {
+        budget.warn_of(front.settings.max_connections);
+    }
+    // All ports share the descriptors for pings beyond the limit.
+    let routers = front.agent.routers.iter();
+    let ports = 1 + routers.filter(|router| router.port.is_some()).count();
+    let mut crowd = Bounded::new((budget.crowded / ports).max(1));
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
@@ -94,7 +108,7 @@ async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
                 Admission::Full
             };
             let admission = dev::admission(&front, &stream, admission);
-            let connection = serve(&front, &protocol, stream, admission, Some(place));
+            let connection = serve(&front, &protocol, stream, admission, Some(place), mount);
             if is_crowded {
                 let crowded = connection.clone();
                 spawn::boxed(async move {
@@ -204,7 +218,14 @@ pub(crate) async fn serve_admin(front: Arc<Front>, listener: TcpListener) {
     let mut open = Bounded::new(Budget::of(&front.settings).admin);
     loop {
         let stream = accept(&listener).await;
-        open.add(serve(&front, &protocol, stream, Admission::Operators, None));
+        open.add(serve(
+            &front,
+            &protocol,
+            stream,
+            Admission::Operators,
+            None,
+            None,
+        ));
     }
 }
 
@@ -215,6 +236,7 @@ pub(crate) fn serve(
     stream: TcpStream,
     admission: Admission,
     place: Option<Place>,
+    mount: Option<usize>,
 ) -> AbortHandle {
     // Replies are written whole, so waiting to fill a packet would only delay them. A failure costs that delay and no more.
     let _ = stream.set_nodelay(true);
@@ -229,6 +251,7 @@ pub(crate) fn serve(
         admission,
         &socket,
         place,
+        mount,
     ));
     let waiting = Arc::clone(connection.end.waiting());
     let service = service_fn(move |request| router::answer(connection.begin(&request), request));

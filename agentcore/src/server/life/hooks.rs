@@ -78,6 +78,26 @@ impl Life {
         Ok(())
     }
 
+    /// Builds the routers on the workers, where they stay.
+    pub(crate) async fn build_routes(&self) -> Result<(), Error> {
+        for (place, router) in self.front.agent.routers.iter().enumerate() {
+            let build = Arc::clone(&router.build);
+            let instance = Arc::clone(&self.front.instance);
+            let mounts = Arc::clone(&self.front.mounts);
+            let built = self.on_workers(router.meta, async move {
+                let service = build(HookCall::of_hook(instance)).await?;
+                if let Some(mount) = mounts.0.get(place) {
+                    mount.set(service);
+                }
+                Ok(())
+            });
+            built
+                .await
+                .map_err(|why| Error::new(Kind::Start, format!("routes {} {why}", router.meta)))?;
+        }
+        Ok(())
+    }
+
     /// Runs the shutdown hooks, one after the other, until the time is up or a signal comes; none if the stop `is_over` already.
     /// Names the hooks that have not ended by then. Returns whether the stop is over.
     pub(crate) async fn run_shutdown_hooks(

@@ -4,12 +4,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant as StdInstant};
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::accept::{accept_all, serve_admin};
+use super::accept::{accept_all, accept_each, serve_admin};
 use super::control::{Stop, next_signal};
 use super::old_tasks;
 use super::shutdown::{CutOff, Drained, LEAST_FOR_DROPS, said_again};
@@ -289,13 +290,18 @@ impl Life {
         if let Some(listener) = listeners.admin {
             spawn::boxed(serve_admin(Arc::clone(&front), listener));
         }
+        let open = Arc::new(AtomicUsize::new(0));
+        for (mount, listener) in listeners.routes {
+            let accept = accept_each(Arc::clone(&front), listener, Arc::clone(&open), Some(mount));
+            spawn::boxed(accept);
+        }
         let life = async {
             let mut ended = self.phases(on_ready, requests).await;
             self.finish(&mut ended, &mut requests.signals).await;
             ended
         };
         tokio::select! {
-            never = accept_all(front, listeners.agent, listeners.is_inherited) => match never {},
+            never = accept_all(front, listeners.agent, open, listeners.is_inherited) => match never {},
             ended = life => ended,
         }
     }
@@ -409,10 +415,12 @@ impl Life {
         ended.cut_off.name_all(drops.left());
     }
 
-    /// Runs the user code that comes before the first request: the layers are built, then the start hooks run.
+    /// Runs the user code that comes before the first request: the layers are built, the start hooks run, and the
+    /// routers are built, which may take the hooks' states.
     pub(crate) async fn start(&mut self) -> Result<(), Error> {
         self.build_layers().await?;
-        self.run_start_hooks().await
+        self.run_start_hooks().await?;
+        self.build_routes().await
     }
 
     pub(crate) fn begin_serving(&self) {

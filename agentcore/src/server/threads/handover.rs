@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::handler::body::Body;
 use crate::handler::invoke::{Client, Job, Run, RunIn};
 use crate::handler::layer::Endpoint;
+use crate::handler::routes::Routed;
 use crate::request::Activity;
 use crate::util::spawn;
 
@@ -30,6 +31,8 @@ pub(crate) enum What {
     Invocation(Run, Job),
     /// A request that passes through the layers.
     Layered(Endpoint, Box<Request<Body>>, Activity),
+    /// A request for a route, through the layers if there are any.
+    Routed(Box<Routed>),
 }
 
 impl Work {
@@ -41,6 +44,7 @@ impl Work {
             What::Layered(endpoint, request, activity) => {
                 endpoint.start(workers, *request, activity, self.client);
             }
+            What::Routed(routed) => routed.start(workers, self.client),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! An axum router beside the entrypoint, on the agent's port and on one more.
+//!
+//! ```text
+//! cargo run --example platform
+//! curl -X POST localhost:8080/invocations -d '"hello"'
+//! curl -N localhost:8080/count/3
+//! curl localhost:8080/length --data-binary @/bin/ls
+//! curl localhost:8080/health
+//! curl localhost:8081/notes -d 'buy milk'
+//! curl localhost:8081/notes
+//! curl localhost:8081/ping
+//! python3 -m websockets ws://localhost:8080/echo
+//! ```
+//!
+//! The router gets every path that the contract does not serve. `/health` does not make the agent busy.
+
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use agentcore::{BoxError, State, Stream, entrypoint, on_start, routes};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{DefaultBodyLimit, Path};
+use axum::response::Response;
+use axum::response::sse::{Event, Sse};
+use axum::routing::{any, get, post};
+
+/// What the entrypoint and both routers share.
+struct Notes(Mutex<Vec<String>>);
+
+impl Notes {
+    fn add(&self, note: String) {
+        if let Ok(mut notes) = self.0.lock() {
+            notes.push(note);
+        }
+    }
+
+    fn all(&self) -> String {
+        self.0
+            .lock()
+            .map_or_else(|_| String::new(), |notes| notes.join("\n"))
+    }
+}
+
+#[on_start]
+fn notes() -> Notes {
+    Notes(Mutex::new(Vec::new()))
+}
+
+#[entrypoint]
+async fn handler(note: String, notes: State<Notes>) -> String {
+    notes.add(note);
+    notes.all()
+}
+
+/// Serves what the contract does not, on the agent's port.
+#[routes(idle = ["/health"])]
+fn web() -> Router {
+    Router::new()
+        .route("/health", get(async || "well"))
+        .route("/count/{to}", get(count))
+        // axum reads up to 2 MB into memory by default.
+        .route("/length", post(length).layer(DefaultBodyLimit::disable()))
+        .route("/echo", any(echo))
+}
+
+/// Serves another port. An error would stop the start.
+#[routes(port = 8081, timeout = "10s")]
+async fn admin(notes: State<Notes>) -> Result<Router, BoxError> {
+    let read = notes.clone();
+    let list = get(async move || read.all());
+    let add = move |note: String| async move {
+        notes.add(note);
+        "noted"
+    };
+    Ok(Router::new().route("/notes", list.post(add)))
+}
+
+async fn count(Path(to): Path<u32>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(agentcore::stream! {
+        for number in 1..=to {
+            yield Ok(Event::default().data(number.to_string()));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    })
+}
+
+async fn length(body: Bytes) -> String {
+    format!("{} bytes", body.len())
+}
+
+async fn echo(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(async |mut socket: WebSocket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore::testing::TestClient;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_routers_answer_beside_the_entrypoint() {
+        let agent = TestClient::from_registry().await.unwrap();
+        assert_eq!(agent.invoke("first").await.json::<String>(), "first");
+        assert_eq!(agent.get("/health").send().await.text(), "well");
+        let events = agent.get("/count/2").send().await;
+        assert_eq!(events.text(), "data: 1\n\ndata: 2\n\n");
+        let body = "x".repeat(5_000_000);
+        let length = agent.request("POST", "/length").body(body).send().await;
+        assert_eq!(length.text(), "5000000 bytes");
+        assert_eq!(agent.get("/nothing").send().await.status(), 404);
+
+        let added = agent.request("POST", "/notes").port(8081).body("second");
+        assert_eq!(added.send().await.text(), "noted");
+        let notes = agent.get("/notes").port(8081).send().await;
+        assert_eq!(notes.text(), "first\nsecond");
+        assert!(!agent.ping().await.status.is_busy());
+        agent.shutdown().await.unwrap();
+    }
+}

@@ -1,0 +1,4 @@
+#[agentcore::routes]
+fn web() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::routes]
+fn web() -> String {
+    String::new()
+}
+
+fn main() {}

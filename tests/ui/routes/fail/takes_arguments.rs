@@ -1,0 +1,6 @@
+#[agentcore::routes]
+fn web(_: String) -> axum::Router {
+    axum::Router::new()
+}
+
+fn main() {}
