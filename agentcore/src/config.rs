@@ -176,7 +176,7 @@ impl Config {
         /// What happens to an invocation while another one of its session runs.
         session_policy: SessionPolicy,
         /// How long any task may run. A task that runs longer is cancelled and reported as an error, so that a forgotten one
-        /// cannot keep the session busy, and billed, for the platform's eight hours.
+        /// cannot keep the session busy, and billed, to the end of its lifetime.
         ///
         /// A [`spawn`](crate::spawn)ed task is aborted at its next await. An [`async_task`](macro@crate::async_task) function is
         /// dropped at its next await, and the code that awaits it is unwound as by a panic: an invocation answers 504. Some tasks

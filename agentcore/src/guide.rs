@@ -190,6 +190,7 @@ pub mod faq {
     //! [crate::RequestContext::header]: crate::RequestContext::header
     //! [crate::RequestContext::headers]: crate::RequestContext::headers
     //! [crate::RequestContext::user_id]: crate::RequestContext::user_id
+    //! [crate::SESSION_ENDPOINT_URL]: crate::SESSION_ENDPOINT_URL
     //! [crate::Response]: crate::Response
     //! [crate::Server::with_graceful_shutdown]: crate::Server::with_graceful_shutdown
     //! [crate::State]: crate::State

@@ -18,6 +18,30 @@ const fn name(text: &'static str) -> HeaderName {
 }
 
 pub(crate) const SESSION_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-session-id");
+/// The name of the header in which a caller gets the URL of its session: `X-Amzn-Bedrock-AgentCore-Runtime-Session-Endpoint-Url`.
+///
+/// Amazon Bedrock AgentCore Runtime adds it to the replies of `InvokeAgentRuntime`, so that the caller can reach the other ports
+/// of the session's container. It does so only where the runtime has `allowedPorts` and direct access to the session is
+/// available. The value is an HTTPS URL of at most 128 bytes. AWS's SDKs show it as `sessionEndpointUrl`.
+///
+/// An agent never receives this header and does not have to set it. The name is for programs that call agents over HTTP.
+///
+/// ```
+/// use agentcore::{HeaderMap, SESSION_ENDPOINT_URL};
+///
+/// /// The URL of the session that answered, if there is one.
+/// fn session_url(reply: &HeaderMap) -> Option<&str> {
+///     reply.get(SESSION_ENDPOINT_URL)?.to_str().ok()
+/// }
+///
+/// assert_eq!(session_url(&HeaderMap::new()), None);
+/// let mut reply = HeaderMap::new();
+/// reply.insert(SESSION_ENDPOINT_URL, "https://session.example".parse().unwrap());
+/// assert_eq!(session_url(&reply), Some("https://session.example"));
+/// ```
+pub const SESSION_ENDPOINT_URL: HeaderName =
+    name("x-amzn-bedrock-agentcore-runtime-session-endpoint-url");
+
 pub(crate) const USER_ID: HeaderName = name("x-amzn-bedrock-agentcore-runtime-user-id");
 pub(crate) const OAUTH2_CALLBACK_URL: HeaderName = name("oauth2callbackurl");
 pub(crate) const BAGGAGE: HeaderName = name("baggage");
@@ -163,6 +187,7 @@ mod tests {
             "x-amz-bedrock-agentcore-identity-wat",
             "x-amzn-trace-id",
             "x-amzn-bedrock-agentcore-runtime-session-id",
+            "x-amzn-bedrock-agentcore-runtime-session-endpoint-url",
             "workloadaccesstoken",
             "x-forwarded-for",
         ] {

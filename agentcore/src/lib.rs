@@ -196,7 +196,7 @@ pub use handler::routes::{Routes, RoutesReply};
 pub use handler::sse;
 pub use handler::state::State;
 pub use handler::{Handler, HandlerReply};
-pub use headers::Baggage;
+pub use headers::{Baggage, SESSION_ENDPOINT_URL};
 pub use request::{AccessToken, CancellationToken, RequestContext, TraceContext, outbound_headers};
 pub use run::run;
 pub use server::Server;

@@ -35,7 +35,8 @@ pub fn current_ping_status() -> PingStatus {
 /// Makes `/ping` report `status`, whatever is running, until [`clear_forced_ping_status`] is called.
 ///
 /// The stamp changes if the reported status changes. [`PingStatus::Healthy`] lets the platform end the session at any time,
-/// even in the middle of work. [`PingStatus::HealthyBusy`] keeps it alive, and billed, for up to eight hours.
+/// even in the middle of work. [`PingStatus::HealthyBusy`] keeps it alive, and billed, to the end of its
+/// lifetime: eight hours by default on Amazon Bedrock AgentCore Runtime.
 ///
 /// ```
 /// use agentcore::{PingStatus, clear_forced_ping_status, current_ping_status, force_ping_status};

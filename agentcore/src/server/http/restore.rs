@@ -1,8 +1,8 @@
 //! Detects that the process was restored from a snapshot.
 //!
-//! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. In a restored process
-//! the wall clock has jumped ahead, while the monotonic clock goes on from the snapshot. A stamp from before the snapshot
-//! would make a new session look as if it had been idle for hours.
+//! Platform version V2 starts every session from a snapshot that was taken at the first healthy ping. It is the default for new
+//! runtimes in many regions since November 2026. In a restored process the wall clock has jumped ahead, while the monotonic clock
+//! goes on from the snapshot. A stamp from before the snapshot would make a new session look as if it had been idle for hours.
 //!
 //! Two other things look like a restore: corrections of the wall clock, and a machine that sleeps while its monotonic clock
 //! stands still. Each check is compared with the one before it, so that small steps do not add up. A single step of more than
