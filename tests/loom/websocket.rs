@@ -319,9 +319,6 @@ mod connection {
             self.last_word = true;
         }
 
-        #[expect(clippy::unused_self, reason = "it stands for a method")]
-        pub(super) fn tick(&mut self) {}
-
         pub(super) fn hang_up(&mut self) {
             self.end(End::Lost);
             self.ended = None;
@@ -478,14 +475,14 @@ fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
             shared.send(7).unwrap();
         });
         let mut driver = socket.driver;
-        driver.stop_receiving();
+        driver.change(connection::Connection::stop_receiving);
         let mut polled = Context::from_waker(Waker::noop());
         {
             let mut drive = std::pin::pin!(driver.drive());
             assert!(std::future::Future::poll(drive.as_mut(), &mut polled).is_pending());
         }
         handler.join().unwrap();
-        driver.finish(close::CloseFrame);
+        driver.change(|connection| connection.finish(close::CloseFrame));
         let (_, end) = block_on(driver.drive());
         assert_eq!(end, End::Ours);
         let cx = Context::from_waker(Waker::noop());

@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::close::{CloseCode, CloseFrame};
+use super::connection::Connection;
 use super::read_ahead::ReadAhead;
 use super::shared::{Driver, Shared};
 use super::socket::WebSocket;
@@ -218,7 +219,7 @@ impl Session {
             match happened {
                 Happened::Stop => {
                     stopped = true;
-                    driver.stop_receiving();
+                    driver.change(Connection::stop_receiving);
                     let grace = sockets.shutdown_grace;
                     grace_ends = Some(Instant::now() + grace);
                     let last = grace.saturating_sub(LAST_CALL.min(grace / 4));
@@ -226,23 +227,24 @@ impl Session {
                 }
                 Happened::Returned(result) => {
                     returned = true;
-                    driver.finish(match result {
+                    let frame = match result {
                         Ok(Ended::Well) if stopped => going_away(),
                         Ok(Ended::Well) => CloseFrame::new(CloseCode::NORMAL, ""),
                         Ok(Ended::Badly) | Err(_) => {
                             CloseFrame::new(CloseCode::INTERNAL_ERROR, "internal error")
                         }
-                    });
+                    };
+                    driver.change(|connection| connection.finish(frame));
                 }
                 Happened::LastCall => {
                     called = true;
-                    driver.finish(going_away());
+                    driver.change(|connection| connection.finish(going_away()));
                 }
                 Happened::CutOff => {
                     handler.abort();
                     return;
                 }
-                Happened::Tick => driver.tick(),
+                Happened::Tick => driver.change(Connection::tick),
             }
         };
         activity.scope().cancel();

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::close::CloseFrame;
 use super::connection::{Connection, End, Protocol, Received};
 use super::error::WebSocketError;
 use super::message::Message;
@@ -169,22 +168,8 @@ impl Driver {
         }
     }
 
-    /// Stops receiving. The handler sees the end after the messages that are there.
-    pub(super) fn stop_receiving(&self) {
-        self.change(Connection::stop_receiving);
-    }
-
-    /// Sends what the handler has given, and then closes with `frame`.
-    pub(super) fn finish(&self, frame: CloseFrame) {
-        self.change(|connection| connection.finish(frame));
-    }
-
-    /// Sends a ping, unless the client has been silent for too long. The caller calls it once in every interval.
-    pub(super) fn tick(&self) {
-        self.change(Connection::tick);
-    }
-
-    fn change(&self, how: impl FnOnce(&mut Connection)) {
+    /// Changes the connection, and wakes the tasks that wait for its new state.
+    pub(super) fn change(&self, how: impl FnOnce(&mut Connection)) {
         let mut connection = self.shared.connection.lock();
         how(&mut connection);
         self.shared.release(connection);
