@@ -33,7 +33,7 @@ const DIGITS: usize = 32;
 /// # agentcore::complete_async_task(id);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskId(u64, u64);
+pub struct TaskId(u128);
 
 impl TaskId {
     /// Draws a new id.
@@ -52,26 +52,19 @@ impl TaskId {
             platform::random(&mut bytes),
             "the operating system has no random numbers for task ids"
         );
-        let half = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .fold(0, |number, byte| number << 8 | u64::from(*byte))
-        };
-        bytes
-            .chunks_exact(16)
-            .map(|bytes| Self(half(&bytes[..8]), half(&bytes[8..])))
-            .collect()
+        let ids = bytes.chunks_exact(16).flat_map(<[u8; 16]>::try_from);
+        ids.map(|bytes| Self(u128::from_be_bytes(bytes))).collect()
     }
 
     /// Whether the ids are equal. Takes the same time for all pairs.
     pub(crate) fn is(self, other: Self) -> bool {
-        (self.0 ^ other.0) | (self.1 ^ other.1) == 0
+        self.0 ^ other.0 == 0
     }
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.0, self.1)
+        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -107,8 +100,8 @@ impl FromStr for TaskId {
         if text.len() != DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ParseTaskIdError);
         }
-        let half = |text| u64::from_str_radix(text, 16).map_err(|_| ParseTaskIdError);
-        Ok(Self(half(&text[..DIGITS / 2])?, half(&text[DIGITS / 2..])?))
+        let number = u128::from_str_radix(text, 16);
+        number.map(Self).map_err(|_| ParseTaskIdError)
     }
 }
 
@@ -194,23 +187,23 @@ mod tests {
         let ids = TaskId::draw_many(1000);
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         // Each bit is set in some ids and clear in others. A bit is constant by chance in one of 2⁹⁹² runs.
-        let (mut on, mut off) = ((0, 0), (0, 0));
+        let (mut on, mut off) = (0, 0);
         for id in &ids {
-            on = (on.0 | id.0, on.1 | id.1);
-            off = (off.0 | !id.0, off.1 | !id.1);
+            on |= id.0;
+            off |= !id.0;
         }
-        assert_eq!((on, off), ((u64::MAX, u64::MAX), (u64::MAX, u64::MAX)));
+        assert_eq!((on, off), (u128::MAX, u128::MAX));
         // The ids do not all differ by one number either.
         let steps: HashSet<_> = ids
             .windows(2)
-            .map(|pair| pair[1].1.wrapping_sub(pair[0].1))
+            .map(|pair| pair[1].0.wrapping_sub(pair[0].0))
             .collect();
         assert_eq!(steps.len(), ids.len() - 1);
     }
 
     #[test]
     fn equal_ids_are_one() {
-        let [one, other] = [TaskId(1, 2), TaskId(1, 3)];
-        assert!(one.is(one) && !one.is(other) && !TaskId(0, 2).is(one));
+        let [one, other] = [TaskId(1 << 64 | 2), TaskId(1 << 64 | 3)];
+        assert!(one.is(one) && !one.is(other) && !TaskId(2).is(one));
     }
 }

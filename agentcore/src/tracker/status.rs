@@ -82,15 +82,13 @@ pub(crate) struct StatusCell(AtomicU64);
 
 impl StatusCell {
     pub(crate) fn new(stamp: u32) -> Self {
-        Self(AtomicU64::new(
-            StatusView {
-                count: 0,
-                forced: None,
-                custom: None,
-                stamp,
-            }
-            .pack(),
-        ))
+        let view = StatusView {
+            count: 0,
+            forced: None,
+            custom: None,
+            stamp,
+        };
+        Self(AtomicU64::new(view.pack()))
     }
 
     pub(crate) fn view(&self) -> StatusView {
