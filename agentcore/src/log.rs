@@ -124,11 +124,11 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        self.spans.enter(id);
+        self.spans.owner.enter(id);
     }
 
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        self.spans.exit(id);
+        self.spans.owner.exit(id);
     }
 
     fn on_close(&self, id: Id, _: Context<'_, S>) {

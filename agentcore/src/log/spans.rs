@@ -31,7 +31,7 @@ thread_local! {
 
 /// One subscriber. Each has its own span ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner(usize);
+pub(super) struct Owner(usize);
 
 impl Owner {
     fn new() -> Self {
@@ -39,12 +39,12 @@ impl Owner {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn enter(self, id: &Id) {
+    pub(super) fn enter(self, id: &Id) {
         // A thread that is ending may have dropped its list.
         let _ = ENTERED.try_with(|entered| entered.borrow_mut().push((self, id.into_u64())));
     }
 
-    fn exit(self, id: &Id) {
+    pub(super) fn exit(self, id: &Id) {
         let left = (self, id.into_u64());
         let _ = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
@@ -161,7 +161,7 @@ impl Subscriber for Registry {
 
 /// The open spans, with their fields.
 pub(super) struct Records {
-    owner: Owner,
+    pub(super) owner: Owner,
     open: Shards<Recorded>,
 }
 
@@ -214,14 +214,6 @@ impl Records {
         let mut later = Fields::within(LONGEST_FIELDS);
         values.record(&mut later);
         span.own.fields.lock().merge(later);
-    }
-
-    pub(super) fn enter(&self, id: &Id) {
-        self.owner.enter(id);
-    }
-
-    pub(super) fn exit(&self, id: &Id) {
-        self.owner.exit(id);
     }
 
     pub(super) fn close(&self, id: &Id) {
@@ -305,11 +297,11 @@ mod tests {
         }
 
         fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-            self.spans.enter(id);
+            self.spans.owner.enter(id);
         }
 
         fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-            self.spans.exit(id);
+            self.spans.owner.exit(id);
         }
 
         fn on_close(&self, id: Id, _: Context<'_, S>) {

@@ -154,8 +154,8 @@ impl Failure {
             Cause::Panic(panic) | Cause::CaughtPanic(panic) => {
                 details.of_type = Some("panic");
                 details.message = Some(panic.message());
-                details.location = panic.location();
-                details.stack = panic.backtrace();
+                details.location = panic.location.as_deref();
+                details.stack = panic.backtrace.as_deref();
             }
             Cause::Rejected(rejection) => {
                 details.reason = Some(&rejection.reason);

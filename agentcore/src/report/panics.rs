@@ -27,8 +27,10 @@ thread_local! {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panic {
     message: String,
-    location: Option<String>,
-    backtrace: Option<String>,
+    /// The file, line and column.
+    pub(super) location: Option<String>,
+    /// The program's frames, one or two lines each.
+    pub(super) backtrace: Option<String>,
     limit: Option<TimedOut>,
 }
 
@@ -61,16 +63,6 @@ impl Panic {
     /// The message of the panic.
     pub(crate) fn message(&self) -> &str {
         &self.message
-    }
-
-    /// The file, line and column of the panic.
-    pub(crate) fn location(&self) -> Option<&str> {
-        self.location.as_deref()
-    }
-
-    /// The program's frames, one or two lines each.
-    pub(crate) fn backtrace(&self) -> Option<&str> {
-        self.backtrace.as_deref()
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
