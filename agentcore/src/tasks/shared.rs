@@ -159,10 +159,6 @@ pub(super) struct Finish<T: 'static> {
 }
 
 impl<T> Finish<T> {
-    pub(super) fn with(mut self, result: Result<T, TaskError>) {
-        self.leave(result);
-    }
-
     /// Records the details for the line about the task's end.
     pub(super) fn note(&self, failure: report::Failure) {
         if let Some(guard) = &self.guard {

@@ -173,7 +173,7 @@ where
         error_text: error_text::<F::Output>,
         outcome: Mutex::new(Outcome::default()),
     });
-    let finish = Finish {
+    let mut finish = Finish {
         shared: Arc::clone(&shared),
         guard: Some(guard),
     };
@@ -198,7 +198,7 @@ where
                 Err(TaskError::TimedOut(late))
             }
         };
-        finish.with(result);
+        finish.leave(result);
     };
     let task = current.wrap(task);
     let task = stall::watch(At::task(ticket), task);

@@ -360,13 +360,10 @@ where
             this.connection.as_mut().graceful_shutdown();
             polled = this.connection.poll(cx);
         }
+        let is_given_up = |registration: &Registration| registration.waiting.is_given_up();
         // Only now the deadline: a request that this poll has read is answered.
         match polled {
-            Poll::Pending
-                if this
-                    .registration
-                    .as_ref()
-                    .is_some_and(Registration::is_given_up) => {}
+            Poll::Pending if this.registration.as_ref().is_some_and(is_given_up) => {}
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {}
             // The client has left, or does not speak HTTP. hyper has answered what could be answered.
@@ -433,10 +430,6 @@ impl Registration {
         let awaits_first = self.shared.awaits_first.load(Ordering::Relaxed);
         self.is_asked = !(awaits_first && self.waiting.is_new());
         self.is_asked
-    }
-
-    fn is_given_up(&self) -> bool {
-        self.waiting.is_given_up()
     }
 }
 

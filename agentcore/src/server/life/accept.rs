@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 use crate::config::Settings;
 use crate::platform;
@@ -95,17 +96,16 @@ async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
             let admission = dev::admission(&front, &stream, admission);
             let connection = serve(&front, &protocol, stream, admission, Some(place));
             if is_crowded {
-                spawn::boxed(close_after(CROWDED_LIFE, connection.clone()));
+                let crowded = connection.clone();
+                spawn::boxed(async move {
+                    sleep(CROWDED_LIFE).await;
+                    crowded.abort();
+                });
                 crowd.add(connection);
             }
         }
         tokio::task::yield_now().await;
     }
-}
-
-async fn close_after(life: Duration, connection: AbortHandle) {
-    tokio::time::sleep(life).await;
-    connection.abort();
 }
 
 /// A bounded set of open connections. The oldest one is closed for a new one: the new one may be a ping, and the others may
@@ -190,7 +190,7 @@ pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
                 report::emit(move || {
                     tracing::error!("cannot accept connections: {error}; trying again in {wait:?}");
                 });
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
         }

@@ -4,42 +4,29 @@ use tokio::sync::watch;
 
 use crate::platform::Signals;
 
-/// What the owner of the server asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Run,
-    Drain,
-}
-
-/// The owner's end. It can ask for a drain, and its drop asks for an immediate stop.
+/// The owner's end. It can ask for a drain, and its drop asks for an immediate stop. The value says whether a drain is asked for.
 #[derive(Debug)]
-pub(crate) struct Control(watch::Sender<Wish>);
+pub(crate) struct Control(watch::Sender<bool>);
 
 /// The server's end of [`Control`].
 #[derive(Debug)]
-pub(crate) struct Stop(watch::Receiver<Wish>);
+pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Control {
     pub(crate) fn new() -> (Self, Stop) {
-        let (sender, receiver) = watch::channel(Wish::Run);
+        let (sender, receiver) = watch::channel(false);
         (Self(sender), Stop(receiver))
     }
 
     pub(crate) fn drain(&self) {
-        self.0.send_replace(Wish::Drain);
+        self.0.send_replace(true);
     }
 }
 
 impl Stop {
     /// Completes when a drain is asked for; never if the [`Control`] is dropped first.
     pub(crate) async fn drain_wanted(&self) {
-        if self
-            .0
-            .clone()
-            .wait_for(|wish| *wish == Wish::Drain)
-            .await
-            .is_err()
-        {
+        if self.0.clone().wait_for(|wanted| *wanted).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
