@@ -172,7 +172,6 @@ const RESTRICTED: [&str; 74] = [
     "expect",
 ];
 
-/// Prefixes of which every header is restricted.
 const RESTRICTED_PREFIXES: [&str; 5] = [
     "access-control-",
     "content-",
@@ -185,11 +184,8 @@ const RESTRICTED_PREFIXES: [&str; 5] = [
 /// headers that carry secrets or have an accessor of their own.
 fn is_forwardable(name: &HeaderName) -> bool {
     let name = name.as_str();
-    if RESTRICTED.contains(&name)
-        || RESTRICTED_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    {
+    let begins = |prefix: &&str| name.starts_with(prefix);
+    if RESTRICTED.contains(&name) || RESTRICTED_PREFIXES.iter().any(begins) {
         return false;
     }
     if name.starts_with("x-amzn-") {
@@ -222,13 +218,10 @@ pub(crate) fn trace_state(headers: &HeaderMap) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// The headers that an agent may pass on.
 pub(crate) fn forwardable(headers: &HeaderMap) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| is_forwardable(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let forwardable = headers.iter().filter(|(name, _)| is_forwardable(name));
+    let copied = forwardable.map(|(name, value)| (name.clone(), value.clone()));
+    copied.collect()
 }
 
 #[cfg(test)]

@@ -75,7 +75,6 @@ pub(crate) async fn accept_all(front: Arc<Front>, listener: TcpListener, is_inhe
     std::future::pending().await
 }
 
-/// Accepts for ever.
 async fn accept_each(front: Arc<Front>, listener: TcpListener) -> ! {
     let protocol = protocol(&front);
     let full = Arc::new(AtomicUsize::new(0));
@@ -237,7 +236,6 @@ pub(crate) fn serve(
     spawn::boxed(front.connections.watch(http, waiting)).abort_handle()
 }
 
-/// hyper's configuration for every connection.
 pub(crate) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol

@@ -168,7 +168,6 @@ impl StopRequests<'_> {
     }
 }
 
-/// How the server's life ended.
 struct Ended {
     result: Result<(), Error>,
     cut_off: CutOff,
@@ -225,7 +224,6 @@ impl Ended {
     }
 }
 
-/// The life of one server.
 pub(crate) struct Life {
     pub(crate) front: Arc<Front>,
     /// The layers, until they are built.
