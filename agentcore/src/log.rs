@@ -67,7 +67,6 @@ impl Log {
     }
 }
 
-/// Logs the problems of the telemetry variables.
 pub(crate) fn report_problems() {
     for problem in otel::problems() {
         tracing::warn!("{problem}");

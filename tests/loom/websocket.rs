@@ -475,7 +475,7 @@ fn a_handler_sees_the_end_of_the_receiving_and_its_last_message_leaves() {
             shared.send(7).unwrap();
         });
         let mut driver = socket.driver;
-        driver.stop_receiving();
+        driver.change(connection::Connection::stop_receiving);
         let mut polled = Context::from_waker(Waker::noop());
         {
             let mut drive = std::pin::pin!(driver.drive());

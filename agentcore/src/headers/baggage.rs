@@ -59,12 +59,8 @@ impl Baggage {
     }
 
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self::parse(
-            headers
-                .get_all(super::BAGGAGE)
-                .iter()
-                .filter_map(|value| value.to_str().ok()),
-        )
+        let values = headers.get_all(super::BAGGAGE).iter();
+        Self::parse(values.filter_map(|value| value.to_str().ok()))
     }
 
     /// The value under `key`.

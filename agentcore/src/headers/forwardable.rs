@@ -111,11 +111,8 @@ const RESTRICTED_PREFIXES: [&str; 5] = [
 /// headers that carry secrets or have an accessor of their own.
 pub(super) fn is_forwardable(name: &HeaderName) -> bool {
     let name = name.as_str();
-    if RESTRICTED.contains(&name)
-        || RESTRICTED_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    {
+    let begins = |prefix: &&str| name.starts_with(prefix);
+    if RESTRICTED.contains(&name) || RESTRICTED_PREFIXES.iter().any(begins) {
         return false;
     }
     if name.starts_with("x-amzn-") {

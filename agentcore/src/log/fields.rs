@@ -37,7 +37,6 @@ impl Text {
         new
     }
 
-    /// Keeps only the first `most` bytes.
     fn cut(mut self, most: usize) -> Self {
         self.kept.truncate(boundary(&self.kept, most));
         self.most = most;
@@ -76,7 +75,6 @@ pub(super) enum Said {
 }
 
 impl Said {
-    /// The bytes of text that it holds.
     fn bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.kept.len(),

@@ -2,7 +2,6 @@
 
 use std::fmt::{Display, Write as _};
 
-/// The page's `Content-Type`.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A page of metrics while it is written.

@@ -228,7 +228,6 @@ fn shown(uri: &Uri) -> String {
     }
 }
 
-/// Sends one request, and reads its answer.
 async fn exchange<S>(stream: S, request: Request<Bytes>) -> Result<Response<Bytes>, BoxError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -97,7 +97,6 @@ impl Span {
         })
     }
 
-    /// The span of a streamed reply.
     pub(crate) fn stream() -> Self {
         Self::below_current("stream".to_owned(), Vec::new)
     }
@@ -119,7 +118,6 @@ impl Span {
         Current(self.0.clone())
     }
 
-    /// Records the outcome of its work.
     pub(crate) fn note(&self, outcome: Outcome) {
         if let Some(context) = &self.0 {
             note_on(&context.span(), outcome);
@@ -231,7 +229,6 @@ fn parent(headers: &HeaderMap, session: Option<&str>) -> (Context, Option<TraceI
     (context.with_remote_span_context(remote), None)
 }
 
-/// The current trace and span.
 pub(crate) fn current_span() -> Option<(u128, u64)> {
     setup::pipeline()?;
     Context::map_current(|context| {

@@ -247,7 +247,6 @@ impl Work {
 /// How work has ended.
 pub(crate) struct Ended<'a> {
     pub(crate) work: Work,
-    /// The name of the function or the task.
     pub(crate) name: &'a str,
     /// The task's id, if the program knows it.
     pub(crate) task_id: Option<String>,
@@ -256,7 +255,6 @@ pub(crate) struct Ended<'a> {
     /// Whether a layer made the reply, and not the function.
     pub(crate) by_layer: bool,
     pub(crate) outcome: Outcome,
-    /// The reply's status.
     pub(crate) status: Option<u16>,
     pub(crate) took: Duration,
     pub(crate) failure: Option<&'a Failure>,

@@ -43,7 +43,10 @@ impl At {
     pub(crate) fn hook(name: &str) -> Self {
         let (mut place, mut number) = (&HOOKS, 1);
         loop {
-            let known = place.get_or_init(|| Box::new(HookName::new(name)));
+            let known = place.get_or_init(|| {
+                let (name, next) = (name.to_owned(), OnceLock::new());
+                Box::new(HookName { name, next })
+            });
             if known.name == name {
                 break;
             }
@@ -69,15 +72,6 @@ static HOOKS: OnceLock<Box<HookName>> = OnceLock::new();
 struct HookName {
     name: String,
     next: OnceLock<Box<Self>>,
-}
-
-impl HookName {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            next: OnceLock::new(),
-        }
-    }
 }
 
 /// The name that [`At::hook`] was given. Does not wait.

@@ -11,7 +11,6 @@ use crate::error::BoxError;
 use crate::report::panics;
 use crate::util::json::is_result;
 
-/// Whether `value` is an `Err`.
 fn is_error<T>(value: &T) -> bool {
     is_result::<T>() && hash(discriminant(value)) == hash(discriminant(&Err::<(), ()>(())))
 }

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::shared::{Keep, Shared, Stage};
 use super::status::{TaskResult, TaskStatus, result_text, value_text};
@@ -302,7 +303,7 @@ pub fn task_status(id: TaskId) -> TaskStatus {
         if tracker.is_running_for(id, session) {
             TaskStatus::Running
         } else {
-            TaskStatus::of(tracker.results().find(id, session))
+            TaskStatus::of(tracker.results().find(id, session, Instant::now()))
         }
     })
 }

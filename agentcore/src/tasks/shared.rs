@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use super::TaskGuard;
 use super::error_text::error_text;
@@ -41,7 +42,7 @@ impl<T> Shared<T> {
         let error = end.error().filter(|_| is_returned).map(str::to_owned);
         self.tracker
             .results()
-            .keep(self.id, self.owner.clone(), end);
+            .keep(self.id, self.owner.clone(), end, Instant::now());
         error
     }
 

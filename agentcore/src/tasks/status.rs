@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn keep_as(results: &Results, number: usize, owner: Owner, end: Ending) {
-        results.keep(id(number), owner, end);
+        results.keep(id(number), owner, end, Instant::now());
     }
 
     fn keep(results: &Results, number: usize, value: impl Into<Value>) {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn find(results: &Results, number: usize) -> TaskStatus {
-        TaskStatus::of(results.find(id(number), None))
+        TaskStatus::of(results.find(id(number), None, Instant::now()))
     }
 
     #[test]
@@ -328,10 +328,10 @@ mod tests {
     #[test]
     fn an_old_result_is_forgotten() {
         let (results, now) = (Results::default(), Instant::now());
-        results.keep_at(id(1), Owner::Anyone, Ending::Cancelled, now);
+        results.keep(id(1), Owner::Anyone, Ending::Cancelled, now);
         let after = |more| {
             let then = now + LONGEST + Duration::from_secs(more);
-            TaskStatus::of(results.find_at(id(1), None, then))
+            TaskStatus::of(results.find(id(1), None, then))
         };
         assert_eq!(after(0), TaskStatus::Cancelled);
         assert_eq!(after(1), TaskStatus::Unknown);

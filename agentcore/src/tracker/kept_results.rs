@@ -66,11 +66,7 @@ impl Kept {
 pub(crate) struct Results(Mutex<VecDeque<Kept>>);
 
 impl Results {
-    pub(crate) fn keep(&self, id: TaskId, owner: Owner, end: Ending) {
-        self.keep_at(id, owner, end, Instant::now());
-    }
-
-    pub(crate) fn keep_at(&self, id: TaskId, owner: Owner, end: Ending, at: Instant) {
+    pub(crate) fn keep(&self, id: TaskId, owner: Owner, end: Ending, at: Instant) {
         let mut kept = self.0.lock();
         kept.push_back(Kept { id, owner, at, end });
         let mut total: usize = kept.iter().map(Kept::bytes).sum();
@@ -84,23 +80,12 @@ impl Results {
         }
     }
 
-    /// The result with this id, if a caller in `session` may have it.
-    pub(crate) fn find(&self, id: TaskId, session: Option<&str>) -> Option<Ending> {
-        self.find_at(id, session, Instant::now())
-    }
-
-    pub(crate) fn find_at(
-        &self,
-        id: TaskId,
-        session: Option<&str>,
-        now: Instant,
-    ) -> Option<Ending> {
+    /// The result with this id, if a caller in `session` may have it `now`.
+    pub(crate) fn find(&self, id: TaskId, session: Option<&str>, now: Instant) -> Option<Ending> {
         let kept = self.0.lock();
         // All are compared, each in the same time.
-        let found = kept
-            .iter()
-            .filter(|kept| kept.id.is(id))
-            .reduce(|_, later| later);
+        let equal = kept.iter().filter(|kept| kept.id.is(id));
+        let found = equal.reduce(|_, later| later);
         found
             .filter(|kept| now.saturating_duration_since(kept.at) <= LONGEST)
             .filter(|kept| kept.owner.admits(session))

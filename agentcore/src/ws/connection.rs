@@ -189,10 +189,8 @@ impl Connection {
         let allowed = ahead.reserve();
         self.limit_reads(Some(allowed));
         self.receive_until(MESSAGES_AHEAD, cx);
-        let starved = self
-            .protocol
-            .as_ref()
-            .is_some_and(|protocol| protocol.get_ref().is_starved());
+        let protocol = self.protocol.as_ref();
+        let starved = protocol.is_some_and(|protocol| protocol.get_ref().is_starved());
         let unread = self.limit_reads(None);
         self.free(unread);
         self.full = starved || (self.receiving && self.inbox.len() >= MESSAGES_AHEAD);

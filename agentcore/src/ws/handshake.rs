@@ -39,38 +39,33 @@ pub(crate) fn accept(
         return Err(malformed("Sec-WebSocket-Key has to be 16 bytes in base64"));
     };
     if !origins.allow(headers) {
-        return Err(Response::rejection(
-            StatusCode::FORBIDDEN,
-            "Forbidden",
-            "sockets are not open to this origin",
-            None,
-        ));
+        let details = "sockets are not open to this origin";
+        let (status, error) = (StatusCode::FORBIDDEN, "Forbidden");
+        return Err(Response::rejection(status, error, details, None));
     }
-    Ok(Response::default()
-        .with_status(StatusCode::SWITCHING_PROTOCOLS)
+    let accepted = Response::default().with_status(StatusCode::SWITCHING_PROTOCOLS);
+    Ok(upgrade(accepted).with_header(header::SEC_WEBSOCKET_ACCEPT, answer_to(key)))
+}
+
+fn upgrade(response: Response) -> Response {
+    response
         .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
         .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
-        .with_header(header::SEC_WEBSOCKET_ACCEPT, answer_to(key)))
 }
 
 fn malformed(details: &str) -> Response {
-    Response::rejection(
-        StatusCode::BAD_REQUEST,
-        "Invalid WebSocket handshake",
-        details,
-        None,
-    )
+    let error = "Invalid WebSocket handshake";
+    Response::rejection(StatusCode::BAD_REQUEST, error, details, None)
 }
 
 fn upgrade_required(details: &str) -> Response {
-    Response::rejection(
-        StatusCode::UPGRADE_REQUIRED,
+    let status = StatusCode::UPGRADE_REQUIRED;
+    upgrade(Response::rejection(
+        status,
         "Upgrade Required",
         details,
         None,
-    )
-    .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-    .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+    ))
     .with_header(header::SEC_WEBSOCKET_VERSION, VERSION)
 }
 

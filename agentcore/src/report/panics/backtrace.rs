@@ -65,10 +65,8 @@ impl Frame<'_> {
 pub(super) fn of_the_program(whole: &str) -> Option<String> {
     let frames = parse(whole);
     // A panic during another panic has each mark twice. The first marks are its own.
-    let begin = frames
-        .iter()
-        .position(|frame| frame.is(END))
-        .map_or(0, |end| end + 1);
+    let end = frames.iter().position(|frame| frame.is(END));
+    let begin = end.map_or(0, |end| end + 1);
     let thread = &frames[begin..];
     let end = thread.iter().position(|frame| frame.is(BEGIN));
     let thread = &thread[..end.unwrap_or(thread.len())];

@@ -311,11 +311,8 @@ impl Framing {
 
 /// The size in a chunk's first line, without the extensions that may follow it.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
-    let (digits, rest) = line.split_at(digits);
+    let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
+    let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
     if !matches!(rest.first(), None | Some(b';' | b' ' | b'\t')) {
         return None;
     }

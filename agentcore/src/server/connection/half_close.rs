@@ -36,7 +36,6 @@ use crate::util::write;
 /// write to it, or when its request has been answered.
 const MOST_AHEAD: usize = 16 * 1024;
 
-/// The bytes of one such read.
 const AHEAD_AT_A_TIME: usize = 1024;
 
 /// The socket that hyper reads from and writes to. It is always TCP, except in tests without a network.
@@ -72,7 +71,6 @@ pub(crate) struct End {
 #[derive(Debug)]
 struct EndState {
     replies: Replies,
-    /// Whether the client has closed its sending side.
     has_come: bool,
     /// Invocations whose reply has not been sent.
     leaving: Vec<Activity>,
@@ -226,7 +224,6 @@ impl End {
         }
     }
 
-    /// Called when the socket is dropped.
     fn gone(&self) {
         let leaving = {
             let mut state = self.state.lock();

@@ -73,7 +73,6 @@ struct Entries {
 struct Entry {
     /// The waker of the connection's task, once the task has been polled.
     waker: Option<Waker>,
-    /// The connection's state.
     waiting: Arc<Waiting>,
 }
 
@@ -124,11 +123,8 @@ impl Connections {
     /// Wakes the tasks of all connections, so that each sees what has changed.
     pub(crate) fn look_again(&self) {
         let entries = self.0.entries.lock();
-        let wakers = entries
-            .slab
-            .iter()
-            .filter_map(|(_, entry)| entry.waker.clone());
-        let wakers: Vec<_> = wakers.collect();
+        let all = entries.slab.iter();
+        let wakers: Vec<_> = all.filter_map(|(_, entry)| entry.waker.clone()).collect();
         drop(entries);
         wakers.into_iter().for_each(Waker::wake);
     }

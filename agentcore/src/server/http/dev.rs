@@ -48,7 +48,6 @@ const STATE: &str = "state";
 /// The most tasks that the page lists, the oldest first. It also shows how many more there are.
 const MOST_TASKS: usize = 100;
 
-/// The data of the dev page.
 pub(crate) struct Dev {
     /// The description of the agent, as JSON.
     agent: String,
@@ -210,7 +209,6 @@ pub(crate) async fn look_on(front: Arc<Front>) {
     }
 }
 
-/// Aborts a spawned task.
 fn cancel(front: &Front, ticket: u64) -> Response {
     if front.instance.tracker.abort(ticket) {
         return json_now(r#"{"cancelled":true}"#);

@@ -260,7 +260,6 @@ pub(crate) fn serve(
     spawn::boxed(front.connections.watch(http, waiting)).abort_handle()
 }
 
-/// hyper's configuration for every connection.
 pub(crate) fn protocol(front: &Front) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol

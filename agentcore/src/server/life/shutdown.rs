@@ -52,7 +52,6 @@ impl CutOff {
         self.names.is_empty()
     }
 
-    /// How many invocations, sockets and tasks have been cut off.
     pub(crate) fn work(&self) -> usize {
         self.work
     }

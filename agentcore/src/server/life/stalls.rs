@@ -93,10 +93,8 @@ impl Watch {
     fn look_at_polls(&mut self, now: Instant) {
         let mut before = std::mem::take(&mut self.polls);
         let slots = stall::slots();
-        let progress = slots
-            .iter()
-            .map(|slot| slot.polls())
-            .fold(0, u64::wrapping_add);
+        let polls = slots.iter().map(|slot| slot.polls());
+        let progress = polls.fold(0, u64::wrapping_add);
         if progress != self.progress.0 {
             self.progress = (progress, now);
         }
@@ -129,10 +127,8 @@ impl Watch {
         let may_warn = self
             .last_warning
             .is_none_or(|last| now - last >= WARN_EVERY);
-        let new = self
-            .polls
-            .iter_mut()
-            .find(|poll| !poll.said && poll.is_long(now));
+        let mut polls = self.polls.iter_mut();
+        let new = polls.find(|poll| !poll.said && poll.is_long(now));
         if let Some(poll) = new.filter(|_| may_warn) {
             poll.said = true;
             let Some(what) = describe(&self.front, poll, now) else {
@@ -177,10 +173,8 @@ impl Watch {
 
     fn all_blocked(&self, now: Instant) -> String {
         // A poll that began a little later than the others may block a worker as well.
-        let blocking = self
-            .polls
-            .iter()
-            .filter(|poll| now - poll.since >= LONGEST_POLL / 2);
+        let polls = self.polls.iter();
+        let blocking = polls.filter(|poll| now - poll.since >= LONGEST_POLL / 2);
         let mut what: Vec<_> = blocking
             .filter_map(|poll| describe(&self.front, poll, now))
             .map(|blocking| format!("{} for {}", blocking.what, blocking.long()))

@@ -169,7 +169,6 @@ impl StopRequests<'_> {
     }
 }
 
-/// How the server's life ended.
 struct Ended {
     result: Result<(), Error>,
     cut_off: CutOff,
@@ -226,7 +225,6 @@ impl Ended {
     }
 }
 
-/// The life of one server.
 pub(crate) struct Life {
     pub(crate) front: Arc<Front>,
     /// The layers, until they are built.

@@ -64,7 +64,6 @@ impl Recent {
         }
     }
 
-    /// Adds an invocation that has come.
     pub(super) fn begin(&self) -> Record {
         let mut list = self.list.lock();
         list.count += 1;
@@ -89,7 +88,6 @@ impl Recent {
         }
     }
 
-    /// How many invocations have come.
     pub(super) fn count(&self) -> u64 {
         self.list.lock().count
     }
