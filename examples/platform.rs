@@ -1,7 +1,9 @@
-//! An axum router beside the entrypoint, on the agent's port and on one more.
+//! What a runtime of November 2026 can be told: a warm-up hook, a restore hook, and axum routers beside the entrypoint, on the
+//! agent's port and on one more.
 //!
 //! ```text
 //! cargo run --example platform
+//! curl -X POST localhost:8080/warmup
 //! curl -X POST localhost:8080/invocations -d '"hello"'
 //! curl -N localhost:8080/count/3
 //! curl localhost:8080/length --data-binary @/bin/ls
@@ -12,13 +14,14 @@
 //! python3 -m websockets ws://localhost:8080/echo
 //! ```
 //!
-//! The router gets every path that the contract does not serve. `/health` does not make the agent busy.
+//! The router gets every path that the contract does not serve. `/health` does not make the agent busy. With
+//! `AGENTCORE_INVOCATIONS_PATH=/chat` the entrypoint is at `/chat`, and `/invocations` is the router's.
 
 use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use agentcore::{BoxError, State, Stream, entrypoint, on_start, routes};
+use agentcore::{BoxError, State, Stream, entrypoint, on_restore, on_start, on_warmup, routes};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -37,6 +40,12 @@ impl Notes {
         }
     }
 
+    fn clear(&self) {
+        if let Ok(mut notes) = self.0.lock() {
+            notes.clear();
+        }
+    }
+
     fn all(&self) -> String {
         self.0
             .lock()
@@ -47,6 +56,20 @@ impl Notes {
 #[on_start]
 fn notes() -> Notes {
     Notes(Mutex::new(Vec::new()))
+}
+
+/// The platform posts to `/warmup` when a runtime is created or updated, and takes its snapshot with what this has loaded.
+#[on_warmup]
+async fn load(notes: State<Notes>) -> Result<(), BoxError> {
+    notes.add("warmed up".to_owned());
+    Ok(())
+}
+
+/// Every session begins as a copy of the snapshot. This runs in each, before its first request: what the copies must not share
+/// is made anew, such as connections and secrets.
+#[on_restore]
+fn forget(notes: State<Notes>) {
+    notes.clear();
 }
 
 #[entrypoint]
@@ -108,6 +131,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_routers_answer_beside_the_entrypoint() {
         let agent = TestClient::from_registry().await.unwrap();
+        assert_eq!(agent.warm_up().await.status(), 200);
+        assert_eq!(
+            agent.get("/notes").port(8081).send().await.text(),
+            "warmed up"
+        );
+        // The router waits for the restore hook, as the entrypoint does.
+        agent.restore();
+        assert_eq!(agent.get("/notes").port(8081).send().await.text(), "");
         assert_eq!(agent.invoke("first").await.json::<String>(), "first");
         assert_eq!(agent.get("/health").send().await.text(), "well");
         let events = agent.get("/count/2").send().await;

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::not_tested::not_tested;
 use crate::platform::libfaketime;
+use crate::routes::own_port;
 use crate::support::websocket::{Peer, handshake};
-use crate::support::{Agent, Latch, Observer, Reply, get, post, was_cut_off};
+use crate::support::{Agent, Client, Latch, Observer, Reply, get, post, was_cut_off};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_platform_hooks");
 
@@ -125,7 +126,7 @@ fn each_restore_runs_the_hooks_once_before_any_of_64_requests() {
 
 /// A ping that notices the restore begins the run, and does not wait for it.
 #[test]
-fn a_ping_begins_the_run_and_sockets_and_unknown_paths_wait_for_it() {
+fn a_ping_begins_the_run_and_sockets_routes_and_unknown_paths_wait_for_it() {
     let latch = Latch::new();
     let port = latch.port().to_string();
     let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
@@ -137,12 +138,19 @@ fn a_ping_begins_the_run_and_sockets_and_unknown_paths_wait_for_it() {
     let held = latch.held();
     let mut socket = agent.connect().send(handshake("").as_bytes());
     let unknown = agent.connect().send(&get("/nowhere"));
+    let port = own_port(agent);
+    let routed = Client::connect(port).send(&get("/restores"));
+    assert_eq!(
+        Client::connect(port).send(&get("/ping")).reply().status,
+        200
+    );
     let warmup = agent
         .connect()
         .send(b"POST /warmup HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
     assert!(agent.ping().busy);
-    assert!(!unknown.has_more() && !warmup.has_more() && !socket.has_more());
+    assert!(!unknown.has_more() && !warmup.has_more() && !socket.has_more() && !routed.has_more());
     drop(held);
+    assert_eq!(routed.reply().body, b"1");
     assert_eq!(socket.next_reply().status, 101);
     assert_eq!(Peer::upgraded(socket).next_text(), "open");
     assert_eq!(unknown.reply().status, 404);

@@ -14,7 +14,7 @@ fn agent(environment: &[(&str, &str)]) -> Agent {
 }
 
 /// The port of routes alone.
-fn own_port(agent: &Agent) -> SocketAddr {
+pub(crate) fn own_port(agent: &Agent) -> SocketAddr {
     let address = agent.ready_line().split("routes http://").nth(1);
     let address = address.and_then(|rest| rest.split(['"', ' ']).next()?.parse().ok());
     address.unwrap_or_else(|| panic!("no port in {}", agent.ready_line()))
@@ -80,6 +80,21 @@ fn a_router_serves_what_the_contract_does_not_on_both_ports() {
     // On its own port, the router has this path too.
     assert_eq!(ask(own_port(&agent), &get("/invocations")).status, 404);
     assert_eq!(agent.get("/invocations").header("allow"), Some("POST"));
+}
+
+/// Paths that the configuration takes from the contract, and those of hooks that the agent has not got, are the router's.
+#[test]
+fn the_contracts_paths_are_those_that_are_configured() {
+    let agent = agent(&[("AGENTCORE_INVOCATIONS_PATH", "/chat")]);
+    let post = |path: &str| {
+        let request = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{{}}");
+        ask(agent.address(), request.as_bytes())
+    };
+    assert_eq!(post("/chat").json(), json!({}));
+    for path in ["/invocations", "/warmup"] {
+        let reply = post(path);
+        assert_eq!((reply.status, text(&reply)), (404, ""), "{path}");
+    }
 }
 
 #[test]
