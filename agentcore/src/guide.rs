@@ -109,6 +109,7 @@ pub mod snapshots {
     //! [crate::Config::warmup_timeout]: crate::Config::warmup_timeout
     //! [macro@crate::on_restore]: macro@crate::on_restore
     //! [macro@crate::on_warmup]: macro@crate::on_warmup
+    //! [macro@crate::routes]: macro@crate::routes
     #![doc = include_str!("../docs/guide/snapshots.md")]
 }
 pub mod configuration {
