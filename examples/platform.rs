@@ -68,7 +68,7 @@ async fn load(notes: State<Notes>) -> Result<(), BoxError> {
 /// Every session begins as a copy of the snapshot. This runs in each, before its first request: what the copies must not share
 /// is made anew, such as connections and secrets.
 #[on_restore]
-fn forget(notes: State<Notes>) {
+async fn forget(notes: State<Notes>) {
     notes.clear();
 }
 
