@@ -35,7 +35,13 @@ impl InProcess {
         } else {
             Admission::Full
         };
-        let connection = Arc::new(Connection::new(Arc::clone(front), admission, &socket, None));
+        let connection = Arc::new(Connection::new(
+            Arc::clone(front),
+            admission,
+            &socket,
+            None,
+            None,
+        ));
         let waiting = Arc::clone(connection.end.waiting());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let answered = answered.clone();
