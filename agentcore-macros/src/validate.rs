@@ -1,6 +1,6 @@
 //! From syntax to model. Every check runs, even after a mistake. Nothing here makes tokens.
 
-mod attributes;
+mod conflicts;
 mod signature;
 mod types;
 
@@ -18,7 +18,7 @@ use crate::model::{
 use crate::paths::Private;
 use crate::role::{self, Role};
 
-pub(crate) use attributes::reject_conflicts;
+pub(crate) use conflicts::reject_conflicts;
 
 /// Reports a `yield` that belongs to no macro in the body.
 pub(crate) fn reject_yield(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {

@@ -1,5 +1,6 @@
 //! HTTP on the front: routes, bodies, and the answers that the front makes itself.
 
+mod after_restore;
 pub(crate) mod dev;
 pub(crate) mod exchange;
 pub(crate) mod front;
@@ -11,8 +12,7 @@ pub(crate) mod operators;
 pub(crate) mod phase;
 pub(crate) mod ping;
 pub(crate) mod request_body;
-pub(crate) mod restore;
-mod restored;
+pub(crate) mod restore_detector;
 pub(crate) mod router;
 pub(crate) mod routes;
 mod upgraded;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use http::{HeaderValue, StatusCode, header};
 
+use super::after_restore::{AfterRestore, NOT_RESTORED};
 use super::dev::Dev;
 use super::operators;
 use super::phase::{Phase, PhaseCell};
 use super::ping::Pinger;
-use super::restore::RestoreDetector;
-use super::restored::{AfterRestore, NOT_RESTORED};
+use super::restore_detector::RestoreDetector;
 use super::warmup::Warmup;
 use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
