@@ -114,16 +114,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
     }
     let is_crowded = exchange.connection.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
-        ("/ping", &Method::GET | &Method::HEAD) => match front.pinger.answer(front) {
-            Some(answer) => return Answer::now(exchange.reply(answer)),
-            None => {
-                return Answer::later(async move {
-                    let front = exchange.front();
-                    let answer = front.pinger.ask(front).await;
-                    exchange.reply(answer)
-                });
-            }
-        },
+        ("/ping", _) => return ping(exchange, request),
         (path, _) if path == &*front.settings.warmup_path => {
             return warmup::answer(exchange, request);
         }
@@ -145,17 +136,28 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             }
             Err(refused) => refused,
         },
-        ("/ping", _) => refuse(
-            &exchange.connection,
-            request,
-            method_not_allowed("GET, HEAD"),
-        ),
         (path, method) => match refusal(invocations_path(front), path, method) {
             None => return invoke(exchange, request),
             Some(refused) => refuse(&exchange.connection, request, refused),
         },
     };
     Answer::now(exchange.reply(reply))
+}
+
+/// Answers a ping, on any port of the agent.
+pub(crate) fn ping<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Answer::now(exchange.refuse(request, method_not_allowed("GET, HEAD")));
+    }
+    let front = exchange.front();
+    match front.pinger.answer(front) {
+        Some(answer) => Answer::now(exchange.reply(answer)),
+        None => Answer::later(async move {
+            let front = exchange.front();
+            let answer = front.pinger.ask(front).await;
+            exchange.reply(answer)
+        }),
+    }
 }
 
 /// The end of the restore hooks, if the request has to wait for it.

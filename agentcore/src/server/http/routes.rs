@@ -5,10 +5,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use http_body::Frame;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ use super::front::Front;
 use super::invocations::{CancelOnDrop, no_room};
 use super::phase::Phase;
 use super::request_body::{self, Patience, Problem, RequestBody, stalled};
-use super::router::{Answer, ReplyBody, method_not_allowed, refuse};
+use super::router::{Answer, ReplyBody, ping, refuse};
 use super::upgraded::into_tcp;
 use crate::config::{BusyWhile, ErrorMode};
 use crate::error::BoxError;
@@ -44,20 +44,9 @@ pub(crate) fn answer_on_port<B: RequestBody>(
     request: Request<B>,
     mount: usize,
 ) -> Answer<B> {
-    if request.uri().path() != "/ping" {
-        return answer(exchange, request, mount);
-    }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Answer::now(exchange.refuse(request, method_not_allowed("GET, HEAD")));
-    }
-    let front = exchange.front();
-    match front.pinger.answer(front) {
-        Some(answer) => Answer::now(exchange.reply(answer)),
-        None => Answer::later(async move {
-            let front = exchange.front();
-            let answer = front.pinger.ask(front).await;
-            exchange.reply(answer)
-        }),
+    match request.uri().path() {
+        "/ping" => ping(exchange, request),
+        _ => answer(exchange, request, mount),
     }
 }
 
@@ -215,8 +204,6 @@ async fn reply(exchange: Exchange, admitted: Admitted) -> http::Response<ReplyBo
         // If the client of a stream leaves, the producer is dropped.
         exchange.show_end();
     }
-    let must_close = connection.admission == Admission::Crowded;
-    debug_assert!(!must_close, "crowded connections are refused");
     let activity = Some((activity, Arc::clone(&connection.end)));
     reply.map(|body| {
         let body = if is_stream {
@@ -337,7 +324,7 @@ async fn next<B: RequestBody>(
     body: &mut B,
     patience: &mut Patience,
 ) -> Result<Option<Frame<Bytes>>, BoxError> {
-    let next = |cx: &mut Context<'_>| match Pin::new(&mut *body).poll_frame(cx) {
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
         Poll::Ready(None) => Poll::Ready(Ok(None)),
         Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
         Poll::Ready(Some(Err(error))) => Poll::Ready(Err(error.into())),
@@ -348,9 +335,8 @@ async fn next<B: RequestBody>(
         Poll::Pending => patience
             .wait(cx)
             .map(|()| Err(stalled(&connection.front.settings).into())),
-    };
-    let mut next = next;
-    poll_fn(&mut next).await
+    })
+    .await
 }
 
 /// Whether `front`'s agent has a router for `path` on its own port.
