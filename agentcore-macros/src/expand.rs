@@ -81,26 +81,26 @@ pub(crate) fn on_start(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn on_shutdown(args: TokenStream, item: TokenStream) -> TokenStream {
-    hook_without_value(&role::ON_SHUTDOWN, &hook::ON_SHUTDOWN, args, item)
+    plain_hook(&role::ON_SHUTDOWN, &hook::ON_SHUTDOWN, args, item)
 }
 
 pub(crate) fn on_warmup(args: TokenStream, item: TokenStream) -> TokenStream {
-    hook_without_value(&role::ON_WARMUP, &hook::ON_WARMUP, args, item)
+    plain_hook(&role::ON_WARMUP, &hook::ON_WARMUP, args, item)
 }
 
 pub(crate) fn on_restore(args: TokenStream, item: TokenStream) -> TokenStream {
-    hook_without_value(&role::ON_RESTORE, &hook::ON_RESTORE, args, item)
+    plain_hook(&role::ON_RESTORE, &hook::ON_RESTORE, args, item)
 }
 
-fn hook_without_value(
+fn plain_hook(
     role: &Role,
-    names: &hook::Names,
+    plain: &hook::Plain,
     args: TokenStream,
     item: TokenStream,
 ) -> TokenStream {
     expand(role, args, item, |args, function, errors| {
         let model = validate::hook(role, args, function, errors)?;
-        Some(hook::without_value(names, &model, function))
+        Some(hook::plain(plain, &model, function))
     })
 }
 

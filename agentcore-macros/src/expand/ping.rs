@@ -1,13 +1,20 @@
-//! `#[ping]`: the unchanged function, an adapter and a registration.
+//! `#[ping]`, which is registered like a hook.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::quote_spanned;
 
-use super::arguments::{HookArguments, of_hook};
-use super::register::{meta, scope, submit};
-use super::reply::{called, outcome};
+use super::hook::{Adapter, Names};
 use crate::item::AnnotatedFn;
 use crate::model::Ping;
+
+const NAMES: Names = Names {
+    adapter: "__AgentcorePing",
+    hook: "PingHandler",
+    argument: "PingArgument",
+    descriptor: "PingDef",
+    check: "ping",
+    scope: "PING",
+};
 
 pub(super) fn expand(model: &Ping<'_>, item: &AnnotatedFn) -> TokenStream {
     let Ping {
@@ -16,50 +23,17 @@ pub(super) fn expand(model: &Ping<'_>, item: &AnnotatedFn) -> TokenStream {
     } = model;
     let private = &function.private;
     let site = Span::mixed_site();
-    let requirements = Ident::new("__agentcore_requirements", site);
-    let call = Ident::new("__agentcore_call", site);
-    let HookArguments {
-        requires,
-        take,
-        values,
-    } = of_hook(private, arguments, &requirements, &call, "PingArgument");
-    let answer = outcome(
+    let adapter = Adapter {
+        names: &NAMES,
         function,
-        &called(function, &values, "ping"),
-        |value| quote_spanned!(site=> #private::Ok(#private::PingReply::__agentcore_status(#value))),
-        |error| quote_spanned!(site=> #private::Err(#private::HookError::__agentcore_boxed(#error))),
-    );
-    let meta = meta(private, &function.name, function.ident);
-    let registration = submit(
-        private,
-        &quote_spanned!(site=> #private::PingDef::new::<__AgentcorePing>(#meta)),
-    );
-    let scope = scope(function, "PING");
-    let adapter = quote_spanned! {site=>
-        #scope {
-            use #private::probes::*;
-
-            enum __AgentcorePing {}
-
-            impl #private::PingHandler for __AgentcorePing {
-                fn requires(#requirements: &mut #private::Requirements) {
-                    #requires
-                }
-
-                fn call(
-                    #call: #private::HookCall,
-                ) -> impl #private::Future<
-                    Output = #private::Result<#private::PingStatus, #private::BoxError>,
-                > + #private::Send + 'static {
-                    async move {
-                        #take
-                        #answer
-                    }
-                }
-            }
-
-            #registration
-        };
+        arguments,
+        output: quote_spanned!(site=> #private::PingStatus),
+        items: TokenStream::new(),
+        details: TokenStream::new(),
+        options: TokenStream::new(),
     };
-    quote!(#item #adapter)
+    adapter.emit(
+        item,
+        |value| quote_spanned!(site=> #private::Ok(#private::PingReply::__agentcore_status(#value))),
+    )
 }
