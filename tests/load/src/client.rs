@@ -109,6 +109,13 @@ impl Connection {
         Ok(status)
     }
 
+    /// Reads one chunk of a body whose head has been read.
+    pub(crate) async fn chunk(&mut self) -> Result<Vec<u8>> {
+        let mut chunk = Vec::new();
+        in_time("a chunk", self.read_chunk(&mut chunk)).await?;
+        Ok(chunk)
+    }
+
     /// Reads exactly `N` bytes.
     pub(crate) async fn exact<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
@@ -157,19 +164,21 @@ impl Connection {
 
     async fn read_chunks(&mut self) -> Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let size = self.line().await?;
-            let size = usize::from_str_radix(&size, 16).map_err(Error::other)?;
-            let end = body.len() + size;
-            body.resize(end, 0);
-            self.stream.read_exact(&mut body[end - size..]).await?;
-            if !self.line().await?.is_empty() {
-                return Err(Error::other("a chunk that is longer than it says"));
-            }
-            if size == 0 {
-                return Ok(body);
-            }
+        while self.read_chunk(&mut body).await? > 0 {}
+        Ok(body)
+    }
+
+    /// Appends the data of the next chunk to `body`. Returns its size, which is 0 for the last one.
+    async fn read_chunk(&mut self, body: &mut Vec<u8>) -> Result<usize> {
+        let size = self.line().await?;
+        let size = usize::from_str_radix(&size, 16).map_err(Error::other)?;
+        let end = body.len() + size;
+        body.resize(end, 0);
+        self.stream.read_exact(&mut body[end - size..]).await?;
+        if !self.line().await?.is_empty() {
+            return Err(Error::other("a chunk that is longer than it says"));
         }
+        Ok(size)
     }
 
     /// The next line, without its line break.

@@ -5,7 +5,7 @@
 //! client     raw bytes over loopback; websocket on top of it
 //! ping       a steady stream of pings, with the times around each
 //! knowledge  what must be true at which time, and whether the pings agree
-//! soak, in_flight, hostile, kill, instructions, compare      the commands
+//! soak, in_flight, hostile, kill, routes, restore, instructions, compare      the commands
 //! report     figures and their limits
 //! ```
 
@@ -22,6 +22,8 @@ mod knowledge;
 mod ping;
 mod random;
 pub mod report;
+pub mod restore;
+pub mod routes;
 pub mod soak;
 mod websocket;
 

@@ -12,6 +12,8 @@ use agentcore_load::in_flight::InFlight;
 use agentcore_load::instructions::Instructions;
 use agentcore_load::kill::Kill;
 use agentcore_load::report::Report;
+use agentcore_load::restore::Restore;
+use agentcore_load::routes::Routes;
 use agentcore_load::soak::Soak;
 
 const USAGE: &str = "usage: agentcore-load <command> [options]
@@ -20,6 +22,8 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
     in-flight   [--count 10000]
     hostile     [--seconds 60] [--seed N] [--only slow-heads|slow-bodies|idle|half-closed|resets|pipelines|chunks|large-bodies]
     kill        [--times 200] [--seed N]
+    routes      [--seconds 10]
+    restore     [--times 5]
     all         [--seed N]                      each of them, short
     instructions --program PATH [--lines off|on]
                                                 what a ping and an invocation cost; needs valgrind
@@ -28,7 +32,9 @@ const USAGE: &str = "usage: agentcore-load <command> [options]
 
 Exits with 0 if every limit was kept, and with 1 otherwise.";
 
+/// The agents under load.
 const TARGET: &str = "agentcore-load-target";
+const ROUTES: &str = "agentcore-load-routes";
 
 /// The niceness of the clients compared with the agent and the pinger. The agent is to be measured, and not how the machine
 /// shares its processors between them.
@@ -126,6 +132,8 @@ impl Options {
             "in-flight" => &["--count"],
             "hostile" => &["--seconds", "--seed", "--only"],
             "kill" => &["--times", "--seed"],
+            "routes" => &["--seconds"],
+            "restore" => &["--times"],
             "all" => &["--seed"],
             "instructions" => &["--program", "--lines"],
             "compare" => &[
@@ -194,7 +202,7 @@ async fn run(options: &Options) -> Result<Vec<Report>> {
         let lines = options.lines;
         return Ok(vec![Instructions { program, lines }.run()?]);
     }
-    let program = target()?;
+    let program = agent(TARGET)?;
     let short = options.command == "all";
     let mut reports = Vec::new();
     let wanted = |command: &str| short || options.command == command;
@@ -234,11 +242,21 @@ async fn run(options: &Options) -> Result<Vec<Report>> {
         kill.seed = options.seed.unwrap_or(kill.seed);
         reports.push(kill.run().await?);
     }
+    if wanted("routes") {
+        let mut routes = Routes::new(agent(ROUTES)?);
+        routes.time = seconds(10, 3);
+        reports.push(routes.run().await?);
+    }
+    if wanted("restore") {
+        let mut restore = Restore::new(agent(ROUTES)?);
+        restore.times = number(options.times, restore.times, 2);
+        reports.push(restore.run().await?);
+    }
     Ok(reports)
 }
 
-/// The agent, which is beside this program.
-fn target() -> Result<PathBuf> {
+/// The agent `name`, which is beside this program.
+fn agent(name: &str) -> Result<PathBuf> {
     // `cargo run` builds only the program that it runs.
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
@@ -248,7 +266,7 @@ fn target() -> Result<PathBuf> {
             "--package",
             env!("CARGO_PKG_NAME"),
             "--bin",
-            TARGET,
+            name,
         ]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -257,7 +275,7 @@ fn target() -> Result<PathBuf> {
             return Err(Error::other("the agent cannot be built"));
         }
     }
-    let name = format!("{TARGET}{}", std::env::consts::EXE_SUFFIX);
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let program = std::env::current_exe()?.with_file_name(name);
     if program.exists() {
         Ok(program)
