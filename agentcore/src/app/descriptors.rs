@@ -341,7 +341,7 @@ impl RoutesDef {
         self
     }
 
-    /// Names the paths whose requests do not make the agent busy.
+    /// Sets the patterns of idle paths. A request to an idle path does not make the agent busy.
     #[must_use]
     pub const fn idle(mut self, patterns: &'static [&'static str]) -> Self {
         self.idle = patterns;

@@ -39,7 +39,7 @@ pub(crate) struct Router {
     /// Makes the service. For the workers.
     pub(crate) build: Build,
     pub(crate) timeout: Option<Duration>,
-    /// The patterns of paths that do not make the agent busy, as they were given.
+    /// The patterns of idle paths, as they were given. A request to an idle path does not make the agent busy.
     pub(crate) patterns: Vec<String>,
     /// The patterns, once they have been checked.
     pub(crate) idle: Idle,

@@ -262,7 +262,7 @@ impl Drop for Call {
 
 /// Keeps a request that comes out of the layers in flight. Logs the mistake if it belongs to none.
 fn in_flight(extensions: &mut Extensions) -> Option<Activity> {
-    // A layer may have made a request of its own. It then belongs to the request in whose scope it was made.
+    // A request that a layer has made itself has no extension of ours. It belongs to the request in whose scope the layer runs.
     let in_flight = extensions.remove::<InFlight>();
     let hold = in_flight.and_then(|in_flight| in_flight.0.scope().hold());
     let activity = hold.or_else(request::hold);

@@ -358,7 +358,7 @@ impl Response {
         self
     }
 
-    /// Allows the reply the status 101: it answers a request whose connection the server can upgrade.
+    /// Makes this a reply with status 101 that may be sent. The server can upgrade the connection of the request.
     pub(crate) fn switching(mut self) -> Self {
         self.0.extensions_mut().insert(Switching);
         *self.0.body_mut() = Body::default();
@@ -415,7 +415,7 @@ impl Response {
     }
 }
 
-/// Marks a reply with the status 101 whose connection the server can upgrade.
+/// An extension of a reply with status 101. It says that the server can upgrade the connection.
 #[derive(Clone, Copy)]
 struct Switching;
 

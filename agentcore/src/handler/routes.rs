@@ -1,38 +1,32 @@
 //! Routes: a tower service of the program's own, which serves the paths that the contract does not.
 //!
 //! The service is user code. It is built, called, polled and dropped on the workers. What the front knows of it is [`Mount`]'s
-//! plain data: which paths do not make the agent busy, and its name.
+//! plain data: its name, and which paths are idle.
 
 pub(crate) mod idle;
+mod mount;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http::{Request, StatusCode};
+use bytes::Buf;
+use http::Request;
 use http_body_util::BodyExt as _;
-use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::error::BoxError;
 use crate::handler::body::Body;
-use crate::handler::extract::{Invocation, Requirements};
+use crate::handler::extract::Requirements;
 use crate::handler::hook::{HookCall, RoutesFunction};
 use crate::handler::http_error::error_response;
-use crate::handler::invoke::{self, Answer, Client, Job, Options, RunIn};
-use crate::handler::layer::Endpoint;
-use crate::handler::response::Response;
-use crate::request::{self, Activity};
 use crate::util::BoxFuture;
 use crate::util::sealed::Seal;
 use crate::util::sync::Mutex;
-use idle::Idle;
-use upgrade::{Guards, Wanted};
-use upload::Arriving;
+pub(crate) use mount::{Mount, Mounted, Mounts, Routed, call_within_layers};
 
 /// The function that makes a service at the start.
 pub(crate) type Build =
@@ -165,7 +159,7 @@ impl Routes {
         }
     }
 
-    /// Routes whose service `function` makes, on the workers, when the start hooks have run.
+    /// Routes with a service that `function` makes. The function runs on the workers, after the start hooks.
     ///
     /// The function is `async` or not, takes any number of [`State<S>`](crate::State), and returns a `Result` of a service, as
     /// [`new`](Self::new) takes it. An error stops the start.
@@ -242,131 +236,6 @@ where
     fn from(service: S) -> Self {
         Self::new(service)
     }
-}
-
-/// One router of an agent, while the agent is served.
-pub(crate) struct Mount {
-    pub(crate) options: Options,
-    pub(crate) idle: Idle,
-    /// Set on the workers, when the start hooks have run.
-    service: OnceLock<RouteService>,
-}
-
-impl Mount {
-    pub(crate) fn new(options: Options, idle: Idle) -> Self {
-        Self {
-            options,
-            idle,
-            service: OnceLock::new(),
-        }
-    }
-
-    /// Stores the service. Runs on the workers.
-    pub(crate) fn set(&self, service: RouteService) {
-        self.service.get_or_init(|| service);
-    }
-
-    /// Starts or runs one call of the service.
-    fn run(
-        &self,
-        activity: Activity,
-        request: Request<Body>,
-        run_in: RunIn<'_>,
-    ) -> Option<BoxFuture<Answer>> {
-        let service = self.service.get().cloned();
-        let job = Job {
-            invocation: Invocation::new(Arc::clone(activity.scope()), Bytes::new()),
-            options: self.options,
-            debug: false,
-            activity,
-        };
-        invoke::start(job, run_in, move |_| call(service, request))
-    }
-}
-
-/// Calls the service in the scope of the request.
-async fn call(service: Option<RouteService>, mut request: Request<Body>) -> Response {
-    let Some(RouteService(call)) = service else {
-        return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
-    };
-    let offered = request.extensions_mut().remove::<Offered>();
-    let response = Response::from_http(call(request).await);
-    match offered {
-        Some(Offered(guards)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            // The agent is busy with the connection until the program drops it.
-            guards.put(request::hold(), request::Stream::open());
-            response.switching()
-        }
-        _ => response,
-    }
-}
-
-/// The routers of an agent, in the order of its parts.
-#[derive(Default)]
-pub(crate) struct Mounts(pub(crate) Vec<Mount>);
-
-/// Which router a request is for. An extension of the request, so that it passes through the layers.
-#[derive(Clone, Copy)]
-pub(crate) struct Mounted(pub(crate) usize);
-
-/// The guards of the connection that the service may upgrade. An extension of the request.
-#[derive(Clone)]
-struct Offered(Arc<Guards>);
-
-/// A request on its way to the workers.
-pub(crate) struct Routed {
-    pub(crate) mounts: Arc<Mounts>,
-    /// The place of the router in `mounts`.
-    pub(crate) mount: usize,
-    /// The layers around it, if there are any.
-    pub(crate) layers: Option<Endpoint>,
-    pub(crate) head: http::request::Parts,
-    pub(crate) body: Arriving,
-    /// The connection, if the client wants to upgrade it.
-    pub(crate) upgrade: Option<Wanted>,
-    pub(crate) activity: Activity,
-}
-
-impl Routed {
-    /// Starts the request on the workers.
-    pub(crate) fn start(self, workers: &Handle, client: Client) {
-        let Self {
-            mounts,
-            mount,
-            layers,
-            mut head,
-            body,
-            upgrade,
-            activity,
-        } = self;
-        head.headers = activity.scope().headers().clone();
-        head.extensions.insert(Mounted(mount));
-        if let Some((on_upgrade, guards)) = upgrade.and_then(Wanted::offer) {
-            head.extensions.insert(on_upgrade);
-            head.extensions.insert(Offered(guards));
-        }
-        let request = Request::from_parts(head, body.open());
-        match layers {
-            Some(layers) => layers.start(workers, request, activity, client),
-            None => {
-                if let Some(mount) = mounts.0.get(mount) {
-                    mount.run(activity, request, RunIn::Task(workers, client));
-                }
-            }
-        }
-    }
-}
-
-/// Calls the router for a request that comes out of the layers, in their task. `activity` has the headers that the layers have
-/// left.
-pub(crate) async fn call_within_layers(
-    mount: &Mount,
-    activity: Activity,
-    request: Request<Body>,
-) -> Option<Response> {
-    let answer = mount.run(activity, request, RunIn::Caller)?;
-    let (response, _) = answer.await;
-    Some(response)
 }
 
 /// What a function for [`Routes::from_fn`] returns: a `Result` of a tower service and any error. The trait is sealed.

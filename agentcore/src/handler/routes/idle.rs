@@ -1,4 +1,4 @@
-//! [`Idle`]: the paths of a router whose requests do not make the agent busy.
+//! [`Idle`]: the idle paths of a router. A request to one of them does not make the agent busy.
 
 /// The patterns of one router.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Idle {
         }
     }
 
-    /// Whether requests for `path` do not make the agent busy.
+    /// Whether `path` is idle.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
             Pattern::Whole(whole) => path == &**whole,
