@@ -8,7 +8,7 @@ pub(crate) mod parts;
 
 use std::any::TypeId;
 use std::fmt;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,9 @@ use crate::app::package::Package;
 #[cfg(feature = "ws")]
 use crate::app::parts::WebSocketEndpoint;
 use crate::app::parts::{Agent, Callback, Entrypoint, Parts, Router};
-use crate::config::{Addresses, Config, Environment, Found, Reader, Settings, table};
+use crate::config::{
+    Addresses, Config, Environment, Found, Reader, Settings, table, unreachable_port,
+};
 use crate::error::{BoxError, Error};
 use crate::handler::Handler;
 use crate::handler::body::Body;
@@ -725,8 +727,16 @@ impl App {
         self.config.read(env, addresses)
     }
 
-    fn prepared(mut self, settings: Settings, mut env: Reader<'_>) -> Result<Prepared, Error> {
+    fn prepared(mut self, mut settings: Settings, mut env: Reader<'_>) -> Result<Prepared, Error> {
         self.check_ports(&settings, &mut env);
+        for router in &self.parts.routers {
+            let Some(port) = router.port else { continue };
+            let listen = format!("routes {} listen", router.meta);
+            let address = SocketAddr::new(settings.host, port);
+            let in_container = env.environment.in_container;
+            let warning = unreachable_port(in_container, address, &listen, "give them");
+            settings.warnings.extend(warning);
+        }
         let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;
         Ok(Prepared {
@@ -808,5 +818,41 @@ impl fmt::Debug for App {
             .field("tasks", &self.parts.tasks)
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_routes_that_the_platform_does_not_reach_is_a_warning_in_a_container() {
+        let warnings = |port, in_container| {
+            let environment = Environment {
+                in_container,
+                ..Environment::empty()
+            };
+            let service = tower::service_fn(async |_: http::Request<Body>| {
+                Ok::<_, BoxError>(http::Response::new(Body::default()))
+            });
+            let app = App::new().routes_on(port, service);
+            let prepared = app.prepare_in(&environment).expect("an agent");
+            prepared.settings.warnings
+        };
+        for port in [0, 8000, 8081, 12000] {
+            assert_eq!(warnings(port, true), Vec::<String>::new(), "{port}");
+        }
+        for port in [80, 8443, 12001] {
+            let [warning] = &warnings(port, true)[..] else {
+                panic!("one warning about {port}")
+            };
+            assert!(warning.starts_with("routes `routes` ("), "{warning}");
+            let end = format!(
+                " listen on port {port}, which AgentCore Runtime does not reach; for the Runtime, give them a port from 8000 \
+                 to 12000 other than 8443"
+            );
+            assert!(warning.ends_with(&end), "{warning}");
+            assert_eq!(warnings(port, false), Vec::<String>::new(), "{port}");
+        }
     }
 }

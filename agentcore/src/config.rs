@@ -293,7 +293,12 @@ impl Config {
             invocations_path,
             warmup_path,
             warmup_timeout,
-            warnings: Vec::from_iter(unreachable_port(everywhere, address)),
+            warnings: Vec::from_iter(unreachable_port(
+                everywhere,
+                address,
+                "the agent listens",
+                &format!("set {} to", table::PORT.variable),
+            )),
             admin_port,
             probes,
             worker_threads,
@@ -345,16 +350,21 @@ fn default_host(everywhere: bool) -> IpAddr {
     }
 }
 
-/// The warning about a port of a container that the platform does not reach. A loopback address and port 0 are for tests.
-fn unreachable_port(in_container: bool, address: SocketAddr) -> Option<String> {
+/// The warning about a port of a container that the platform does not reach. `what` listens on it, and `advice` says how to
+/// choose another one. A loopback address and port 0 are for tests.
+pub(crate) fn unreachable_port(
+    in_container: bool,
+    address: SocketAddr,
+    what: &str,
+    advice: &str,
+) -> Option<String> {
     let port = address.port();
     let is_for_tests = address.ip().to_canonical().is_loopback() || port == 0;
     let is_reached = (8000..=12000).contains(&port) && port != 8443;
     (in_container && !is_for_tests && !is_reached).then(|| {
         format!(
-            "the agent listens on port {port}, which AgentCore Runtime does not reach; for the Runtime, set {} to a port \
-             from 8000 to 12000 other than 8443",
-            table::PORT.variable
+            "{what} on port {port}, which AgentCore Runtime does not reach; for the Runtime, {advice} a port from 8000 to \
+             12000 other than 8443"
         )
     })
 }

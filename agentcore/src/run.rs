@@ -59,7 +59,7 @@ use cli::Command;
 /// | --- | --- |
 /// | `--help`, `-h` | prints the flags and the settings |
 /// | `--version`, `-V` | prints name and version of the agent, and of this library |
-/// | `--check` | does what a start does, up to the port and the start hooks, and prints the functions, and every setting with its origin. If the agent cannot start, prints what a start would print, and exits with 1 |
+/// | `--check` | does what a start does, up to the port and the start hooks, tries whether the ports of routes are free, and prints the functions, and every setting with its origin. If the agent cannot start, prints what a start would print, and exits with 1 |
 /// | `--check --json` | prints the result of `--check` as JSON |
 /// | `--` | the arguments after it belong to the program |
 ///

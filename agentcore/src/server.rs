@@ -18,15 +18,15 @@ mod fuzzing;
 mod http;
 mod in_process;
 mod life;
+pub(crate) mod listen;
 mod threads;
 
 use std::fmt;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -35,15 +35,16 @@ pub(crate) use self::http::router::ReplyBody;
 use crate::app::App;
 use crate::app::listeners::Supplied;
 use crate::app::parts::Agent;
-use crate::config::{Environment, Settings, table, unknown};
+use crate::config::{Environment, Settings, unknown};
 use crate::error::{Error, Kind};
-use crate::platform::{self, Signals};
+use crate::platform::Signals;
 use crate::report;
 use crate::request::{self, TrackerHandle};
 use crate::{log, otel};
 pub(crate) use in_process::InProcess;
 use life::control::Control;
 use life::thread;
+use listen::{Addresses, Listeners};
 
 /// How long the end waits for the last spans and metrics to be sent. The platform allows some seconds, and the grace has used
 /// up most of them. The wait is shorter after work was cut off.
@@ -52,9 +53,6 @@ const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// How long work that was cut off may take to be dropped, which ends its spans.
 const UNTIL_DROPPED: Duration = Duration::from_millis(200);
-
-/// Connections that the kernel queues while the front is busy with others.
-const BACKLOG: u32 = 4096;
 
 /// A server that is bound to its port, ready to [`serve`](Self::serve).
 ///
@@ -75,9 +73,7 @@ const BACKLOG: u32 = 4096;
 #[must_use = "a server does nothing until it is served"]
 pub struct Server {
     listeners: Listeners,
-    address: SocketAddr,
-    admin_address: Option<SocketAddr>,
-    routes_addresses: Vec<SocketAddr>,
+    addresses: Addresses,
     agent: Agent,
     settings: Settings,
     shutdown: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -114,34 +110,6 @@ impl App {
 /// A function that is called once, when `/ping` begins to answer 200.
 pub(crate) type OnReady = Box<dyn FnOnce(&Agent) + Send>;
 
-/// The listening sockets.
-pub(crate) struct Listeners<L = TcpListener> {
-    agent: L,
-    /// The listener of the admin port.
-    admin: Option<L>,
-    /// The listeners of the routers that have a port, with the routers' places among the agent's parts.
-    routes: Vec<(usize, L)>,
-    /// Whether the next process gets the agent's listener, and the connections that are not accepted yet.
-    is_inherited: bool,
-}
-
-impl Listeners {
-    /// Registers the listeners with the current runtime.
-    fn registered(self) -> std::io::Result<Listeners<tokio::net::TcpListener>> {
-        use tokio::net::TcpListener;
-        Ok(Listeners {
-            agent: TcpListener::from_std(self.agent)?,
-            admin: self.admin.map(TcpListener::from_std).transpose()?,
-            routes: self
-                .routes
-                .into_iter()
-                .map(|(place, listener)| Ok((place, TcpListener::from_std(listener)?)))
-                .collect::<std::io::Result<_>>()?,
-            is_inherited: self.is_inherited,
-        })
-    }
-}
-
 impl Server {
     /// Binds the ports. Has to be called on a runtime.
     pub(crate) fn bind(
@@ -155,42 +123,13 @@ impl Server {
                 "the clock stands before 1970, so replies can have no date; set it",
             ));
         }
-        let wait = settings.write_timeout;
-        let (listener, address) = match supplied.agent {
-            Some(listener) => adopt(listener, wait)?,
-            None => listen(settings.address, &set(table::PORT.variable), wait)?,
-        };
-        let admin = match (supplied.admin, settings.admin_port) {
-            (Some(listener), _) => Some(adopt(listener, wait)?),
-            (None, Some(port)) => {
-                let address = SocketAddr::new(settings.host, port);
-                Some(listen(address, &set(table::ADMIN_PORT.variable), wait)?)
-            }
-            (None, None) => None,
-        };
-        let (admin, admin_address) = admin.unzip();
+        let (listeners, addresses) = Listeners::open(&agent, &settings, supplied)?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        let (mut routes, mut routes_addresses) = (Vec::new(), Vec::new());
-        for (place, router) in agent.routers.iter().enumerate() {
-            let Some(port) = router.port else { continue };
-            let address = SocketAddr::new(settings.host, port);
-            let advice = format!("give routes {} another port", router.meta);
-            let (listener, address) = listen(address, &advice, wait)?;
-            routes.push((place, listener));
-            routes_addresses.push(address);
-        }
         Ok(Self {
-            listeners: Listeners {
-                agent: listener,
-                admin,
-                routes,
-                is_inherited: supplied.is_inherited,
-            },
-            address,
-            admin_address,
-            routes_addresses,
+            listeners,
+            addresses,
             agent,
             settings,
             shutdown: None,
@@ -202,13 +141,13 @@ impl Server {
     /// The address that the server listens on. If port 0 was asked for, it has the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.addresses.agent
     }
 
     /// The address of the [admin port](crate::Config::admin_port), if there is one.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_address
+        self.addresses.admin
     }
 
     /// The addresses of the routers with a port of their own: those that [`App::routes_on`] added, in that order, behind those
@@ -225,7 +164,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn routes_addrs(&self) -> &[SocketAddr] {
-        &self.routes_addresses
+        &self.addresses.routes
     }
 
     /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
@@ -357,62 +296,10 @@ async fn held(
     result
 }
 
-/// Prepares a listener that was opened elsewhere, and returns it with its address.
-fn adopt(
-    listener: TcpListener,
-    write_timeout: Duration,
-) -> Result<(TcpListener, SocketAddr), Error> {
-    let adopt = || {
-        listener.set_nonblocking(true)?;
-        listener.local_addr()
-    };
-    let address = adopt().map_err(|error| {
-        let problem = format!("cannot use the listener that was supplied: {error}");
-        Error::new(Kind::Io, problem).with_source(error)
-    })?;
-    platform::give_up_on_silent_peers(&listener, write_timeout);
-    Ok((listener, address))
-}
-
-/// The advice to choose another port by a setting.
-fn set(variable: &str) -> String {
-    format!("set {variable} to another port")
-}
-
-/// Listens on `address`. If its port is in use, `advice` says how to choose another one. Returns the listener with its address, whose port is not 0.
-fn listen(
-    address: SocketAddr,
-    advice: &str,
-    write_timeout: Duration,
-) -> Result<(TcpListener, SocketAddr), Error> {
-    let listen = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        platform::reuse_address(&socket)?;
-        platform::give_up_on_silent_peers(&socket, write_timeout);
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?.into_std()?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    listen().map_err(|error: std::io::Error| {
-        let problem = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!(
-                "cannot listen on {address}: another process uses the port; stop it, or {advice}"
-            ),
-            _ => format!("cannot listen on {address}: {error}"),
-        };
-        Error::new(Kind::Io, problem).with_source(error)
-    })
-}
-
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("address", &self.address)
+            .field("address", &self.addresses.agent)
             .finish_non_exhaustive()
     }
 }

@@ -664,14 +664,44 @@ fn a_port_of_another_listener_is_refused() {
             assert_eq!(times(&said, &problem), 1, "{said}");
         }
     }
+}
+
+#[test]
+fn a_port_that_another_process_uses_is_refused() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let (status, said) = failed_start(BINARY, &[("ROUTES_PORT", &port)]);
+    let environment = [("AGENTCORE_HOST", "127.0.0.1"), ("ROUTES_PORT", &port)];
+    let (status, said) = failed_start(BINARY, &environment);
     assert_eq!(status.code(), Some(1));
+    let checked = run(BINARY, &["--check"], &environment);
+    assert_eq!(checked.code, Some(1));
     let problem = format!(
         "cannot listen on 127.0.0.1:{port}: another process uses the port; stop it, or give routes `routes`"
     );
-    assert_eq!(times(&said, &problem), 1, "{said}");
+    for said in [said, checked.stderr] {
+        assert_eq!(times(&said, &problem), 1, "{said}");
+    }
+}
+
+/// Each port has a line of its own.
+#[test]
+fn every_port_that_another_process_uses_is_named() {
+    let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let ports = taken.each_ref().map(|taken| {
+        let address = taken.local_addr().expect("an address");
+        address.port().to_string()
+    });
+    let environment = [
+        ("AGENTCORE_HOST", "127.0.0.1"),
+        ("AGENTCORE_PORT", &ports[0]),
+        ("ROUTES_PORT", &ports[1]),
+    ];
+    let (status, said) = failed_start(BINARY, &environment);
+    assert_eq!(status.code(), Some(1));
+    for port in ports {
+        let problem = format!("cannot listen on 127.0.0.1:{port}: another process uses the port");
+        assert_eq!(times(&said, &problem), 1, "{said}");
+    }
 }
 
 #[test]

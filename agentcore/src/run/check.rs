@@ -1,6 +1,7 @@
 //! `--check`: whether the agent can start, its parts, and the origin of every setting.
 //!
-//! It does what a start does up to the port and the start hooks. Of the environment it shows only settings, none of which is
+//! It does what a start does up to the port and the start hooks. It tries whether the ports of routes are free, and leaves them
+//! free. Of the environment it shows only settings, none of which is
 //! a secret.
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::app::{App, Prepared};
 use crate::config::{Addresses, Environment, Found, Source, as_text, unknown};
 use crate::error::Error;
 use crate::log;
+use crate::server::listen::try_ports_of_routes;
 use crate::util::fields::fields;
 use crate::{otel, request};
 
@@ -31,6 +33,10 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
     let package = app.package_so_far();
     let environment = Environment::of_process();
     let (log, prepared) = app.prepare(&environment);
+    let prepared = prepared.and_then(|prepared| {
+        try_ports_of_routes(&prepared.agent, &prepared.settings)?;
+        Ok(prepared)
+    });
     otel::start(&environment, request::GAUGES);
     let report = Report::new(package, &prepared);
     if json {

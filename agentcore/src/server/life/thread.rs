@@ -24,12 +24,13 @@ use crate::report;
 use crate::report::panics;
 use crate::request::TrackerHandle;
 use crate::request::drops::DropOnWorkers;
+use crate::server::OnReady;
 use crate::server::http::dev::{self, Dev};
 use crate::server::http::front::Front;
 use crate::server::http::phase::Phase;
+use crate::server::listen::Listeners;
 use crate::server::threads::helper::{Drops, Owned};
 use crate::server::threads::{Ways, Workers};
-use crate::server::{Listeners, OnReady};
 use crate::util::spawn;
 
 /// How long replies may take to be sent after a stop at which all work was finished.

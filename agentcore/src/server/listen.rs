@@ -1,0 +1,193 @@
+//! The listening sockets: the agent's, that of the admin port, and those of routes with a port of their own.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tokio::net::TcpSocket;
+
+use crate::app::listeners::Supplied;
+use crate::app::parts::{Agent, Router};
+use crate::config::{Settings, table};
+use crate::error::{Error, Kind};
+use crate::platform;
+
+/// Connections that the kernel queues while the front is busy with others.
+const BACKLOG: u32 = 4096;
+
+/// The listening sockets.
+pub(super) struct Listeners<L = TcpListener> {
+    pub(super) agent: L,
+    /// The listener of the admin port.
+    pub(super) admin: Option<L>,
+    /// The listeners of the routers that have a port, with the routers' places among the agent's parts.
+    pub(super) routes: Vec<(usize, L)>,
+    /// Whether the next process gets the agent's listener, and the connections that are not accepted yet.
+    pub(super) is_inherited: bool,
+}
+
+/// The addresses of the listening sockets. No port is 0.
+pub(super) struct Addresses {
+    pub(super) agent: SocketAddr,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) routes: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Opens the sockets that are not there yet. Has to be called on a runtime.
+    ///
+    /// # Errors
+    ///
+    /// One problem for each address on which the agent cannot listen.
+    pub(super) fn open(
+        agent: &Agent,
+        settings: &Settings,
+        supplied: Supplied,
+    ) -> Result<(Self, Addresses), Error> {
+        let wait = settings.write_timeout;
+        let main = match supplied.agent {
+            Some(listener) => adopt(listener, wait),
+            None => listen(settings.address, &set(table::PORT.variable), wait),
+        };
+        let admin = match (supplied.admin, settings.admin_port) {
+            (Some(listener), _) => adopt(listener, wait).map(Some),
+            (None, Some(port)) => {
+                let address = SocketAddr::new(settings.host, port);
+                listen(address, &set(table::ADMIN_PORT.variable), wait).map(Some)
+            }
+            (None, None) => Ok(None),
+        };
+        let mut opened = Error::both(main, admin);
+        let (mut routes, mut addresses) = (Vec::new(), Vec::new());
+        for (place, router, address) in of_routes(agent, settings) {
+            let listener = listen(address, &another_port(router), wait);
+            opened = Error::both(opened, listener).map(|(opened, (listener, address))| {
+                routes.push((place, listener));
+                addresses.push(address);
+                opened
+            });
+        }
+        let ((agent, address), admin) = opened?;
+        let (admin, admin_address) = admin.unzip();
+        let listeners = Self {
+            agent,
+            admin,
+            routes,
+            is_inherited: supplied.is_inherited,
+        };
+        let addresses = Addresses {
+            agent: address,
+            admin: admin_address,
+            routes: addresses,
+        };
+        Ok((listeners, addresses))
+    }
+
+    /// Registers the listeners with the current runtime.
+    pub(super) fn registered(self) -> io::Result<Listeners<tokio::net::TcpListener>> {
+        use tokio::net::TcpListener;
+        Ok(Listeners {
+            agent: TcpListener::from_std(self.agent)?,
+            admin: self.admin.map(TcpListener::from_std).transpose()?,
+            routes: self
+                .routes
+                .into_iter()
+                .map(|(place, listener)| Ok((place, TcpListener::from_std(listener)?)))
+                .collect::<io::Result<_>>()?,
+            is_inherited: self.is_inherited,
+        })
+    }
+}
+
+/// Tries whether the ports of routes are free, and leaves them free.
+///
+/// # Errors
+///
+/// One problem for each port that is not.
+pub(crate) fn try_ports_of_routes(agent: &Agent, settings: &Settings) -> Result<(), Error> {
+    let mut tried = Ok(());
+    for (_, router, address) in of_routes(agent, settings) {
+        let bound = bind(address)
+            .map(drop)
+            .map_err(|error| no_listener(address, &another_port(router), error));
+        tried = Error::both(tried, bound).map(drop);
+    }
+    tried
+}
+
+/// The routers with a port of their own: their places among the agent's parts, and their addresses.
+fn of_routes<'a>(
+    agent: &'a Agent,
+    settings: &'a Settings,
+) -> impl Iterator<Item = (usize, &'a Router, SocketAddr)> {
+    let routers = agent.routers.iter().enumerate();
+    routers.filter_map(|(place, router)| {
+        let address = SocketAddr::new(settings.host, router.port?);
+        Some((place, router, address))
+    })
+}
+
+/// The advice to choose another port by a setting.
+fn set(variable: &str) -> String {
+    format!("set {variable} to another port")
+}
+
+/// The advice to choose another port in the program.
+fn another_port(router: &Router) -> String {
+    format!("give routes {} another port", router.meta)
+}
+
+/// Prepares a listener that was opened elsewhere, and returns it with its address.
+fn adopt(
+    listener: TcpListener,
+    write_timeout: Duration,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let adopt = || {
+        listener.set_nonblocking(true)?;
+        listener.local_addr()
+    };
+    let address = adopt().map_err(|error| {
+        let problem = format!("cannot use the listener that was supplied: {error}");
+        Error::new(Kind::Io, problem).with_source(error)
+    })?;
+    platform::give_up_on_silent_peers(&listener, write_timeout);
+    Ok((listener, address))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    platform::reuse_address(&socket)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Listens on `address`. If its port is in use, `advice` says how to choose another one. Returns the listener with its address,
+/// whose port is not 0.
+fn listen(
+    address: SocketAddr,
+    advice: &str,
+    write_timeout: Duration,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let listen = || {
+        let socket = bind(address)?;
+        platform::give_up_on_silent_peers(&socket, write_timeout);
+        let listener = socket.listen(BACKLOG)?.into_std()?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen().map_err(|error| no_listener(address, advice, error))
+}
+
+fn no_listener(address: SocketAddr, advice: &str, error: io::Error) -> Error {
+    let problem = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "cannot listen on {address}: another process uses the port; stop it, or {advice}"
+        ),
+        _ => format!("cannot listen on {address}: {error}"),
+    };
+    Error::new(Kind::Io, problem).with_source(error)
+}
