@@ -107,14 +107,8 @@ impl Shared {
                     self.is_open.store(true, Ordering::Release);
                 }
                 Err(failure) => {
-                    let is_over = failure.is_over();
-                    if !is_over {
-                        sender.send_replace(Some(false));
-                        failure.over().await;
-                    }
-                    // Before the result is there, so that a later request begins another run.
-                    self.state.lock().run = None;
-                    sender.send_replace(Some(false));
+                    let next = || self.state.lock().run = None;
+                    failure.settle(sender, false, Duration::ZERO, next).await;
                     return;
                 }
             }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::app::descriptors::Meta;
 use crate::app::parts::PlatformHook;
@@ -18,7 +19,7 @@ use crate::report::{self, Kind, panics};
 use crate::request::{self, Activity, Arrival, Instance, Scope};
 use crate::server::threads::AbortOnDrop;
 
-/// How often the end of a hook that cannot be stopped is checked.
+/// How often the end of a hook that cannot be stopped is checked. A wake-up would be one more thing that each request pays for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The hooks of one kind, and what their runs need.
@@ -165,14 +166,28 @@ impl Failure {
         report::emit(move || tracing::error!("{text}"));
     }
 
-    /// Whether nothing of the hook runs any more.
-    pub(crate) fn is_over(&self) -> bool {
-        !self.scope.is_counted()
+    /// Sends `result` to all that wait for the run. Calls `next` when nothing of the hook runs any more, before `result` is sent
+    /// if that is within `patience`: a request that comes after the reply then begins another run.
+    pub(crate) async fn settle<T: Clone>(
+        self,
+        waiting: watch::Sender<Option<T>>,
+        result: T,
+        patience: Duration,
+        next: impl FnOnce(),
+    ) {
+        let over = self.over();
+        tokio::pin!(over);
+        if timeout(patience, &mut over).await.is_err() {
+            waiting.send_replace(Some(result.clone()));
+            over.await;
+        }
+        next();
+        waiting.send_replace(Some(result));
     }
 
     /// Completes when nothing of the hook runs any more.
-    pub(crate) async fn over(&self) {
-        while !self.is_over() {
+    async fn over(&self) {
+        while self.scope.is_counted() {
             sleep(LOOK_EVERY).await;
         }
     }

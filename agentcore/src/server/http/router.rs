@@ -64,6 +64,8 @@ impl<B: RequestBody> Future for Answer<B> {
     }
 }
 
+const PING: &str = "/ping";
+
 /// Answers one request.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     if let Some(fault) = exchange.fault {
@@ -86,8 +88,11 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
         {
             return Answer::now(exchange.refuse(request, refused));
         }
-        let answer = move |exchange, request| routes::answer_on_port(exchange, request, mount);
-        return match restoring(&exchange, &request) {
+        if request.uri().path() == PING {
+            return ping(exchange, request);
+        }
+        let answer = move |exchange, request| routes::answer(exchange, request, mount);
+        return match restoring(&exchange) {
             Some(restored) => once_restored(exchange, request, restored, answer),
             None => answer(exchange, request),
         };
@@ -100,13 +105,17 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
 
 /// Answers one request that has passed the checks and is not for the dev page.
 pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    // First, since a ping waits for nothing.
+    if request.uri().path() == PING {
+        return ping(exchange, request);
+    }
     let front = exchange.front();
     if front.serves_operators {
         if let Some(page) = operators::page(front, request.uri().path()) {
             return show(exchange, request, page);
         }
     }
-    if let Some(restored) = restoring(&exchange, &request) {
+    if let Some(restored) = restoring(&exchange) {
         return once_restored(exchange, request, restored, dispatch);
     }
     if let Some(mount) = routes::owns(front, request.uri().path()) {
@@ -114,7 +123,6 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
     }
     let is_crowded = exchange.connection.admission == Admission::Crowded;
     let reply = match (request.uri().path(), request.method()) {
-        ("/ping", _) => return ping(exchange, request),
         (path, _) if path == &*front.settings.warmup_path => {
             return warmup::answer(exchange, request);
         }
@@ -145,7 +153,7 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
 }
 
 /// Answers a ping, on any port of the agent.
-pub(crate) fn ping<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+fn ping<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Answer::now(exchange.refuse(request, method_not_allowed("GET, HEAD")));
     }
@@ -161,11 +169,9 @@ pub(crate) fn ping<B: RequestBody>(exchange: Exchange, request: Request<B>) -> A
 }
 
 /// The end of the restore hooks, if the request has to wait for it.
-fn restoring<B>(exchange: &Exchange, request: &Request<B>) -> Option<BoxFuture<bool>> {
+fn restoring(exchange: &Exchange) -> Option<BoxFuture<bool>> {
     let front = exchange.front();
-    let waits = front.after_restore.has_hooks()
-        && request.uri().path() != "/ping"
-        && exchange.connection.admission != Admission::Crowded;
+    let waits = exchange.connection.admission != Admission::Crowded;
     if waits { front.until_restored() } else { None }
 }
 

@@ -19,7 +19,7 @@ use super::front::Front;
 use super::invocations::{CancelOnDrop, no_room};
 use super::phase::Phase;
 use super::request_body::{self, Patience, Problem, RequestBody, stalled};
-use super::router::{Answer, ReplyBody, ping, refuse};
+use super::router::{Answer, ReplyBody, refuse};
 use super::upgraded::into_tcp;
 use crate::config::{BusyWhile, ErrorMode};
 use crate::error::BoxError;
@@ -37,18 +37,6 @@ use crate::util::spawn;
 
 /// The most bytes of a path in a log line.
 const MOST_OF_A_PATH: usize = 200;
-
-/// Answers a request to the port of a router.
-pub(crate) fn answer_on_port<B: RequestBody>(
-    exchange: Exchange,
-    request: Request<B>,
-    mount: usize,
-) -> Answer<B> {
-    match request.uri().path() {
-        "/ping" => ping(exchange, request),
-        _ => answer(exchange, request, mount),
-    }
-}
 
 /// Answers a request for the router at the place `mount`.
 pub(crate) fn answer<B: RequestBody>(
@@ -343,7 +331,6 @@ async fn next<B: RequestBody>(
 pub(crate) fn owns(front: &Front, path: &str) -> Option<usize> {
     let mount = front.routes?;
     let is_contracts = match path {
-        "/ping" => true,
         path if path == &*front.settings.invocations_path => front.agent.entrypoint.is_some(),
         path if path == &*front.settings.warmup_path => front.warmup.has_hooks(),
         #[cfg(feature = "ws")]

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::exchange::{Admission, Exchange};
 use super::front::Front;
@@ -174,17 +174,14 @@ impl Shared {
             Why::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Why::CutOff => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let reply = Some((status, failure.text()));
-        // After the shutdown has cut the run off, there is no next request to wait for.
-        let is_over = !matches!(failure.why, Why::CutOff)
-            && timeout(UNTIL_OVER, failure.over()).await.is_ok();
-        if !is_over {
-            sender.send_replace(reply.clone());
-            failure.over().await;
-        }
-        // Before the reply, so that a request that comes after it runs the hooks again.
-        *self.progress.lock() = Progress::Wanted;
-        sender.send_replace(reply);
+        let patience = match failure.why {
+            // There is no next request.
+            Why::CutOff => Duration::ZERO,
+            _ => UNTIL_OVER,
+        };
+        let reply = (status, failure.text());
+        let next = || *self.progress.lock() = Progress::Wanted;
+        failure.settle(sender, reply, patience, next).await;
     }
 }
 
