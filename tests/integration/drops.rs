@@ -261,6 +261,29 @@ fn routes_are_built_polled_woken_and_dropped_on_the_workers() {
 }
 
 #[test]
+fn hooks_of_the_platform_are_run_and_dropped_on_the_workers() {
+    // It ends the second run.
+    let agent = agent(&[("HOOKS", "1"), ("AGENTCORE_WARMUP_TIMEOUT", "1s")]);
+    let warmup = b"POST /warmup HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(agent.connect().send(warmup).reply().status, 500);
+    all_elsewhere(
+        &agent,
+        ["dropped the warm-up", "dropped the warm-up's error"],
+    );
+    let client = agent.connect().send(warmup);
+    agent.line_with("waiting");
+    assert_eq!(client.reply().status, 504);
+    elsewhere(&agent, "dropped the warm-up");
+    agent.until("the agent is idle", |agent| !agent.ping().busy);
+    agent.signal("TERM");
+    all_elsewhere(
+        &agent,
+        ["dropped the warm-up hook", "dropped the restore hook"],
+    );
+    assert!(agent.wait().0.success());
+}
+
+#[test]
 fn a_layer_that_cannot_be_built_stops_the_start_by_name() {
     let (status, log) = failed_start(BINARY, &[("LAYER", "unbuildable")]);
     assert_eq!(status.code(), Some(1), "{log}");

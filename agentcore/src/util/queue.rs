@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 /// How long the end of the process waits for a queue.
 pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
-/// How often a wait checks for room.
+/// How often a wait checks for room. A channel of std has no wake-up for a sender with a deadline, and only the last lines of a
+/// process wait here.
 pub(crate) const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// Sends `entry` and returns whether there was room before `deadline`. A full queue may only have a slow reader.
