@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, from the bottom to the top.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 22] = [
     "platform",
     "util",
     "error",
+    "engine",
     "config",
     "headers",
     "report",

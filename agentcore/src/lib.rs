@@ -96,6 +96,16 @@ mod util;
 /// What stops a start, and other errors.
 mod error;
 
+/// The stores of durable jobs.
+#[cfg(feature = "durable")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "nothing runs durable tasks yet"
+)]
+mod engine;
+
 /// Settings, and where they come from.
 mod config;
 

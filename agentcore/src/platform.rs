@@ -22,6 +22,8 @@ use other as system;
 #[cfg(unix)]
 use unix as family;
 
+#[cfg(feature = "durable")]
+pub(crate) use family::make_private_file;
 pub(crate) use family::{Signals, reuse_address};
 pub(crate) use system::{
     end_when_silent, file_limit, give_up_on_silent_peers, inherited_listeners, init, is_pid_1,

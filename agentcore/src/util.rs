@@ -11,6 +11,8 @@ pub(crate) mod text;
 pub(crate) mod time;
 #[cfg(feature = "ws")]
 pub(crate) mod timer;
+#[cfg(any(feature = "durable-postgres", feature = "otel"))]
+pub(crate) mod tls;
 pub(crate) mod write;
 
 use std::future::Future;

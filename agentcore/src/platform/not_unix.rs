@@ -1,6 +1,10 @@
 //! Signals and socket options where there is no Unix.
 
+#[cfg(feature = "durable")]
+use std::fs::OpenOptions;
 use std::io;
+#[cfg(feature = "durable")]
+use std::path::Path;
 
 use tokio::net::TcpSocket;
 use tokio::signal::windows::{CtrlC, ctrl_c};
@@ -27,4 +31,11 @@ impl Signals {
 /// Does nothing: on Windows the option lets two processes listen on one port.
 pub(crate) fn reuse_address(_: &TcpSocket) -> io::Result<()> {
     Ok(())
+}
+
+/// Makes an empty file, unless there is a file. Who may read it, the folder says.
+#[cfg(feature = "durable")]
+pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).open(path).map(drop)
 }

@@ -1,0 +1,147 @@
+//! The statements that claim.
+
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::fault::Fault;
+use super::reads::{after, at_least_zero, oldest};
+use super::types::{JsonText, Number};
+use super::writes::{self, DELAY, Parameters, seconds};
+use crate::engine::stored;
+use crate::engine::{Claim, Claimed, JobId, Run, Wanted};
+
+/// How long a job waits if its task's name differs from its queue's. Another program put it there, and may know the task.
+const FOREIGN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Claims due jobs. One statement finds none; of a single task, one statement claims.
+pub(super) async fn claim(
+    client: &Client,
+    wanted: &Wanted,
+    holder: &Arc<str>,
+) -> Result<Claimed, Fault> {
+    let tasks: Vec<_> = wanted
+        .tasks
+        .iter()
+        .filter(|(_, most)| *most > 0)
+        .cloned()
+        .collect();
+    let mut claims = Vec::new();
+    if tasks.is_empty() || wanted.free == 0 {
+        return Ok(Claimed::default());
+    }
+    if let [(task, most)] = &tasks[..] {
+        let free = wanted.free.min(*most);
+        claims = of_task(client, task, free, holder, wanted).await?;
+    }
+    if !claims.is_empty() {
+        return Ok(Claimed { claims, next: None });
+    }
+    let mut due = oldest(client, &tasks).await?;
+    if tasks.len() > 1 && due.first().is_some_and(|(until, ..)| *until <= 0) {
+        for (until, task, most) in &due {
+            let free = (*most).min(wanted.free - claims.len());
+            if *until <= 0 && free > 0 {
+                claims.extend(of_task(client, task, free, holder, wanted).await?);
+            }
+        }
+        if !claims.is_empty() {
+            return Ok(Claimed { claims, next: None });
+        }
+        // What was due has ended with its last attempt, or others have it.
+        due = oldest(client, &tasks).await?;
+    }
+    let next = due.first().map(|(until, ..)| after(*until));
+    Ok(Claimed { claims, next })
+}
+
+async fn of_task(
+    client: &Client,
+    task: &Arc<str>,
+    free: usize,
+    holder: &Arc<str>,
+    wanted: &Wanted,
+) -> Result<Vec<Claim>, Fault> {
+    // The sub-query sees the job as it was before this claim, and not at all if it was submitted while the statement runs.
+    let statement = format!(
+        "SELECT c.run_id, c.task_id, c.attempt, c.task_name, c.params, c.max_attempts, c.headers,
+                (SELECT jsonb_build_array(
+                     t.idempotency_key,
+                     (extract(epoch FROM absurd.current_time() - t.first_started_at) * 1000000)::bigint
+                 ) FROM absurd.\"t_{task}\" t WHERE t.task_id = c.task_id) AS earlier
+         FROM absurd.claim_task($1, $2, $3, $4) c"
+    );
+    let quantity = i32::try_from(free).unwrap_or(i32::MAX);
+    let (name, holder_text) = (&**task, &**holder);
+    let parameters: Parameters<'_> = &[
+        (&name, Type::TEXT),
+        (&holder_text, Type::TEXT),
+        (&seconds(wanted.lease), Type::INT4),
+        (&quantity, Type::INT4),
+    ];
+    let mut claims = Vec::new();
+    let mut foreign = Vec::new();
+    for row in client.query_typed(&statement, parameters).await? {
+        let Number(job) = row.try_get("task_id")?;
+        let Number(number) = row.try_get("run_id")?;
+        let run = Run {
+            id: JobId::new(task.clone(), job),
+            number,
+            holder: holder.clone(),
+        };
+        if row.try_get::<_, &str>("task_name")? == &**task {
+            claims.push(claimed(client, &row, run).await?);
+        } else {
+            foreign.push(run);
+        }
+    }
+    if !foreign.is_empty() {
+        let runs: Vec<_> = foreign.iter().collect();
+        writes::release(client, task, &runs, FOREIGN_PAUSE).await?;
+    }
+    Ok(claims)
+}
+
+async fn claimed(client: &Client, row: &Row, run: Run) -> Result<Claim, Fault> {
+    let json = |column: &str| row.try_get::<_, Option<JsonText<String>>>(column);
+    let (key, since) = match json("earlier")? {
+        Some(JsonText(earlier)) => serde_json::from_str(&earlier).unwrap_or_default(),
+        None => (key(client, &run.id).await?, None),
+    };
+    let mut headers =
+        json("headers")?.map_or_else(Default::default, |text| stored::headers(&text.0));
+    headers.remove(DELAY);
+    Ok(Claim {
+        run,
+        attempt: at_least_zero(row.try_get("attempt")?),
+        max_attempts: row
+            .try_get::<_, Option<i32>>("max_attempts")?
+            .map_or(u32::MAX, at_least_zero),
+        input: stored::value(json("params")?.map(|text| text.0)),
+        headers,
+        key,
+        since_first_start: since.map(after),
+    })
+}
+
+async fn key(client: &Client, id: &JobId) -> Result<Option<String>, Fault> {
+    let statement = format!(
+        "SELECT idempotency_key FROM absurd.\"t_{}\" WHERE task_id = $1",
+        id.task()
+    );
+    let row = client
+        .query_typed_opt(&statement, &[(&Number(id.number()), Type::UUID)])
+        .await?;
+    Ok(row.map_or(Ok(None), |row| row.try_get(0))?)
+}
+
+/// Removes jobs that ended longer ago than that, unless another process is doing so.
+pub(super) async fn clean(client: &Client, task: &str, seconds: i32) -> Result<usize, Fault> {
+    let statement = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(7211605, hashtext($1)) AS is_ours)
+         SELECT absurd.cleanup_tasks($1, $2, 1000) FROM turn WHERE is_ours";
+    let parameters: Parameters<'_> = &[(&task, Type::TEXT), (&seconds, Type::INT4)];
+    let row = client.query_typed_opt(statement, parameters).await?;
+    let removed: i32 = row.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(usize::try_from(removed).unwrap_or(0))
+}

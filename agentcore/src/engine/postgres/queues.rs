@@ -1,0 +1,84 @@
+//! The schema's version, and the queues: one for each task, under its name.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::fault::{self, Fault};
+use crate::engine::error::EngineError;
+
+/// The releases of Absurd whose functions these statements know.
+const RELEASES: &str = "0.5.";
+/// The one that the commands of messages install.
+const RELEASE: &str = "0.5.1";
+
+/// The schema's version, which is one of those that are known.
+pub(super) async fn check(client: &Client, url: &str) -> Result<String, Fault> {
+    let statement = "SELECT absurd.get_schema_version(), current_setting('synchronous_commit')";
+    let row = match client
+        .query_typed_one(statement, &[])
+        .await
+        .map_err(Fault::from)
+    {
+        Ok(row) => row,
+        Err(Fault::Other(EngineError::Schema(why))) => {
+            return Err(schema(format!(
+                "{why}; run `uvx absurdctl@{RELEASE} init -d '{url}'` once, with the password in PGPASSWORD"
+            )));
+        }
+        Err(fault) => return Err(fault),
+    };
+    let version: String = row.try_get(0)?;
+    if !version.starts_with(RELEASES) {
+        return Err(schema(format!(
+            "the database has version {version:?} of Absurd's schema, and {RELEASES}x is needed; run \
+             `uvx absurdctl@{RELEASE} migrate -d '{url}'`, with the password in PGPASSWORD"
+        )));
+    }
+    let commit: String = row.try_get(1)?;
+    if commit == "off" {
+        return Err(schema(
+            "the database has `synchronous_commit` off, so it may forget jobs that it has accepted; set it to `on` for this user"
+                .to_owned(),
+        ));
+    }
+    Ok(version)
+}
+
+fn schema(text: String) -> Fault {
+    Fault::Other(EngineError::Schema(text))
+}
+
+/// Makes the queues that there are not yet.
+pub(super) async fn make(client: &Client, tasks: &[Arc<str>]) -> Result<(), Fault> {
+    let names: Vec<&str> = tasks.iter().map(|task| &**task).collect();
+    let known = "SELECT queue_name FROM absurd.queues WHERE queue_name = ANY($1)";
+    let rows = client
+        .query_typed(known, &[(&names, Type::TEXT_ARRAY)])
+        .await?;
+    let mut known = Vec::new();
+    for row in rows {
+        known.push(row.try_get::<_, String>(0)?);
+    }
+    for name in names {
+        if known.iter().any(|known| known == name) {
+            continue;
+        }
+        // The lock is for processes that start together: two that make one queue would collide.
+        let make = "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(7211605))
+             SELECT absurd.create_queue($1)::text FROM turn";
+        if let Err(error) = client.query_typed(make, &[(&name, Type::TEXT)]).await {
+            if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+                return Err(schema(format!(
+                    "the database has no queue {name:?}, and does not let this user make it ({}); run \
+                     `uvx absurdctl@{RELEASE} create-queue {name}` as the owner of the schema",
+                    fault::text(&error)
+                )));
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
