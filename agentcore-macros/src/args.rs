@@ -5,7 +5,7 @@
 use std::mem;
 use std::time::Duration;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Ident, Lit, LitBool, LitInt, LitStr, Path, Token};
@@ -19,6 +19,8 @@ use crate::role::{self, Role};
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) name: Option<String>,
+    /// The place of the name, if it is given.
+    pub(crate) name_at: Option<Span>,
     pub(crate) main: Option<bool>,
     /// Comes with its key, which may be out of place.
     pub(crate) flags: Option<(Ident, bool)>,
@@ -28,6 +30,12 @@ pub(crate) struct Args {
     pub(crate) port: Option<u16>,
     pub(crate) idle: Vec<String>,
     pub(crate) krate: Option<Path>,
+    /// The place of the key, if it is given.
+    pub(crate) durable: Option<Span>,
+    /// With the key, which only a durable task takes.
+    pub(crate) attempts: Option<(Ident, u32)>,
+    pub(crate) deadline: Option<(Ident, Duration)>,
+    pub(crate) concurrency: Option<(Ident, u32)>,
 }
 
 /// What happens to an invocation whose client is gone.
@@ -50,6 +58,10 @@ pub(crate) enum Key {
     Port,
     Idle,
     Crate,
+    Durable,
+    Attempts,
+    Deadline,
+    Concurrency,
 }
 
 impl Key {
@@ -64,6 +76,10 @@ impl Key {
             Self::Port => "port",
             Self::Idle => "idle",
             Self::Crate => "crate",
+            Self::Durable => "durable",
+            Self::Attempts => "attempts",
+            Self::Deadline => "deadline",
+            Self::Concurrency => "concurrency",
         }
     }
 
@@ -82,6 +98,10 @@ impl Key {
                 "a list of paths in string literals, for example `idle = [\"/health\", \"/assets/*\"]`"
             }
             Self::Crate => "a path, for example `crate = ::agentcore`",
+            Self::Durable => "no value",
+            Self::Attempts => "a number from 1 to 1000, for example `attempts = 5`",
+            Self::Deadline => "a duration in a string literal, for example `deadline = \"1d\"`",
+            Self::Concurrency => "a number from 1 to 1000, for example `concurrency = 4`",
         }
     }
 
@@ -96,6 +116,10 @@ impl Key {
             Self::Port => "port = 8081",
             Self::Idle => "idle = [\"/health\"]",
             Self::Crate => "crate = ::agentcore",
+            Self::Durable => "durable",
+            Self::Attempts => "attempts = 5",
+            Self::Deadline => "deadline = \"1d\"",
+            Self::Concurrency => "concurrency = 4",
         }
     }
 }
@@ -124,7 +148,15 @@ impl Args {
 
     fn set(&mut self, argument: &Argument, errors: &mut Errors) {
         match argument.key {
-            Key::Name => self.name = argument.name(errors),
+            Key::Name => {
+                self.name = argument.name(errors);
+                self.name_at = argument
+                    .value
+                    .clone()
+                    .into_iter()
+                    .next()
+                    .map(|name| name.span());
+            }
             Key::Main => self.main = argument.boolean(errors),
             Key::Flags => self.flags = argument.flags(errors),
             Key::Timeout => self.timeout = argument.duration(errors),
@@ -135,11 +167,18 @@ impl Args {
             Key::Port => self.port = argument.port(errors),
             Key::Idle => self.idle = argument.idle(errors),
             Key::Crate => self.krate = argument.path(errors),
+            Key::Durable => self.durable = Some(argument.flag(errors)),
+            Key::Attempts => self.attempts = argument.count(errors),
+            Key::Deadline => {
+                let deadline = argument.duration(errors);
+                self.deadline = deadline.map(|limit| (argument.ident.clone(), limit));
+            }
+            Key::Concurrency => self.concurrency = argument.count(errors),
         }
     }
 }
 
-/// One `key = value` with a known key.
+/// One `key = value` with a known key, or a flag, which has no value.
 struct Argument {
     key: Key,
     ident: Ident,
@@ -160,6 +199,13 @@ impl Argument {
             errors.push(&ident, unknown(&ident.to_string(), keys));
             return None;
         };
+        if key == Key::Durable && rest.is_empty() {
+            return Some(Self {
+                key,
+                ident,
+                value: rest,
+            });
+        }
         let value = |input: ParseStream<'_>| {
             input.parse::<Token![=]>()?;
             input.parse::<TokenStream>()
@@ -186,6 +232,27 @@ impl Argument {
 
     fn flags(&self, errors: &mut Errors) -> Option<(Ident, bool)> {
         Some((self.ident.clone(), self.boolean(errors)?))
+    }
+
+    /// A key that is written alone.
+    fn flag(&self, errors: &mut Errors) -> Span {
+        if !self.value.is_empty() {
+            self.mismatch(errors);
+        }
+        self.ident.span()
+    }
+
+    /// A number from 1 to 1000.
+    fn count(&self, errors: &mut Errors) -> Option<(Ident, u32)> {
+        let literal: Option<LitInt> = syn::parse2(self.value.clone()).ok();
+        let number = literal.and_then(|literal| literal.base10_parse().ok());
+        match number.filter(|number| (1..=1000).contains(number)) {
+            Some(number) => Some((self.ident.clone(), number)),
+            None => {
+                self.mismatch(errors);
+                None
+            }
+        }
     }
 
     fn duration(&self, errors: &mut Errors) -> Option<Duration> {

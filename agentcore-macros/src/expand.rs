@@ -5,6 +5,7 @@
 
 mod arguments;
 mod async_task;
+mod durable;
 mod entrypoint;
 mod hook;
 mod lifetimes;
@@ -12,6 +13,7 @@ mod ping;
 mod register;
 mod reply;
 mod routes;
+mod step;
 mod websocket;
 
 use proc_macro2::{Span, TokenStream};
@@ -47,8 +49,24 @@ pub(crate) fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
+    // All checks and messages depend on this argument.
+    let mut not_yet = Errors::new(role::ASYNC_TASK.shape);
+    if Args::parse(args.clone(), role::ASYNC_TASK.keys, &mut not_yet)
+        .durable
+        .is_some()
+    {
+        return expand(&role::DURABLE_TASK, args, item, |args, function, errors| {
+            validate::durable_task(args, function, errors).map(|model| durable::expand(&model))
+        });
+    }
     expand(&role::ASYNC_TASK, args, item, |args, function, errors| {
         validate::async_task(args, function, errors).map(|model| async_task::expand(&model))
+    })
+}
+
+pub(crate) fn step(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand(&role::STEP, args, item, |args, function, errors| {
+        validate::step(args, function, errors).map(|model| step::expand(&model))
     })
 }
 
@@ -62,6 +80,16 @@ pub(crate) fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
     expand(&role::WEBSOCKET, args, item, |args, function, errors| {
         validate::websocket(args, function, errors).map(|model| websocket::expand(&model, function))
     })
+}
+
+/// The item, with an error that names the missing feature.
+pub(crate) fn step_without_feature(item: TokenStream) -> TokenStream {
+    let mut errors = Errors::new(role::STEP.shape);
+    errors.push_at(
+        Span::call_site(),
+        "`#[agentcore::step]` needs the `durable` feature of `agentcore`",
+    );
+    rejected(item, errors, false, &[])
 }
 
 /// The item, with an error that names the missing feature.

@@ -31,9 +31,23 @@ pub fn entrypoint(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 #[doc = include_str!("../docs/async_task.md")]
+#[cfg_attr(feature = "durable", doc = include_str!("../docs/durable_task.md"))]
 #[proc_macro_attribute]
 pub fn async_task(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::async_task(args.into(), item.into()).into()
+}
+
+#[doc = include_str!("../docs/step.md")]
+#[proc_macro_attribute]
+pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::step(args.into(), item.into()).into()
+}
+
+/// The attribute `step` of `agentcore` without the feature `durable`.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn step_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    expand::step_without_feature(item.into()).into()
 }
 
 #[doc = include_str!("../docs/ping.md")]

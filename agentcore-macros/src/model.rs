@@ -99,6 +99,54 @@ pub(crate) struct AsyncTask<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// A durable task, whose calls make jobs.
+pub(crate) struct DurableTask<'a> {
+    pub(crate) function: Function<'a>,
+    pub(crate) item: &'a AnnotatedFn,
+    /// The item's body, which is there.
+    pub(crate) body: &'a Body,
+    pub(crate) parameters: Vec<DurableParameter<'a>>,
+    /// The declared type.
+    pub(crate) output: &'a Type,
+    pub(crate) attempts: Option<u32>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) concurrency: Option<u32>,
+}
+
+/// A parameter of a durable task.
+pub(crate) struct DurableParameter<'a> {
+    pub(crate) cfgs: Vec<&'a Attribute>,
+    /// All attributes but the lints.
+    pub(crate) attrs: Vec<&'a Attribute>,
+    pub(crate) ty: &'a Type,
+    /// The name that callers see and that the argument is stored under; `None` for an argument that the run provides.
+    pub(crate) stored: Option<&'a Ident>,
+}
+
+/// A step: a function whose results are recorded.
+pub(crate) struct Step<'a> {
+    pub(crate) private: Private,
+    pub(crate) name: String,
+    pub(crate) item: &'a AnnotatedFn,
+    /// The item's body, which is there.
+    pub(crate) body: &'a Body,
+    pub(crate) parameters: Vec<StepParameter<'a>>,
+    /// The declared type.
+    pub(crate) output: Type,
+    /// That type with `_` in place of every `impl Trait`.
+    pub(crate) erased_output: Type,
+    pub(crate) value: Range,
+}
+
+/// A parameter of a step.
+pub(crate) struct StepParameter<'a> {
+    pub(crate) parameter: Parameter<'a>,
+    pub(crate) ty: &'a Type,
+    /// Whether its value is a part of the name that the step is recorded under.
+    pub(crate) is_key: bool,
+}
+
 /// A parameter of a task, split into the caller's part and the body's part.
 pub(crate) struct Parameter<'a> {
     /// All attributes but lints.

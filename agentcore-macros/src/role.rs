@@ -21,7 +21,7 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 9] = [
+pub(crate) const ALL: [&Role; 10] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
@@ -31,6 +31,7 @@ pub(crate) const ALL: [&Role; 9] = [
     &ON_WARMUP,
     &ON_RESTORE,
     &ROUTES,
+    &STEP,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -65,7 +66,15 @@ pub(crate) const ENTRYPOINT: Role = Role {
 
 pub(crate) const ASYNC_TASK: Role = Role {
     attribute: "async_task",
-    keys: &[Key::Name, Key::Timeout, Key::Crate],
+    keys: &[
+        Key::Name,
+        Key::Timeout,
+        Key::Crate,
+        Key::Durable,
+        Key::Attempts,
+        Key::Deadline,
+        Key::Concurrency,
+    ],
     noun: "a tracked task",
     target: "an `async fn`",
     instead_of_never: "return `()` or `Infallible`",
@@ -73,6 +82,35 @@ pub(crate) const ASYNC_TASK: Role = Role {
     shape: "    \
     #[agentcore::async_task]
     async fn task(input: Input) -> Output {
+        // ..
+    }",
+};
+
+/// `async_task` with `durable`.
+pub(crate) const DURABLE_TASK: Role = Role {
+    attribute: "async_task",
+    keys: ASYNC_TASK.keys,
+    noun: "a durable task",
+    target: "a free `async fn`",
+    instead_of_never: "its result is stored",
+    instead_of_yield: "it returns one value, which is stored",
+    shape: "    \
+    #[agentcore::async_task(durable)]
+    async fn task(input: Input, database: State<Database>) -> Result<Output, BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const STEP: Role = Role {
+    attribute: "step",
+    keys: &[Key::Name, Key::Crate],
+    noun: "a step",
+    target: "a free `async fn`",
+    instead_of_never: "its result is recorded",
+    instead_of_yield: "it returns one value, which is recorded",
+    shape: "    \
+    #[agentcore::step]
+    async fn step(input: Input) -> Result<Output, BoxError> {
         // ..
     }",
 };

@@ -30,6 +30,7 @@ fn expand(source: &str) -> TokenStream {
         "entrypoint" => expand::entrypoint,
         "async_task" => expand::async_task,
         "ping" => expand::ping,
+        "step" => expand::step,
         "on_start" => expand::on_start,
         "on_shutdown" => expand::on_shutdown,
         "on_warmup" => expand::on_warmup,

@@ -1,6 +1,7 @@
 //! From syntax to model. Every check runs, even after a mistake. Nothing here makes tokens.
 
 mod conflicts;
+mod durable;
 mod signature;
 mod types;
 
@@ -19,6 +20,7 @@ use crate::paths::Private;
 use crate::role::{self, Role};
 
 pub(crate) use conflicts::reject_conflicts;
+pub(crate) use durable::{durable_task, step};
 
 /// Reports a `yield` that belongs to no macro in the body.
 pub(crate) fn reject_yield(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {
@@ -78,6 +80,7 @@ pub(crate) fn async_task<'a>(
 ) -> Option<AsyncTask<'a>> {
     let role = &role::ASYNC_TASK;
     let sig = &item.sig;
+    durable::only_for_durable_tasks(&args, errors);
     if item.body.is_none() {
         errors.push_at(
             sig.ident.span(),

@@ -170,6 +170,9 @@ pub mod __private;
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 
+#[cfg(not(feature = "durable"))]
+#[doc(hidden)]
+pub use agentcore_macros::step_without_feature as step;
 #[cfg(feature = "ws")]
 #[doc(inline)]
 pub use agentcore_macros::websocket;

@@ -211,7 +211,7 @@ fn type_hint(model: &AsyncTask<'_>) -> TokenStream {
 
 /// Moves a parameter into the block, as an `async fn` does. A name keeps its name. Any other pattern is bound from a variable,
 /// which keeps the parts that the pattern does not take.
-fn binding(parameter: &Parameter<'_>) -> TokenStream {
+pub(super) fn binding(parameter: &Parameter<'_>) -> TokenStream {
     let Parameter {
         cfgs,
         lints,

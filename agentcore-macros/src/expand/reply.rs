@@ -64,7 +64,7 @@ pub(super) fn outcome(
 ///
 /// A message about a generic call points at the argument. An argument of one token would underline one token of the user's type;
 /// `tuple.0` has a first and a last one.
-fn blamed(name: &str, range: Range) -> (TokenStream, Ident) {
+pub(super) fn blamed(name: &str, range: Range) -> (TokenStream, Ident) {
     let ident = Ident::new(name, range.start);
     let mut index = Literal::usize_unsuffixed(0);
     index.set_span(range.end);

@@ -141,7 +141,7 @@ fn an_argument_of_another_attribute_is_told_where_it_belongs() {
         ),
         (
             "#[ping(name = \"health\")] fn health() -> PingStatus {}",
-            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`",
+            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`, `#[agentcore::step]`",
         ),
     ] {
         let errors = compile_errors(expand(source));
@@ -607,4 +607,104 @@ fn a_rejected_item_is_kept() {
         let expansion = expand(source).to_string();
         assert!(expansion.starts_with(&item), "{expansion}");
     }
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_durable_task_is_reported() {
+    check(
+        r#"#[async_task(durable = true, attempts = 0, deadline = 5, concurrency = "4")]
+        fn work<T>(&self, text: &str, (a, b): (u8, u8), any: impl Display, State(db): State<Database>) {}"#,
+        &expect![[r#"
+            true
+                `durable` takes no value
+            0
+                `attempts` takes a number from 1 to 1000, for example `attempts = 5`
+            5
+                `deadline` needs a unit; write `deadline = "5s"` for seconds
+            "4"
+                `concurrency` takes a number from 1 to 1000, for example `concurrency = 4`
+            &self
+                a durable task must be a free function; it has no `self` to be called on
+            <T>
+                a durable task cannot be generic: the server needs one concrete function
+            fn
+                a durable task must be `async`; what computes goes into `tokio::task::spawn_blocking` inside it
+            &str
+                the arguments of a durable task are stored, so they are owned: take `String` instead of a reference
+            (a, b)
+                the arguments of a durable task are stored under their names: give this one a name
+            impl Display
+                the arguments of a durable task are stored, so they need a concrete type; name the type
+            work
+                a durable task returns a `Result`: an error is what is tried again; for example `Result<(), agentcore::BoxError>`
+        "#]],
+    );
+}
+
+#[test]
+fn the_results_of_a_durable_task_are_owned() {
+    check(
+        "#[async_task(durable)]
+        async fn work(text: Cow<'_, str>) -> Result<impl Display, BoxError> {}",
+        &expect![[r#"
+            Cow<'_, str>
+                the arguments of a durable task are stored, so they are owned: take a type without lifetimes
+            impl Display
+                the results of a durable task are stored, so they need a concrete type; name the type
+        "#]],
+    );
+}
+
+#[test]
+fn some_arguments_are_for_durable_tasks() {
+    check(
+        r#"#[async_task(attempts = 5, deadline = "1d", concurrency = 4)]
+        async fn work() {}"#,
+        &expect![[r#"
+            attempts
+                `attempts` is for durable tasks; write `#[agentcore::async_task(durable, attempts = ..)]`
+            deadline
+                `deadline` is for durable tasks; write `#[agentcore::async_task(durable, deadline = ..)]`
+            concurrency
+                `concurrency` is for durable tasks; write `#[agentcore::async_task(durable, concurrency = ..)]`
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_that_no_store_takes_is_refused() {
+    check(
+        r#"#[async_task(durable, name = "speech to text")]
+        async fn work() -> Result<(), BoxError> {}"#,
+        &expect![[r#"
+            "speech to text"
+                the name of a durable task has up to 57 ASCII letters, digits, `_`, `-` and `.`, since jobs are stored under it
+        "#]],
+    );
+    check(
+        "#[async_task(durable)]
+        async fn größe() -> Result<(), BoxError> {}",
+        &expect![[r#"
+            größe
+                the name of a durable task has up to 57 ASCII letters, digits, `_`, `-` and `.`, since jobs are stored under it; give it another one with `name = ".."`
+        "#]],
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_step_is_reported() {
+    check(
+        "#[step(durable)]
+        fn work(self) {}",
+        &expect![[r#"
+            durable
+                unknown argument `durable`; expected one of: `name`, `crate`
+            self
+                a step must be a free function; it has no `self` to be called on
+            fn
+                a step must be `async`; what computes goes into `tokio::task::spawn_blocking` inside it
+            work
+                a step returns a `Result`, whose value is recorded; for example `Result<(), agentcore::BoxError>`
+        "#]],
+    );
 }

@@ -205,3 +205,43 @@ fn routes() {
         &expect_file!["../../tests/expand/routes.rs"],
     );
 }
+
+#[test]
+fn durable_task() {
+    check(
+        "#[async_task(durable)]
+        async fn transcribe(url: String, database: State<Database>) -> Result<Report, BoxError> {
+            body(url, database)
+        }",
+        &expect_file!["../../tests/expand/durable_task.rs"],
+    );
+}
+
+#[test]
+fn durable_task_with_everything() {
+    check(
+        r#"#[async_task(durable, name = "speech.text", attempts = 5, timeout = "2h", deadline = "1d", concurrency = 4)]
+        /// Documented.
+        #[allow(clippy::all)]
+        pub(crate) async fn transcribe(
+            mut url: String,
+            #[cfg(feature = "pages")] r#type: Option<u32>,
+            _: TaskContext,
+            token: CancellationToken,
+        ) -> anyhow::Result<Report> {
+            body(url, token)
+        }"#,
+        &expect_file!["../../tests/expand/durable_task_with_everything.rs"],
+    );
+}
+
+#[test]
+fn step() {
+    check(
+        r#"#[step(name = "fetch audio")]
+        async fn fetch<T: Serialize>(url: &str, (a, b): (u8, u8), of: T, client: State<Client>) -> Result<Audio, Failure> {
+            body(url, a, b)
+        }"#,
+        &expect_file!["../../tests/expand/step.rs"],
+    );
+}

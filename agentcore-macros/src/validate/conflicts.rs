@@ -68,7 +68,7 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
 
 /// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 9] = [
+    const OURS: [&str; 10] = [
         "entrypoint",
         "async_task",
         "ping",
@@ -78,6 +78,7 @@ fn is_ours(attr: &Attribute) -> bool {
         "on_warmup",
         "on_restore",
         "routes",
+        "step",
     ];
     let segments = &attr.path().segments;
     segments.len() <= 2

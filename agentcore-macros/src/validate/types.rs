@@ -1,33 +1,36 @@
 //! Checks of types, by their syntax alone.
 
 use quote::ToTokens;
-use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeReference, parse_quote};
+use syn::{GenericArgument, Ident, Lifetime, PathArguments, Type, TypeReference, parse_quote};
 
 use crate::errors::Errors;
 
 /// Checks an argument of a handler. It is made from the request, so it has to be a concrete type that owns its content.
 /// `concrete` is the advice for an `impl Trait`.
 pub(super) fn owned(ty: &Type, concrete: &str, errors: &mut Errors) {
+    owned_as("handler arguments", ty, concrete, errors);
+}
+
+/// Like [`owned`], for values that messages call `subject`.
+pub(super) fn owned_as(subject: &str, ty: &Type, concrete: &str, errors: &mut Errors) {
     for part in parts(ty) {
         match part {
             Part::Type(Type::Reference(reference)) if !is_static(reference.lifetime.as_ref()) => {
                 let owned = owned_form(reference);
                 errors.push_shape(
                     reference,
-                    format_args!(
-                        "handler arguments are owned: take {owned} instead of a reference"
-                    ),
+                    format_args!("{subject} are owned: take {owned} instead of a reference"),
                 );
             }
             Part::Type(Type::Infer(_)) => errors.leave_to_rustc(),
             Part::Type(Type::ImplTrait(ty)) => errors.push_shape(
                 ty,
-                format_args!("handler arguments need a concrete type; {concrete}"),
+                format_args!("{subject} need a concrete type; {concrete}"),
             ),
             Part::Lifetime(lifetime) if !is_static(Some(lifetime)) => {
                 errors.push_shape(
                     ty,
-                    "handler arguments are owned: take a type without lifetimes",
+                    format_args!("{subject} are owned: take a type without lifetimes"),
                 );
             }
             _ => {}
@@ -47,6 +50,36 @@ pub(super) fn is_borrowed_socket(ty: &Type) -> bool {
         }
         _ => false,
     }
+}
+
+/// The last name of a type path, without its arguments.
+pub(super) fn last_name(ty: &Type) -> Option<&Ident> {
+    match ty {
+        Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
+        Type::Group(group) => last_name(&group.elem),
+        Type::Paren(paren) => last_name(&paren.elem),
+        _ => None,
+    }
+}
+
+/// Checks that the type of a durable task's result has a name and is owned, because the result is stored.
+pub(super) fn storable(ty: &Type, errors: &mut Errors) {
+    owned_as(
+        "the results of a durable task are stored, so they",
+        ty,
+        "name the type",
+        errors,
+    );
+}
+
+/// Checks that the type of a step's result has a name and is owned, because the result is recorded.
+pub(super) fn recordable(ty: &Type, errors: &mut Errors) {
+    owned_as(
+        "the results of a step are recorded, so they",
+        ty,
+        "name the type",
+        errors,
+    );
 }
 
 /// Checks that the type has a name, because state is found by its type.

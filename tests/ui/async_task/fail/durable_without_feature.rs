@@ -1,0 +1,8 @@
+use agentcore::async_task;
+
+#[async_task(durable)]
+async fn work() -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::step]
+async fn fetch() -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}
