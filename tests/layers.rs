@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, from the bottom to the top.
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 23] = [
     "platform",
     "util",
     "error",
@@ -22,6 +22,7 @@ const MODULES: [&str; 22] = [
     "request",
     "log",
     "tasks",
+    "durable",
     "handler",
     "ws",
     "app",

@@ -6,8 +6,12 @@
 
 mod addresses;
 mod choices;
+#[cfg(feature = "durable")]
+mod durable;
 mod environment;
 mod filter;
+#[cfg(feature = "durable")]
+mod job_store;
 #[cfg(feature = "ws")]
 mod origins;
 mod paths;
@@ -24,8 +28,12 @@ use std::time::Duration;
 use crate::error::Error;
 pub(crate) use addresses::Addresses;
 pub use choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
+#[cfg(feature = "durable")]
+pub(crate) use durable::DurableSettings;
 pub(crate) use environment::{Environment, Found, Reader, Source, as_text};
 pub(crate) use filter::Filter;
+#[cfg(feature = "durable")]
+pub(crate) use job_store::{Store, Work};
 #[cfg(feature = "ws")]
 pub(crate) use origins::Origins;
 pub(crate) use paths::UrlPath;
@@ -73,6 +81,8 @@ pub struct Config {
     max_invocations: Option<usize>,
     session_policy: Option<SessionPolicy>,
     task_max_age: Option<Duration>,
+    #[cfg(feature = "durable")]
+    durable: durable::DurableOptions,
     debug: Option<bool>,
     dev: Option<bool>,
     errors: Option<ErrorMode>,
@@ -313,6 +323,8 @@ impl Config {
             max_invocations: env.optional(&table::MAX_INVOCATIONS, self.max_invocations),
             session_policy: env.value(&table::SESSION_POLICY, self.session_policy),
             task_max_age: env.optional(&table::TASK_MAX_AGE, self.task_max_age),
+            #[cfg(feature = "durable")]
+            durable: self.durable.read(env),
             debug: env.value(&table::DEBUG, self.debug),
             dev: read_dev(env, self.dev, host, supplied),
             errors: env.value(&table::ERRORS, self.errors),
@@ -463,6 +475,8 @@ pub(crate) struct Settings {
     pub(crate) max_invocations: Option<usize>,
     pub(crate) session_policy: SessionPolicy,
     pub(crate) task_max_age: Option<Duration>,
+    #[cfg(feature = "durable")]
+    pub(crate) durable: DurableSettings,
     pub(crate) debug: bool,
     pub(crate) dev: Option<DevPage>,
     pub(crate) errors: ErrorMode,

@@ -58,7 +58,8 @@ use tokio::sync::broadcast;
 
 pub(crate) use address::engine;
 pub(crate) use error::EngineError;
-pub(crate) use id::{JobId, ParseJobIdError, check_task_name};
+pub(crate) use id::check_task_name;
+pub use id::{JobId, ParseJobIdError};
 pub(crate) use json::Json;
 pub(crate) use unusable::Unusable;
 

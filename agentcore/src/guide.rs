@@ -1,6 +1,7 @@
 //! [super::background]: self::background
 //! [super::concepts]: self::concepts
 //! [super::configuration]: self::configuration
+//! [super::durable]: self::durable
 //! [super::errors]: self::errors
 //! [super::faq]: self::faq
 //! [super::from_python]: self::from_python
@@ -93,7 +94,27 @@ pub mod background {
     //! [crate::task_status]: crate::task_status
     //! [crate::track]: crate::track
     //! [macro@crate::async_task]: macro@crate::async_task
+    //! [super::durable]: super::durable
     #![doc = include_str!("../docs/guide/background.md")]
+}
+#[cfg(feature = "durable")]
+pub mod durable {
+    //! [crate::Config::durable]: crate::Config::durable
+    //! [crate::Config::durable_concurrency]: crate::Config::durable_concurrency
+    //! [crate::Config::durable_lease]: crate::Config::durable_lease
+    //! [crate::Config::durable_work]: crate::Config::durable_work
+    //! [crate::Config::shutdown_grace]: crate::Config::shutdown_grace
+    //! [crate::TaskContext::id]: crate::TaskContext::id
+    //! [crate::spawn]: crate::spawn
+    //! [crate::step()]: crate::step()
+    //! [crate::testing::TestClient]: crate::testing::TestClient
+    //! [crate::testing::TestClient::crash_before_step]: crate::testing::TestClient::crash_before_step
+    //! [macro@crate::async_task]: macro@crate::async_task
+    #![doc = include_str!("../docs/guide/durable.md")]
+}
+#[cfg(not(feature = "durable"))]
+pub mod durable {
+    //! Durable tasks. This page needs the feature `durable`.
 }
 pub mod state {
     //! [crate::App::on_shutdown]: crate::App::on_shutdown

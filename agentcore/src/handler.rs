@@ -8,6 +8,8 @@ pub(crate) mod extract;
 pub(crate) mod hook;
 pub(crate) mod http_error;
 pub(crate) mod invoke;
+#[cfg(feature = "durable")]
+mod job_error;
 pub(crate) mod layer;
 pub(crate) mod ping;
 pub(crate) mod response;

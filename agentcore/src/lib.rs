@@ -63,6 +63,8 @@
 //! | --- | --- | --- |
 //! | `ws`, on by default | `GET /ws` | 1.85 |
 //! | `dev-page` | the dev page, where [`Config::dev`] switches it on, in release builds too; debug builds have it without | 1.85 |
+//! | `durable` | [durable tasks](macro@async_task#durable-tasks): jobs that are stored, and finished even if their process dies | 1.85, and a C compiler |
+//! | `durable-postgres` | jobs in a PostgreSQL database, for any number of hosts; includes `durable` | 1.85, and a C compiler |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |
@@ -98,11 +100,9 @@ mod error;
 
 /// The stores of durable jobs.
 #[cfg(feature = "durable")]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "nothing runs durable tasks yet"
+#[cfg_attr(
+    not(feature = "durable-postgres"),
+    allow(dead_code, reason = "only PostgreSQL reconnects")
 )]
 mod engine;
 
@@ -137,6 +137,10 @@ mod log;
 /// Tasks that run beside the replies.
 mod tasks;
 
+/// Durable tasks: jobs that are stored before they run.
+#[cfg(feature = "durable")]
+mod durable;
+
 /// The user's code, and the conversion of its arguments and replies.
 mod handler;
 
@@ -170,6 +174,9 @@ pub mod __private;
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 
+#[cfg(feature = "durable")]
+#[doc(inline)]
+pub use agentcore_macros::step;
 #[cfg(not(feature = "durable"))]
 #[doc(hidden)]
 pub use agentcore_macros::step_without_feature as step;
@@ -191,6 +198,11 @@ pub use http::{HeaderMap, StatusCode};
 pub use app::App;
 pub use config::{
     BusyWhile, Config, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy,
+};
+#[cfg(feature = "durable")]
+pub use durable::{
+    Durable, Job, JobError, JobId, JobStatus, ParseJobIdError, Permanent, StepName, TaskContext,
+    cancel_job, job_status, step,
 };
 pub use error::{BoxError, Error, TimedOut};
 pub use handler::body::Body;
@@ -247,6 +259,12 @@ mod pages {
     mod ping {}
     #[doc = include_str!("../../agentcore-macros/docs/routes.md")]
     mod routes {}
+    #[cfg(feature = "durable")]
+    #[doc = include_str!("../../agentcore-macros/docs/durable_task.md")]
+    mod durable_task {}
+    #[cfg(feature = "durable")]
+    #[doc = include_str!("../../agentcore-macros/docs/step.md")]
+    mod step {}
     #[cfg(feature = "ws")]
     #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
     mod websocket {}

@@ -20,6 +20,9 @@ mod args;
 mod bounds;
 #[path = "private/checks.rs"]
 mod checks;
+#[cfg(feature = "durable")]
+#[path = "private/durable.rs"]
+mod durable;
 #[path = "private/outcome.rs"]
 mod outcome;
 #[path = "private/probe.rs"]
@@ -46,6 +49,8 @@ pub use core::result::Result::{self, Err, Ok};
 pub use core::time::Duration;
 pub use std::process::ExitCode;
 
+#[cfg(feature = "durable")]
+pub use crate::app::descriptors::{DurableDef, DurableTask, durable};
 pub use crate::app::descriptors::{
     Entrypoint, EntrypointDef, Meta, PingDef, PingHandler, PlatformHook, RestoreDef, Routes,
     RoutesDef, ShutdownDef, ShutdownHook, StartDef, StartHook, TaskDef, WarmupDef,
@@ -53,6 +58,10 @@ pub use crate::app::descriptors::{
 #[cfg(feature = "ws")]
 pub use crate::app::descriptors::{WebSocketDef, WebSocketEndpoint};
 pub use crate::app::package::Package;
+#[cfg(feature = "durable")]
+pub use crate::durable::{
+    Arguments, Durable, DurableRun, Encoded, RunFailure, StepKey, keyed_step,
+};
 pub use crate::error::BoxError;
 pub use crate::handler::extract::{Invocation, Requirements};
 pub use crate::handler::hook::{HookArgument, HookCall, PingArgument};
@@ -69,6 +78,8 @@ pub use crate::ws::Opening;
 pub use bounds::{
     Captures, FromTimedOut, HookError, PingReply, PlatformReply, RoutesService, ShutdownReply,
 };
+#[cfg(feature = "durable")]
+pub use checks::durable_task_future_must_be_send;
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{
@@ -76,6 +87,10 @@ pub use checks::{
     restore_hook_future_must_be_send, routes_future_must_be_send,
     shutdown_hook_future_must_be_send, start_hook_future_must_be_send,
     sync_function_runs_on_another_thread, time_limited, timed_out, warmup_hook_future_must_be_send,
+};
+#[cfg(feature = "durable")]
+pub use durable::{
+    DurableOutput, RunArgument, StepArgument, StoredArgument, StoredValue, TaskFailure,
 };
 pub use probe::Probe;
 #[cfg(feature = "ws")]

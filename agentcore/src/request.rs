@@ -7,6 +7,8 @@ mod context;
 pub(crate) mod detach;
 pub(crate) mod drops;
 mod instance;
+#[cfg(feature = "durable")]
+mod job;
 mod local;
 mod observed;
 mod outbound;
@@ -18,6 +20,8 @@ pub use cancellation::CancellationToken;
 pub(crate) use context::secret_uuid;
 pub use context::{AccessToken, RequestContext, TraceContext};
 pub(crate) use instance::{GAUGES, Instance, TrackerHandle};
+#[cfg(feature = "durable")]
+pub(crate) use job::JobAttempt;
 pub(crate) use local::{
     below, blocking, current, emit_below, emit_often, fail, hold, is_within, note, spawn_below,
     spawn_boxed, spawn_in_scope, the_stream, until_cut_off, with_scope, within,

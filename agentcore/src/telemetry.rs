@@ -27,6 +27,7 @@
 //! | `requestId`, `sessionId` | of the line's request |
 //! | `traceId` | of the request's trace: from `traceparent`, or else `X-Amzn-Trace-Id` |
 //! | `spanId` | of the span that the line is written in, if the agent [traces](#traces) itself |
+//! | `jobId`, `jobAttempt` | of the durable job that the line is written in, with the feature `durable`; `sessionId` is then that of the job |
 //! | `errorType`, `errorMessage`, `location`, `stackTrace` | of an error or a panic |
 //! | `spans` | the `tracing` spans around it: a list of objects, the outermost first, each with its `name` and its fields |
 //! | any other | the event's own fields: `tracing::info!(city = "Paris", "asked")` |
@@ -126,6 +127,11 @@
 //! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_routes_…` (requests to [routes](macro@crate::routes)); `agentcore_connections_…` | |
 //! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | bytes of bodies |
 //! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
+//! | `agentcore_durable_submitted_total{task}` | with the feature `durable`, like the next four: jobs that this process submitted |
+//! | `agentcore_durable_attempts_total{task,outcome}` | attempts that ended here: `completed`, `failed`, `panicked`, `timed_out`, `cancelled`, `lost`, `handed_back` |
+//! | `agentcore_durable_takeovers_total{task}` | attempts that began here of jobs that had begun before |
+//! | `agentcore_durable_pending{task}` | jobs in the store that wait; read every 10 s by a process that runs tasks |
+//! | `agentcore_durable_oldest_seconds{task}` | how long the oldest of them has been due |
 //! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |
 //!
 //! # Traces
@@ -146,6 +152,9 @@
 //! | `invoke_agent <agent>` | an invocation or a socket, from its head to its last byte: `gen_ai.operation.name`, `gen_ai.agent.name` (the service's), `gen_ai.agent.id` (the runtime's ARN), `gen_ai.conversation.id` (the session), `agentcore.request.id`, `agentcore.outcome`, `http.response.status_code` |
 //! | `task <name>` | an [`async_task`](macro@crate::async_task), from its call, and tasks that [`spawn`](crate::spawn), [`track`](crate::track) and [`add_async_task`](crate::add_async_task) begin |
 //! | `stream` | a streamed reply, from its first chunk |
+//! | `durable.submit` | with the feature `durable`, like the next two: the submission of a job, within the span that submits it |
+//! | `durable.run` | one attempt of a job; a trace of its own, with a link to `durable.submit` |
+//! | `durable.step` | a step that runs, within its attempt |
 //! | any other | the program's own `tracing` spans of level `INFO` and above, within these |
 //!
 //! All of them have `session.id` and the gateway's routing experiment, if there is one, and the scope

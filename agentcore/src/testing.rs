@@ -34,6 +34,8 @@
 //! instead of the app under test. To avoid that, call the task's function first: `tokio::spawn(task())`, not
 //! `tokio::spawn(async { task().await })`. [`agentcore::spawn`](crate::spawn) always stays in the request.
 
+#[cfg(feature = "durable")]
+mod durable;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,8 @@ use crate::tracker::PingStatus;
 /// ```
 pub struct TestClient {
     server: InProcess,
+    #[cfg(feature = "durable")]
+    crashes: std::sync::Arc<durable::Crashes>,
 }
 
 impl TestClient {
@@ -97,8 +101,11 @@ impl TestClient {
     /// The problems that would keep the app from starting.
     pub async fn new(app: App) -> Result<Self, Error> {
         let (agent, settings) = app.into_agent_for_tests()?;
+        let server = InProcess::start(agent, settings).await?;
         Ok(Self {
-            server: InProcess::start(agent, settings).await?,
+            #[cfg(feature = "durable")]
+            crashes: durable::Crashes::of(&server),
+            server,
         })
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Description {
     pub(crate) websocket: Option<FunctionAt>,
     pub(crate) ping: Option<FunctionAt>,
     pub(crate) tasks: Vec<FunctionAt>,
+    /// The durable tasks, on the dev page. `--check` shows more of them.
+    pub(crate) durable: Option<Vec<FunctionAt>>,
     pub(crate) start_hooks: Vec<StartHookAt>,
     pub(crate) shutdown_hooks: Vec<FunctionAt>,
     pub(crate) warmup_hooks: Vec<PlatformHookAt>,
@@ -51,7 +53,7 @@ pub(crate) struct StartHookAt {
     pub(crate) state: Option<&'static str>,
 }
 
-fields! { Description { entrypoint, websocket, ping, tasks, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
+fields! { Description { entrypoint, websocket, ping, tasks, durable?, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
 fields! { PlatformHookAt { ..function, timeout } }
 fields! { FunctionAt { name, file, line } }
 fields! { EntrypointAt { ..function, timeout, idle_timeout, on_disconnect } }
@@ -99,6 +101,7 @@ impl Description {
             websocket: None,
             ping: ping.as_ref().map(|ping| ping.meta.into()),
             tasks: functions(tasks),
+            durable: None,
             start_hooks: start_hooks.iter().map(StartHookAt::new).collect(),
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
             warmup_hooks: warmup_hooks.iter().map(PlatformHookAt::new).collect(),
@@ -106,6 +109,16 @@ impl Description {
             routes: routers.iter().map(RoutesAt::new).collect(),
             layers: layers.len(),
         }
+    }
+}
+
+#[cfg(feature = "durable")]
+impl Description {
+    /// Adds the durable tasks, if there are any.
+    pub(crate) fn with_durable(mut self, agent: &Agent) -> Self {
+        let tasks = agent.durable.iter().map(|task| task.meta.into());
+        self.durable = (!agent.durable.is_empty()).then(|| tasks.collect());
+        self
     }
 }
 
@@ -160,7 +173,7 @@ impl fmt::Display for PlatformHookAt {
     }
 }
 
-fn time(time: std::time::Duration) -> String {
+pub(crate) fn time(time: std::time::Duration) -> String {
     humantime::format_duration(time).to_string()
 }
 

@@ -9,6 +9,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::app::package::Package;
+#[cfg(feature = "durable")]
+use crate::durable::{Arguments, Durable, DurableRun, Encoded, RunFailure, Task};
 use crate::error::BoxError;
 use crate::handler::extract::{Invocation, Requirements};
 use crate::handler::hook::HookCall;
@@ -392,8 +394,76 @@ impl WebSocketDef {
     }
 }
 
+/// The adapter that `#[async_task(durable)]` generates.
+#[cfg(feature = "durable")]
+pub trait DurableTask: 'static {
+    /// What the arguments need from the app.
+    fn requires(requirements: &mut Requirements);
+
+    /// Makes the arguments, calls the function and encodes its result.
+    fn run(run: DurableRun) -> impl Future<Output = Result<Encoded, RunFailure>> + Send + 'static;
+}
+
+/// A registered durable task.
+#[cfg(feature = "durable")]
+#[derive(Clone, Copy, Debug)]
+pub struct DurableDef {
+    pub(crate) meta: Meta,
+    pub(crate) requires: fn(&mut Requirements),
+    pub(crate) task: Task,
+}
+
+#[cfg(feature = "durable")]
+impl DurableDef {
+    /// Describes the task behind the adapter `A`.
+    #[must_use]
+    pub const fn new<A: DurableTask>(meta: Meta) -> Self {
+        Self {
+            meta,
+            requires: A::requires,
+            task: Task::new(meta.name, |run| Box::pin(A::run(run))),
+        }
+    }
+
+    /// Sets the maximum number of attempts. The first one counts.
+    #[must_use]
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.task.attempts = attempts;
+        self
+    }
+
+    /// Fails an attempt that takes longer than `limit`.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.task.timeout = Some(limit);
+        self
+    }
+
+    /// Fails a job whose attempts together take longer than `limit`.
+    #[must_use]
+    pub const fn deadline(mut self, limit: Duration) -> Self {
+        self.task.deadline = Some(limit);
+        self
+    }
+
+    /// Runs at most `most` of its jobs at once in one process.
+    #[must_use]
+    pub const fn concurrency(mut self, most: u32) -> Self {
+        self.task.concurrency = Some(most);
+        self
+    }
+}
+
+/// The call of a durable task, as its function makes it.
+#[cfg(feature = "durable")]
+pub fn durable<T>(definition: DurableDef, arguments: Arguments) -> Durable<T> {
+    Durable::new(definition.task, arguments)
+}
+
 inventory::collect!(EntrypointDef);
 inventory::collect!(TaskDef);
+#[cfg(feature = "durable")]
+inventory::collect!(DurableDef);
 inventory::collect!(PingDef);
 inventory::collect!(StartDef);
 inventory::collect!(ShutdownDef);

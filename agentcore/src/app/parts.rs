@@ -4,6 +4,8 @@ use std::any::TypeId;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "durable")]
+use crate::app::descriptors::DurableDef;
 #[cfg(feature = "ws")]
 use crate::app::descriptors::WebSocketDef;
 use crate::app::descriptors::{
@@ -128,6 +130,8 @@ pub(crate) struct Parts {
     pub(crate) websockets: Vec<WebSocketEndpoint>,
     pub(crate) pings: Vec<Callback<PingStatus>>,
     pub(crate) tasks: Vec<Meta>,
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Vec<DurableDef>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
@@ -148,6 +152,8 @@ pub(crate) struct Agent {
     pub(crate) websocket: Option<WebSocketEndpoint>,
     pub(crate) ping: Option<Callback<PingStatus>>,
     pub(crate) tasks: Vec<Meta>,
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Vec<DurableDef>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
@@ -162,6 +168,8 @@ impl Agent {
     /// The parts of the agent, in half a line.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
+        #[cfg(feature = "durable")]
+        names.extend(self.durable.iter().map(|def| def.task.name));
         names.sort_unstable();
         names.dedup();
         let tasks = if names.is_empty() {
@@ -236,6 +244,10 @@ impl Parts {
         }
         for def in in_order(|def: &TaskDef| def.meta) {
             parts.tasks.push(def.meta);
+        }
+        #[cfg(feature = "durable")]
+        for def in in_order(|def: &DurableDef| def.meta) {
+            parts.durable.push(*def);
         }
         for def in in_order(|def: &StartDef| def.meta) {
             parts.start_hooks.push(StartHook {
@@ -315,6 +327,8 @@ impl Parts {
         }
         self.check_routers(&mut problems);
         self.check_states(&mut problems);
+        #[cfg(feature = "durable")]
+        self.check_durable_names(&mut problems);
         let start_hooks = std::mem::take(&mut self.start_hooks);
         let start_hooks = in_order_of_need(start_hooks, &mut problems);
         if !problems.is_empty() {
@@ -338,6 +352,8 @@ impl Parts {
             websocket: self.websockets.into_iter().next(),
             ping: self.pings.into_iter().next(),
             tasks: self.tasks,
+            #[cfg(feature = "durable")]
+            durable: self.durable,
             start_hooks,
             shutdown_hooks: self.shutdown_hooks,
             warmup_hooks: self.warmup_hooks,
@@ -380,6 +396,21 @@ impl Parts {
         }
     }
 
+    /// Checks that no two durable tasks have one name, because jobs are stored under it.
+    #[cfg(feature = "durable")]
+    fn check_durable_names(&self, problems: &mut Vec<String>) {
+        for (number, def) in self.durable.iter().enumerate() {
+            let name = def.task.name;
+            let earlier = &self.durable[..number];
+            if let Some(other) = earlier.iter().find(|other| other.task.name == name) {
+                problems.push(format!(
+                    "two durable tasks are called `{name}`: {} and {}; give one of them another name with `name = \"..\"`",
+                    other.meta, def.meta
+                ));
+            }
+        }
+    }
+
     /// Checks that every state that is taken is made, and that none is made twice.
     fn check_states(&self, problems: &mut Vec<String>) {
         let mut made: Vec<(TypeId, String)> = self
@@ -411,6 +442,12 @@ impl Parts {
         let takers = takers.chain(pings.map(|taker| ("ping handler", taker.meta, taker.requires)));
         let hooks = self.start_hooks.iter().map(|hook| &hook.callback);
         let takers = takers.chain(hooks.map(|taker| ("start hook", taker.meta, taker.requires)));
+        #[cfg(feature = "durable")]
+        let takers = takers.chain(
+            self.durable
+                .iter()
+                .map(|taker| ("durable task", taker.meta, taker.requires)),
+        );
         let hooks = self.shutdown_hooks.iter();
         let takers = takers.chain(hooks.map(|taker| ("shutdown hook", taker.meta, taker.requires)));
         let hooks = self.warmup_hooks.iter().map(|hook| &hook.callback);

@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         }
         let value = T::parse(trimmed).filter(setting.allowed);
         if value.is_none() {
-            self.refuse(setting.variable, &text, setting.takes);
+            self.refuse(setting.variable, &T::censored(&text), setting.takes);
         }
         value
     }
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         let text = text?;
         let value = T::parse(text);
         if value.is_none() {
-            self.refuse(setting.name, text, setting.takes);
+            self.refuse(setting.name, &T::censored(text), setting.takes);
         }
         value
     }

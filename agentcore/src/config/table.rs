@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::choices::{BusyWhile, ErrorMode, LogFormat, LogLevel, SessionPolicy, StampWhileBusy};
 use super::environment::as_text;
 use super::filter::Filter;
+#[cfg(feature = "durable")]
+use super::job_store::{Store, Work};
 #[cfg(feature = "ws")]
 use super::origins::Origins;
 use super::paths::UrlPath;
@@ -129,6 +131,14 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &MAX_INVOCATIONS,
     &SESSION_POLICY,
     &TASK_MAX_AGE,
+    #[cfg(feature = "durable")]
+    &DURABLE,
+    #[cfg(feature = "durable")]
+    &DURABLE_WORK,
+    #[cfg(feature = "durable")]
+    &DURABLE_LEASE,
+    #[cfg(feature = "durable")]
+    &DURABLE_CONCURRENCY,
     &DEBUG,
     &DEV,
     &ERRORS,
@@ -331,6 +341,46 @@ pub(super) static TASK_MAX_AGE: Setting<Duration, Computed> = Setting {
     allowed: more_than_nothing,
     default: Computed("none"),
     meaning: "a task that is older is cancelled, and reported",
+};
+
+#[cfg(feature = "durable")]
+pub(crate) static DURABLE: Setting<Store, Computed> = Setting {
+    name: "durable",
+    variable: "AGENTCORE_DURABLE",
+    takes: "sqlite:PATH or sqlite:PATH?locks=none, or postgres://USER:PASSWORD@HOST/DATABASE with the feature `durable-postgres`",
+    allowed: any,
+    default: Computed("`sqlite:agentcore-jobs.db`"),
+    meaning: "where the jobs of durable tasks are stored (feature `durable`): a file, for the processes of one host, or a PostgreSQL database with the schema of Absurd, for any number of hosts",
+};
+
+#[cfg(feature = "durable")]
+pub(crate) static DURABLE_WORK: Setting<Work> = Setting {
+    name: "durable_work",
+    variable: "AGENTCORE_DURABLE_WORK",
+    takes: "all, none, or names of durable tasks with commas between them",
+    allowed: any,
+    default: Work::All,
+    meaning: "which durable tasks this process runs (feature `durable`); any process submits",
+};
+
+#[cfg(feature = "durable")]
+pub(super) static DURABLE_LEASE: Setting<Duration> = Setting {
+    name: "durable_lease",
+    variable: "AGENTCORE_DURABLE_LEASE",
+    takes: "a duration with its unit, such as 10s or 1m, from 1s up to an hour",
+    allowed: |lease| (seconds(1)..=seconds(3600)).contains(lease),
+    default: seconds(30),
+    meaning: "how long a process that has died keeps a durable job (feature `durable`)",
+};
+
+#[cfg(feature = "durable")]
+pub(super) static DURABLE_CONCURRENCY: Setting<usize, Computed> = Setting {
+    name: "durable_concurrency",
+    variable: "AGENTCORE_DURABLE_CONCURRENCY",
+    takes: "a number from 1 to 10000",
+    allowed: |jobs| (1..=10_000).contains(jobs),
+    default: Computed("two per CPU"),
+    meaning: "durable jobs that one process runs at once (feature `durable`)",
 };
 
 pub(super) static DEBUG: Setting<bool> = Setting {
@@ -536,10 +586,20 @@ mod tests {
         text.split(' ').map(mark).collect::<Vec<_>>().join(" ")
     }
 
-    #[cfg(feature = "ws")]
+    #[cfg(all(feature = "ws", feature = "durable"))]
     #[test]
     fn the_page_is_the_table() {
         expect_test::expect_file!["../../docs/settings.md"].assert_eq(&page());
+    }
+
+    /// The page is written with the feature `durable`, and has its settings.
+    #[cfg(all(feature = "ws", not(feature = "durable")))]
+    #[test]
+    fn the_page_is_the_table() {
+        let page_of_all = include_str!("../../docs/settings.md").lines();
+        let without = page_of_all.filter(|line| !line.contains("`AGENTCORE_DURABLE"));
+        let without: String = without.map(|line| format!("{line}\n")).collect();
+        assert_eq!(page(), without);
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(crate) trait Value: Sized {
     /// The value for people and machines: text that [`parse`](Self::parse) can read, or a number or truth value.
     fn show(&self) -> Json;
 
+    /// A text that does not parse, as it may be shown. It may contain a secret.
+    fn censored(text: &str) -> String {
+        text.to_owned()
+    }
+
     /// The value that is used: bounded, where a program may set more than makes sense.
     fn tamed(self) -> Self {
         self

@@ -253,13 +253,17 @@ impl<T> HttpErrorExt<T> for Option<T> {
 }
 
 /// The reply for an error that a handler returned. The first of it and its causes that has a status decides: an [`HttpError`]
-/// makes the reply, and a time limit makes it a 504. Without one it is a 500.
+/// makes the reply, a job error has its own status, and a time limit makes it a 504. Without one it is a 500.
 pub(crate) fn error_response(error: &BoxError) -> Response {
     let mut status = StatusCode::INTERNAL_SERVER_ERROR;
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
     while let Some(current) = cause {
         if let Some(http) = current.downcast_ref::<HttpError>() {
             return http.to_response();
+        }
+        #[cfg(feature = "durable")]
+        if let Some(job) = current.downcast_ref::<crate::durable::JobError>() {
+            return super::job_error::response(job);
         }
         if is_timeout(current) {
             request::note(Outcome::Timeout);

@@ -13,6 +13,36 @@ pub(super) struct Ids {
     pub(super) session: Option<String>,
     pub(super) trace: Option<String>,
     pub(super) span: Option<String>,
+    /// The attempt of a durable job that the line is written in.
+    pub(super) job: Option<JobIds>,
+}
+
+/// The ids of an attempt of a durable job.
+#[derive(Debug, Default)]
+pub(super) struct JobIds {
+    id: String,
+    attempt: String,
+    session: Option<Box<str>>,
+}
+
+impl JobIds {
+    /// The ids of the caller's attempt.
+    #[cfg(feature = "durable")]
+    fn here() -> Option<Self> {
+        let scope = crate::request::current()?;
+        let job = scope.job()?;
+        Some(Self {
+            id: job.id.clone(),
+            attempt: job.number.to_string(),
+            session: job.session.clone(),
+        })
+    }
+
+    /// `None`, because there are no durable jobs.
+    #[cfg(not(feature = "durable"))]
+    fn here() -> Option<Self> {
+        None
+    }
 }
 
 impl Ids {
@@ -21,10 +51,16 @@ impl Ids {
         let context = RequestContext::current();
         let context = context.as_ref();
         let span = otel::current_span();
+        let job = JobIds::here();
+        let of_the_job = || job.as_ref()?.session.as_deref();
         let remote = || context.and_then(|context| context.trace_context().trace_id());
         Self {
             request: context.map(|context| shown(context.request_id())),
-            session: context.and_then(RequestContext::session_id).map(shown),
+            session: context
+                .and_then(RequestContext::session_id)
+                .or_else(of_the_job)
+                .map(shown),
+            job,
             trace: span
                 .map(|(trace, _)| format!("{trace:032x}"))
                 .or_else(remote),
@@ -33,14 +69,17 @@ impl Ids {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let job = self.job.as_ref();
         [
-            ("requestId", &self.request),
-            ("sessionId", &self.session),
-            ("traceId", &self.trace),
-            ("spanId", &self.span),
+            ("requestId", self.request.as_deref()),
+            ("sessionId", self.session.as_deref()),
+            ("traceId", self.trace.as_deref()),
+            ("spanId", self.span.as_deref()),
+            ("jobId", job.map(|job| job.id.as_str())),
+            ("jobAttempt", job.map(|job| job.attempt.as_str())),
         ]
         .into_iter()
-        .filter_map(|(name, id)| Some((name, id.as_deref()?)))
+        .filter_map(|(name, id)| Some((name, id?)))
     }
 }
 

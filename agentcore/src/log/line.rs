@@ -13,7 +13,7 @@ use super::spans::Around;
 use crate::config::LogFormat;
 
 /// The keys that every line may have. An event's field of one of these names gets the prefix `field.`.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 11] = [
     "timestamp",
     "level",
     "message",
@@ -22,6 +22,8 @@ const RESERVED: [&str; 9] = [
     "sessionId",
     "traceId",
     "spanId",
+    "jobId",
+    "jobAttempt",
     "spans",
 ];
 

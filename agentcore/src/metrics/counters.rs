@@ -106,6 +106,9 @@ pub(crate) struct Now<'a> {
     /// The number of running tasks under each name.
     pub(crate) tasks: Vec<(&'a str, u64)>,
     pub(crate) workers: usize,
+    /// The figures of each durable task.
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Vec<crate::metrics::ShownJobs>,
 }
 
 impl Metrics {
@@ -258,7 +261,58 @@ impl Metrics {
         );
         stalls.sample(&[("of", "thread")], self.stalls.get());
         stalls.sample(&[("of", "all_workers")], self.full_stalls.get());
+        #[cfg(feature = "durable")]
+        durable(&mut text, &now.durable);
         text.finish()
+    }
+}
+
+/// Writes the counters of durable tasks.
+#[cfg(feature = "durable")]
+fn durable(text: &mut Text, tasks: &[crate::metrics::ShownJobs]) {
+    if tasks.is_empty() {
+        return;
+    }
+    let mut submitted = text.counter(
+        "agentcore_durable_submitted_total",
+        "Durable jobs that were stored here, by task.",
+    );
+    for shown in tasks {
+        submitted.sample(&[("task", shown.task)], shown.submitted);
+    }
+    let mut finished = text.counter(
+        "agentcore_durable_attempts_total",
+        "Attempts that ended here, by task and by how they ended.",
+    );
+    for shown in tasks {
+        for (outcome, count) in shown.finished {
+            finished.sample(&[("task", shown.task), ("outcome", outcome)], count);
+        }
+    }
+    let mut taken_over = text.counter(
+        "agentcore_durable_takeovers_total",
+        "Attempts that began here of jobs that had begun before, by task.",
+    );
+    for shown in tasks {
+        taken_over.sample(&[("task", shown.task)], shown.taken_over);
+    }
+    let mut pending = text.gauge(
+        "agentcore_durable_pending",
+        "Jobs in the store that wait, by task.",
+    );
+    for shown in tasks {
+        if let Some(count) = shown.pending {
+            pending.sample(&[("task", shown.task)], count);
+        }
+    }
+    let mut oldest = text.gauge(
+        "agentcore_durable_oldest_seconds",
+        "How long the oldest job in the store has been due, by task.",
+    );
+    for shown in tasks {
+        if let Some(age) = shown.oldest {
+            oldest.sample(&[("task", shown.task)], age.as_secs_f64());
+        }
     }
 }
 
@@ -272,6 +326,8 @@ mod tests {
             changed: 1_795_353_188,
             tasks,
             workers: 2,
+            #[cfg(feature = "durable")]
+            durable: Vec::new(),
         }
     }
 

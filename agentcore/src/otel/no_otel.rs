@@ -52,6 +52,21 @@ impl Span {
         Self
     }
 
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_submit(_: &str) -> Self {
+        Self
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_step(_: &str) -> Self {
+        Self
+    }
+
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_run(_: &str, _: &str, _: u32, _: &HeaderMap) -> Self {
+        Self
+    }
+
     pub(crate) fn current(&self) -> Current {
         Current
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use opentelemetry::baggage::BaggageExt as _;
+#[cfg(feature = "durable")]
+use opentelemetry::trace::Link;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, SpanRef, Status, TraceContextExt as _, TraceFlags, TraceId,
     TraceState, Tracer as _,
@@ -99,6 +101,50 @@ impl Span {
 
     pub(crate) fn stream() -> Self {
         Self::below_current("stream".to_owned(), Vec::new)
+    }
+
+    /// The span of the submission of a durable job, as a child of the current span.
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_submit(task: &str) -> Self {
+        Self::below_current("durable.submit".to_owned(), || {
+            vec![KeyValue::new("agentcore.task.name", task.to_owned())]
+        })
+    }
+
+    /// The span of a step of a durable job, as a child of the current span.
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_step(step: &str) -> Self {
+        Self::below_current("durable.step".to_owned(), || {
+            vec![KeyValue::new("agentcore.step.name", shown(step))]
+        })
+    }
+
+    /// The span of an attempt of a durable job. It is the root of a trace, with a link to the span that submitted the job, because
+    /// hours may pass between the two.
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable_run(task: &str, job: &str, attempt: u32, headers: &HeaderMap) -> Self {
+        let Some(Pipeline { tracer, .. }) = setup::pipeline() else {
+            return Self::default();
+        };
+        let submitted = parent(headers, None).0;
+        let submitted = submitted.span().span_context().clone();
+        let links = submitted.is_valid().then(|| Link::with_context(submitted));
+        let mut attributes = vec![
+            KeyValue::new("agentcore.task.name", task.to_owned()),
+            KeyValue::new("agentcore.job.id", job.to_owned()),
+            KeyValue::new("agentcore.job.attempt", i64::from(attempt)),
+        ];
+        if let Some(session) = session_id(headers) {
+            attributes.push(KeyValue::new("gen_ai.conversation.id", shown(session)));
+        }
+        let builder = tracer
+            .span_builder("durable.run")
+            .with_kind(SpanKind::Consumer)
+            .with_links(links.into_iter().collect())
+            .with_attributes(attributes);
+        let root = Context::new();
+        let span = tracer.build_with_context(builder, &root);
+        Self(Some(root.with_span(span)))
     }
 
     fn below_current(name: String, attributes: impl FnOnce() -> Vec<KeyValue>) -> Self {

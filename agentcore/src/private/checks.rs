@@ -48,6 +48,14 @@ where
     future
 }
 
+#[cfg(feature = "durable")]
+pub fn durable_task_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
 pub fn warmup_hook_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where
     F: Future + Send + 'static,

@@ -1,5 +1,7 @@
 //! [`Instance`]: the state of one running app, which its requests share.
 
+#[cfg(feature = "durable")]
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -36,6 +38,9 @@ pub(crate) struct Instance {
     pub(crate) metrics: Option<Box<Metrics>>,
     /// The level of the line that says how an invocation or a socket has ended. With `None` only failures have a line.
     pub(crate) line_level: Option<Level>,
+    /// The client of the store of durable jobs, if the app has durable tasks. The layer above knows its type.
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Option<Arc<dyn Any + Send + Sync>>,
     cut_off: AtomicBool,
     /// Cancelled after `cut_off` is set, for the code that waits for it.
     cut: CancellationToken,
@@ -54,6 +59,8 @@ impl Instance {
             max_json_nodes: usize::MAX,
             metrics: None,
             line_level: None,
+            #[cfg(feature = "durable")]
+            durable: None,
             cut_off: AtomicBool::new(false),
             cut: CancellationToken::new(),
         }

@@ -15,6 +15,8 @@ use super::admission::Permit;
 use super::cancellation::{Cancellation, CancellationToken};
 use super::context::{RequestHead, random_uuid};
 use super::instance::Instance;
+#[cfg(feature = "durable")]
+use super::job::JobAttempt;
 use super::local;
 use super::observed::Observed;
 use crate::headers;
@@ -64,6 +66,9 @@ pub(super) struct Flight {
     /// The permit to be in flight, if the number of invocations is limited.
     permit: Mutex<Option<Permit>>,
     pub(super) observed: Observed,
+    /// The attempt of a durable job that the scope belongs to.
+    #[cfg(feature = "durable")]
+    job: Option<Box<JobAttempt>>,
 }
 
 /// A request that has arrived, and its handler.
@@ -117,6 +122,8 @@ impl Scope {
                     arrival.route.as_deref(),
                 ),
                 route: arrival.route,
+                #[cfg(feature = "durable")]
+                job: None,
             }),
             head: RequestHead::new(arrival.headers),
             instance,
@@ -134,6 +141,29 @@ impl Scope {
         let scope = Self::new(instance, nothing);
         scope.flight().ticket.get_or_init(|| at.hook);
         Arc::new(scope)
+    }
+
+    /// The scope of an attempt of a durable job. `headers` are those of the request that submitted the job.
+    #[cfg(feature = "durable")]
+    pub(crate) fn of_job(
+        instance: Arc<Instance>,
+        name: &'static str,
+        headers: HeaderMap,
+        at: stall::At,
+        job: JobAttempt,
+    ) -> Arc<Self> {
+        let mut scope = Self::new(instance, Arrival::uncounted(Kind::Hook, name, headers));
+        if let Shared::Own(flight) = &mut scope.flight {
+            flight.job = Some(Box::new(job));
+        }
+        scope.flight().ticket.get_or_init(|| at.hook);
+        Arc::new(scope)
+    }
+
+    /// The attempt of a durable job that the scope belongs to.
+    #[cfg(feature = "durable")]
+    pub(crate) fn job(&self) -> Option<&JobAttempt> {
+        self.flight().job.as_deref()
     }
 
     /// A scope of this request with other headers.

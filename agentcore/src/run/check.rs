@@ -4,6 +4,9 @@
 //! free. Of the environment it shows only settings, none of which is
 //! a secret.
 
+#[cfg(feature = "durable")]
+mod durable;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::process::ExitCode;
@@ -69,8 +72,15 @@ struct Report<'a> {
     package: Package,
 }
 
+/// The durable tasks and their store, if there are any.
+#[cfg(feature = "durable")]
+use durable::Durable;
+#[cfg(not(feature = "durable"))]
+type Durable = ();
+
 struct Contents<'a> {
     description: Description,
+    durable: Option<Durable>,
     /// The listeners that the agent does not bind itself.
     listeners: Vec<Listener>,
     settings: Vec<Row<'a>>,
@@ -100,7 +110,7 @@ struct Row<'a> {
 }
 
 fields! { Report<'a> { ok, name, version, agentcore, problems, ..found } }
-fields! { Contents<'a> { ..description, listeners, settings, unknown_variables, warnings, not_tried } }
+fields! { Contents<'a> { ..description, durable?, listeners, settings, unknown_variables, warnings, not_tried } }
 fields! { Listener { role, address, source } }
 fields! { Row<'a> { name, variable, value, source, default } }
 
@@ -123,12 +133,26 @@ impl<'a> Contents<'a> {
         let supplied = &prepared.supplied;
         let binds_admin = prepared.settings.admin_port.is_some() && supplied.admin.is_none();
         let binds = supplied.agent.is_none() || binds_admin;
+        #[cfg_attr(
+            not(feature = "durable"),
+            expect(unused_mut, reason = "nothing adds warnings")
+        )]
+        let mut warnings = [&prepared.settings.warnings[..], &otel::problems()].concat();
+        #[cfg(feature = "durable")]
+        let durable = Durable::new(
+            &prepared.agent.durable,
+            &prepared.settings.durable,
+            &mut warnings,
+        );
+        #[cfg(not(feature = "durable"))]
+        let durable = None;
         Self {
             description: Description::new(&prepared.agent),
+            durable,
             listeners: Listener::all(supplied),
             settings: prepared.found.iter().map(Row::new).collect(),
             unknown_variables: unknown::unknown_variables(unknown::names_of_variables()),
-            warnings: [&prepared.settings.warnings[..], &otel::problems()].concat(),
+            warnings,
             not_tried: if binds {
                 NOT_TRIED
             } else {
@@ -198,6 +222,10 @@ impl fmt::Display for Contents<'_> {
         list(f, "websocket", &registry.websocket, "none")?;
         list(f, "ping", &registry.ping, "automatic")?;
         list(f, "tasks", &registry.tasks, "none")?;
+        #[cfg(feature = "durable")]
+        if let Some(durable) = &self.durable {
+            list(f, "durable tasks", durable.lines(), "none")?;
+        }
         list(f, "start hooks", &registry.start_hooks, "none")?;
         list(f, "shutdown hooks", &registry.shutdown_hooks, "none")?;
         list(f, "warm-up hooks", &registry.warmup_hooks, "none")?;

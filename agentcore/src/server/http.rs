@@ -12,7 +12,6 @@ pub(crate) mod operators;
 pub(crate) mod phase;
 pub(crate) mod ping;
 pub(crate) mod request_body;
-pub(crate) mod restore_detector;
 pub(crate) mod router;
 pub(crate) mod routes;
 mod upgraded;

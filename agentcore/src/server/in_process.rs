@@ -25,12 +25,28 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     /// Runs the start hooks.
-    pub(crate) async fn start(agent: Agent, settings: Settings) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        agent: Agent,
+        #[cfg_attr(
+            not(feature = "durable"),
+            expect(unused_mut, reason = "nothing is set")
+        )]
+        mut settings: Settings,
+    ) -> Result<Self, Error> {
+        #[cfg(feature = "durable")]
+        {
+            settings.durable.store = crate::config::Store::memory();
+        }
         let tracker = TrackerHandle::Own(Arc::new(BusyTracker::new()));
         let mut life = Life::in_process(agent, settings, tracker);
         life.begin();
         life.start().await?;
         life.begin_serving();
+        #[cfg(feature = "durable")]
+        crate::durable::Worker::begin_here(
+            &life.front.instance,
+            life.front.settings.shutdown_grace,
+        );
         Ok(Self { life })
     }
 
@@ -110,6 +126,12 @@ impl InProcess {
             session.run(io, bytes::Bytes::new()),
         ));
         Ok(())
+    }
+
+    /// The client of the store of durable jobs, if the app has durable tasks.
+    #[cfg(feature = "durable")]
+    pub(crate) fn durable(&self) -> Option<&Arc<crate::durable::Client>> {
+        self.front().durable.as_ref()
     }
 
     pub(crate) fn tracker(&self) -> &BusyTracker<Scope> {

@@ -35,7 +35,7 @@ pub struct TaskGuard {
 
 impl TaskGuard {
     /// The guard of a task that has begun.
-    pub(super) fn of(tracker: TrackerHandle, ticket: u64) -> Self {
+    pub(crate) fn of(tracker: TrackerHandle, ticket: u64) -> Self {
         Self {
             tracker,
             ticket,

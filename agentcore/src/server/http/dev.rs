@@ -13,6 +13,8 @@
 
 mod guard;
 mod history;
+#[cfg(feature = "durable")]
+mod jobs;
 mod recent;
 
 use std::borrow::Cow;
@@ -71,7 +73,10 @@ impl Dev {
             version: agent.package.version(),
             agentcore: package::AGENTCORE,
             invocations_path: settings.invocations_path.to_string(),
+            #[cfg(not(feature = "durable"))]
             registry: Description::new(agent),
+            #[cfg(feature = "durable")]
+            registry: Description::new(agent).with_durable(agent),
         };
         Self {
             // Strings, numbers and lists of them: this cannot fail. Pretty, because `--check` uses that code already.
@@ -174,6 +179,24 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
             exchange.refuse(request, state)
         });
     }
+    #[cfg(feature = "durable")]
+    if let Some(job) = job_path(path).filter(|_| refusal.is_none()) {
+        let asks = match (job.parse(), method) {
+            (Ok(id), &Method::DELETE) => Some(Some(id)),
+            (_, &Method::GET) if job.is_empty() => Some(None),
+            _ => None,
+        };
+        if let Some(id) = asks {
+            return Answer::later(async move {
+                let front = &exchange.connection.front;
+                let answer = match id {
+                    Some(id) => jobs::cancel(front, id).await,
+                    None => jobs::list(front).await,
+                };
+                exchange.refuse(request, answer)
+            });
+        }
+    }
     let answer = match refusal {
         Some(why) => Some(forbidden(why)),
         None => own.then(|| dev.route(front, method, path)),
@@ -190,6 +213,15 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
         let Ok(reply) = answer.await;
         record.watch(reply)
     })
+}
+
+/// The job's id in a path of the page: empty in the path of the list, `None` in a path that is not about jobs.
+#[cfg(feature = "durable")]
+fn job_path(path: &str) -> Option<&str> {
+    match path.strip_prefix(PATHS)?.strip_prefix("jobs")? {
+        "" => Some(""),
+        more => more.strip_prefix('/').filter(|id| !id.is_empty()),
+    }
 }
 
 /// Records the status every second, for ever. One task on the front runs this.

@@ -10,7 +10,6 @@ use super::dev::Dev;
 use super::operators;
 use super::phase::{Phase, PhaseCell};
 use super::ping::Pinger;
-use super::restore_detector::RestoreDetector;
 use super::warmup::Warmup;
 use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
@@ -25,6 +24,7 @@ use crate::request::{Instance, TrackerHandle};
 use crate::server::connection::idle::Connections;
 use crate::server::threads::Workers;
 use crate::util::BoxFuture;
+use crate::util::restore_detector::RestoreDetector;
 use crate::util::sync::Mutex;
 #[cfg(feature = "ws")]
 use crate::ws::Sockets;
@@ -53,6 +53,9 @@ pub(crate) struct Front {
     pub(crate) warmup: Warmup,
     pub(crate) after_restore: AfterRestore,
     restores: Mutex<RestoreDetector>,
+    /// `Some` if the app has durable tasks.
+    #[cfg(feature = "durable")]
+    pub(crate) durable: Option<Arc<crate::durable::Client>>,
 }
 
 impl Front {
@@ -74,6 +77,16 @@ impl Front {
             .with_max_json_nodes(settings.max_json_nodes)
             .with_invocations_path(settings.invocations_path.clone());
         instance.states = states;
+        #[cfg(feature = "durable")]
+        let durable = (!agent.durable.is_empty()).then(|| {
+            let tasks = agent.durable.iter().map(|def| def.task).collect();
+            let (settings, tracker) = (settings.durable.clone(), instance.tracker.clone());
+            Arc::new(crate::durable::Client::new(tasks, settings, tracker))
+        });
+        #[cfg(feature = "durable")]
+        {
+            instance.durable = durable.clone().map(|client| client as _);
+        }
         let instance = Arc::new(instance);
         let hooks = agent.warmup_hooks.clone();
         let warmup = Warmup::new(hooks, Arc::clone(&instance), workers.runtime().clone());
@@ -102,6 +115,8 @@ impl Front {
             warmup,
             after_restore,
             restores: Mutex::new(RestoreDetector::new()),
+            #[cfg(feature = "durable")]
+            durable,
         }
     }
 
@@ -165,6 +180,10 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
+        #[cfg(feature = "durable")]
+        if let Some(client) = &self.durable {
+            client.end_all();
+        }
         self.connections.close();
     }
 }

@@ -100,6 +100,10 @@ fn admit<B: RequestBody>(
     } else {
         None
     };
+    #[cfg(feature = "durable")]
+    if let Some(client) = &front.durable {
+        client.note_invoked();
+    }
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {

@@ -19,6 +19,12 @@ pub(crate) fn page(front: &Front) -> Response {
         changed: view.stamp,
         tasks: tracker.task_names(),
         workers: front.workers.runtime().metrics().num_workers(),
+        #[cfg(feature = "durable")]
+        durable: front
+            .durable
+            .as_ref()
+            .map(|client| client.show_figures())
+            .unwrap_or_default(),
     });
     let kind = HeaderValue::from_static(CONTENT_TYPE);
     Response::text(text).with_header(header::CONTENT_TYPE, kind)

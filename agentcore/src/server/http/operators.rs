@@ -49,6 +49,16 @@ fn live(front: &Front) -> Response {
 /// `/readyz`: 200 if the server accepts work, else 503.
 fn ready(front: &Front) -> Response {
     let phase = front.phase.get();
+    #[cfg(feature = "durable")]
+    if phase == Phase::Serving
+        && front
+            .durable
+            .as_ref()
+            .is_some_and(|client| !client.is_ready())
+    {
+        let body = r#"{"ready":false,"reason":"durable store out of reach"}"#;
+        return probe(false, body.to_owned());
+    }
     let ready = phase == Phase::Serving;
     probe(
         ready,

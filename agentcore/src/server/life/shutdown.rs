@@ -101,8 +101,16 @@ impl Life {
         let deadline = Instant::now() + grace;
         let mut cut_off = CutOff::default();
         let tracker = &self.front.instance.tracker;
+        let idle = async {
+            // A job that is being claimed becomes a task, or is handed back.
+            #[cfg(feature = "durable")]
+            if let Some(client) = &self.front.durable {
+                client.until_not_claiming().await;
+            }
+            tracker.idle().await;
+        };
         let (is_idle, mut is_over) = tokio::select! {
-            () = tracker.idle() => (true, false),
+            () = idle => (true, false),
             () = sleep_until(deadline) => (false, false),
             name = next_signal(signals) => (false, said_again(name)),
         };

@@ -328,6 +328,8 @@ impl Life {
             }
         }
         self.begin_serving();
+        #[cfg(feature = "durable")]
+        crate::durable::Worker::begin(&self.front.instance, self.front.workers.runtime(), grace);
         if let Some(tell) = on_ready {
             tell(&self.front.agent);
         }

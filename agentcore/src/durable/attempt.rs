@@ -1,0 +1,376 @@
+//! Running one attempt of a job, from its claim to its end in the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::backoff;
+use super::run::{End, JobRun};
+use super::task::{DurableRun, Encoded, RunFailure, Task};
+use super::worker::Slot;
+use crate::engine::{Claim, Failure, Hold, Json, Outcome};
+use crate::metrics::Finished;
+use crate::otel::Span;
+use crate::report::panics::{self, Panic};
+use crate::report::{self, Outcome as Finding};
+use crate::request::Scope;
+use crate::tasks::TaskGuard;
+use crate::tracker::{self, TaskEnd};
+
+/// How long the code of a cancelled job may go on.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause before a call is made again that the store did not answer.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// An attempt that has been claimed.
+pub(super) struct Attempt {
+    pub(super) task: Task,
+    pub(super) claim: Claim,
+    pub(super) run: Arc<JobRun>,
+    pub(super) scope: Arc<Scope>,
+    /// Where the attempt is renewed. Dropped before the guard.
+    pub(super) slot: Slot,
+    /// Of the attempt, for the time until its end is stored.
+    pub(super) span: Span,
+    pub(super) guard: TaskGuard,
+}
+
+/// How the code of an attempt ended.
+enum Ended {
+    Done(Json),
+    Failed(RunFailure),
+    Panicked(Panic),
+    /// It took longer than this.
+    TimedOut(Duration),
+    Told(End),
+}
+
+impl Attempt {
+    /// Runs it, and stores how it ended.
+    pub(super) async fn drive(self) {
+        let ended = match self.execute().await {
+            Ok(ended) | Err(ended) => ended,
+        };
+        self.settle(ended).await;
+        let Self {
+            slot, span, guard, ..
+        } = self;
+        drop((slot, span));
+        drop(guard);
+    }
+
+    /// The error is an end before the code has begun.
+    async fn execute(&self) -> Result<Ended, Ended> {
+        let spent = self.claim.since_first_start.unwrap_or_default();
+        let left = self
+            .task
+            .deadline
+            .map(|deadline| deadline.saturating_sub(spent));
+        if let (Some(Duration::ZERO), Some(deadline)) = (left, self.task.deadline) {
+            return Err(Ended::Failed(past_deadline(deadline)));
+        }
+        if self.run.is_recovery {
+            self.recall().await?;
+        }
+        let arguments = DurableRun::new(
+            Arc::clone(&self.run),
+            Arc::clone(&self.scope),
+            &self.claim.input,
+        );
+        let arguments = arguments.map_err(Ended::Failed)?;
+        let max_age = self.guard.tracker().max_age();
+        let limit = self.task.timeout.into_iter().chain(max_age).min();
+        let is_deadline = left.is_some_and(|left| limit.is_none_or(|limit| left <= limit));
+        let most = limit.into_iter().chain(left).min();
+        let current = self.guard.current().unwrap_or_else(|| self.span.current());
+        let body = current.wrap((self.task.run)(arguments));
+        let mut body = std::pin::pin!(panics::catch(body));
+        let until = most.map(|most| Instant::now() + most);
+        let ended = tokio::select! {
+            // An attempt that was lost while its process stood still does no more.
+            biased;
+            end = self.told() => Ended::Told(end),
+            () = until_reached(until) => match (is_deadline, self.task.deadline, limit) {
+                (true, Some(deadline), _) => Ended::Failed(past_deadline(deadline)),
+                (_, _, limit) => Ended::TimedOut(limit.unwrap_or_default()),
+            },
+            returned = body.as_mut() => ended(returned),
+        };
+        if let Ended::Told(end) = &ended {
+            if matches!(end, End::Cancelled | End::Lost) {
+                self.run.cancelled.cancel();
+                self.scope.cancel();
+            }
+            if matches!(end, End::Cancelled) {
+                // What it returns counts no more.
+                let _ = timeout_at(Instant::now() + GRACE, body.as_mut()).await;
+            }
+        }
+        body.as_mut().give_up(&self.called());
+        Ok(ended)
+    }
+
+    /// Reads the steps that earlier attempts have recorded.
+    async fn recall(&self) -> Result<(), Ended> {
+        let engine = self.run.client().engine();
+        loop {
+            let steps = tokio::select! {
+                biased;
+                end = self.told() => return Err(Ended::Told(end)),
+                steps = engine.steps(self.run.id()) => steps,
+            };
+            match steps {
+                Ok(steps) => {
+                    let steps = steps.into_iter().map(|step| (step.name, step.value));
+                    self.run.recall(steps);
+                    return Ok(());
+                }
+                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
+                Err(error) => {
+                    let why = format!("its steps cannot be read: {error}");
+                    return Err(Ended::Failed(RunFailure::new("steps", why)));
+                }
+            }
+        }
+    }
+
+    /// Completes when the attempt has to end: it is told so, or its time in this process is over.
+    async fn told(&self) -> End {
+        let mut orders = self.run.orders();
+        loop {
+            let order = orders.borrow_and_update().clone();
+            if let Some(end) = order.end {
+                return end;
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(order.until) => {
+                    // It may have been renewed while this thread was busy.
+                    if orders.borrow().until <= Instant::now() {
+                        return End::Lost;
+                    }
+                }
+                changed = orders.changed() => if changed.is_err() {
+                    return End::Lost;
+                },
+            }
+        }
+    }
+
+    /// Stores how it ended, notes it for the log, and tells those that wait for the job.
+    async fn settle(&self, ended: Ended) {
+        self.count(&ended);
+        let outcome = match ended {
+            Ended::Done(result) => Outcome::Done(result),
+            Ended::Failed(failure) | Ended::Told(End::Failed(failure)) => self.failed(failure),
+            Ended::Panicked(panic) => {
+                let message = format!("panicked: {}", panic.message());
+                self.guard.note_end(TaskEnd::Panicked);
+                self.guard
+                    .note_failure(report::Failure::panic(self.called(), panic));
+                self.retry("panic", message)
+            }
+            Ended::TimedOut(limit) => {
+                let late = format!("took longer than {}", humantime::format_duration(limit));
+                self.guard.note_end(TaskEnd::TimedOut);
+                self.guard
+                    .note_failure(report::Failure::stopped(self.called(), late.clone()));
+                self.retry("timeout", late)
+            }
+            Ended::Told(End::Cancelled) => {
+                self.guard.note_end(TaskEnd::Cancelled);
+                self.run.client().tell_ended(self.run.id());
+                return;
+            }
+            Ended::Told(End::Lost) => return self.note_lost(),
+            Ended::Told(End::Crash) => {
+                self.guard.note_end(TaskEnd::Cancelled);
+                return;
+            }
+            Ended::Told(End::HandBack) => return self.hand_back().await,
+        };
+        self.finish(outcome).await;
+    }
+
+    fn count(&self, ended: &Ended) {
+        self.span.note(match ended {
+            Ended::Done(_) => Finding::Success,
+            Ended::Failed(_) | Ended::Told(End::Failed(_)) => Finding::Error,
+            Ended::Panicked(_) => Finding::Panic,
+            Ended::TimedOut(_) => Finding::Timeout,
+            Ended::Told(_) => Finding::Cancelled,
+        });
+        let finished = match ended {
+            Ended::Done(_) => Finished::Completed,
+            Ended::Failed(_) | Ended::Told(End::Failed(_)) => Finished::Failed,
+            Ended::Panicked(_) => Finished::Panicked,
+            Ended::TimedOut(_) => Finished::TimedOut,
+            Ended::Told(End::Cancelled) => Finished::Cancelled,
+            Ended::Told(End::Lost | End::Crash) => Finished::Lost,
+            Ended::Told(End::HandBack) => Finished::HandedBack,
+        };
+        if let Some(figures) = self.run.client().figures(self.task.name) {
+            figures.finished(finished);
+        }
+    }
+
+    /// The outcome of an attempt that failed, which the log gets.
+    fn failed(&self, failure: RunFailure) -> Outcome {
+        let RunFailure {
+            name,
+            message,
+            is_permanent,
+        } = failure;
+        let outcome = if is_permanent {
+            Outcome::Failed(Failure {
+                name: name.to_owned(),
+                message: message.clone(),
+            })
+        } else {
+            self.retry(name, message.clone())
+        };
+        let (attempt, most) = (self.claim.attempt, self.claim.max_attempts);
+        let next = match &outcome {
+            Outcome::Retry { after, .. } if attempt < most => {
+                let after =
+                    Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+                format!(
+                    "the next one begins in {}",
+                    humantime::format_duration(after)
+                )
+            }
+            _ => "it was the last one".to_owned(),
+        };
+        let text = format!("{message} (attempt {attempt} of {most}; {next})");
+        let failure = tracker::Failure::new(text, false);
+        self.guard.note_end(TaskEnd::Failed(failure));
+        outcome
+    }
+
+    fn retry(&self, name: &str, message: String) -> Outcome {
+        Outcome::Retry {
+            failure: Failure {
+                name: name.to_owned(),
+                message,
+            },
+            after: backoff::after_attempt(self.claim.attempt),
+        }
+    }
+
+    /// Stores the outcome; again and again while the store is out of reach, for as long as the attempt is this process's.
+    async fn finish(&self, mut outcome: Outcome) {
+        let client = self.run.client();
+        let engine = client.engine();
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = self.until_over() => return self.note_lost(),
+                answer = engine.finish(self.run.run(), outcome.clone()) => answer,
+            };
+            match answer {
+                Ok(Hold::Held) => return client.tell_ended(self.run.id()),
+                Ok(Hold::Cancelled) => {
+                    self.guard.note_end(TaskEnd::Cancelled);
+                    return client.tell_ended(self.run.id());
+                }
+                Ok(Hold::Lost) => return self.note_lost(),
+                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
+                // The result is what is wrong, and another attempt would have it too.
+                Err(error) if matches!(outcome, Outcome::Done(_)) => {
+                    let failure = RunFailure::new("result", error.to_string());
+                    outcome = self.failed(failure.permanent());
+                }
+                Err(error) => {
+                    let why = format!("cannot be ended in the store: {error}");
+                    let failure = report::Failure::stopped(self.called(), why);
+                    return self.guard.note_failure(failure);
+                }
+            }
+        }
+    }
+
+    /// Gives the job back, which the process does not finish. The attempt is not counted.
+    async fn hand_back(&self) {
+        let client = self.run.client();
+        self.guard.note_end(TaskEnd::Cancelled);
+        loop {
+            let answer = tokio::select! {
+                biased;
+                () = self.until_over() => return self.note_lost(),
+                answer = client.hand_back(self.run.run().clone()) => answer,
+            };
+            match answer {
+                Ok(()) => {
+                    tracing::info!(
+                        target: "agentcore",
+                        "{} was handed back: the process stops before it has ended",
+                        self.called()
+                    );
+                    return;
+                }
+                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
+                Err(error) => {
+                    let why = format!("cannot be handed back: {error}");
+                    let failure = report::Failure::stopped(self.called(), why);
+                    return self.guard.note_failure(failure);
+                }
+            }
+        }
+    }
+
+    /// Completes when the time of the attempt in this process is over.
+    async fn until_over(&self) {
+        let mut orders = self.run.orders();
+        loop {
+            let order = orders.borrow_and_update().clone();
+            if matches!(order.end, Some(End::Lost)) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(order.until) => {
+                    if orders.borrow().until <= Instant::now() {
+                        return;
+                    }
+                }
+                changed = orders.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+        }
+    }
+
+    fn note_lost(&self) {
+        self.guard.note_end(TaskEnd::Cancelled);
+        let why = "was lost: its lease ended before it was renewed, and another process may run it";
+        self.guard
+            .note_failure(report::Failure::stopped(self.called(), why));
+    }
+
+    fn called(&self) -> String {
+        format!("durable task `{}`", self.task.name)
+    }
+}
+
+async fn until_reached(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended(returned: Result<Result<Encoded, RunFailure>, Panic>) -> Ended {
+    match returned {
+        Ok(Ok(Encoded(json))) => Ended::Done(json),
+        Ok(Err(failure)) => Ended::Failed(failure),
+        Err(panic) => Ended::Panicked(panic),
+    }
+}
+
+fn past_deadline(deadline: Duration) -> RunFailure {
+    let deadline = humantime::format_duration(deadline);
+    let why = format!("its attempts took longer than {deadline} together, which is its deadline");
+    RunFailure::new("deadline", why).permanent()
+}

@@ -1,0 +1,479 @@
+//! The way to the store: submitting jobs, asking for them, cancelling them. A worker runs them.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, OnceCell, broadcast, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken as Token;
+
+use super::context::PROGRESS;
+use super::failure::JobError;
+use super::run::CrashPoints;
+use super::status::JobStatus;
+use super::task::Task;
+use crate::config::DurableSettings;
+use crate::engine::{
+    self, About, Cancel, Engine, EngineError, Headers, JobId, JobState, NewJob, Run, Status,
+    Submitted,
+};
+use crate::headers;
+use crate::metrics::{JobFigures, ShownJobs};
+use crate::request::{self, Instance, TrackerHandle};
+use crate::tracker::{Origin as _, Owner};
+use crate::util::sync::Mutex;
+
+/// How long a call of a handler may wait for the store.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pauses between two looks for a result: the first one, and the longest.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many jobs may end before a task that waits for one of them looks.
+const ENDED_KEPT: usize = 1024;
+
+/// The session that a job belongs to, among its headers.
+pub(crate) const SESSION: &str = "agentcore.session";
+/// Whether callers of every session may ask for it.
+const ANY_SESSION: &str = "agentcore.any_session";
+/// The id of the request that has submitted it.
+pub(crate) const REQUEST: &str = "agentcore.request";
+
+/// What handlers, jobs and the worker of one app share.
+pub(crate) struct Client {
+    settings: DurableSettings,
+    tasks: Vec<Task>,
+    names: Vec<Arc<str>>,
+    figures: Vec<JobFigures>,
+    /// Made by the first caller, which is never the front.
+    engine: OnceLock<Arc<dyn Engine>>,
+    about: OnceCell<About>,
+    /// Why the store cannot be used, though it is within reach.
+    problem: Mutex<Option<String>>,
+    /// Ids of jobs that have ended in this process.
+    ended: broadcast::Sender<JobId>,
+    /// Tells the worker that it has something to look for.
+    pub(crate) work: Notify,
+    tracker: TrackerHandle,
+    due: Mutex<Option<DueHold>>,
+    /// Counts submits, so that a look for jobs that began before one does not pass for a look behind it.
+    submits: AtomicU64,
+    /// Whether this process takes jobs.
+    is_working: AtomicBool,
+    /// Attempts whose jobs are to be given back, for the worker to do many in one call.
+    hand_backs: mpsc::UnboundedSender<HandBack>,
+    handed_back: Mutex<Option<mpsc::UnboundedReceiver<HandBack>>>,
+    /// Whether a claim may be under way.
+    is_claiming: AtomicBool,
+    claimed: Notify,
+    /// Whether the agent has been asked for anything, which is when the storage of a session is there.
+    is_invoked: AtomicBool,
+    crash_points: OnceLock<Arc<dyn CrashPoints>>,
+    /// Cancelled when the app is over, whatever still runs.
+    ended_all: Token,
+}
+
+/// A job that is given back, and where the answer goes.
+pub(crate) struct HandBack {
+    pub(crate) run: Run,
+    pub(crate) answer: oneshot::Sender<Result<(), EngineError>>,
+}
+
+/// Makes the agent busy while a job of this process waits in an embedded store. No other process would run it.
+struct DueHold(TrackerHandle);
+
+impl DueHold {
+    fn new(tracker: TrackerHandle) -> Self {
+        tracker.begin_invocation(true);
+        Self(tracker)
+    }
+}
+
+impl Drop for DueHold {
+    fn drop(&mut self) {
+        self.0.end_invocation(true);
+    }
+}
+
+impl Client {
+    pub(crate) fn new(tasks: Vec<Task>, settings: DurableSettings, tracker: TrackerHandle) -> Self {
+        let (hand_backs, handed_back) = mpsc::unbounded_channel();
+        Self {
+            settings,
+            hand_backs,
+            handed_back: Mutex::new(Some(handed_back)),
+            names: tasks.iter().map(|task| task.name.into()).collect(),
+            figures: tasks.iter().map(|_| JobFigures::default()).collect(),
+            tasks,
+            engine: OnceLock::new(),
+            about: OnceCell::new(),
+            problem: Mutex::default(),
+            ended: broadcast::Sender::new(ENDED_KEPT),
+            work: Notify::new(),
+            tracker,
+            due: Mutex::default(),
+            submits: AtomicU64::new(0),
+            is_working: AtomicBool::new(false),
+            is_claiming: AtomicBool::new(false),
+            claimed: Notify::new(),
+            is_invoked: AtomicBool::new(false),
+            crash_points: OnceLock::new(),
+            ended_all: Token::new(),
+        }
+    }
+
+    /// The client of the app that the caller works for.
+    pub(crate) fn current() -> Result<Arc<Self>, JobError> {
+        let client = request::with_scope(|_, scope| Self::of(scope?.instance()));
+        client.ok_or_else(JobError::no_agent)
+    }
+
+    /// The client of an app, if it has durable tasks.
+    pub(crate) fn of(instance: &Instance) -> Option<Arc<Self>> {
+        let client = instance.durable.as_ref()?;
+        Arc::clone(client).downcast().ok()
+    }
+
+    pub(crate) fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    pub(crate) fn settings(&self) -> &DurableSettings {
+        &self.settings
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        self.engine.get_or_init(|| {
+            let engine = engine::engine(self.settings.store.address());
+            engine.unwrap_or_else(|why| Arc::new(engine::Unusable::new(why)))
+        })
+    }
+
+    /// Whether the store can be used, as far as is known. It waits for nothing, and asks nobody.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_reachable = |engine: &Arc<dyn Engine>| engine.is_reachable();
+        self.engine.get().is_none_or(is_reachable) && self.problem.lock().is_none()
+    }
+
+    /// Connects, and makes what the tasks need. Does it once, unless it fails.
+    pub(crate) async fn ready(&self) -> Result<&About, EngineError> {
+        let check = || async { self.engine().check(&self.names).await };
+        let checked = self.about.get_or_try_init(check).await;
+        *self.problem.lock() = match &checked {
+            Err(error) if !error.is_temporary() => Some(error.to_string()),
+            _ => None,
+        };
+        checked
+    }
+
+    /// As [`ready`](Self::ready), within the time that a call may wait.
+    pub(crate) async fn ready_in_time(&self) -> Result<About, JobError> {
+        within_patience(async { self.ready().await.cloned() }).await
+    }
+
+    /// Gives the job of an attempt back, together with others.
+    pub(crate) async fn hand_back(&self, run: Run) -> Result<(), EngineError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || EngineError::Unreachable("the worker has ended".to_owned());
+        if self.hand_backs.send(HandBack { run, answer }).is_err() {
+            return Err(gone());
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// What attempts give back, for the worker, once.
+    pub(crate) fn handed_back(&self) -> Option<mpsc::UnboundedReceiver<HandBack>> {
+        self.handed_back.lock().take()
+    }
+
+    pub(crate) fn set_claiming(&self, is_claiming: bool) {
+        self.is_claiming.store(is_claiming, Ordering::Release);
+        self.claimed.notify_waiters();
+    }
+
+    /// Completes when no claim is under way, and what it took has been started or given back.
+    pub(crate) async fn until_not_claiming(&self) {
+        loop {
+            let mut claimed = std::pin::pin!(self.claimed.notified());
+            claimed.as_mut().enable();
+            if !self.is_claiming.load(Ordering::Acquire) {
+                return;
+            }
+            claimed.await;
+        }
+    }
+
+    /// The agent is asked for something.
+    pub(crate) fn note_invoked(&self) {
+        if !self.is_invoked.load(Ordering::Acquire) {
+            self.is_invoked.store(true, Ordering::Release);
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether the store may be opened. The storage of a session is mounted with the first invocation, and a file that is made
+    /// before is elsewhere.
+    pub(crate) fn may_open(&self) -> bool {
+        !self.settings.store.is_of_a_session() || self.is_invoked.load(Ordering::Acquire)
+    }
+
+    /// Stores a job.
+    pub(crate) async fn submit(&self, job: NewJob) -> Result<Submitted, JobError> {
+        let (is_due, task) = (job.after.is_zero(), Arc::clone(&job.task));
+        self.note_invoked();
+        let submit = async {
+            self.ready().await?;
+            self.engine().submit(job).await
+        };
+        let submitted = within_patience(submit).await?;
+        if submitted.created {
+            if let Some(figures) = self.figures(&task) {
+                figures.submitted();
+            }
+            if is_due {
+                self.submitted();
+            }
+        }
+        Ok(submitted)
+    }
+
+    /// A job of this process is due.
+    fn submitted(&self) {
+        if self.is_working.load(Ordering::Acquire) {
+            // Before the count: a look that sees the count sees the hold.
+            self.hold_due();
+            self.submits.fetch_add(1, Ordering::Release);
+            self.work.notify_one();
+        }
+    }
+
+    /// A job may be due that only this process runs: the agent is busy until a look finds none.
+    pub(crate) fn hold_due(&self) {
+        if self.engine().is_shared() {
+            return;
+        }
+        let mut due = self.due.lock();
+        // Not after the worker has stopped: nothing would end it.
+        if due.is_none() && self.is_working.load(Ordering::Acquire) {
+            *due = Some(DueHold::new(self.tracker.clone()));
+        }
+    }
+
+    /// How many jobs have been submitted here.
+    pub(crate) fn submits(&self) -> u64 {
+        self.submits.load(Ordering::Acquire)
+    }
+
+    /// A look for jobs that began when there were so many `submits` has found no more of them. Whether none has come since.
+    pub(crate) fn nothing_is_due(&self, submits: u64) -> bool {
+        let mut due = self.due.lock();
+        let is_current = self.submits() == submits;
+        let hold = if is_current { due.take() } else { None };
+        drop(due);
+        drop(hold);
+        is_current
+    }
+
+    pub(crate) fn set_working(&self, is_working: bool) {
+        let mut due = self.due.lock();
+        self.is_working.store(is_working, Ordering::Release);
+        let hold = if is_working { None } else { due.take() };
+        drop(due);
+        drop(hold);
+    }
+
+    /// What is known of a job that the caller may ask for.
+    async fn state(&self, id: &JobId) -> Result<Option<JobState>, JobError> {
+        let state = async {
+            self.ready().await?;
+            self.engine().state(id).await
+        };
+        let state = within_patience(state).await?;
+        let caller = request::current();
+        let session = caller.as_deref().and_then(|scope| scope.session_id());
+        Ok(state.filter(|state| admits(&state.headers, session)))
+    }
+
+    pub(crate) async fn status(&self, id: &JobId) -> Result<JobStatus, JobError> {
+        let Some(state) = self.state(id).await? else {
+            return Ok(JobStatus::Unknown);
+        };
+        let progress = if state.started.is_some() && !state.status.is_final() {
+            self.progress(id).await?
+        } else {
+            None
+        };
+        JobStatus::of(state, progress)
+    }
+
+    async fn progress(&self, id: &JobId) -> Result<Option<Value>, JobError> {
+        let steps = within_patience(self.engine().steps(id)).await?;
+        let progress = steps.into_iter().rfind(|step| step.name == PROGRESS);
+        Ok(progress.and_then(|step| step.value.read().ok()))
+    }
+
+    pub(crate) async fn cancel(&self, id: &JobId) -> Result<bool, JobError> {
+        if self.state(id).await?.is_none() {
+            return Ok(false);
+        }
+        let cancelled = within_patience(self.engine().cancel(id)).await?;
+        if cancelled == Cancel::Cancelled {
+            self.tell_ended(id);
+        }
+        Ok(cancelled == Cancel::Cancelled)
+    }
+
+    /// Waits until a job has ended, in whatever process. While the store is out of reach it goes on waiting.
+    pub(crate) async fn wait(&self, id: &JobId) -> Result<JobState, JobError> {
+        let mut ended = self.ended.subscribe();
+        let mut pause = FIRST_LOOK;
+        loop {
+            match self.state(id).await {
+                Ok(Some(state)) if state.status.is_final() => return Ok(state),
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(JobError::unknown(id.clone())),
+                Err(error) if error.is_unavailable() => {}
+                Err(error) => return Err(error),
+            }
+            let here = async {
+                loop {
+                    match ended.recv().await {
+                        Ok(other) if other != *id => {}
+                        // Or it may have been among those that were missed.
+                        _ => return,
+                    }
+                }
+            };
+            tokio::select! {
+                () = here => {}
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+    }
+
+    /// Tells those of this process that wait for the job.
+    pub(crate) fn tell_ended(&self, id: &JobId) {
+        let _ = self.ended.send(id.clone());
+    }
+
+    pub(crate) fn crash_points(&self) -> Option<&dyn CrashPoints> {
+        self.crash_points.get().map(|points| &**points)
+    }
+
+    pub(crate) fn set_crash_points(&self, points: Arc<dyn CrashPoints>) {
+        let _ = self.crash_points.set(points);
+    }
+
+    /// What is counted of a task.
+    pub(crate) fn figures(&self, task: &str) -> Option<&JobFigures> {
+        let number = self.tasks.iter().position(|known| known.name == task)?;
+        Some(&self.figures[number])
+    }
+
+    /// All that is counted, for a page of metrics.
+    pub(crate) fn show_figures(&self) -> Vec<ShownJobs> {
+        let tasks = self.tasks.iter().zip(&self.figures);
+        tasks
+            .map(|(task, figures)| figures.show(task.name))
+            .collect()
+    }
+
+    /// Asks the store how many jobs wait, and notes it.
+    pub(crate) async fn count_stored(&self) {
+        match self.engine().counts(&self.names).await {
+            Ok(counts) => {
+                for (figures, counts) in self.figures.iter().zip(counts) {
+                    figures.stored(Some(counts));
+                }
+            }
+            // What was true once is no news.
+            Err(_) => self.figures.iter().for_each(|figures| figures.stored(None)),
+        }
+    }
+
+    /// Ends the worker, and what it runs.
+    pub(crate) fn end_all(&self) {
+        self.ended_all.cancel();
+    }
+
+    pub(crate) fn ended_all(&self) -> Token {
+        self.ended_all.clone()
+    }
+
+    pub(crate) fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("settings", &self.settings)
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of the store, or that it is out of reach.
+async fn within_patience<T>(
+    call: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, JobError> {
+    let answer = timeout(PATIENCE, call).await.unwrap_or_else(|_| {
+        let seconds = PATIENCE.as_secs();
+        Err(EngineError::Unreachable(format!(
+            "no answer within {seconds} s"
+        )))
+    });
+    Ok(answer?)
+}
+
+/// What goes along with a job of the caller's: its session and its trace. No token does.
+pub(crate) fn headers_here(any_session: bool) -> Headers {
+    let mut sent = Headers::new();
+    let outbound = request::outbound_headers();
+    for name in [headers::TRACEPARENT, headers::TRACESTATE] {
+        if let Some(text) = outbound.get(&name).and_then(|value| value.to_str().ok()) {
+            sent.insert(name.as_str().to_owned(), text.to_owned());
+        }
+    }
+    if any_session {
+        sent.insert(ANY_SESSION.to_owned(), "true".to_owned());
+    }
+    let Some(scope) = request::current() else {
+        return sent;
+    };
+    if let Some(session) = scope.session_id() {
+        sent.insert(SESSION.to_owned(), session.to_owned());
+    }
+    sent.insert(REQUEST.to_owned(), scope.request_id().to_owned());
+    sent
+}
+
+/// Whether a caller in this session may ask for a job with these headers.
+fn admits(headers: &Headers, session: Option<&str>) -> bool {
+    let owner = if headers.contains_key(ANY_SESSION) {
+        Owner::Anyone
+    } else {
+        Owner::Session(headers.get(SESSION).map(|session| session.as_str().into()))
+    };
+    owner.admits(session)
+}
+
+/// The result of a job that has ended, or why it has none.
+pub(crate) fn result<T: serde_core::de::DeserializeOwned>(state: JobState) -> Result<T, JobError> {
+    match state.status {
+        Status::Done(value) => value
+            .read()
+            .map_err(|error| JobError::result(state.id, error.to_string())),
+        Status::Cancelled => Err(JobError::cancelled(state.id)),
+        _ => {
+            let why = super::status::failure_text(state.failure.as_ref());
+            Err(JobError::failed(state.id, why))
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One attempt of a job, as its own code sees it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken as Token;
+
+use super::client::Client;
+use super::task::RunFailure;
+use crate::engine::{Claim, Hold, JobId, Json, Run};
+use crate::request;
+use crate::util::sync::Mutex;
+
+/// The pause before a write is tried again that the store did not answer.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// What a worker, the thread that renews leases and the steps tell an attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// Until when this process may run it, by the monotonic clock.
+    pub(crate) until: Instant,
+    /// Why it has to end. The first reason stays.
+    pub(crate) end: Option<End>,
+}
+
+/// Why an attempt ends before its code has.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// A step cannot be recorded or read.
+    Failed(RunFailure),
+    Cancelled,
+    /// Another process may have the job.
+    Lost,
+    /// The process stops, and gives the job back.
+    HandBack,
+    /// A test asks for the end of a process at this place.
+    Crash,
+}
+
+/// Where a test lets attempts end as if the process had died.
+pub(crate) trait CrashPoints: Send + Sync {
+    /// Whether the attempt dies before its code of the step runs, or, with `is_recorded`, behind its record.
+    fn is_here(&self, step: &str, is_recorded: bool) -> bool;
+}
+
+/// One attempt of a job. Its scope has it, so that code below the scope can record steps.
+pub(crate) struct JobRun {
+    client: Arc<Client>,
+    run: Run,
+    pub(crate) attempt: u32,
+    pub(crate) is_recovery: bool,
+    pub(crate) session: Option<Box<str>>,
+    pub(crate) key: Option<String>,
+    /// The steps that earlier attempts have recorded.
+    recorded: Mutex<HashMap<String, Json>>,
+    /// Which numbers of each step's name are taken.
+    names: Mutex<HashMap<String, Vec<bool>>>,
+    orders: watch::Sender<Order>,
+    /// Cancelled when the job is, or is lost.
+    pub(crate) cancelled: Token,
+    /// Cancelled when the process is told to stop.
+    pub(crate) stopping: Token,
+}
+
+impl JobRun {
+    pub(crate) fn new(client: Arc<Client>, claim: &Claim, until: Instant, stopping: Token) -> Self {
+        let session = claim.headers.get(super::client::SESSION);
+        Self {
+            client,
+            run: claim.run.clone(),
+            attempt: claim.attempt,
+            is_recovery: claim.since_first_start.is_some(),
+            session: session.map(|session| session.as_str().into()),
+            key: claim.key.clone(),
+            recorded: Mutex::default(),
+            names: Mutex::default(),
+            orders: watch::Sender::new(Order { until, end: None }),
+            cancelled: Token::new(),
+            stopping,
+        }
+    }
+
+    /// The attempt that the caller runs for.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        let scope = request::current()?;
+        Arc::clone(&scope.job()?.run).downcast().ok()
+    }
+
+    pub(crate) fn id(&self) -> &JobId {
+        &self.run.id
+    }
+
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Takes over what earlier attempts have recorded.
+    pub(crate) fn recall(&self, steps: impl IntoIterator<Item = (String, Json)>) {
+        self.recorded.lock().extend(steps);
+    }
+
+    /// What an earlier attempt has recorded under this name.
+    pub(crate) fn recorded(&self, name: &str) -> Option<Json> {
+        self.recorded.lock().get(name).cloned()
+    }
+
+    /// A name for a step that no other step of this attempt has, which runs or has ended well: `name`, `name#2` and so on.
+    pub(crate) fn take_name(self: &Arc<Self>, name: String) -> StepName {
+        let mut names = self.names.lock();
+        let taken = names.entry(name.clone()).or_default();
+        let number = taken.iter().position(|taken| !taken);
+        let number = number.unwrap_or_else(|| {
+            taken.push(true);
+            taken.len() - 1
+        });
+        taken[number] = true;
+        drop(names);
+        let text = match number {
+            0 => name.clone(),
+            _ => format!("{name}#{}", number + 1),
+        };
+        StepName {
+            run: Arc::clone(self),
+            name,
+            number,
+            text,
+            is_kept: false,
+        }
+    }
+
+    /// Stores the value of a step. Completes when it is stored, and never where it cannot be: the attempt is told to end then.
+    pub(crate) async fn record(&self, name: &str, value: Json) {
+        loop {
+            match self
+                .client
+                .engine()
+                .record(&self.run, name, value.clone())
+                .await
+            {
+                Ok(Hold::Held) => return,
+                Ok(Hold::Cancelled) => return self.end(End::Cancelled).await,
+                Ok(Hold::Lost) => return self.end(End::Lost).await,
+                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
+                Err(error) => {
+                    let why = format!("step `{name}` cannot be recorded: {error}");
+                    return self.fail(RunFailure::new("step", why).permanent()).await;
+                }
+            }
+        }
+    }
+
+    /// Ends the attempt as failed. Does not complete.
+    pub(crate) async fn fail(&self, failure: RunFailure) {
+        self.end(End::Failed(failure)).await;
+    }
+
+    /// Ends the attempt where a test wants its process to die. Completes elsewhere.
+    pub(crate) async fn crash_point(&self, step: &str, is_recorded: bool) {
+        let points = self.client.crash_points();
+        if points.is_some_and(|points| points.is_here(step, is_recorded)) {
+            self.end(End::Crash).await;
+        }
+    }
+
+    async fn end(&self, end: End) {
+        self.order(end);
+        std::future::pending::<()>().await;
+    }
+
+    /// Tells the attempt to end.
+    pub(crate) fn order(&self, end: End) {
+        self.orders.send_if_modified(|order| {
+            let is_first = order.end.is_none();
+            if is_first {
+                order.end = Some(end);
+            }
+            is_first
+        });
+    }
+
+    /// Lets the attempt go on until then.
+    pub(crate) fn extend(&self, until: Instant) {
+        self.orders.send_modify(|order| order.until = until);
+    }
+
+    pub(crate) fn orders(&self) -> watch::Receiver<Order> {
+        self.orders.subscribe()
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+}
+
+impl fmt::Debug for JobRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRun")
+            .field("id", self.id())
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name of a step of an attempt. Dropped without [`keep`](Self::keep), as after an error, it is free again.
+pub(crate) struct StepName {
+    run: Arc<JobRun>,
+    name: String,
+    number: usize,
+    text: String,
+    is_kept: bool,
+}
+
+impl StepName {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The step has a value: no later one of this attempt gets its name.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for StepName {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        if let Some(taken) = self.run.names.lock().get_mut(&self.name) {
+            taken[self.number] = false;
+        }
+    }
+}

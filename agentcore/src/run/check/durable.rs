@@ -1,0 +1,133 @@
+//! What `--check` says of durable tasks: which there are, and whether the store can be used.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::app::describe::{FunctionAt, time};
+use crate::app::descriptors::DurableDef;
+use crate::config::{DurableSettings, Store, Work};
+use crate::durable::Client;
+use crate::request::TrackerHandle;
+use crate::util::fields::fields;
+
+/// Where an agent has durable tasks.
+pub(super) struct Durable {
+    tasks: Vec<Task>,
+    /// Without credentials.
+    store: String,
+    /// `sqlite` or `postgres`, if the store was asked.
+    engine: Option<&'static str>,
+    /// The version of its schema, if the store was asked.
+    schema: Option<String>,
+}
+
+struct Task {
+    function: FunctionAt,
+    attempts: u32,
+    timeout: Option<String>,
+    deadline: Option<String>,
+    concurrency: Option<u32>,
+    /// Whether this process would run its jobs.
+    runs_here: bool,
+}
+
+fields! { Durable { tasks, store, engine, schema } }
+fields! { Task { ..function, attempts, timeout, deadline, concurrency, runs_here } }
+
+impl Durable {
+    /// `None` for an agent without durable tasks. What does not keep it from starting, and will not work, goes to `warnings`.
+    pub(super) fn new(
+        tasks: &[DurableDef],
+        settings: &DurableSettings,
+        warnings: &mut Vec<String>,
+    ) -> Option<Self> {
+        if tasks.is_empty() {
+            return None;
+        }
+        if let Work::Tasks(names) = &settings.work {
+            let is_unknown = |name: &&String| !tasks.iter().any(|task| task.task.name == *name);
+            for name in names.iter().filter(is_unknown) {
+                warnings.push(format!(
+                    "AGENTCORE_DURABLE_WORK names `{name}`, and there is no durable task of this name"
+                ));
+            }
+        }
+        let asked = is_there(&settings.store).then(|| ask(tasks, settings));
+        let about = match asked {
+            Some(Ok(about)) => Some(about),
+            Some(Err(problem)) => {
+                warnings.push(problem);
+                None
+            }
+            None => None,
+        };
+        let (engine, schema) = about.unzip();
+        Some(Self {
+            tasks: tasks
+                .iter()
+                .map(|task| Task {
+                    function: task.meta.into(),
+                    attempts: task.task.attempts,
+                    timeout: task.task.timeout.map(time),
+                    deadline: task.task.deadline.map(time),
+                    concurrency: task.task.concurrency,
+                    runs_here: settings.work.has(task.task.name),
+                })
+                .collect(),
+            store: settings.store.to_string(),
+            engine,
+            schema,
+        })
+    }
+
+    /// Each task, and behind them the store.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self.tasks.iter().map(ToString::to_string).collect();
+        let mut store = format!("stored in {}", self.store);
+        if let (Some(engine), Some(schema)) = (self.engine, &self.schema) {
+            store.push_str(&format!(": {engine}, schema {schema}"));
+        }
+        lines.push(store);
+        lines
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} attempts", self.function, self.attempts)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", each within {timeout}")?;
+        }
+        if let Some(deadline) = &self.deadline {
+            write!(f, ", all within {deadline}")?;
+        }
+        if let Some(most) = self.concurrency {
+            write!(f, ", {most} at once")?;
+        }
+        if !self.runs_here {
+            f.write_str(", not run here")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the store can be asked without being made.
+fn is_there(store: &Store) -> bool {
+    store.path().is_none_or(Path::exists)
+}
+
+/// Asks the store what it is.
+fn ask(tasks: &[DurableDef], settings: &DurableSettings) -> Result<(&'static str, String), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.map_err(|error| format!("the store was not asked: {error}"))?;
+    let tasks = tasks.iter().map(|def| def.task).collect();
+    let client = Client::new(tasks, settings.clone(), TrackerHandle::Process);
+    runtime.block_on(async {
+        match client.ready_in_time().await {
+            Ok(about) => Ok((about.engine, about.schema)),
+            Err(error) => Err(format!("durable jobs cannot be stored: {error}")),
+        }
+    })
+}
