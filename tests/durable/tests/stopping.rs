@@ -1,0 +1,84 @@
+//! Jobs of processes that are told to stop.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::fleet::{Fleet, ended, on_each_store, submit};
+use crate::support::{DEADLINE, Latch, wait_until};
+
+on_each_store! {
+    fn a_job_that_ends_within_the_grace_is_finished(fleet: "30s") {
+        let latch = Latch::new();
+        let agent = fleet.start(&[("AGENTCORE_SHUTDOWN_GRACE", "1m")]);
+        let job = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
+        let held = latch.held();
+        agent.signal("TERM");
+        agent.line_with("1 in progress");
+        drop(held);
+        let (status, log) = agent.wait();
+        assert!(status.success(), "{log}");
+        let next = fleet.start(&[("AGENTCORE_DURABLE_WORK", "none")]);
+        assert_eq!(
+            ended(&next, &job),
+            json!({ "status": "completed", "attempt": 1, "result": 1 })
+        );
+    }
+}
+
+on_each_store! {
+    fn what_does_not_end_within_the_grace_is_handed_back_and_uses_up_no_attempt(fleet: "1h") {
+        let latch = Latch::new();
+        let agent = fleet.start(&[
+            ("AGENTCORE_SHUTDOWN_GRACE", "2s"),
+            ("AGENTCORE_DURABLE_CONCURRENCY", "20"),
+        ]);
+        let jobs: Vec<_> = (0..20)
+            .map(|_| submit(&agent, json!({ "action": "hold", "port": latch.port() })))
+            .collect();
+        let first: Vec<_> = jobs.iter().map(|_| latch.held()).collect();
+        let next = fleet.start(&[("AGENTCORE_DURABLE_CONCURRENCY", "20")]);
+        agent.signal("TERM");
+        let (status, log) = agent.wait();
+        assert!(status.success(), "nothing was cut off: {log}");
+        // The lease is an hour: only what was handed back can be here.
+        let began = Instant::now();
+        let second: Vec<_> = jobs.iter().map(|_| latch.held()).collect();
+        eprintln!(
+            "20 jobs were taken over {:?} behind the end of their process",
+            began.elapsed()
+        );
+        drop((first, second));
+        for job in &jobs {
+            assert_eq!(
+                ended(&next, job),
+                json!({ "status": "completed", "attempt": 1, "result": 1 })
+            );
+            assert_eq!(fleet.begun(job, "hold"), [1, 1]);
+        }
+    }
+}
+
+on_each_store! {
+    fn a_process_that_stops_takes_no_more_jobs(fleet: "1h") {
+        let latch = Latch::new();
+        let agent = fleet.start(&[("AGENTCORE_SHUTDOWN_GRACE", "1m")]);
+        let held_job = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
+        let held = latch.held();
+        agent.signal("TERM");
+        agent.line_with("1 in progress");
+        let submitter = fleet.start(&[("AGENTCORE_DURABLE_WORK", "none")]);
+        let job = submit(&submitter, json!({ "action": "nothing" }));
+        // Longer than it is from one look for jobs to the next.
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(fleet.begun(&job, "nothing").is_empty());
+        drop(held);
+        let (status, log) = agent.wait();
+        assert!(status.success(), "{log}");
+        assert_eq!(ended(&submitter, &held_job)["status"], "completed");
+        let _worker = fleet.start(&[]);
+        wait_until(DEADLINE, "the job has begun", || {
+            !fleet.begun(&job, "nothing").is_empty()
+        });
+    }
+}
