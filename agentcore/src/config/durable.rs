@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::job_store::{Store, Work};
 use super::{Config, Reader, table};
 
-/// The file that jobs are in where nobody says otherwise.
+/// The default file.
 const FILE: &str = "agentcore-jobs.db";
 
 /// What the program says about durable tasks.

@@ -32,7 +32,7 @@ impl Store {
         self.0.starts_with(SQLITE) && self.0.ends_with("?locks=none")
     }
 
-    /// The file that it is in, if it is in one.
+    /// The path of its file; `None` for other stores.
     pub(crate) fn path(&self) -> Option<&Path> {
         let file = self.0.strip_prefix(SQLITE)?;
         let path = file.split_once('?').map_or(file, |(path, _)| path);

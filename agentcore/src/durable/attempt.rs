@@ -104,7 +104,7 @@ impl Attempt {
                 self.scope.cancel();
             }
             if matches!(end, End::Cancelled) {
-                // What it returns counts no more.
+                // Its result is ignored.
                 let _ = timeout_at(Instant::now() + GRACE, body.as_mut()).await;
             }
         }

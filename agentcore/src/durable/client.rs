@@ -1,4 +1,4 @@
-//! The way to the store: submitting jobs, asking for them, cancelling them. A worker runs them.
+//! [`Client`]: submits jobs to the store, reads their states and cancels them.
 
 use std::fmt;
 use std::future::Future;
@@ -44,7 +44,7 @@ const ANY_SESSION: &str = "agentcore.any_session";
 /// The id of the request that has submitted it.
 pub(crate) const REQUEST: &str = "agentcore.request";
 
-/// What handlers, jobs and the worker of one app share.
+/// The state that handlers, jobs and the worker of one app share.
 pub(crate) struct Client {
     settings: DurableSettings,
     tasks: Vec<Task>,
@@ -57,7 +57,7 @@ pub(crate) struct Client {
     problem: Mutex<Option<String>>,
     /// Ids of jobs that have ended in this process.
     ended: broadcast::Sender<JobId>,
-    /// Tells the worker that it has something to look for.
+    /// Wakes the worker, which then looks for jobs.
     pub(crate) work: Notify,
     tracker: TrackerHandle,
     due: Mutex<Option<DueHold>>,
@@ -154,7 +154,7 @@ impl Client {
         })
     }
 
-    /// Whether the store can be used, as far as is known. It waits for nothing, and asks nobody.
+    /// Whether the store could be used at the last call. It neither waits nor calls the store, so the front may ask.
     pub(crate) fn is_ready(&self) -> bool {
         let is_reachable = |engine: &Arc<dyn Engine>| engine.is_reachable();
         self.engine.get().is_none_or(is_reachable) && self.problem.lock().is_none()
@@ -196,7 +196,7 @@ impl Client {
         self.claimed.notify_waiters();
     }
 
-    /// Completes when no claim is under way, and what it took has been started or given back.
+    /// Completes when no claim is under way and every claimed job has been started or handed back.
     pub(crate) async fn until_not_claiming(&self) {
         loop {
             let mut claimed = std::pin::pin!(self.claimed.notified());
@@ -396,7 +396,7 @@ impl Client {
         }
     }
 
-    /// Ends the worker, and what it runs.
+    /// Ends the worker and the attempts that it runs.
     pub(crate) fn end_all(&self) {
         self.ended_all.cancel();
     }
@@ -419,7 +419,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The answer of the store, or that it is out of reach.
+/// The answer of the store. Without one within [`PATIENCE`], the error says that the store is out of reach.
 async fn within_patience<T>(
     call: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, JobError> {

@@ -41,7 +41,7 @@ impl TaskContext {
         Self(run)
     }
 
-    /// The job's id. It is the same in all attempts.
+    /// The job's id. All attempts of a job have it.
     #[must_use]
     pub fn id(&self) -> &JobId {
         self.0.id()

@@ -179,7 +179,7 @@ pub async fn job_status(id: &JobId) -> Result<JobStatus, JobError> {
 ///
 /// A job that waits is never run. Of one that runs, the [token](crate::CancellationToken) is cancelled at once where the store can tell the
 /// process that runs it, and else at its next renewal, within a third of the lease. Its function has five seconds to return, and is dropped
-/// then. What it returns counts no more.
+/// then. Its result is ignored.
 ///
 /// ```
 /// use agentcore::{BoxError, JobId, cancel_job};

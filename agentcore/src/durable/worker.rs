@@ -255,7 +255,7 @@ impl Worker {
         }
     }
 
-    /// The process was restored from a snapshot: what it held then, another one may hold.
+    /// Gives up all leases, because the process was restored from a snapshot and another process may hold the jobs by now.
     fn forget_all(&self) {
         tracing::info!(
             target: "agentcore",
@@ -301,7 +301,7 @@ impl Worker {
         }
         let found = claims.len();
         if found > 0 {
-            // There may be more. Where nobody else would run them, they make this process busy.
+            // There may be more. If no other host would run them, they make this process busy.
             client.hold_due();
             for claim in claims {
                 self.start(claim, sent);

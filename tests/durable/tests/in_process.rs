@@ -397,7 +397,7 @@ async fn arguments_that_are_too_large_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delayed_job_makes_nobody_busy_and_runs_later() {
+async fn a_delayed_job_does_not_make_the_agent_busy_and_runs_later() {
     let agent = agent().await;
     let event = json!({ "do": "submit", "task": "", "test": "delayed", "after": 3600 });
     let job = submitted(&agent, event).await["job"].clone();

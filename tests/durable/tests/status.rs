@@ -22,7 +22,7 @@ on_each_store! {
             assert_eq!(ping.stamp, idle.stamp);
             std::thread::sleep(Duration::from_millis(50));
         }
-        // One that nobody here runs.
+        // A job that no process runs.
         submit(&submitter, json!({ "action": "nothing" }));
         let job = submit(
             &submitter,

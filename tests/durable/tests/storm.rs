@@ -11,7 +11,7 @@ fn is_full() -> bool {
     std::env::var_os("AGENTCORE_DURABLE_FULL").is_some()
 }
 
-/// Numbers that look random, and are the same in each run.
+/// Pseudo-random numbers. Every run of the test gets equal ones.
 struct Numbers(u64);
 
 impl Numbers {

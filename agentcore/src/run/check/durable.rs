@@ -116,7 +116,7 @@ fn is_there(store: &Store) -> bool {
     store.path().is_none_or(Path::exists)
 }
 
-/// Asks the store what it is.
+/// Reads the kind and the version of the store.
 fn ask(tasks: &[DurableDef], settings: &DurableSettings) -> Result<(&'static str, String), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
