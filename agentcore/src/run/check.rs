@@ -144,6 +144,16 @@ impl<'a> Contents<'a> {
             &prepared.settings.durable,
             &mut warnings,
         );
+        #[cfg(feature = "durable")]
+        if durable.is_some() {
+            let is_work = |found: &&Found| found.setting.name() == "durable_work";
+            let work = prepared.found.iter().find(is_work);
+            durable::warn_of_default_work(
+                &prepared.settings.durable,
+                work.is_some_and(|found| found.source == Source::Default),
+                &mut warnings,
+            );
+        }
         #[cfg(not(feature = "durable"))]
         let durable = None;
         Self {

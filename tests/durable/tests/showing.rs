@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::fleet::{FIXTURE, Fleet, ended, submit};
 use crate::support::Latch;
+#[cfg(feature = "durable-postgres")]
+use crate::support::run;
 
 fn check(arguments: &[&str], store: &str) -> String {
     let output = Command::new(FIXTURE)
@@ -16,6 +18,27 @@ fn check(arguments: &[&str], store: &str) -> String {
         .expect("started");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// On AgentCore a session's microVM would run the jobs of other sessions by default.
+#[cfg(feature = "durable-postgres")]
+#[test]
+fn a_check_in_a_container_warns_if_a_shared_store_is_worked_on_by_default() {
+    const WARNING: &str = "warning: AGENTCORE_DURABLE_WORK is not set";
+    // Nothing listens there, which is a warning of its own.
+    const NOWHERE: (&str, &str) = ("AGENTCORE_DURABLE", "postgres://127.0.0.1:1/jobs");
+    const FILE: (&str, &str) = ("AGENTCORE_DURABLE", "sqlite:/nonexistent/jobs.db");
+    const CONTAINER: (&str, &str) = ("DOCKER_CONTAINER", "1");
+    let all = ("AGENTCORE_DURABLE_WORK", "all");
+    for (environment, warns) in [
+        (&[NOWHERE, CONTAINER][..], true),
+        (&[NOWHERE, CONTAINER, all], false),
+        (&[FILE, CONTAINER], false),
+    ] {
+        let outcome = run(FIXTURE, &["--check"], environment);
+        let text = outcome.stdout;
+        assert_eq!(text.contains(WARNING), warns, "{environment:?}: {text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::app::describe::{FunctionAt, time};
 use crate::app::descriptors::DurableDef;
-use crate::config::{DurableSettings, Store, Work};
+use crate::config::{DurableSettings, Environment, Store, Work};
 use crate::durable::Client;
 use crate::request::TrackerHandle;
 use crate::util::fields::fields;
@@ -108,6 +108,23 @@ impl fmt::Display for Task {
             f.write_str(", not run here")?;
         }
         Ok(())
+    }
+}
+
+/// Warns if an agent in a container runs the jobs of a shared store only by default. On AgentCore a session's microVM would run the
+/// jobs of other sessions.
+pub(super) fn warn_of_default_work(
+    settings: &DurableSettings,
+    is_default: bool,
+    warnings: &mut Vec<String>,
+) {
+    let is_shared = settings.store.path().is_none();
+    if is_default && is_shared && Environment::of_process().in_container {
+        warnings.push(
+            "AGENTCORE_DURABLE_WORK is not set, so this process runs jobs of every session; set it to `all` on workers, and to \
+             `none` where each session has a microVM of its own"
+                .to_owned(),
+        );
     }
 }
 
