@@ -110,6 +110,7 @@ pub mod durable {
     //! [crate::testing::TestClient]: crate::testing::TestClient
     //! [crate::testing::TestClient::crash_before_step]: crate::testing::TestClient::crash_before_step
     //! [macro@crate::async_task]: macro@crate::async_task
+    //! [super::snapshots]: super::snapshots
     #![doc = include_str!("../docs/guide/durable.md")]
 }
 #[cfg(not(feature = "durable"))]
@@ -131,6 +132,7 @@ pub mod snapshots {
     //! [macro@crate::on_restore]: macro@crate::on_restore
     //! [macro@crate::on_warmup]: macro@crate::on_warmup
     //! [macro@crate::routes]: macro@crate::routes
+    //! [super::durable]: super::durable
     #![doc = include_str!("../docs/guide/snapshots.md")]
 }
 pub mod configuration {

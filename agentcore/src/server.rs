@@ -117,7 +117,7 @@ impl Server {
         settings: Settings,
         supplied: Supplied,
     ) -> Result<Self, Error> {
-        if !crate::util::restore_detector::has_a_date() {
+        if !self::http::restore_detector::has_a_date() {
             return Err(Error::new(
                 Kind::Io,
                 "the clock stands before 1970, so replies can have no date; set it",

@@ -4,7 +4,6 @@ pub(crate) mod fields;
 pub(crate) mod interval;
 pub(crate) mod json;
 pub(crate) mod queue;
-pub(crate) mod restore_detector;
 pub(crate) mod sealed;
 pub(crate) mod spawn;
 pub(crate) mod sync;

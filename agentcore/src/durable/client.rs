@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, OnceCell, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, OnceCell, broadcast, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken as Token;
 
@@ -74,6 +74,8 @@ pub(crate) struct Client {
     /// Whether the agent has been asked for anything, which is when the storage of a session is there.
     is_invoked: AtomicBool,
     crash_points: OnceLock<Arc<dyn CrashPoints>>,
+    /// How often the process has been restored from a snapshot.
+    restores: watch::Sender<u64>,
     /// Cancelled when the app is over, whatever still runs.
     ended_all: Token,
 }
@@ -123,6 +125,7 @@ impl Client {
             claimed: Notify::new(),
             is_invoked: AtomicBool::new(false),
             crash_points: OnceLock::new(),
+            restores: watch::Sender::new(0),
             ended_all: Token::new(),
         }
     }
@@ -214,6 +217,15 @@ impl Client {
             self.is_invoked.store(true, Ordering::Release);
             self.work.notify_one();
         }
+    }
+
+    /// The process has been restored from a snapshot. Waits for nothing, because the front calls it.
+    pub(crate) fn note_restored(&self) {
+        self.restores.send_modify(|restores| *restores += 1);
+    }
+
+    pub(crate) fn restores(&self) -> watch::Receiver<u64> {
+        self.restores.subscribe()
     }
 
     /// Whether the store may be opened. The storage of a session is mounted with the first invocation, and a file that is made

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::attempt::Attempt;
 use super::backoff;
 use super::client::{Client, HandBack, REQUEST, SESSION};
+use super::gate::Gate;
 use super::run::{End, JobRun};
 use super::task::Task;
 use crate::engine::{Claim, Claimed, EngineError, Hold, Keep, Notice, Run, Wanted};
@@ -32,7 +33,6 @@ use crate::otel::Span;
 use crate::report::stall::At;
 use crate::request::{self, Instance, JobAttempt, Scope};
 use crate::tasks::TaskGuard;
-use crate::util::restore_detector::RestoreDetector;
 use crate::util::spawn;
 use crate::util::sync::Mutex;
 
@@ -58,6 +58,11 @@ const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// How often the jobs that wait are counted, where metrics are on.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
+/// The pauses after a failure of the restore hooks: the first one, and the longest. The agent is busy while they run, and in the
+/// long pauses a platform can see that it is idle.
+const FIRST_CLOSED: Duration = Duration::from_secs(1);
+const LONGEST_CLOSED: Duration = Duration::from_secs(30 * 60);
+
 const KEEP: Keep = Keep {
     done: Duration::from_secs(24 * 3600),
     failed: Duration::from_secs(7 * 24 * 3600),
@@ -72,8 +77,9 @@ pub(crate) struct Worker {
     /// What runs, and has to be renewed.
     leases: Mutex<Leases>,
     shutdown_grace: Duration,
-    /// Whether a jump of the system's clock is looked for.
-    looks_for_restores: bool,
+    gate: Arc<dyn Gate>,
+    /// The number of restores after which the leases were given up.
+    restores: AtomicU64,
 }
 
 /// A task that this process runs.
@@ -126,7 +132,12 @@ impl Drop for Working<'_> {
 
 impl Worker {
     /// `None` where there is nothing to run.
-    fn new(instance: &Arc<Instance>, workers: Handle, shutdown_grace: Duration) -> Option<Self> {
+    fn new(
+        instance: &Arc<Instance>,
+        workers: Handle,
+        shutdown_grace: Duration,
+        gate: Arc<dyn Gate>,
+    ) -> Option<Self> {
         let client = Client::of(instance)?;
         let work = &client.settings().work;
         let tasks = client.tasks().iter().zip(client.names());
@@ -142,6 +153,7 @@ impl Worker {
         if tasks.is_empty() {
             return None;
         }
+        let restores = *client.restores().borrow();
         Some(Self {
             client,
             instance: Arc::clone(instance),
@@ -149,16 +161,21 @@ impl Worker {
             tasks,
             leases: Mutex::default(),
             shutdown_grace,
-            looks_for_restores: false,
+            gate,
+            restores: AtomicU64::new(restores),
         })
     }
 
     /// Begins on a thread of its own. Returns at once.
-    pub(crate) fn begin(instance: &Arc<Instance>, workers: &Handle, shutdown_grace: Duration) {
-        let Some(mut worker) = Self::new(instance, workers.clone(), shutdown_grace) else {
+    pub(crate) fn begin(
+        instance: &Arc<Instance>,
+        workers: &Handle,
+        shutdown_grace: Duration,
+        gate: Arc<dyn Gate>,
+    ) {
+        let Some(worker) = Self::new(instance, workers.clone(), shutdown_grace, gate) else {
             return;
         };
-        worker.looks_for_restores = true;
         let worker = Arc::new(worker);
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -183,8 +200,12 @@ impl Worker {
     }
 
     /// Begins as a task of the caller's runtime, which runs the jobs too.
-    pub(crate) fn begin_here(instance: &Arc<Instance>, shutdown_grace: Duration) {
-        if let Some(worker) = Self::new(instance, Handle::current(), shutdown_grace) {
+    pub(crate) fn begin_here(
+        instance: &Arc<Instance>,
+        shutdown_grace: Duration,
+        gate: Arc<dyn Gate>,
+    ) {
+        if let Some(worker) = Self::new(instance, Handle::current(), shutdown_grace, gate) {
             spawn::boxed(Arc::new(worker).run());
         }
     }
@@ -201,6 +222,7 @@ impl Worker {
         tokio::select! {
             () = life => {}
             () = self.renew() => {}
+            () = self.forget() => {}
             () = self.listen() => {}
             () = self.clean() => {}
             () = self.count() => {}
@@ -222,7 +244,6 @@ impl Worker {
     /// Claims jobs until the process is told to stop.
     async fn claim(self: &Arc<Self>) {
         let stopping = &self.instance.stopping;
-        let mut detector = self.looks_for_restores.then(RestoreDetector::new);
         let mut trouble = Trouble::default();
         while !self.client.may_open() {
             tokio::select! {
@@ -230,13 +251,13 @@ impl Worker {
                 () = self.client.work.notified() => {}
             }
         }
-        while !stopping.is_cancelled() {
-            if let Some(detector) = &mut detector {
-                if detector.restored(std::time::Instant::now()) {
-                    self.forget_all();
-                }
-            }
-            let pause = match self.look().await {
+        loop {
+            let restores = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                restores = self.pass() => restores,
+            };
+            let pause = match self.look(restores).await {
                 Ok(pause) => {
                     trouble.is_over();
                     pause
@@ -255,18 +276,64 @@ impl Worker {
         }
     }
 
-    /// Gives up all leases, because the process was restored from a snapshot and another process may hold the jobs by now.
-    fn forget_all(&self) {
+    /// Waits until jobs may be claimed: after a restore from a snapshot, until the restore hooks have run. Returns the number of
+    /// restores for which this is true.
+    async fn pass(&self) -> u64 {
+        let mut pause = FIRST_CLOSED;
+        loop {
+            let restores = self.restores_so_far();
+            if self.gate.pass().await {
+                self.forget_all_of_a_snapshot();
+                if self.restores_so_far() == restores {
+                    return restores;
+                }
+                continue;
+            }
+            tracing::warn!(
+                target: "agentcore",
+                "durable jobs are not run: the restore hooks have failed; they run again with the next request, or in {}",
+                humantime::format_duration(pause)
+            );
+            tokio::select! {
+                () = self.gate.opened() => {}
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_CLOSED),
+            }
+        }
+    }
+
+    fn restores_so_far(&self) -> u64 {
+        *self.client.restores().borrow()
+    }
+
+    /// Gives up the leases after each restore, for ever.
+    async fn forget(&self) {
+        let mut restores = self.client.restores();
+        loop {
+            self.forget_all_of_a_snapshot();
+            if restores.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Gives up all leases if the process was restored from a snapshot, because another process may hold the jobs by now. Does it
+    /// once for each restore.
+    fn forget_all_of_a_snapshot(&self) {
+        let restores = self.restores_so_far();
+        if self.restores.swap(restores, Ordering::AcqRel) == restores {
+            return;
+        }
         tracing::info!(
             target: "agentcore",
-            "the clock jumped ahead: the leases of durable jobs are given up"
+            "restored from a snapshot: the leases of durable jobs are given up"
         );
         self.order_all(&End::Lost);
         self.client.engine().disconnect();
     }
 
-    /// Claims what there is, and starts it. Returns how long to wait before the next look.
-    async fn look(self: &Arc<Self>) -> Result<Duration, EngineError> {
+    /// Claims what there is, and starts it if the process has not been restored again after so many `restores`. Returns how long to
+    /// wait before the next look.
+    async fn look(self: &Arc<Self>, restores: u64) -> Result<Duration, EngineError> {
         let client = &self.client;
         client.ready().await?;
         let submits = client.submits();
@@ -301,6 +368,11 @@ impl Worker {
         }
         let found = claims.len();
         if found > 0 {
+            self.gate.notice_restore().await;
+            if self.restores_so_far() != restores {
+                // Perhaps claimed before the snapshot was taken, and so claimed in every process that was restored from it.
+                return Ok(Duration::ZERO);
+            }
             // There may be more. If no other host would run them, they make this process busy.
             client.hold_due();
             for claim in claims {
@@ -405,6 +477,9 @@ impl Worker {
         let mut next = Instant::now() + every;
         loop {
             sleep_until(next).await;
+            // What was claimed before a snapshot is not renewed after it.
+            self.gate.notice_restore().await;
+            self.forget_all_of_a_snapshot();
             let sent = Instant::now();
             let held = self.runs();
             let runs: Vec<Run> = held.iter().map(|held| held.run().clone()).collect();

@@ -6,12 +6,15 @@ pub(crate) mod exchange;
 pub(crate) mod front;
 mod hooks;
 mod invocations;
+#[cfg(feature = "durable")]
+pub(crate) mod jobs_gate;
 pub(crate) mod layered;
 mod metrics;
 pub(crate) mod operators;
 pub(crate) mod phase;
 pub(crate) mod ping;
 pub(crate) mod request_body;
+pub(crate) mod restore_detector;
 pub(crate) mod router;
 pub(crate) mod routes;
 mod upgraded;

@@ -46,6 +46,7 @@ impl InProcess {
         crate::durable::Worker::begin_here(
             &life.front.instance,
             life.front.settings.shutdown_grace,
+            super::http::jobs_gate::JobsGate::new(&life.front),
         );
         Ok(Self { life })
     }

@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 /// What ran, by the name that a test has chosen, so that tests can run at once.
 static RAN: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
 
-fn ran(test: &str, what: impl Into<String>) {
+pub(crate) fn ran(test: &str, what: impl Into<String>) {
     let mut ran = RAN.lock().unwrap();
     let tests = ran.get_or_insert_default();
     tests.entry(test.to_owned()).or_default().push(what.into());
 }
 
-fn what_ran(test: &str) -> Vec<String> {
+pub(crate) fn what_ran(test: &str) -> Vec<String> {
     let ran = RAN.lock().unwrap();
     let tests = ran.as_ref();
     tests

@@ -21,8 +21,10 @@ mod cancelling;
 mod clock;
 #[cfg(feature = "durable-postgres")]
 mod database;
+mod everywhere;
 mod fleet;
 mod in_process;
+mod restored;
 mod showing;
 mod status;
 mod stopping;

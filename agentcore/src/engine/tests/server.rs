@@ -38,7 +38,8 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/jobs", self.port)
     }
 
-    fn start() -> Result<Self, String> {
+    /// A server of the caller's own, which stops when it is dropped.
+    pub(super) fn start() -> Result<Self, String> {
         let programs = programs().ok_or("PostgreSQL is not installed")?;
         let python = absurd_python()?;
         let folder = Folder::new().keep();

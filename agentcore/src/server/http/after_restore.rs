@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::hooks::Hooks;
@@ -33,6 +33,7 @@ struct Shared {
     hooks: Hooks,
     /// Whether requests may reach user code.
     is_open: AtomicBool,
+    opened: Notify,
     state: Mutex<State>,
 }
 
@@ -49,6 +50,7 @@ impl AfterRestore {
         Self(Arc::new(Shared {
             hooks: Hooks::new(hooks, "restore hook", instance, workers),
             is_open: AtomicBool::new(true),
+            opened: Notify::new(),
             state: Mutex::default(),
         }))
     }
@@ -80,6 +82,22 @@ impl AfterRestore {
             result.is_ok_and(|result| *result == Some(true))
         }))
     }
+
+    /// Completes when the gate is open. Begins no run.
+    #[cfg(feature = "durable")]
+    pub(crate) fn opened(&self) -> BoxFuture<()> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            loop {
+                // Made before the check, so that an opening between the two is not missed.
+                let opened = shared.opened.notified();
+                if shared.is_open.load(Ordering::Acquire) {
+                    return;
+                }
+                opened.await;
+            }
+        })
+    }
 }
 
 impl Shared {
@@ -105,6 +123,7 @@ impl Shared {
                     }
                     state.run = None;
                     self.is_open.store(true, Ordering::Release);
+                    self.opened.notify_waiters();
                 }
                 Err(failure) => {
                     let next = || self.state.lock().run = None;

@@ -10,6 +10,7 @@ use super::dev::Dev;
 use super::operators;
 use super::phase::{Phase, PhaseCell};
 use super::ping::Pinger;
+use super::restore_detector::RestoreDetector;
 use super::warmup::Warmup;
 use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
@@ -24,7 +25,6 @@ use crate::request::{Instance, TrackerHandle};
 use crate::server::connection::idle::Connections;
 use crate::server::threads::Workers;
 use crate::util::BoxFuture;
-use crate::util::restore_detector::RestoreDetector;
 use crate::util::sync::Mutex;
 #[cfg(feature = "ws")]
 use crate::ws::Sockets;
@@ -145,6 +145,10 @@ impl Front {
     pub(crate) fn restored(&self) {
         self.instance.tracker.restored();
         otel::restored();
+        #[cfg(feature = "durable")]
+        if let Some(client) = &self.durable {
+            client.note_restored();
+        }
         if self.phase.get() == Phase::Serving {
             self.after_restore.begin();
         }

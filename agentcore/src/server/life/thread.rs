@@ -27,6 +27,8 @@ use crate::request::drops::DropOnWorkers;
 use crate::server::OnReady;
 use crate::server::http::dev::{self, Dev};
 use crate::server::http::front::Front;
+#[cfg(feature = "durable")]
+use crate::server::http::jobs_gate::JobsGate;
 use crate::server::http::phase::Phase;
 use crate::server::listen::Listeners;
 use crate::server::threads::helper::{Drops, Owned};
@@ -329,7 +331,12 @@ impl Life {
         }
         self.begin_serving();
         #[cfg(feature = "durable")]
-        crate::durable::Worker::begin(&self.front.instance, self.front.workers.runtime(), grace);
+        crate::durable::Worker::begin(
+            &self.front.instance,
+            self.front.workers.runtime(),
+            grace,
+            JobsGate::new(&self.front),
+        );
         if let Some(tell) = on_ready {
             tell(&self.front.agent);
         }
