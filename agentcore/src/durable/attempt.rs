@@ -32,7 +32,7 @@ pub(super) struct Attempt {
     pub(super) scope: Arc<Scope>,
     /// Where the attempt is renewed. Dropped before the guard.
     pub(super) slot: Slot,
-    /// Of the attempt, for the time until its end is stored.
+    /// The attempt's span. It ends when the outcome is stored.
     pub(super) span: Span,
     pub(super) guard: TaskGuard,
 }
@@ -61,7 +61,7 @@ impl Attempt {
         drop(guard);
     }
 
-    /// The error is an end before the code has begun.
+    /// Runs the code, and returns how it ended. The error is an end before the code has begun.
     async fn execute(&self) -> Result<Ended, Ended> {
         let spent = self.claim.since_first_start.unwrap_or_default();
         let left = self
@@ -89,7 +89,7 @@ impl Attempt {
         let mut body = std::pin::pin!(panics::catch(body));
         let until = most.map(|most| Instant::now() + most);
         let ended = tokio::select! {
-            // An attempt that was lost while its process stood still does no more.
+            // First the orders: an attempt that was lost while its process stood still must do no more.
             biased;
             end = self.told() => Ended::Told(end),
             () = until_reached(until) => match (is_deadline, self.task.deadline, limit) {
@@ -216,7 +216,7 @@ impl Attempt {
         }
     }
 
-    /// The outcome of an attempt that failed, which the log gets.
+    /// Logs the failure of the attempt, and returns its outcome.
     fn failed(&self, failure: RunFailure) -> Outcome {
         let RunFailure {
             name,
@@ -259,7 +259,7 @@ impl Attempt {
         }
     }
 
-    /// Stores the outcome; again and again while the store is out of reach, for as long as the attempt is this process's.
+    /// Stores the outcome. Repeats the call while the store is out of reach, until the lease of the attempt has ended.
     async fn finish(&self, mut outcome: Outcome) {
         let client = self.run.client();
         let engine = client.engine();
@@ -277,7 +277,7 @@ impl Attempt {
                 }
                 Ok(Hold::Lost) => return self.note_lost(),
                 Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
-                // The result is what is wrong, and another attempt would have it too.
+                // The store refuses the result. Another attempt would return it too, so there is none.
                 Err(error) if matches!(outcome, Outcome::Done(_)) => {
                     let failure = RunFailure::new("result", error.to_string());
                     outcome = self.failed(failure.permanent());
@@ -291,7 +291,7 @@ impl Attempt {
         }
     }
 
-    /// Gives the job back, which the process does not finish. The attempt is not counted.
+    /// Hands the job back, because the process stops first. The attempt is not counted.
     async fn hand_back(&self) {
         let client = self.run.client();
         self.guard.note_end(TaskEnd::Cancelled);
@@ -320,7 +320,7 @@ impl Attempt {
         }
     }
 
-    /// Completes when the time of the attempt in this process is over.
+    /// Completes when this process may no longer run the attempt.
     async fn until_over(&self) {
         let mut orders = self.run.orders();
         loop {

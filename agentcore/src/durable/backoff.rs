@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use crate::platform;
 
-/// What the first pause is at most, and the most that any is.
+/// The upper bounds of the first pause and of any pause.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The pause behind a failed attempt, which counts from 1: any time up to 1 s · 2ⁿ⁻¹, and up to a minute.
+/// The pause after failed attempt number `attempt`, counted from 1: a random time of up to 1 s · 2ⁿ⁻¹, at most a minute.
 ///
-/// All of it is random. Jobs that an outage has failed together do not come back together.
+/// The whole pause is random, so that jobs that failed together in an outage do not come back together.
 pub(crate) fn after_attempt(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let most = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     most.mul_f64(fraction())
 }
 
-/// `about`, give or take a fifth: for processes that poll one store.
+/// A random time within a fifth of `about`, so that processes that poll one store do not do so together.
 pub(crate) fn around(about: Duration) -> Duration {
     about.mul_f64(0.8 + 0.4 * fraction())
 }
@@ -25,7 +25,7 @@ pub(crate) fn around(about: Duration) -> Duration {
 /// A random number from 0 to 1.
 fn fraction() -> f64 {
     let mut bytes = [0; 4];
-    // Without random numbers the pause is whole, which is safe.
+    // Without random numbers the pause has its full length, which is safe.
     if platform::random(&mut bytes) {
         f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
     } else {

@@ -1,4 +1,4 @@
-//! [`Durable`]: the call of a durable task, before it is a job; and [`Job`], behind that.
+//! [`Durable`]: the call of a durable task. [`Job`]: a job that has been submitted.
 
 use std::any::type_name;
 use std::fmt;

@@ -1,47 +1,43 @@
 //! [`Client`]: submits jobs to the store, reads their states and cancels them.
 
+mod due;
+mod questions;
+
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::{Notify, OnceCell, broadcast, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken as Token;
 
-use super::context::PROGRESS;
 use super::failure::JobError;
 use super::run::CrashPoints;
-use super::status::JobStatus;
 use super::task::Task;
 use crate::config::DurableSettings;
 use crate::engine::{
-    self, About, Cancel, Engine, EngineError, Headers, JobId, JobState, NewJob, Run, Status,
-    Submitted,
+    self, About, Engine, EngineError, Headers, JobId, JobState, NewJob, Run, Status, Submitted,
 };
 use crate::headers;
 use crate::metrics::{JobFigures, ShownJobs};
 use crate::request::{self, Instance, TrackerHandle};
-use crate::tracker::{Origin as _, Owner};
+use crate::tracker::Origin as _;
 use crate::util::sync::Mutex;
+use due::Due;
 
 /// How long a call of a handler may wait for the store.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The pauses between two looks for a result: the first one, and the longest.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// How many jobs may end before a task that waits for one of them looks.
+/// The capacity of the channel of ended jobs. A waiting task that has missed some looks into the store.
 const ENDED_KEPT: usize = 1024;
 
-/// The session that a job belongs to, among its headers.
+/// The header with the session that a job belongs to.
 pub(crate) const SESSION: &str = "agentcore.session";
-/// Whether callers of every session may ask for it.
+/// The header of a job that callers of every session may ask for.
 const ANY_SESSION: &str = "agentcore.any_session";
-/// The id of the request that has submitted it.
+/// The header with the id of the request that submitted the job.
 pub(crate) const REQUEST: &str = "agentcore.request";
 
 /// The state that handlers, jobs and the worker of one app share.
@@ -53,53 +49,32 @@ pub(crate) struct Client {
     /// Made by the first caller, which is never the front.
     engine: OnceLock<Arc<dyn Engine>>,
     about: OnceCell<About>,
-    /// Why the store cannot be used, though it is within reach.
+    /// Why the store cannot be used although it answers, such as another version of its schema.
     problem: Mutex<Option<String>>,
     /// Ids of jobs that have ended in this process.
     ended: broadcast::Sender<JobId>,
     /// Wakes the worker, which then looks for jobs.
     pub(crate) work: Notify,
-    tracker: TrackerHandle,
-    due: Mutex<Option<DueHold>>,
-    /// Counts submits, so that a look for jobs that began before one does not pass for a look behind it.
-    submits: AtomicU64,
-    /// Whether this process takes jobs.
-    is_working: AtomicBool,
-    /// Attempts whose jobs are to be given back, for the worker to do many in one call.
+    due: Due,
+    /// Jobs to hand back. The worker hands many back in one call.
     hand_backs: mpsc::UnboundedSender<HandBack>,
     handed_back: Mutex<Option<mpsc::UnboundedReceiver<HandBack>>>,
-    /// Whether a claim may be under way.
+    /// Whether a claim may be in progress.
     is_claiming: AtomicBool,
     claimed: Notify,
-    /// Whether the agent has been asked for anything, which is when the storage of a session is there.
+    /// Whether the agent has been invoked. The storage of a session is mounted from then on.
     is_invoked: AtomicBool,
     crash_points: OnceLock<Arc<dyn CrashPoints>>,
     /// How often the process has been restored from a snapshot.
     restores: watch::Sender<u64>,
-    /// Cancelled when the app is over, whatever still runs.
+    /// Cancelled when the app ends, even if jobs still run.
     ended_all: Token,
 }
 
-/// A job that is given back, and where the answer goes.
+/// A job to hand back, and the channel for the answer.
 pub(crate) struct HandBack {
     pub(crate) run: Run,
     pub(crate) answer: oneshot::Sender<Result<(), EngineError>>,
-}
-
-/// Makes the agent busy while a job of this process waits in an embedded store. No other process would run it.
-struct DueHold(TrackerHandle);
-
-impl DueHold {
-    fn new(tracker: TrackerHandle) -> Self {
-        tracker.begin_invocation(true);
-        Self(tracker)
-    }
-}
-
-impl Drop for DueHold {
-    fn drop(&mut self) {
-        self.0.end_invocation(true);
-    }
 }
 
 impl Client {
@@ -117,10 +92,7 @@ impl Client {
             problem: Mutex::default(),
             ended: broadcast::Sender::new(ENDED_KEPT),
             work: Notify::new(),
-            tracker,
-            due: Mutex::default(),
-            submits: AtomicU64::new(0),
-            is_working: AtomicBool::new(false),
+            due: Due::new(tracker),
             is_claiming: AtomicBool::new(false),
             claimed: Notify::new(),
             is_invoked: AtomicBool::new(false),
@@ -163,7 +135,7 @@ impl Client {
         self.engine.get().is_none_or(is_reachable) && self.problem.lock().is_none()
     }
 
-    /// Connects, and makes what the tasks need. Does it once, unless it fails.
+    /// Connects, and makes what the tasks need in the store. Does so once, and again after a failure.
     pub(crate) async fn ready(&self) -> Result<&About, EngineError> {
         let check = || async { self.engine().check(&self.names).await };
         let checked = self.about.get_or_try_init(check).await;
@@ -179,7 +151,7 @@ impl Client {
         within_patience(async { self.ready().await.cloned() }).await
     }
 
-    /// Gives the job of an attempt back, together with others.
+    /// Hands a job back, together with others.
     pub(crate) async fn hand_back(&self, run: Run) -> Result<(), EngineError> {
         let (answer, answered) = oneshot::channel();
         let gone = || EngineError::Unreachable("the worker has ended".to_owned());
@@ -189,7 +161,7 @@ impl Client {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// What attempts give back, for the worker, once.
+    /// The receiver of jobs to hand back. Only the first call returns it, and the worker makes that.
     pub(crate) fn handed_back(&self) -> Option<mpsc::UnboundedReceiver<HandBack>> {
         self.handed_back.lock().take()
     }
@@ -199,7 +171,7 @@ impl Client {
         self.claimed.notify_waiters();
     }
 
-    /// Completes when no claim is under way and every claimed job has been started or handed back.
+    /// Completes when no claim is in progress and every claimed job has been started or handed back.
     pub(crate) async fn until_not_claiming(&self) {
         loop {
             let mut claimed = std::pin::pin!(self.claimed.notified());
@@ -211,7 +183,7 @@ impl Client {
         }
     }
 
-    /// The agent is asked for something.
+    /// Notes that the agent is invoked.
     pub(crate) fn note_invoked(&self) {
         if !self.is_invoked.load(Ordering::Acquire) {
             self.is_invoked.store(true, Ordering::Release);
@@ -254,118 +226,35 @@ impl Client {
         Ok(submitted)
     }
 
-    /// A job of this process is due.
+    /// Notes that a due job was submitted here.
     fn submitted(&self) {
-        if self.is_working.load(Ordering::Acquire) {
+        if self.due.is_working() {
             // Before the count: a look that sees the count sees the hold.
             self.hold_due();
-            self.submits.fetch_add(1, Ordering::Release);
+            self.due.submitted();
             self.work.notify_one();
         }
     }
 
-    /// A job may be due that only this process runs: the agent is busy until a look finds none.
+    /// Makes the agent busy until a look finds no due job, if only this process would run one.
     pub(crate) fn hold_due(&self) {
-        if self.engine().is_shared() {
-            return;
-        }
-        let mut due = self.due.lock();
-        // Not after the worker has stopped: nothing would end it.
-        if due.is_none() && self.is_working.load(Ordering::Acquire) {
-            *due = Some(DueHold::new(self.tracker.clone()));
+        if !self.engine().is_shared() {
+            self.due.hold();
         }
     }
 
-    /// How many jobs have been submitted here.
+    /// How many due jobs have been submitted here.
     pub(crate) fn submits(&self) -> u64 {
-        self.submits.load(Ordering::Acquire)
+        self.due.submits()
     }
 
-    /// A look for jobs that began when there were so many `submits` has found no more of them. Whether none has come since.
+    /// A look for jobs that began after so many `submits` has found nothing. Returns whether nothing has been submitted since.
     pub(crate) fn nothing_is_due(&self, submits: u64) -> bool {
-        let mut due = self.due.lock();
-        let is_current = self.submits() == submits;
-        let hold = if is_current { due.take() } else { None };
-        drop(due);
-        drop(hold);
-        is_current
+        self.due.nothing_is_due(submits)
     }
 
     pub(crate) fn set_working(&self, is_working: bool) {
-        let mut due = self.due.lock();
-        self.is_working.store(is_working, Ordering::Release);
-        let hold = if is_working { None } else { due.take() };
-        drop(due);
-        drop(hold);
-    }
-
-    /// What is known of a job that the caller may ask for.
-    async fn state(&self, id: &JobId) -> Result<Option<JobState>, JobError> {
-        let state = async {
-            self.ready().await?;
-            self.engine().state(id).await
-        };
-        let state = within_patience(state).await?;
-        let caller = request::current();
-        let session = caller.as_deref().and_then(|scope| scope.session_id());
-        Ok(state.filter(|state| admits(&state.headers, session)))
-    }
-
-    pub(crate) async fn status(&self, id: &JobId) -> Result<JobStatus, JobError> {
-        let Some(state) = self.state(id).await? else {
-            return Ok(JobStatus::Unknown);
-        };
-        let progress = if state.started.is_some() && !state.status.is_final() {
-            self.progress(id).await?
-        } else {
-            None
-        };
-        JobStatus::of(state, progress)
-    }
-
-    async fn progress(&self, id: &JobId) -> Result<Option<Value>, JobError> {
-        let steps = within_patience(self.engine().steps(id)).await?;
-        let progress = steps.into_iter().rfind(|step| step.name == PROGRESS);
-        Ok(progress.and_then(|step| step.value.read().ok()))
-    }
-
-    pub(crate) async fn cancel(&self, id: &JobId) -> Result<bool, JobError> {
-        if self.state(id).await?.is_none() {
-            return Ok(false);
-        }
-        let cancelled = within_patience(self.engine().cancel(id)).await?;
-        if cancelled == Cancel::Cancelled {
-            self.tell_ended(id);
-        }
-        Ok(cancelled == Cancel::Cancelled)
-    }
-
-    /// Waits until a job has ended, in whatever process. While the store is out of reach it goes on waiting.
-    pub(crate) async fn wait(&self, id: &JobId) -> Result<JobState, JobError> {
-        let mut ended = self.ended.subscribe();
-        let mut pause = FIRST_LOOK;
-        loop {
-            match self.state(id).await {
-                Ok(Some(state)) if state.status.is_final() => return Ok(state),
-                Ok(Some(_)) => {}
-                Ok(None) => return Err(JobError::unknown(id.clone())),
-                Err(error) if error.is_unavailable() => {}
-                Err(error) => return Err(error),
-            }
-            let here = async {
-                loop {
-                    match ended.recv().await {
-                        Ok(other) if other != *id => {}
-                        // Or it may have been among those that were missed.
-                        _ => return,
-                    }
-                }
-            };
-            tokio::select! {
-                () = here => {}
-                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
-        }
+        self.due.set_working(is_working);
     }
 
     /// Tells those of this process that wait for the job.
@@ -381,13 +270,13 @@ impl Client {
         let _ = self.crash_points.set(points);
     }
 
-    /// What is counted of a task.
+    /// The counters of a task.
     pub(crate) fn figures(&self, task: &str) -> Option<&JobFigures> {
         let number = self.tasks.iter().position(|known| known.name == task)?;
         Some(&self.figures[number])
     }
 
-    /// All that is counted, for a page of metrics.
+    /// All counters, for the page of metrics.
     pub(crate) fn show_figures(&self) -> Vec<ShownJobs> {
         let tasks = self.tasks.iter().zip(&self.figures);
         tasks
@@ -395,7 +284,7 @@ impl Client {
             .collect()
     }
 
-    /// Asks the store how many jobs wait, and notes it.
+    /// Asks the store for the number of waiting jobs, and notes the answer.
     pub(crate) async fn count_stored(&self) {
         match self.engine().counts(&self.names).await {
             Ok(counts) => {
@@ -403,7 +292,7 @@ impl Client {
                     figures.stored(Some(counts));
                 }
             }
-            // What was true once is no news.
+            // An old number would be taken for the current one.
             Err(_) => self.figures.iter().for_each(|figures| figures.stored(None)),
         }
     }
@@ -431,7 +320,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The answer of the store. Without one within [`PATIENCE`], the error says that the store is out of reach.
+/// Waits for the answer of the store. After [`PATIENCE`] the error says that the store is out of reach.
 async fn within_patience<T>(
     call: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, JobError> {
@@ -444,7 +333,7 @@ async fn within_patience<T>(
     Ok(answer?)
 }
 
-/// What goes along with a job of the caller's: its session and its trace. No token does.
+/// The headers of a job that the caller submits: session, request id and trace, and no token.
 pub(crate) fn headers_here(any_session: bool) -> Headers {
     let mut sent = Headers::new();
     let outbound = request::outbound_headers();
@@ -464,16 +353,6 @@ pub(crate) fn headers_here(any_session: bool) -> Headers {
     }
     sent.insert(REQUEST.to_owned(), scope.request_id().to_owned());
     sent
-}
-
-/// Whether a caller in this session may ask for a job with these headers.
-fn admits(headers: &Headers, session: Option<&str>) -> bool {
-    let owner = if headers.contains_key(ANY_SESSION) {
-        Owner::Anyone
-    } else {
-        Owner::Session(headers.get(SESSION).map(|session| session.as_str().into()))
-    };
-    owner.admits(session)
 }
 
 /// The result of a job that has ended, or why it has none.

@@ -1,4 +1,4 @@
-//! [`TaskContext`]: what a job may know of itself.
+//! [`TaskContext`]: what the code of a job can ask about its attempt.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Errors that no other attempt would mend.
+//! [`Permanent`]: errors after which no further attempt is made.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -25,12 +25,12 @@ use crate::error::BoxError;
 pub struct Permanent(Inner);
 
 impl Permanent {
-    /// An error, or a text, as one that is final.
+    /// Makes a permanent error from an error or a text.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(Inner(error.into()))
     }
 
-    /// The error that it was made of.
+    /// The error that it was made from.
     #[must_use]
     pub fn into_inner(self) -> BoxError {
         self.0.0
@@ -94,7 +94,7 @@ mod tests {
 
     impl StdError for Outer {
         fn source(&self) -> Option<&(dyn StdError + 'static)> {
-            // As a wrapper that hides the type.
+            // A wrapper that hides the type, as in `anyhow`.
             self.0.source()
         }
     }

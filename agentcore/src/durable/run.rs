@@ -1,4 +1,4 @@
-//! One attempt of a job, as its own code sees it.
+//! [`JobRun`]: one attempt of a job, as the code of the job sees it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::util::sync::Mutex;
 /// The pause before a write is tried again that the store did not answer.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
-/// What a worker, the thread that renews leases and the steps tell an attempt.
+/// What an attempt is told by the worker and by its steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     /// Until when this process may run it, by the monotonic clock.
@@ -37,13 +37,13 @@ pub(crate) enum End {
     Lost,
     /// The process stops, and gives the job back.
     HandBack,
-    /// A test asks for the end of a process at this place.
+    /// A test wants the process to die here.
     Crash,
 }
 
-/// Where a test lets attempts end as if the process had died.
+/// The places at which a test lets attempts end as if the process had died.
 pub(crate) trait CrashPoints: Send + Sync {
-    /// Whether the attempt dies before its code of the step runs, or, with `is_recorded`, behind its record.
+    /// Whether the attempt dies before the code of the step runs, or, with `is_recorded`, after the record of its value.
     fn is_here(&self, step: &str, is_recorded: bool) -> bool;
 }
 
@@ -57,10 +57,10 @@ pub(crate) struct JobRun {
     pub(crate) key: Option<String>,
     /// The steps that earlier attempts have recorded.
     recorded: Mutex<HashMap<String, Json>>,
-    /// Which numbers of each step's name are taken.
+    /// The numbers that are taken of each step's name.
     names: Mutex<HashMap<String, Vec<bool>>>,
     orders: watch::Sender<Order>,
-    /// Cancelled when the job is, or is lost.
+    /// Cancelled when the job is cancelled or lost.
     pub(crate) cancelled: Token,
     /// Cancelled when the process is told to stop.
     pub(crate) stopping: Token,
@@ -108,7 +108,7 @@ impl JobRun {
         self.recorded.lock().get(name).cloned()
     }
 
-    /// A name for a step that no other step of this attempt has, which runs or has ended well: `name`, `name#2` and so on.
+    /// A name for a step: `name`, `name#2` and so on. No other step of this attempt that runs or has succeeded has it.
     pub(crate) fn take_name(self: &Arc<Self>, name: String) -> StepName {
         let mut names = self.names.lock();
         let taken = names.entry(name.clone()).or_default();
@@ -132,7 +132,7 @@ impl JobRun {
         }
     }
 
-    /// Stores the value of a step. Completes when it is stored, and never where it cannot be: the attempt is told to end then.
+    /// Stores the value of a step. If the value cannot be stored, the attempt is told to end, and the future does not complete.
     pub(crate) async fn record(&self, name: &str, value: Json) {
         loop {
             match self
@@ -158,7 +158,7 @@ impl JobRun {
         self.end(End::Failed(failure)).await;
     }
 
-    /// Ends the attempt where a test wants its process to die. Completes elsewhere.
+    /// Ends the attempt if a test wants its process to die here. Otherwise completes at once.
     pub(crate) async fn crash_point(&self, step: &str, is_recorded: bool) {
         let points = self.client.crash_points();
         if points.is_some_and(|points| points.is_here(step, is_recorded)) {
@@ -205,7 +205,7 @@ impl fmt::Debug for JobRun {
     }
 }
 
-/// The name of a step of an attempt. Dropped without [`keep`](Self::keep), as after an error, it is free again.
+/// The name of a step. If it is dropped without [`keep`](Self::keep), as after an error, the name is free again.
 pub(crate) struct StepName {
     run: Arc<JobRun>,
     name: String,
@@ -219,7 +219,7 @@ impl StepName {
         &self.text
     }
 
-    /// The step has a value: no later one of this attempt gets its name.
+    /// Keeps the name for this step, which has succeeded.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
     }

@@ -133,7 +133,7 @@ impl Serialize for JobStatus {
     }
 }
 
-/// What people read of a failure.
+/// The text of a failure, for people.
 pub(super) fn failure_text(failure: Option<&Failure>) -> String {
     match failure {
         None => "the job failed".to_owned(),

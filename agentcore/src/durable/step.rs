@@ -138,7 +138,7 @@ pub struct StepName(String);
 
 impl StepName {
     fn new(name: String) -> Self {
-        // What begins so is the library's own.
+        // Names with this beginning are the library's own.
         if name.starts_with('$') {
             return Self(shortened(format!("${name}")));
         }
@@ -176,7 +176,7 @@ impl<A: Display, B: Display> From<(&str, A, B)> for StepName {
     }
 }
 
-/// What a `#[step]` function is recorded under: its name and its arguments as JSON.
+/// The name of the step of a `#[step]` function: the function's name and its arguments as JSON.
 #[derive(Debug)]
 pub struct StepKey {
     text: String,

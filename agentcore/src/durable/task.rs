@@ -14,7 +14,7 @@ use crate::error::{BoxError, with_causes};
 use crate::request::{CancellationToken, Instance, Scope};
 use crate::util::BoxFuture;
 
-/// How many attempts a job has where its task does not say: the first one, and two more.
+/// The default number of attempts.
 const ATTEMPTS: u32 = 3;
 
 /// A durable task: its name, its limits and the code that runs an attempt.
@@ -66,12 +66,12 @@ impl fmt::Debug for Task {
 #[derive(Debug, Default)]
 pub struct Arguments {
     values: Map<String, Value>,
-    /// Of the first one that has no JSON.
+    /// The error of the first argument that has no JSON.
     error: Option<EngineError>,
 }
 
 impl Arguments {
-    /// None yet.
+    /// No arguments yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -127,7 +127,7 @@ impl DurableRun {
         })
     }
 
-    /// The stored argument of this name. One that is not stored is null, so that a task may get an `Option` more.
+    /// The stored argument of this name; null if it is not stored, so that a task can get a further `Option` argument.
     pub(crate) fn argument<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RunFailure> {
         let value = self.arguments.remove(name);
         let is_missing = value.is_none();
@@ -179,7 +179,7 @@ pub struct RunFailure {
     /// The kind, such as `error` or `panic`.
     pub(crate) name: &'static str,
     pub(crate) message: String,
-    /// There is no other attempt, whatever the task allows.
+    /// Whether no further attempt is made, even if the task allows one.
     pub(crate) is_permanent: bool,
 }
 
@@ -197,7 +197,7 @@ impl RunFailure {
         self
     }
 
-    /// The failure that a task's error is.
+    /// Makes a failure from the error of a task.
     pub(crate) fn of(error: &BoxError) -> Self {
         Self {
             name: "error",
