@@ -56,7 +56,7 @@ pub(crate) struct Postgres {
 struct Queues(Mutex<BTreeSet<Arc<str>>>);
 
 impl Queues {
-    /// Makes those that are not known to exist.
+    /// Makes the queues that are not known to exist.
     async fn make(&self, client: &Client, tasks: &[Arc<str>]) -> Result<(), Fault> {
         let new: Vec<_> = {
             let known = self.0.lock();
@@ -70,7 +70,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Carries out a call that needs the queue. One that has been dropped is made anew.
+    /// Carries out a call that needs the queue of a task. A queue that has been dropped is made again.
     async fn with<T, F: Future<Output = Result<T, Fault>>>(
         &self,
         client: &Client,

@@ -85,7 +85,7 @@ impl Sqlite {
     }
 }
 
-/// An answer that needs no file.
+/// An answer for which no file is needed.
 fn refused<'a, T: Send + 'a>(error: EngineError) -> Reply<'a, T> {
     Box::pin(std::future::ready(Err(error)))
 }

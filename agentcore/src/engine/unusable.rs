@@ -11,11 +11,11 @@ use super::{
     Notice, Outcome, Reply, Run, Step, Submitted, Wanted,
 };
 
-/// An engine that reaches nothing, because of this.
+/// An engine that cannot be used, for this reason.
 #[derive(Debug)]
 pub(crate) struct Unusable {
     why: String,
-    /// Kept open: a closed one is an end of all notices, and there is none.
+    /// Never used. A receiver would take a closed channel for an end.
     notices: broadcast::Sender<Notice>,
 }
 

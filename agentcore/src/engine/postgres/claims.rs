@@ -49,7 +49,7 @@ pub(super) async fn claim(
         if !claims.is_empty() {
             return Ok(Claimed { claims, next: None });
         }
-        // What was due has ended with its last attempt, or others have it.
+        // The due jobs have failed with their last attempt, or other processes have taken them.
         due = oldest(client, &tasks).await?;
     }
     let next = due.first().map(|(until, ..)| after(*until));

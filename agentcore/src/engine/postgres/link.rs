@@ -44,7 +44,7 @@ pub(super) enum Again {
     No,
 }
 
-/// The other side of the thread, which ends with this value.
+/// A handle of the thread. The thread ends when the handle is dropped.
 pub(super) struct Link {
     handle: Handle,
     work: Arc<Line>,
@@ -125,7 +125,7 @@ impl Link {
         }
     }
 
-    /// Has the thread make a call. It goes on if the future of the answer is dropped.
+    /// Sends a call to the thread. The call goes on if the future of the answer is dropped.
     pub(super) fn call<'a, T, F>(
         &self,
         lane: Lane,
@@ -195,7 +195,7 @@ impl Line {
         let answer = match timeout(LIMIT, answer).await {
             Ok(answer) => answer,
             Err(_) if is_sent => {
-                // What is sent after it would wait behind it.
+                // Later calls would wait for this one.
                 self.reset.notify_waiters();
                 Err(self.lost("it does not answer"))
             }
@@ -246,7 +246,7 @@ impl Line {
             };
             self.is_reachable.store(false, Ordering::Relaxed);
             self.state.send_replace(State::Down(why.into()));
-            // Half of it is random, so that many processes do not come back at one moment.
+            // Half of it is random, so that processes do not connect again together.
             let half = pause / 2;
             let random = platform::random_number() % (half.as_millis() as u64 + 1);
             sleep(half + Duration::from_millis(random)).await;

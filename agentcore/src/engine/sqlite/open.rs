@@ -15,7 +15,7 @@ const APPLICATION: i64 = 0x6167_6e74;
 /// How long a lock of another process is waited for while the file is opened.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How processes keep out of each other's way.
+/// How processes that use one file exclude each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Locks {
     /// By locks of the file system: several processes of one host may use the file.
@@ -75,13 +75,13 @@ pub(super) fn open(path: &Path, locks: Locks) -> Result<Connection, EngineError>
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        // It is not made: an unmounted volume would be replaced by a folder whose contents do not last.
+        // The folder is not made: in place of an unmounted volume it would hold jobs that do not last.
         return Err(EngineError::Unreachable(format!(
             "{}: there is no such folder, or it is not mounted yet",
             path.display()
         )));
     }
-    // SQLite makes files that every user may read.
+    // SQLite would make a file that every user can read.
     platform::make_private_file(path).map_err(|error| unreachable(path, &error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = match locks {

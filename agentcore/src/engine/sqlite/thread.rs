@@ -84,7 +84,7 @@ impl Thread {
 
     /// Closes the file once the calls before this one are over.
     pub(super) fn close(&self) {
-        // The thread is there as long as this value is.
+        // The thread lives as long as this value.
         let _ = self.calls.send(Message::Close);
     }
 
@@ -117,9 +117,9 @@ impl Thread {
     }
 }
 
-/// A call without its types.
+/// A call, without the types of its answer and its closure.
 trait Call: Send {
-    /// Carries it out within a transaction. Says what is to become of its changes.
+    /// Carries the call out within a transaction. Returns whether its changes are kept.
     fn run(&mut self, file: &Connection) -> Ran;
     /// Hands over the answer, once the transaction is stored; or the error that kept it from that.
     fn settle(self: Box<Self>, stored: Result<(), EngineError>);
