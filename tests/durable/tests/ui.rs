@@ -1,4 +1,5 @@
-//! What the compiler says about each misuse of durable tasks and steps; see `../../ui.rs`.
+//! What the compiler says about each misuse of durable tasks and steps; see `../../ui.rs`. The uses that it takes are in
+//! `accepted.rs`: a case that has to be built would make each of these a build, and none of them is more than checked so.
 //!
 //! ```text
 //! TRYBUILD=overwrite cargo test -p agentcore-durable-tests --features durable --test ui
@@ -14,6 +15,5 @@ fn ui() {
         return;
     }
     let cases = trybuild::TestCases::new();
-    cases.pass("ui/pass/*.rs");
-    cases.compile_fail("ui/fail/*.rs");
+    cases.compile_fail("ui/*.rs");
 }

@@ -3,7 +3,7 @@
 use agentcore::{BoxError, CancellationToken, Durable, State, TaskContext, async_task, step};
 
 mod names {
-    pub type Outcome<T> = Result<T, std::num::ParseIntError>;
+    pub(crate) type Outcome<T> = Result<T, std::num::ParseIntError>;
 }
 
 /// An alias with one parameter.
@@ -13,7 +13,14 @@ async fn parse(text: String) -> names::Outcome<u32> {
 }
 
 /// Every kind of argument, and patterns where nothing is stored.
-#[async_task(durable, name = "all.kinds-of_1", attempts = 1, timeout = "1s", deadline = "1h", concurrency = 1)]
+#[async_task(
+    durable,
+    name = "all.kinds-of_1",
+    attempts = 1,
+    timeout = "1s",
+    deadline = "1h",
+    concurrency = 1
+)]
 pub async fn kinds(
     mut text: String,
     r#type: Option<u32>,
@@ -44,7 +51,11 @@ async fn lints(unused: u32) -> Result<(), BoxError> {
 }
 
 #[step(name = "sum")]
-async fn sum<T: Into<u64> + Copy + serde::Serialize>(numbers: &[T], (a, _): (u8, u8), at: State<()>) -> Result<u64, &'static str> {
+async fn sum<T: Into<u64> + Copy + serde::Serialize>(
+    numbers: &[T],
+    (a, _): (u8, u8),
+    at: State<()>,
+) -> Result<u64, &'static str> {
     let _ = at;
     if numbers.is_empty() {
         return Err("none");
@@ -55,8 +66,13 @@ async fn sum<T: Into<u64> + Copy + serde::Serialize>(numbers: &[T], (a, _): (u8,
 fn main() {
     let call: Durable<u32> = parse("1".to_owned()).key("k").any_session();
     let _ = (call, kinds(String::new(), None), again(1), lints(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let state = || State::new(());
     assert_eq!(runtime.block_on(sum(&[1_u32, 2], (3, 0), state())), Ok(6));
-    assert_eq!(runtime.block_on(sum::<u8>(&[], (3, 0), state())), Err("none"));
+    assert_eq!(
+        runtime.block_on(sum::<u8>(&[], (3, 0), state())),
+        Err("none")
+    );
 }
