@@ -1,5 +1,7 @@
 //! Cancelling from another process.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, ended, on_each_store, submit};
@@ -51,5 +53,31 @@ on_each_store! {
         assert_eq!(ended(&agent, &job)["status"], "completed");
         assert_eq!(cancel(&agent, &job), false);
         assert_eq!(ended(&agent, &job)["status"], "completed");
+    }
+}
+
+on_each_store! {
+    fn a_job_that_ends_while_it_is_cancelled_ends_in_one_way(fleet: "30s") {
+        let worker = fleet.start(&[("AGENTCORE_DURABLE_CONCURRENCY", "8")]);
+        let other = fleet.start(&[("AGENTCORE_DURABLE_WORK", "none")]);
+        let (mut cancelled, mut completed) = (0, 0);
+        for round in 0..60 {
+            let pages = json!({ "action": "pages", "pages": 1, "pause_ms": 5 });
+            let job = submit(&worker, pages);
+            // Each round cancels later: before the claim, while the job runs, after its end.
+            std::thread::sleep(Duration::from_millis(round / 2));
+            let was_cancelled = cancel(&other, &job);
+            let status = ended(&other, &job);
+            if was_cancelled == true {
+                assert_eq!(status["status"], "cancelled", "round {round}: {status}");
+                cancelled += 1;
+            } else {
+                assert_eq!(status["status"], "completed", "round {round}: {status}");
+                completed += 1;
+            }
+            assert_eq!(status["attempt"], 1, "round {round}: {status}");
+        }
+        worker.until_idle();
+        eprintln!("{cancelled} jobs were cancelled, {completed} had ended");
     }
 }

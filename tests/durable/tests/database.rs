@@ -1,11 +1,96 @@
-//! A database whose connections are cut.
+//! A database whose connections are cut, and one that stops at once and starts again.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::fleet::{Fleet, ended, submit};
-use crate::server::server;
+use crate::not_tested::not_tested;
+use crate::server::{Server, server};
+use crate::storm::is_full;
+use crate::support::{DEADLINE, signal_to, wait_until};
+
+/// The server's data.
+pub(crate) fn data(server: &Server) -> PathBuf {
+    let folder = server.psql("postgres", "SHOW data_directory");
+    folder.expect("a folder").trim().into()
+}
+
+/// The number of the server's first process.
+pub(crate) fn first_process(data: &Path) -> String {
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).expect("a file");
+    text.lines().next().expect("a number").to_owned()
+}
+
+/// Starts a server again that has stopped, with its last options.
+fn start_again(data: &Path) {
+    let options = std::fs::read_to_string(data.join("postmaster.opts")).expect("a file");
+    // A file of the server's user.
+    let script = format!("{} >again.log 2>&1 &", options.trim());
+    let user = Command::new("id")
+        .arg("-u")
+        .output()
+        .expect("a user")
+        .stdout;
+    let mut command = if user == b"0\n" {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    let started = command.current_dir(data).args(["-c", &script]).status();
+    assert!(started.expect("a shell").success());
+}
+
+#[test]
+fn no_job_is_lost_while_the_database_stops_at_once_and_starts_again() {
+    let server = match Server::start() {
+        Ok(server) => server,
+        Err(why) => return not_tested(why),
+    };
+    let outage = Duration::from_secs(if is_full() { 10 } else { 2 });
+    let data = data(&server);
+    let fleet = Fleet::on(&server.url(), "5s");
+    let workers = [fleet.start(&[]), fleet.start(&[])];
+    let pages = json!({ "action": "pages", "pages": 6, "pause_ms": 300 });
+    let jobs: Vec<_> = (0..12)
+        .map(|_| submit(&workers[0], pages.clone()))
+        .collect();
+    for _ in 0..2 {
+        // In the middle of a step of some job.
+        let begun = fleet.trace().values().map(Vec::len).sum::<usize>();
+        wait_until(DEADLINE, "another step has begun", || {
+            fleet.trace().values().map(Vec::len).sum::<usize>() > begun
+        });
+        signal_to(&first_process(&data), "QUIT");
+        wait_until(DEADLINE, "the server has stopped", || {
+            !data.join("postmaster.pid").exists()
+        });
+        let refused = workers[1].invoke(json!({ "action": "nothing" }));
+        assert_eq!(refused.status, 503, "{refused:?}");
+        // The length of the outage is what is tried.
+        std::thread::sleep(outage);
+        start_again(&data);
+        wait_until(DEADLINE, "the server answers", || {
+            server.psql("postgres", "SELECT 1").is_ok()
+        });
+    }
+    for job in &jobs {
+        let status = ended(&workers[1], job);
+        assert_eq!(status["status"], "completed", "{job}: {status}");
+        assert_eq!(status["result"], json!({ "pages": 6, "sum": 15 }));
+        for page in 1..6 {
+            let of = |page| fleet.begun(job, &format!("page:{page}"));
+            assert!(
+                of(page - 1).last() <= of(page).first(),
+                "{job}: a step ran again"
+            );
+        }
+    }
+}
 
 #[test]
 fn no_job_is_lost_while_every_connection_is_cut_again_and_again() {

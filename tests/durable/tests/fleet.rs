@@ -22,11 +22,16 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Processes that share a file.
     pub(crate) fn on_sqlite(lease: &'static str) -> Self {
-        let folder = Folder::new();
-        let store = format!("sqlite:{}", folder.path().join("jobs.db").display());
+        let mut fleet = Self::on("", lease);
+        fleet.store = format!("sqlite:{}", fleet.folder.path().join("jobs.db").display());
+        fleet
+    }
+
+    /// Processes that share the store at this address.
+    pub(crate) fn on(store: &str, lease: &'static str) -> Self {
         Self {
-            folder,
-            store,
+            folder: Folder::new(),
+            store: store.to_owned(),
             lease,
         }
     }
@@ -43,11 +48,7 @@ impl Fleet {
             .url()
             .rsplit_once('/')
             .map(|(address, name)| (address.to_owned(), name.to_owned()))?;
-        Some(Self {
-            folder: Folder::new(),
-            store: format!("{address}/{name}"),
-            lease,
-        })
+        Some(Self::on(&format!("{address}/{name}"), lease))
     }
 
     /// One process after the other, on a file without locks.

@@ -22,8 +22,10 @@ mod clock;
 #[cfg(feature = "durable-postgres")]
 mod database;
 mod everywhere;
+mod figures;
 mod fleet;
 mod in_process;
+mod ping;
 mod restored;
 mod showing;
 mod status;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fleet::{Fleet, ended, on_each_store, submit};
 use crate::support::Agent;
 
-fn is_full() -> bool {
+pub(crate) fn is_full() -> bool {
     std::env::var_os("AGENTCORE_DURABLE_FULL").is_some()
 }
 
