@@ -121,7 +121,7 @@ async fn figures(bench: &Bench) {
     bench.say("submit, 8 at a time", &format!("{rate:.0}/s"));
 
     let pending = bench.next();
-    pending.submit(1000, 64).await;
+    pending.submit(1024, 64).await;
     let rate = pending.work(400, 1).await;
     bench.say(
         "claim 1 and finish it, 1 000 pending",
