@@ -65,7 +65,7 @@ on_each_store! {
             let pages = json!({ "action": "pages", "pages": 1, "pause_ms": 5 });
             let job = submit(&worker, pages);
             // Each round cancels later: before the claim, while the job runs, after its end.
-            std::thread::sleep(Duration::from_millis(round / 2));
+            std::thread::sleep(Duration::from_millis(2 * round));
             let was_cancelled = cancel(&other, &job);
             let status = ended(&other, &job);
             if was_cancelled == true {
