@@ -24,6 +24,8 @@ const MODULES: [&str; 23] = [
     "tasks",
     "durable",
     "handler",
+    "schema",
+    "tools",
     "ws",
     "app",
     "server",

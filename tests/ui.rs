@@ -32,6 +32,7 @@ fn ui() {
         "websocket",
         "routes",
         "stream",
+        "tool",
     ] {
         cases.pass(format!("ui/{attribute}/pass/*.rs"));
         cases.compile_fail(format!("ui/{attribute}/fail/*.rs"));

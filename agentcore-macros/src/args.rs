@@ -6,6 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Ident, Lit, LitBool, LitInt, LitStr, Path, Token};
@@ -29,6 +30,13 @@ pub(crate) struct Args {
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) port: Option<u16>,
     pub(crate) idle: Vec<String>,
+    /// The key `schema` of an entrypoint: a missing schema is an error.
+    pub(crate) schema: Option<Ident>,
+    pub(crate) schema_file: Option<LitStr>,
+    pub(crate) name_literal: Option<LitStr>,
+    pub(crate) title: Option<String>,
+    pub(crate) hints: Hints,
+    pub(crate) task: TaskMode,
     pub(crate) krate: Option<Path>,
     /// The place of the key, if it is given.
     pub(crate) durable: Option<Span>,
@@ -36,6 +44,25 @@ pub(crate) struct Args {
     pub(crate) attempts: Option<(Ident, u32)>,
     pub(crate) deadline: Option<(Ident, Duration)>,
     pub(crate) concurrency: Option<(Ident, u32)>,
+}
+
+/// The hints of a tool, for clients that ask people before they call it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Hints {
+    pub(crate) read_only: Option<bool>,
+    pub(crate) destructive: Option<bool>,
+    pub(crate) idempotent: Option<bool>,
+    pub(crate) open_world: Option<bool>,
+}
+
+/// Whether a call of a tool becomes a task that its client polls.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum TaskMode {
+    #[default]
+    Never,
+    /// Where the client can poll.
+    Auto,
+    Always,
 }
 
 /// What happens to an invocation whose client is gone.
@@ -57,6 +84,16 @@ pub(crate) enum Key {
     OnDisconnect,
     Port,
     Idle,
+    /// Of an entrypoint: a flag.
+    Schema,
+    /// Of a tool: the schema of its arguments.
+    SchemaFile,
+    Title,
+    ReadOnly,
+    Destructive,
+    Idempotent,
+    OpenWorld,
+    Task,
     Crate,
     Durable,
     Attempts,
@@ -75,12 +112,27 @@ impl Key {
             Self::OnDisconnect => "on_disconnect",
             Self::Port => "port",
             Self::Idle => "idle",
+            Self::Schema | Self::SchemaFile => "schema",
+            Self::Title => "title",
+            Self::ReadOnly => "read_only",
+            Self::Destructive => "destructive",
+            Self::Idempotent => "idempotent",
+            Self::OpenWorld => "open_world",
+            Self::Task => "task",
             Self::Crate => "crate",
             Self::Durable => "durable",
             Self::Attempts => "attempts",
             Self::Deadline => "deadline",
             Self::Concurrency => "concurrency",
         }
+    }
+
+    /// Whether the key alone means `true`.
+    const fn is_flag(self) -> bool {
+        matches!(
+            self,
+            Self::Schema | Self::ReadOnly | Self::Destructive | Self::Idempotent | Self::OpenWorld
+        )
     }
 
     /// The value and its form.
@@ -97,6 +149,16 @@ impl Key {
             Self::Idle => {
                 "a list of paths in string literals, for example `idle = [\"/health\", \"/assets/*\"]`"
             }
+            Self::Schema
+            | Self::ReadOnly
+            | Self::Destructive
+            | Self::Idempotent
+            | Self::OpenWorld => "no value, or `true` or `false`",
+            Self::SchemaFile => {
+                "the path of a JSON file, seen from this source file, for example `schema = \"forecast.json\"`"
+            }
+            Self::Title => "a string literal, for example `title = \"Weather forecast\"`",
+            Self::Task => "`\"never\"`, `\"auto\"` or `\"always\"`",
             Self::Crate => "a path, for example `crate = ::agentcore`",
             Self::Durable => "no value",
             Self::Attempts => "a number from 1 to 1000, for example `attempts = 5`",
@@ -115,6 +177,14 @@ impl Key {
             Self::OnDisconnect => "on_disconnect = \"cancel\"",
             Self::Port => "port = 8081",
             Self::Idle => "idle = [\"/health\"]",
+            Self::Schema => "schema",
+            Self::SchemaFile => "schema = \"forecast.json\"",
+            Self::Title => "title = \"Weather forecast\"",
+            Self::ReadOnly => "read_only",
+            Self::Destructive => "destructive = false",
+            Self::Idempotent => "idempotent",
+            Self::OpenWorld => "open_world = false",
+            Self::Task => "task = \"auto\"",
             Self::Crate => "crate = ::agentcore",
             Self::Durable => "durable",
             Self::Attempts => "attempts = 5",
@@ -156,6 +226,7 @@ impl Args {
                     .into_iter()
                     .next()
                     .map(|name| name.span());
+                self.name_literal = syn::parse2(argument.value.clone()).ok();
             }
             Key::Main => self.main = argument.boolean(errors),
             Key::Flags => self.flags = argument.flags(errors),
@@ -166,6 +237,17 @@ impl Args {
             }
             Key::Port => self.port = argument.port(errors),
             Key::Idle => self.idle = argument.idle(errors),
+            Key::Schema => {
+                let wanted = argument.boolean(errors).unwrap_or_default();
+                self.schema = wanted.then(|| argument.ident.clone());
+            }
+            Key::SchemaFile => self.schema_file = argument.not_empty(errors),
+            Key::Title => self.title = argument.not_empty(errors).map(|title| title.value()),
+            Key::ReadOnly => self.hints.read_only = argument.boolean(errors),
+            Key::Destructive => self.hints.destructive = argument.boolean(errors),
+            Key::Idempotent => self.hints.idempotent = argument.boolean(errors),
+            Key::OpenWorld => self.hints.open_world = argument.boolean(errors),
+            Key::Task => self.task = argument.task(errors).unwrap_or_default(),
             Key::Crate => self.krate = argument.path(errors),
             Key::Durable => self.durable = Some(argument.flag(errors)),
             Key::Attempts => self.attempts = argument.count(errors),
@@ -206,6 +288,10 @@ impl Argument {
                 value: rest,
             });
         }
+        if key.is_flag() && rest.is_empty() {
+            let value = LitBool::new(true, ident.span()).into_token_stream();
+            return Some(Self { key, ident, value });
+        }
         let value = |input: ParseStream<'_>| {
             input.parse::<Token![=]>()?;
             input.parse::<TokenStream>()
@@ -218,12 +304,31 @@ impl Argument {
     }
 
     fn name(&self, errors: &mut Errors) -> Option<String> {
-        let name = self.string(errors)?;
-        if name.value().trim().is_empty() {
-            errors.push(&name, "`name` cannot be empty");
+        self.not_empty(errors).map(|name| name.value())
+    }
+
+    fn not_empty(&self, errors: &mut Errors) -> Option<LitStr> {
+        let text = self.string(errors)?;
+        if text.value().trim().is_empty() {
+            errors.push(
+                &text,
+                format_args!("`{}` cannot be empty", self.key.as_str()),
+            );
             return None;
         }
-        Some(name.value())
+        Some(text)
+    }
+
+    fn task(&self, errors: &mut Errors) -> Option<TaskMode> {
+        match self.string(errors)?.value().as_str() {
+            "never" => Some(TaskMode::Never),
+            "auto" => Some(TaskMode::Auto),
+            "always" => Some(TaskMode::Always),
+            _ => {
+                self.mismatch(errors);
+                None
+            }
+        }
     }
 
     fn boolean(&self, errors: &mut Errors) -> Option<bool> {

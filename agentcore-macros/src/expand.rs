@@ -13,7 +13,9 @@ mod ping;
 mod register;
 mod reply;
 mod routes;
+mod schema;
 mod step;
+mod tool;
 mod websocket;
 
 use proc_macro2::{Span, TokenStream};
@@ -82,23 +84,41 @@ pub(crate) fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-/// The item, with an error that names the missing feature.
-pub(crate) fn step_without_feature(item: TokenStream) -> TokenStream {
-    let mut errors = Errors::new(role::STEP.shape);
-    errors.push_at(
-        Span::call_site(),
-        "`#[agentcore::step]` needs the `durable` feature of `agentcore`",
-    );
-    rejected(item, errors, false, &[])
+pub(crate) fn tool(args: TokenStream, item: TokenStream) -> TokenStream {
+    let role = &role::TOOL;
+    let mut errors = Errors::new(role.shape);
+    let args = Args::parse(args, role.keys, &mut errors);
+    let mut function = match parse(role, item, &mut errors) {
+        Ok(function) => function,
+        Err(item) => return rejected(item, errors, false, &[]),
+    };
+    let attributes = function.take_argument_attributes();
+    match validate::tool(args, &function, &attributes, &mut errors) {
+        Some(model) => tool::expand(&model, &function),
+        None => {
+            let cfgs = function.cfgs();
+            rejected(function, errors, false, &cfgs)
+        }
+    }
 }
 
 /// The item, with an error that names the missing feature.
-pub(crate) fn websocket_without_feature(item: TokenStream) -> TokenStream {
-    let mut errors = Errors::new(role::WEBSOCKET.shape);
+pub(crate) fn without_feature(role: &Role, features: &str, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::new(role.shape);
     errors.push_at(
         Span::call_site(),
-        "`#[agentcore::websocket]` needs the `ws` feature of `agentcore`",
+        format_args!(
+            "`#[agentcore::{}]` needs the {features} of `agentcore`",
+            role.attribute
+        ),
     );
+    let item = match syn::parse2::<AnnotatedFn>(item.clone()) {
+        Ok(mut function) => {
+            function.take_argument_attributes();
+            function.into_token_stream()
+        }
+        Err(_) => item,
+    };
     rejected(item, errors, false, &[])
 }
 

@@ -3,7 +3,9 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, Ident, Signature, Token, Visibility, braced, parse_quote, token};
+use syn::{
+    Attribute, Error, FnArg, Ident, Signature, Token, Visibility, braced, parse_quote, token,
+};
 
 use crate::{cfgs, yields};
 
@@ -31,6 +33,27 @@ impl AnnotatedFn {
     pub(crate) fn renamed(mut self, name: &str) -> Self {
         self.sig.ident = Ident::new(name, self.sig.ident.span());
         self
+    }
+
+    /// Removes doc comments and `#[default]` from the arguments, because rustc allows neither there. Returns them for each
+    /// argument.
+    pub(crate) fn take_argument_attributes(&mut self) -> Vec<Vec<Attribute>> {
+        let is_taken = |attr: &Attribute| {
+            ["doc", "default"]
+                .iter()
+                .any(|name| attr.path().is_ident(name))
+        };
+        let attrs = self.sig.inputs.iter_mut().map(|input| match input {
+            FnArg::Typed(input) => &mut input.attrs,
+            FnArg::Receiver(receiver) => &mut receiver.attrs,
+        });
+        attrs
+            .map(|attrs| {
+                let (taken, kept) = std::mem::take(attrs).into_iter().partition(is_taken);
+                *attrs = kept;
+                taken
+            })
+            .collect()
     }
 
     /// The function's conditions, for all items that are emitted beside it.

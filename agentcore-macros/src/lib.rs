@@ -47,7 +47,7 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn step_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
-    expand::step_without_feature(item.into()).into()
+    expand::without_feature(&role::STEP, "`durable` feature", item.into()).into()
 }
 
 #[doc = include_str!("../docs/ping.md")]
@@ -96,7 +96,20 @@ pub fn routes(args: TokenStream, item: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn websocket_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
-    expand::websocket_without_feature(item.into()).into()
+    expand::without_feature(&role::WEBSOCKET, "`ws` feature", item.into()).into()
+}
+
+#[doc = include_str!("../docs/tool.md")]
+#[proc_macro_attribute]
+pub fn tool(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::tool(args.into(), item.into()).into()
+}
+
+/// What `agentcore` calls `tool` when its feature `schema` is off.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn tool_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    expand::without_feature(&role::TOOL, "feature `schema`", item.into()).into()
 }
 
 /// What `agentcore::stream!` expands to: `(path of agentcore) body`.

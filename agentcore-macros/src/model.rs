@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use proc_macro2::Span;
 use quote::ToTokens;
-use syn::{Attribute, Ident, Pat, Token, Type};
+use syn::{Attribute, Expr, Ident, LitStr, Pat, Token, Type};
 
+use crate::args::{Hints, TaskMode};
 use crate::item::{AnnotatedFn, Body};
 use crate::paths::Private;
 
@@ -60,6 +61,8 @@ pub(crate) struct Entrypoint<'a> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) cancel_on_disconnect: bool,
+    /// Where the attribute asks for schemas.
+    pub(crate) schema: Option<Ident>,
     pub(crate) main: Main,
 }
 
@@ -196,4 +199,42 @@ pub(crate) struct Routes<'a> {
     pub(crate) port: Option<u16>,
     pub(crate) idle: Vec<String>,
     pub(crate) timeout: Option<Duration>,
+}
+
+pub(crate) struct Tool<'a> {
+    pub(crate) function: Function<'a>,
+    pub(crate) parameters: Vec<ToolParameter<'a>>,
+    pub(crate) title: Option<String>,
+    /// The doc comment; empty where there is none.
+    pub(crate) description: String,
+    pub(crate) hints: Hints,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) task: TaskMode,
+    pub(crate) schema_file: Option<LitStr>,
+}
+
+impl<'a> Tool<'a> {
+    /// All that the function takes.
+    pub(crate) fn arguments(&self) -> Vec<&Argument<'a>> {
+        let parameters = self.parameters.iter();
+        parameters.map(|parameter| &parameter.argument).collect()
+    }
+}
+
+/// What a tool takes: an argument of its input schema, or something from the request.
+pub(crate) struct ToolParameter<'a> {
+    pub(crate) argument: Argument<'a>,
+    /// `None` for a pattern, which only an extractor may be.
+    pub(crate) name: Option<&'a Ident>,
+    /// The doc comment; empty where there is none.
+    pub(crate) description: String,
+    pub(crate) default: Option<DefaultValue>,
+}
+
+/// `#[default]` or `#[default(expression)]`.
+pub(crate) struct DefaultValue {
+    /// Of the attribute's name.
+    pub(crate) range: Range,
+    /// `None` for the default of the type.
+    pub(crate) value: Option<Expr>,
 }

@@ -21,7 +21,7 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 10] = [
+pub(crate) const ALL: [&Role; 11] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
@@ -32,6 +32,7 @@ pub(crate) const ALL: [&Role; 10] = [
     &ON_RESTORE,
     &ROUTES,
     &STEP,
+    &TOOL,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -43,6 +44,7 @@ pub(crate) const ENTRYPOINT: Role = Role {
         Key::Timeout,
         Key::IdleTimeout,
         Key::OnDisconnect,
+        Key::Schema,
         Key::Crate,
     ],
     noun: "an entrypoint",
@@ -209,6 +211,33 @@ pub(crate) const ROUTES: Role = Role {
     shape: "    \
     #[agentcore::routes]
     fn web(database: State<Database>) -> axum::Router {
+        // ..
+    }",
+};
+
+pub(crate) const TOOL: Role = Role {
+    attribute: "tool",
+    keys: &[
+        Key::Name,
+        Key::Title,
+        Key::ReadOnly,
+        Key::Destructive,
+        Key::Idempotent,
+        Key::OpenWorld,
+        Key::Timeout,
+        Key::Task,
+        Key::SchemaFile,
+        Key::Crate,
+    ],
+    noun: "a tool",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "every call needs a result",
+    instead_of_yield: "write the code in `agentcore::stream!`, and return that stream: its last item is the result, and \
+    those before it are progress",
+    shape: "    \
+    /// What the tool does, for the model.
+    #[agentcore::tool]
+    async fn forecast(city: String, days: Option<u8>) -> Result<Forecast, BoxError> {
         // ..
     }",
 };

@@ -37,6 +37,7 @@ fn expand(source: &str) -> TokenStream {
         "on_restore" => expand::on_restore,
         "websocket" => expand::websocket,
         "routes" => expand::routes,
+        "tool" => expand::tool,
         _ => panic!("`{name}` is none of our attributes"),
     };
     expand(args, tokens.collect())

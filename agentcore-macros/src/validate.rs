@@ -3,6 +3,7 @@
 mod conflicts;
 mod durable;
 mod signature;
+mod tool;
 mod types;
 
 use proc_macro2::Span;
@@ -21,6 +22,7 @@ use crate::role::{self, Role};
 
 pub(crate) use conflicts::reject_conflicts;
 pub(crate) use durable::{durable_task, step};
+pub(crate) use tool::tool;
 
 /// Reports a `yield` that belongs to no macro in the body.
 pub(crate) fn reject_yield(role: &Role, item: &mut AnnotatedFn, errors: &mut Errors) {
@@ -67,6 +69,7 @@ pub(crate) fn entrypoint<'a>(
         timeout: args.timeout,
         idle_timeout: args.idle_timeout,
         cancel_on_disconnect: args.on_disconnect == OnDisconnect::Cancel,
+        schema: args.schema.clone(),
         function: function(args, item),
         arguments,
         main,

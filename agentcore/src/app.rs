@@ -3,8 +3,13 @@
 pub(crate) mod describe;
 pub(crate) mod descriptors;
 pub(crate) mod listeners;
-pub(crate) mod package;
+#[cfg(feature = "schema")]
+pub(crate) mod openapi;
 pub(crate) mod parts;
+#[cfg(feature = "schema")]
+pub(crate) mod schemas;
+#[cfg(feature = "schema")]
+mod tools;
 
 use std::any::TypeId;
 use std::fmt;
@@ -38,6 +43,8 @@ use crate::request::StateSlot;
 use crate::util::sealed::Seal;
 #[cfg(feature = "ws")]
 use crate::ws::WebSocketHandler;
+
+pub(crate) use crate::util::package;
 
 /// An agent: its entrypoint, hooks, shared state and configuration.
 ///
@@ -122,6 +129,9 @@ impl App {
             meta: here(name),
             options: Options::new(name),
             requires: |requirements| H::requires(requirements, Seal),
+            // A generic method cannot ask the function's types whether they have schemas.
+            #[cfg(feature = "schema")]
+            describe: |_| (),
             run: Arc::new(move |job, place| {
                 let handler = handler.clone();
                 invoke::start(job, place, |invocation| handler.call(invocation, Seal))
@@ -739,6 +749,8 @@ impl App {
         }
         let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;
+        #[cfg(feature = "schema")]
+        let agent = agent.with_documents(settings.openapi, settings.dev.is_some())?;
         Ok(Prepared {
             agent,
             settings,

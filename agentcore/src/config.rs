@@ -89,6 +89,7 @@ pub struct Config {
     busy_while: Option<BusyWhile>,
     stamp_while_busy: Option<StampWhileBusy>,
     metrics: Option<bool>,
+    openapi: Option<bool>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
     log_invocations: Option<LogLevel>,
@@ -222,6 +223,9 @@ impl Config {
         /// Whether `GET /metrics` answers with Prometheus' text, on the admin port if there is one; see
         /// [`telemetry`](crate::telemetry#metrics).
         metrics: bool,
+        /// Whether `GET /openapi.json` answers with the OpenAPI document of the agent, of version 3.1, on the admin port if there is
+        /// one. It needs the feature `schema`; `--openapi` prints the document.
+        openapi: bool,
     }
 
     /// The path of invocations; `/invocations` by default.
@@ -331,6 +335,7 @@ impl Config {
             busy_while: env.value(&table::BUSY_WHILE, self.busy_while),
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
             metrics: env.value(&table::METRICS, self.metrics),
+            openapi: env.value(&table::OPENAPI, self.openapi),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
@@ -483,6 +488,7 @@ pub(crate) struct Settings {
     pub(crate) busy_while: BusyWhile,
     pub(crate) stamp_while_busy: StampWhileBusy,
     pub(crate) metrics: bool,
+    pub(crate) openapi: bool,
     #[cfg(feature = "ws")]
     pub(crate) ws: WsSettings,
     pub(crate) log_invocations: LogLevel,

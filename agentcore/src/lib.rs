@@ -65,6 +65,7 @@
 //! | `dev-page` | the dev page, where [`Config::dev`] switches it on, in release builds too; debug builds have it without | 1.85 |
 //! | `durable` | [durable tasks](macro@async_task#durable-tasks): jobs that are stored, and finished even if their process dies | 1.85, and a C compiler |
 //! | `durable-postgres` | jobs in a PostgreSQL database, for any number of hosts; includes `durable` | 1.85, and a C compiler |
+//! | `schema` | `#[tool]`, and JSON Schemas of tools, payloads and replies, by [schemars](https://docs.rs/schemars/1) | 1.85 |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |
@@ -144,6 +145,13 @@ mod durable;
 /// The user's code, and the conversion of its arguments and replies.
 mod handler;
 
+/// JSON Schemas of types.
+mod schema;
+
+/// Tools: functions that a model may call.
+#[cfg(feature = "schema")]
+mod tools;
+
 /// WebSockets.
 #[cfg(feature = "ws")]
 mod ws;
@@ -165,6 +173,15 @@ pub mod telemetry;
 
 pub mod testing;
 
+/// Tools: functions that a model may call.
+///
+/// [`tool`](macro@crate::tool) makes a tool of a function, and [`Tool`](tool::Tool) makes one by hand. With [`tools`](crate::tools())
+/// the agent's own code tells a model about its tools, and calls them.
+#[cfg(feature = "schema")]
+pub mod tool {
+    pub use crate::tools::{Content, Tool, ToolError, ToolHandler, ToolInfo, ToolResult, Tools};
+}
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -180,6 +197,12 @@ pub use agentcore_macros::step;
 #[cfg(not(feature = "durable"))]
 #[doc(hidden)]
 pub use agentcore_macros::step_without_feature as step;
+#[cfg(feature = "schema")]
+#[doc(inline)]
+pub use agentcore_macros::tool;
+#[cfg(not(feature = "schema"))]
+#[doc(hidden)]
+pub use agentcore_macros::tool_without_feature as tool;
 #[cfg(feature = "ws")]
 #[doc(inline)]
 pub use agentcore_macros::websocket;
@@ -230,6 +253,9 @@ pub use tasks::{
     TaskResult, TaskStatus, add_async_task, async_task_info, cancel_task, clear_forced_ping_status,
     complete_async_task, current_ping_status, force_ping_status, spawn, task_status, track,
 };
+#[cfg(feature = "schema")]
+#[doc(inline)]
+pub use tools::tools;
 pub use tracker::{ParseTaskIdError, PingStatus, TaskId};
 #[cfg(feature = "ws")]
 pub use ws::{
@@ -265,6 +291,9 @@ mod pages {
     #[cfg(feature = "durable")]
     #[doc = include_str!("../../agentcore-macros/docs/step.md")]
     mod step {}
+    #[cfg(feature = "schema")]
+    #[doc = include_str!("../../agentcore-macros/docs/tool.md")]
+    mod tool {}
     #[cfg(feature = "ws")]
     #[doc = include_str!("../../agentcore-macros/docs/websocket.md")]
     mod websocket {}

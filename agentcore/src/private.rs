@@ -29,8 +29,14 @@ mod outcome;
 mod probe;
 #[path = "private/reply.rs"]
 mod reply;
+#[cfg_attr(feature = "schema", path = "private/schema.rs")]
+#[cfg_attr(not(feature = "schema"), path = "private/no_schema.rs")]
+mod schema;
 #[path = "private/state.rs"]
 mod state;
+#[cfg(feature = "schema")]
+#[path = "private/tool.rs"]
+mod tool;
 #[cfg(feature = "ws")]
 #[path = "private/websocket.rs"]
 mod websocket;
@@ -70,7 +76,10 @@ pub use crate::handler::routes::RouteService;
 pub use crate::handler::stream_macro::{Generator, Yielder, generator, try_generator};
 pub use crate::request::StateSlot;
 pub use crate::run::{main, main_without_flags};
+pub use crate::schema::Schemas;
 pub use crate::tasks::{track, tracked};
+#[cfg(feature = "schema")]
+pub use crate::tools::{ToolAdapter, ToolCall, ToolDef, ToolOutcome};
 pub use crate::tracker::PingStatus;
 #[cfg(feature = "ws")]
 pub use crate::ws::Opening;
@@ -80,6 +89,8 @@ pub use bounds::{
 };
 #[cfg(feature = "durable")]
 pub use checks::durable_task_future_must_be_send;
+#[cfg(feature = "schema")]
+pub use checks::tool_future_must_be_send;
 #[cfg(feature = "ws")]
 pub use checks::websocket_future_must_be_send;
 pub use checks::{
@@ -93,6 +104,9 @@ pub use durable::{
     DurableOutput, RunArgument, StepArgument, StoredArgument, StoredValue, TaskFailure,
 };
 pub use probe::Probe;
+pub use schema::HAS_SCHEMAS;
+#[cfg(feature = "schema")]
+pub use tool::{ToolErrorTag, Written};
 #[cfg(feature = "ws")]
 pub use websocket::{SocketError, SocketReply};
 
@@ -107,7 +121,24 @@ pub mod probes {
         ErrorProbe as _, FailureResponseProbe as _, JsonProbe as _, OwnErrorProbe as _,
         ResponseProbe as _, StreamProbe as _, TryStreamProbe as _,
     };
+    #[cfg(all(feature = "schema", feature = "garde"))]
+    pub use super::schema::ValidPayloadProbe as _;
+    #[cfg(feature = "schema")]
+    pub use super::schema::{
+        ExtractedProbe as _, ItemsProbe as _, NoPayloadSchemaProbe as _, NoReplySchemaProbe as _,
+        OpaqueItemsProbe as _, PayloadSchemaProbe as _, ReplySchemaProbe as _,
+        RequiredPayload as _, RequiredReply as _, ResponseSchemaProbe as _, TryItemsProbe as _,
+        WrappedPayloadProbe as _, WrappedReplyProbe as _,
+    };
+    #[cfg(not(feature = "schema"))]
+    pub use super::schema::{PayloadSchemaProbe as _, ReplySchemaProbe as _};
     pub use super::state::{SharedProbe as _, StateProbe as _, UnitProbe as _};
+    #[cfg(feature = "schema")]
+    pub use super::tool::{
+        HiddenDefaultProbe as _, ShownDefaultProbe as _, ToolArgument as _, ToolArgumentProbe as _,
+        ToolArgumentSchema as _, ToolError as _, ToolExtractorProbe as _, ToolOptionProbe as _,
+        ToolReply as _, ToolStreamProbe as _, ToolTryStreamProbe as _, ToolValueProbe as _,
+    };
     #[cfg(feature = "ws")]
     pub use super::websocket::{
         HandshakeArgument as _, HandshakeProbe as _, SocketCount as _, SocketProbe as _,

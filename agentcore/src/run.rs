@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use crate::app::parts::Agent;
 use crate::app::{App, Prepared};
+#[cfg(feature = "schema")]
+use crate::app::{openapi::openapi, schemas};
 use crate::config::{Environment, LogFormat, unknown};
 use crate::error::{Error, Kind, with_causes};
 use crate::log;
@@ -61,6 +63,8 @@ use cli::Command;
 /// | `--version`, `-V` | prints name and version of the agent, and of this library |
 /// | `--check` | does what a start does, up to the port and the start hooks, tries whether the ports of routes are free, and prints the functions, and every setting with its origin. If the agent cannot start, prints what a start would print, and exits with 1 |
 /// | `--check --json` | prints the result of `--check` as JSON |
+/// | `--schema` | with the feature `schema`: prints the JSON Schemas of the payload, the reply and the tools |
+/// | `--openapi`, `--openapi=3.0` | with the feature `schema`: prints the agent's OpenAPI document, in version 3.1 or 3.0 |
 /// | `--` | the arguments after it belong to the program |
 ///
 /// Any other argument causes one line on stderr and exit code 2, before anything starts. With
@@ -75,7 +79,12 @@ use cli::Command;
 /// if the agent binds its ports itself), `settings` (a list, in the order of the table of [`Config`](crate::Config), of `name`,
 /// `variable`, `value`, `source` and `default`; `source` is `builder`, `environment` or `default`, and `value` is null if the
 /// default is not a value), `unknown_variables` (names that begin like settings and are not settings), `warnings` (lines about
-/// what will not work, but does not prevent the start) and `not_tried`. Later versions may add fields.
+/// what will not work, but does not prevent the start) and `not_tried`. With the feature `schema` it also has `tools` (a list of
+/// objects with `name`, `file`, `line`, `timeout`, `task` and `input`, the schema of the arguments). Later versions may add fields.
+///
+/// `--schema` prints one object: `name`, `version` and `agentcore` as above; `entrypoint`, which is null or an object with `name`,
+/// `payload` and `reply` (JSON Schemas of 2020-12, or null if the type has none) and `streams` (whether the reply is a stream, whose
+/// items are then what `reply` describes); and `tools`, a list of objects as in `tools/list` of MCP.
 ///
 /// # As PID 1
 ///
@@ -161,6 +170,12 @@ fn run_from(app: App, start: Start) -> ExitCode {
         Ok(Command::Help) => cli::print(&cli::help(app.package_so_far())),
         Ok(Command::Version) => cli::print(&format!("{}\n", app.package_so_far())),
         Ok(Command::Check { json }) => return check::run(app, json),
+        #[cfg(feature = "schema")]
+        Ok(Command::Schema) => return check::print_document(app, schemas::document),
+        #[cfg(feature = "schema")]
+        Ok(Command::OpenApi(version)) => {
+            return check::print_document(app, |agent| openapi(agent, version));
+        }
         Err(code) => return code,
     }
     ExitCode::SUCCESS

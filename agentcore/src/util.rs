@@ -3,6 +3,8 @@
 pub(crate) mod fields;
 pub(crate) mod interval;
 pub(crate) mod json;
+pub(crate) mod meta;
+pub(crate) mod package;
 pub(crate) mod queue;
 pub(crate) mod sealed;
 pub(crate) mod spawn;

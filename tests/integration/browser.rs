@@ -44,6 +44,22 @@ fn no_complaints(browser: &Browser) {
 }
 
 #[test]
+fn a_form_is_made_of_the_schema_and_becomes_the_payload() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let agent = Agent::start(env!("CARGO_BIN_EXE_tools"), &[("AGENTCORE_DEV", "true")]);
+    browser.open(&format!("http://{}/", agent.address()));
+    browser.until_text("#registry", "whoami");
+    browser.click("#shape summary");
+    browser.fill("#fields input[aria-label=tool]", "whoami");
+    browser.click("#send");
+    browser.until_text("#head", "200");
+    browser.until_text("#reply", "dev-");
+    no_complaints(&browser);
+}
+
+#[test]
 fn a_stream_is_shown_as_it_comes_and_can_be_broken_off() {
     let Some((browser, agent)) = start() else {
         return;

@@ -257,6 +257,10 @@ fn the_registry_is_what_a_check_prints() {
     let mut paths = settings.filter(|setting| setting["name"] == "invocations_path");
     let path = &paths.next().expect("a path")["value"];
     for (name, value) in known.as_object().expect("an object") {
+        // The page makes a form of the payload's schema, and `--check` does not print it.
+        if name == "schema" {
+            continue;
+        }
         let expected = if name == "invocations_path" {
             path
         } else {

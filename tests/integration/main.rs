@@ -43,8 +43,9 @@ mod start;
 mod stream_limits;
 mod streams;
 mod support;
-// Beside the other support files, but only this suite uses it.
+mod tools;
 mod warmup;
+// Beside the other support files, but only this suite uses it.
 #[path = "support/browser.rs"]
 mod webdriver;
 mod websocket;

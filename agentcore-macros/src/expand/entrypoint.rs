@@ -6,6 +6,7 @@ use quote::{quote, quote_spanned};
 use super::arguments::{compile_panic, probe, values};
 use super::register::{duration, meta, package, scope, submit};
 use super::reply::{called, outcome};
+use super::schema;
 use crate::item::AnnotatedFn;
 use crate::model::{Argument, Entrypoint, Function, Main, Range};
 use crate::paths::Private;
@@ -67,6 +68,9 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
         },
     );
 
+    let description = Ident::new("__agentcore_description", site);
+    let describe = schema::entrypoint(model, &description);
+    let has_schemas = schema::needs_the_feature(model);
     let one_payload = one_payload(model);
     let at_the_root = at_the_root(model);
     let meta = meta(private, &function.name, function.ident);
@@ -101,6 +105,10 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
                     #(#requires)*
                 }
 
+                fn describe(#description: &mut #private::Schemas) {
+                    #describe
+                }
+
                 fn call(
                     mut #invocation: #private::Invocation,
                 ) -> impl #private::Future<Output = #private::Response> + #private::Send + 'static {
@@ -114,6 +122,8 @@ fn adapter(model: &Entrypoint<'_>) -> TokenStream {
             }
 
             #one_payload
+
+            #has_schemas
 
             #at_the_root
 

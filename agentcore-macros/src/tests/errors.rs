@@ -64,7 +64,7 @@ fn every_wrong_argument_is_reported() {
             "x"
                 expected `key = value`, for example `name = "chat"`
             nam
-                unknown argument `nam`; expected one of: `name`, `main`, `flags`, `timeout`, `idle_timeout`, `on_disconnect`, `crate`
+                unknown argument `nam`; expected one of: `name`, `main`, `flags`, `timeout`, `idle_timeout`, `on_disconnect`, `schema`, `crate`
             name
                 expected `key = value`, for example `name = "chat"`
             3
@@ -141,7 +141,7 @@ fn an_argument_of_another_attribute_is_told_where_it_belongs() {
         ),
         (
             "#[ping(name = \"health\")] fn health() -> PingStatus {}",
-            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`, `#[agentcore::step]`",
+            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`, `#[agentcore::step]`, `#[agentcore::tool]`",
         ),
     ] {
         let errors = compile_errors(expand(source));
@@ -461,7 +461,9 @@ fn websockets() {
                 handler arguments need a concrete type; name a type that implements `agentcore::FromInvocation`
         "#]],
     );
-    let errors = compile_errors(crate::expand::websocket_without_feature(
+    let errors = compile_errors(crate::expand::without_feature(
+        &crate::role::WEBSOCKET,
+        "`ws` feature",
         "async fn chat(socket: WebSocket) {}"
             .parse()
             .expect("tokens"),
@@ -707,4 +709,149 @@ fn everything_that_is_wrong_with_a_step_is_reported() {
                 a step returns a `Result`, whose value is recorded; for example `Result<(), agentcore::BoxError>`
         "#]],
     );
+}
+
+#[test]
+fn a_tools_keys_are_checked() {
+    check(
+        r#"#[tool(nam = "a", title = "", read_only = 1, destructive = "no", task = "sometimes", schema, timeout = "5", main = false)]
+        async fn forecast() {}"#,
+        &expect![[r#"
+            nam
+                unknown argument `nam`; expected one of: `name`, `title`, `read_only`, `destructive`, `idempotent`, `open_world`, `timeout`, `task`, `schema`, `crate`
+            ""
+                `title` cannot be empty
+            1
+                `read_only` takes no value, or `true` or `false`
+            "no"
+                `destructive` takes no value, or `true` or `false`
+            "sometimes"
+                `task` takes `"never"`, `"auto"` or `"always"`
+            schema
+                expected `key = value`, for example `schema = "forecast.json"`
+            "5"
+                `timeout` needs a unit; write `timeout = "5s"` for seconds
+            main
+                unknown argument `main`; expected one of: `name`, `title`, `read_only`, `destructive`, `idempotent`, `open_world`, `timeout`, `task`, `schema`, `crate`
+        "#]],
+    );
+    check(
+        "#[tool(read_only, destructive)] async fn forecast() {}",
+        &expect![[r#"
+            the attribute
+                a tool that is `read_only` changes nothing, so it cannot be `destructive`
+        "#]],
+    );
+}
+
+#[test]
+fn a_tools_name_is_one_that_models_take() {
+    for (attribute, function) in [
+        (r#"(name = "the weather")"#, "forecast"),
+        (r#"(name = "weather.now")"#, "forecast"),
+        (r#"(name = "  ")"#, "forecast"),
+        ("", "météo"),
+    ] {
+        let errors = compile_errors(expand(&format!(
+            "#[tool{attribute}] async fn {function}() {{}}"
+        )));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+    }
+    check(
+        r#"#[tool(name = "the weather")] async fn forecast() {}"#,
+        &expect![[r#"
+            "the weather"
+                the name of a tool is up to 64 ASCII letters, digits, `_` and `-`, because models take no other; `the weather` has a space
+        "#]],
+    );
+    let long = "a".repeat(65);
+    assert_eq!(
+        compile_errors(expand(&format!("#[tool] async fn {long}() {{}}"))).len(),
+        1
+    );
+    assert_eq!(
+        compile_errors(expand(&format!("#[tool] async fn {}() {{}}", &long[1..]))).len(),
+        0
+    );
+}
+
+#[test]
+fn what_stands_at_a_tools_argument_is_checked() {
+    check(
+        "#[tool]
+        async fn forecast(
+            #[default(1)] #[default] days: u8,
+            #[default(1, 2)] hours: u8,
+            #[default()] minutes: u8,
+            city: &str,
+            list: &[u8],
+            name: impl Into<String>,
+            text: Cow<'a, str>,
+        ) -> ! {}",
+        &expect![[r#"
+            &str
+                handler arguments are owned: take `String` instead of a reference
+            &[u8]
+                handler arguments are owned: take `Vec<u8>` instead of a reference
+            impl Into<String>
+                handler arguments need a concrete type; name the type that the argument decodes to
+            Cow<'a, str>
+                handler arguments are owned: take a type without lifetimes
+            default
+                `#[default]` is given twice
+            default(1, 2)
+                `#[default(..)]` takes one expression, for example `#[default(3)]`
+            default()
+                `#[default(..)]` takes one expression, for example `#[default(3)]`
+            !
+                a tool cannot return `!`; every call needs a result
+        "#]],
+    );
+}
+
+#[test]
+fn a_tool_is_a_free_function() {
+    check(
+        "#[tool] const unsafe extern \"C\" fn forecast<T>(&self, ...) -> T;",
+        &expect![[r#"
+            const
+                a tool cannot be `const`
+            unsafe
+                a tool cannot be `unsafe`
+            extern "C"
+                a tool cannot be `extern`
+            ...
+                a tool cannot be variadic
+            &self
+                a tool must be a free function; it has no `self` to be called on
+            forecast
+                a tool needs a body
+            <T>
+                a tool cannot be generic: the server needs one concrete function
+        "#]],
+    );
+    check(
+        "#[tool] struct Forecast;",
+        &expect![[r#"
+        the attribute
+            `#[agentcore::tool]` can only be applied to a free `fn` or `async fn`
+    "#]],
+    );
+}
+
+#[test]
+fn a_tool_has_no_other_role() {
+    for other in [
+        "entrypoint",
+        "async_task",
+        "tool",
+        "agentcore::ping",
+        "tokio::main",
+        "tokio::test",
+    ] {
+        let errors = compile_errors(expand(&format!(
+            "#[tool] #[{other}] async fn forecast() {{}}"
+        )));
+        assert_eq!(errors.len(), 1, "{other}: {errors:?}");
+    }
 }

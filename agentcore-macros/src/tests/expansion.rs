@@ -65,6 +65,49 @@ fn sync_entrypoint() {
 }
 
 #[test]
+fn entrypoint_with_schemas() {
+    let source = "#[entrypoint(schema, main = false)] fn handler(event: Event) -> Reply {}";
+    let expansion = expand(source).to_string();
+    assert!(expansion.contains("__agentcore_require"), "{expansion}");
+    assert!(expansion.contains("HAS_SCHEMAS"), "{expansion}");
+}
+
+#[test]
+fn tool() {
+    check(
+        "#[tool]
+        /// The weather.
+        async fn forecast(city: String, context: RequestContext) -> Forecast {
+            body(city, context)
+        }",
+        &expect_file!["../../tests/expand/tool.rs"],
+    );
+}
+
+#[test]
+fn tool_with_everything() {
+    check(
+        r#"#[tool(name = "weather", title = "Weather", read_only, destructive = false, idempotent, open_world = false,
+            timeout = "5s", task = "auto", schema = "weather.json")]
+        /// Documented.
+        ///
+        /// In two paragraphs.
+        pub(crate) fn forecast(
+            /// Where.
+            city: City,
+            #[cfg(days)]
+            #[default(3)]
+            mut days: u8,
+            #[default] r#type: Kind,
+            State(pool): State<Pool>,
+        ) -> Result<Forecast, Failure> {
+            body(city, days)
+        }"#,
+        &expect_file!["../../tests/expand/tool_with_everything.rs"],
+    );
+}
+
+#[test]
 fn async_task() {
     check(
         "#[async_task]

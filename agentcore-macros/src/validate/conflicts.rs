@@ -68,7 +68,7 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
 
 /// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         "entrypoint",
         "async_task",
         "ping",
@@ -79,6 +79,7 @@ fn is_ours(attr: &Attribute) -> bool {
         "on_restore",
         "routes",
         "step",
+        "tool",
     ];
     let segments = &attr.path().segments;
     segments.len() <= 2

@@ -13,6 +13,27 @@ const __AGENTCORE_ENTRYPOINT_handler: () = {
                 .__agentcore_argument()
                 .__agentcore_requires::<Value>(__agentcore_requirements);
         }
+        fn describe(__agentcore_description: &mut ::agentcore::__private::Schemas) {
+            (&&&&::agentcore::__private::Probe::<Value>::NEW)
+                .__agentcore_payload_schema()
+                .__agentcore_describe(
+                    ::agentcore::__private::Probe::<Value>::NEW,
+                    __agentcore_description,
+                );
+            #[allow(unreachable_code, clippy::diverging_sub_expression)]
+            {
+                let __agentcore_probe = ::agentcore::__private::Probe::of_async_call(
+                    &|| handler(::agentcore::__private::never::<Value>()),
+                );
+                let __agentcore_probe = (&__agentcore_probe)
+                    .__agentcore_outcome()
+                    .__agentcore_value(__agentcore_probe);
+                let __agentcore_tuple = (__agentcore_probe,);
+                (&&&&&&&__agentcore_probe)
+                    .__agentcore_reply_schema()
+                    .__agentcore_describe(__agentcore_tuple.0, __agentcore_description);
+            }
+        }
         fn call(
             mut __agentcore_invocation: ::agentcore::__private::Invocation,
         ) -> impl ::agentcore::__private::Future<

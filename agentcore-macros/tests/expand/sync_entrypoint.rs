@@ -7,6 +7,21 @@ const __AGENTCORE_ENTRYPOINT_handler: () = {
         fn requires(
             __agentcore_requirements: &mut ::agentcore::__private::Requirements,
         ) {}
+        fn describe(__agentcore_description: &mut ::agentcore::__private::Schemas) {
+            #[allow(unreachable_code, clippy::diverging_sub_expression)]
+            {
+                let __agentcore_probe = ::agentcore::__private::Probe::of_call(
+                    &|| handler(),
+                );
+                let __agentcore_probe = (&__agentcore_probe)
+                    .__agentcore_outcome()
+                    .__agentcore_value(__agentcore_probe);
+                let __agentcore_tuple = (__agentcore_probe,);
+                (&&&&&&&__agentcore_probe)
+                    .__agentcore_reply_schema()
+                    .__agentcore_describe(__agentcore_tuple.0, __agentcore_description);
+            }
+        }
         fn call(
             mut __agentcore_invocation: ::agentcore::__private::Invocation,
         ) -> impl ::agentcore::__private::Future<

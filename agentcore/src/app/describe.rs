@@ -2,8 +2,13 @@
 
 use std::fmt;
 
+#[cfg(feature = "schema")]
+use serde_json::Value;
+
 use super::descriptors::Meta;
 use super::parts::{Agent, PlatformHook, Router, StartHook};
+#[cfg(feature = "schema")]
+use crate::tools::Registered;
 use crate::util::fields::fields;
 
 /// The parts of an agent.
@@ -14,6 +19,8 @@ pub(crate) struct Description {
     pub(crate) tasks: Vec<FunctionAt>,
     /// The durable tasks, on the dev page. `--check` shows more of them.
     pub(crate) durable: Option<Vec<FunctionAt>>,
+    #[cfg(feature = "schema")]
+    pub(crate) tools: Vec<ToolAt>,
     pub(crate) start_hooks: Vec<StartHookAt>,
     pub(crate) shutdown_hooks: Vec<FunctionAt>,
     pub(crate) warmup_hooks: Vec<PlatformHookAt>,
@@ -46,6 +53,15 @@ pub(crate) struct EntrypointAt {
     pub(crate) on_disconnect: &'static str,
 }
 
+/// A tool, with the schema of its arguments.
+#[cfg(feature = "schema")]
+pub(crate) struct ToolAt {
+    pub(crate) function: FunctionAt,
+    pub(crate) timeout: Option<String>,
+    pub(crate) task: &'static str,
+    pub(crate) input: Value,
+}
+
 pub(crate) struct StartHookAt {
     pub(crate) function: FunctionAt,
     pub(crate) timeout: Option<String>,
@@ -53,6 +69,11 @@ pub(crate) struct StartHookAt {
     pub(crate) state: Option<&'static str>,
 }
 
+#[cfg(feature = "schema")]
+fields! { Description { entrypoint, websocket, ping, tasks, durable?, tools, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
+#[cfg(feature = "schema")]
+fields! { ToolAt { ..function, timeout, task, input } }
+#[cfg(not(feature = "schema"))]
 fields! { Description { entrypoint, websocket, ping, tasks, durable?, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
 fields! { PlatformHookAt { ..function, timeout } }
 fields! { FunctionAt { name, file, line } }
@@ -102,6 +123,8 @@ impl Description {
             ping: ping.as_ref().map(|ping| ping.meta.into()),
             tasks: functions(tasks),
             durable: None,
+            #[cfg(feature = "schema")]
+            tools: agent.tools.iter().map(|tool| ToolAt::new(tool)).collect(),
             start_hooks: start_hooks.iter().map(StartHookAt::new).collect(),
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
             warmup_hooks: warmup_hooks.iter().map(PlatformHookAt::new).collect(),
@@ -140,6 +163,18 @@ impl RoutesAt {
             port: router.port,
             idle: router.patterns.clone(),
             timeout: router.timeout.map(time),
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl ToolAt {
+    fn new(tool: &Registered) -> Self {
+        Self {
+            function: tool.meta.into(),
+            timeout: tool.timeout.map(time),
+            task: tool.task.as_str(),
+            input: Value::Object(tool.input.clone()),
         }
     }
 }
@@ -212,6 +247,24 @@ impl fmt::Display for RoutesAt {
             write!(f, ", not busy with {}", self.idle.join(", "))?;
         }
         Ok(())
+    }
+}
+
+/// The tool, and the names of its arguments.
+#[cfg(feature = "schema")]
+impl fmt::Display for ToolAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.function)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
+        }
+        let arguments = self.input.get("properties").and_then(Value::as_object);
+        let arguments = arguments.into_iter().flatten();
+        let names: Vec<_> = arguments.map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() {
+            return f.write_str(", no arguments");
+        }
+        write!(f, ", arguments {}", names.join(", "))
     }
 }
 

@@ -2,9 +2,7 @@
 //!
 //! Every annotated function submits one descriptor through `inventory`; `App::from_registry` gathers them.
 
-use crate::util::BoxFuture;
 use std::any::TypeId;
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,65 +16,21 @@ use crate::handler::invoke::{self, Answer, Job, Options, RunIn};
 use crate::handler::response::Response;
 use crate::handler::routes::RouteService;
 use crate::request::StateSlot;
+use crate::schema::Schemas;
 use crate::tracker::PingStatus;
+use crate::util::BoxFuture;
 #[cfg(feature = "ws")]
 use crate::ws::{Opened, Opening};
 
-/// The name and source location of a registered function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Meta {
-    // The order of the fields is the order in which lists are sorted.
-    file: &'static str,
-    line: u32,
-    name: &'static str,
-    module: &'static str,
-}
-
-impl Meta {
-    /// The place of a function; the macros fill it in.
-    #[must_use]
-    pub const fn new(
-        name: &'static str,
-        module: &'static str,
-        file: &'static str,
-        line: u32,
-    ) -> Self {
-        Self {
-            file,
-            line,
-            name,
-            module,
-        }
-    }
-
-    /// The function's name, unless its attribute says `name = ".."`.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    pub(crate) const fn file(&self) -> &'static str {
-        self.file
-    }
-
-    pub(crate) const fn line(&self) -> u32 {
-        self.line
-    }
-}
-
-impl fmt::Display for Meta {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.file.is_empty() {
-            return write!(f, "`{}`", self.name);
-        }
-        write!(f, "`{}` ({}:{})", self.name, self.file, self.line)
-    }
-}
+pub use crate::util::meta::Meta;
 
 /// The adapter that `#[entrypoint]` generates.
 pub trait Entrypoint: 'static {
     /// What the arguments need from the app.
     fn requires(requirements: &mut Requirements);
+
+    /// Adds the schemas of the function's types.
+    fn describe(schemas: &mut Schemas);
 
     /// Makes the arguments, calls the function and makes the reply.
     fn call(invocation: Invocation) -> impl Future<Output = Response> + Send + 'static;
@@ -89,6 +43,8 @@ pub struct EntrypointDef {
     pub(crate) package: Package,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
+    #[cfg(feature = "schema")]
+    pub(crate) describe: fn(&mut Schemas),
     pub(crate) run: fn(Job, RunIn<'_>) -> Option<BoxFuture<Answer>>,
 }
 
@@ -99,8 +55,10 @@ impl EntrypointDef {
         Self {
             meta,
             package,
-            options: Options::new(meta.name),
+            options: Options::new(meta.name()),
             requires: A::requires,
+            #[cfg(feature = "schema")]
+            describe: A::describe,
             // The handler's future goes straight into its task, without a box in between.
             run: |job, run_in| invoke::start(job, run_in, A::call),
         }
@@ -421,7 +379,7 @@ impl DurableDef {
         Self {
             meta,
             requires: A::requires,
-            task: Task::new(meta.name, |run| Box::pin(A::run(run))),
+            task: Task::new(meta.name(), |run| Box::pin(A::run(run))),
         }
     }
 

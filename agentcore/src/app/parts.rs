@@ -20,6 +20,10 @@ use crate::handler::layer::Wrap;
 use crate::handler::routes::idle::Idle;
 use crate::handler::routes::{Build, Mount, Routes};
 use crate::request::{StateSlot, States};
+#[cfg(feature = "schema")]
+use crate::schema::Schemas;
+#[cfg(feature = "schema")]
+use crate::tools::{self, ToolDef, ToolSet};
 use crate::tracker::PingStatus;
 use crate::util::BoxFuture;
 #[cfg(feature = "ws")]
@@ -31,6 +35,9 @@ pub(crate) struct Entrypoint {
     pub(crate) meta: Meta,
     pub(crate) options: Options,
     pub(crate) requires: fn(&mut Requirements),
+    /// Adds the schemas of its types.
+    #[cfg(feature = "schema")]
+    pub(crate) describe: fn(&mut Schemas),
     pub(crate) run: Run,
 }
 
@@ -132,6 +139,8 @@ pub(crate) struct Parts {
     pub(crate) tasks: Vec<Meta>,
     #[cfg(feature = "durable")]
     pub(crate) durable: Vec<DurableDef>,
+    #[cfg(feature = "schema")]
+    pub(crate) tools: Vec<tools::Draft>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
@@ -154,6 +163,14 @@ pub(crate) struct Agent {
     pub(crate) tasks: Vec<Meta>,
     #[cfg(feature = "durable")]
     pub(crate) durable: Vec<DurableDef>,
+    #[cfg(feature = "schema")]
+    pub(crate) tools: ToolSet,
+    /// The OpenAPI document, if `GET /openapi.json` is switched on.
+    #[cfg(feature = "schema")]
+    pub(crate) openapi: Option<String>,
+    /// The schemas of the entrypoint, if the dev page is on, which makes a form of them.
+    #[cfg(feature = "schema")]
+    pub(crate) schema: Option<serde_json::Value>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
@@ -192,7 +209,13 @@ impl Agent {
                 .iter()
                 .map(|router| format!("routes {}", router.meta)),
         );
-        format!("{}, tasks: {tasks}", handlers.join(", "))
+        let text = format!("{}, tasks: {tasks}", handlers.join(", "));
+        #[cfg(feature = "schema")]
+        if !self.tools.is_empty() {
+            let tools: Vec<_> = self.tools.iter().map(|tool| tool.name()).collect();
+            return format!("{text}, tools: {}", tools.join(", "));
+        }
+        text
     }
 }
 
@@ -224,6 +247,8 @@ impl Parts {
                 meta: def.meta,
                 options: def.options,
                 requires: def.requires,
+                #[cfg(feature = "schema")]
+                describe: def.describe,
                 run: Arc::new(def.run),
             });
         }
@@ -248,6 +273,10 @@ impl Parts {
         #[cfg(feature = "durable")]
         for def in in_order(|def: &DurableDef| def.meta) {
             parts.durable.push(*def);
+        }
+        #[cfg(feature = "schema")]
+        for def in in_order(|def: &ToolDef| def.meta) {
+            parts.tools.push(def.to_draft());
         }
         for def in in_order(|def: &StartDef| def.meta) {
             parts.start_hooks.push(StartHook {
@@ -329,6 +358,8 @@ impl Parts {
         self.check_states(&mut problems);
         #[cfg(feature = "durable")]
         self.check_durable_names(&mut problems);
+        #[cfg(feature = "schema")]
+        let tools = ToolSet::check(std::mem::take(&mut self.tools), &mut problems);
         let start_hooks = std::mem::take(&mut self.start_hooks);
         let start_hooks = in_order_of_need(start_hooks, &mut problems);
         if !problems.is_empty() {
@@ -338,6 +369,8 @@ impl Parts {
         self.states
             .into_iter()
             .for_each(|(slot, _)| states.insert(slot));
+        #[cfg(feature = "schema")]
+        tools.share(&states);
         let mut entrypoint = self.entrypoints.into_iter().next();
         if let Some(Entrypoint {
             options, requires, ..
@@ -354,6 +387,12 @@ impl Parts {
             tasks: self.tasks,
             #[cfg(feature = "durable")]
             durable: self.durable,
+            #[cfg(feature = "schema")]
+            tools,
+            #[cfg(feature = "schema")]
+            openapi: None,
+            #[cfg(feature = "schema")]
+            schema: None,
             start_hooks,
             shutdown_hooks: self.shutdown_hooks,
             warmup_hooks: self.warmup_hooks,
@@ -438,6 +477,12 @@ impl Parts {
                 .iter()
                 .map(|taker| ("websocket handler", taker.meta, taker.requires)),
         );
+        #[cfg(feature = "schema")]
+        let takers = takers.chain(
+            self.tools
+                .iter()
+                .map(|taker| ("tool", taker.meta, taker.requires)),
+        );
         let pings = self.pings.iter();
         let takers = takers.chain(pings.map(|taker| ("ping handler", taker.meta, taker.requires)));
         let hooks = self.start_hooks.iter().map(|hook| &hook.callback);
@@ -495,14 +540,16 @@ fn in_order_of_need(hooks: Vec<StartHook>, problems: &mut Vec<String>) -> Vec<St
     ordered
 }
 
-/// The crate of the entrypoint, or else of the websocket handler or of routes. If there are several, any of them will
-/// do: the parts do not make an agent then.
+/// The crate of the entrypoint, or else of the websocket handler, of routes or of a tool. If there are several, any of
+/// them will do: the parts do not make an agent then.
 fn package() -> Package {
     let entrypoints = inventory::iter::<EntrypointDef>();
     let packages = entrypoints.map(|def| def.package);
     #[cfg(feature = "ws")]
     let packages = packages.chain(inventory::iter::<WebSocketDef>().map(|def| def.package));
     let packages = packages.chain(inventory::iter::<RoutesDef>().map(|def| def.package));
+    #[cfg(feature = "schema")]
+    let packages = packages.chain(inventory::iter::<ToolDef>().map(|def| def.package));
     packages
         .into_iter()
         .find(Package::is_known)

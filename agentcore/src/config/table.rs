@@ -145,6 +145,7 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &BUSY_WHILE,
     &STAMP_WHILE_BUSY,
     &METRICS,
+    &OPENAPI,
     #[cfg(feature = "ws")]
     &WS_PING_INTERVAL,
     #[cfg(feature = "ws")]
@@ -435,6 +436,15 @@ pub(super) static METRICS: Setting<bool> = Setting {
     allowed: any,
     default: false,
     meaning: "answer `GET /metrics` with Prometheus' text",
+};
+
+pub(super) static OPENAPI: Setting<bool> = Setting {
+    name: "openapi",
+    variable: "AGENTCORE_OPENAPI",
+    takes: "true, which needs the feature schema, or false",
+    allowed: |wanted| !wanted || cfg!(feature = "schema"),
+    default: false,
+    meaning: "answer `GET /openapi.json` with the OpenAPI document of the agent",
 };
 
 #[cfg(feature = "ws")]

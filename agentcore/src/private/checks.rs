@@ -70,6 +70,14 @@ where
     future
 }
 
+#[cfg(feature = "schema")]
+pub fn tool_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
+where
+    F: Future + Send + 'static,
+{
+    future
+}
+
 #[cfg(feature = "ws")]
 pub fn websocket_future_must_be_send<F>(future: F) -> impl Future<Output = F::Output> + Send
 where

@@ -8,6 +8,7 @@
 //! All of these methods begin with `__agentcore_`, so that a blanket trait of the user's has no method of that name.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::marker::PhantomData;
 
 /// A stand-in for a value of type `T`.
@@ -18,6 +19,18 @@ impl<T> Probe<T> {
 
     /// The probe of a type that has no name, such as `impl Trait`.
     pub fn of(_: &T) -> Self {
+        Self::NEW
+    }
+}
+
+impl<T> Probe<T> {
+    /// Of what `call` returns, which is not called.
+    pub fn of_call(_: &impl FnOnce() -> T) -> Self {
+        Self::NEW
+    }
+
+    /// Of what the future that `call` returns resolves to; neither is run.
+    pub fn of_async_call<F: Future<Output = T>>(_: &impl FnOnce() -> F) -> Self {
         Self::NEW
     }
 }

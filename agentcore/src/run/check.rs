@@ -17,10 +17,14 @@ use super::cli::{plain, print};
 use crate::app::describe::Description;
 use crate::app::listeners::Supplied;
 use crate::app::package::{self, Package};
+#[cfg(feature = "schema")]
+use crate::app::parts::Agent;
 use crate::app::{App, Prepared};
 use crate::config::{Addresses, Environment, Found, Source, as_text, unknown};
 use crate::error::Error;
 use crate::log;
+#[cfg(feature = "schema")]
+use crate::report::panics;
 use crate::server::listen::try_ports_of_routes;
 use crate::util::fields::fields;
 use crate::{otel, request};
@@ -57,6 +61,24 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the document that `make` makes of the agent, as JSON. If the agent cannot start, prints what a start would print.
+#[cfg(feature = "schema")]
+pub(crate) fn print_document(app: App, make: impl FnOnce(&Agent) -> Value) -> ExitCode {
+    let (log, prepared) = app.prepare(&Environment::of_process());
+    // User code makes the schemas, so it may panic.
+    let made = prepared.map(|prepared| panics::guard(|| make(&prepared.agent)));
+    match made {
+        Ok(Ok(document)) => {
+            print(&format!("{document:#}\n"));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Err(panic)) => panic.log("a schema"),
+        Err(error) => super::say(&error, log.format),
+    }
+    log::flush();
+    ExitCode::FAILURE
 }
 
 /// What `--check --json` prints. Fields are added, never renamed.
@@ -236,6 +258,8 @@ impl fmt::Display for Contents<'_> {
         if let Some(durable) = &self.durable {
             list(f, "durable tasks", durable.lines(), "none")?;
         }
+        #[cfg(feature = "schema")]
+        list(f, "tools", &registry.tools, "none")?;
         list(f, "start hooks", &registry.start_hooks, "none")?;
         list(f, "shutdown hooks", &registry.shutdown_hooks, "none")?;
         list(f, "warm-up hooks", &registry.warmup_hooks, "none")?;

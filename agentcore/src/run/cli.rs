@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+#[cfg(feature = "schema")]
+use crate::app::openapi::Version as OpenApiVersion;
 use crate::app::package::{self, Package};
 use crate::config::table;
 
@@ -17,7 +19,15 @@ pub(crate) enum Command {
     Serve,
     Help,
     Version,
-    Check { json: bool },
+    Check {
+        json: bool,
+    },
+    /// Print the schemas.
+    #[cfg(feature = "schema")]
+    Schema,
+    /// Print the OpenAPI document.
+    #[cfg(feature = "schema")]
+    OpenApi(OpenApiVersion),
 }
 
 impl Command {
@@ -40,6 +50,16 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             "-V" | "--version" => return Ok(Command::Version),
             "--check" => check = true,
             "--json" => json = true,
+            #[cfg(feature = "schema")]
+            "--schema" => return Ok(Command::Schema),
+            #[cfg(feature = "schema")]
+            "--openapi" | "--openapi=3.1" => return Ok(Command::OpenApi(OpenApiVersion::V3_1)),
+            #[cfg(feature = "schema")]
+            "--openapi=3.0" => return Ok(Command::OpenApi(OpenApiVersion::V3_0)),
+            #[cfg(feature = "schema")]
+            other if other.starts_with("--openapi=") => {
+                return Err(format!("`{other}`: the versions are 3.0 and 3.1"));
+            }
             "--" => break,
             other => return Err(unknown(other)),
         }
@@ -72,6 +92,16 @@ fn unknown(argument: &str) -> String {
     }
 }
 
+/// The lines of the help about the flags that need the feature `schema`.
+#[cfg(feature = "schema")]
+const SCHEMA_FLAGS: &str = "      \
+      --schema   Print the JSON Schemas of the payload, the reply and the tools, as JSON.
+      --openapi[=3.0|3.1]
+                 Print the OpenAPI document of the agent, as JSON. The default version is 3.1.
+";
+#[cfg(not(feature = "schema"))]
+const SCHEMA_FLAGS: &str = "";
+
 /// What `--help` prints.
 pub(crate) fn help(package: Package) -> String {
     let program = package::program().unwrap_or_else(|| "agent".to_owned());
@@ -87,7 +117,7 @@ Usage: {program} [--check [--json]] [--help] [--version] [-- ..]
       --check    Check the agent and its settings, print the result, and exit: with 0 if the agent can
                  start, with 1 and the reasons otherwise. Nothing starts: no port is bound, no start hook runs.
       --json     With --check: as JSON.
-      --         The arguments after it are the program's.
+{SCHEMA_FLAGS}      --         The arguments after it are the program's.
 
 Settings are environment variables. What the program itself sets wins over them.
 "

@@ -65,14 +65,20 @@ impl Dev {
             version: Option<&'static str>,
             agentcore: &'static str,
             invocations_path: String,
+            /// The schemas of the entrypoint, of which the page makes a form.
+            schema: Option<serde_json::Value>,
             registry: Description,
         }
-        fields! { Known { name, version, agentcore, invocations_path, ..registry } }
+        fields! { Known { name, version, agentcore, invocations_path, schema?, ..registry } }
         let known = Known {
             name: agent.package.name(),
             version: agent.package.version(),
             agentcore: package::AGENTCORE,
             invocations_path: settings.invocations_path.to_string(),
+            #[cfg(feature = "schema")]
+            schema: agent.schema.clone(),
+            #[cfg(not(feature = "schema"))]
+            schema: None,
             #[cfg(not(feature = "durable"))]
             registry: Description::new(agent),
             #[cfg(feature = "durable")]

@@ -1,4 +1,4 @@
-//! Requests of operators: probes and metrics, on the admin port or on the agent's.
+//! Requests of operators: probes, metrics and the OpenAPI document, on the admin port or on the agent's.
 //!
 //! The front answers them from its own state. Only `/metrics` waits for user code: a custom ping handler is asked first,
 //! within its deadline, so that the page says what `/ping` says. These requests come all day long, so they are never logged
@@ -12,9 +12,9 @@ use super::phase::Phase;
 use crate::config::Settings;
 use crate::handler::response::Response;
 
-/// Whether probes or metrics are switched on.
+/// Whether any of these pages is switched on.
 pub(crate) fn is_asked_for(settings: &Settings) -> bool {
-    settings.probes || settings.metrics
+    settings.probes || settings.metrics || settings.openapi
 }
 
 const METRICS: &str = "/metrics";
@@ -24,7 +24,7 @@ pub(crate) fn shows_status(front: &Front, path: &str) -> bool {
     path == METRICS && front.settings.metrics && front.pinger.has_to_ask(front)
 }
 
-/// Makes the answer to a probe or to `/metrics`.
+/// Makes the answer to a probe, to `/metrics` or to `/openapi.json`.
 pub(crate) type Page = fn(&Front) -> Response;
 
 /// The page at a path; `None` if the path has none or its page is switched off.
@@ -33,6 +33,8 @@ pub(crate) fn page(front: &Front, path: &str) -> Option<Page> {
         "/livez" if front.settings.probes => Some(live),
         "/readyz" if front.settings.probes => Some(ready),
         METRICS if front.settings.metrics => Some(metrics::page),
+        #[cfg(feature = "schema")]
+        "/openapi.json" if front.settings.openapi => Some(openapi),
         _ => None,
     }
 }
@@ -64,6 +66,14 @@ fn ready(front: &Front) -> Response {
         ready,
         format!(r#"{{"ready":{ready},"reason":"{}"}}"#, reason(phase)),
     )
+}
+
+/// `/openapi.json`: the document that was made before the start.
+#[cfg(feature = "schema")]
+fn openapi(front: &Front) -> Response {
+    let document = front.agent.openapi.clone().unwrap_or_default();
+    let json = HeaderValue::from_static("application/json");
+    Response::text(document).with_header(header::CONTENT_TYPE, json)
 }
 
 pub(crate) fn reason(phase: Phase) -> &'static str {

@@ -1,0 +1,145 @@
+//! One call of a tool: its arguments, each taken once, and everything that is wrong with them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_core::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::outcome::{ToolFailure, ToolFailureKind, ToolOutcome};
+use crate::handler::extract::{FromInvocation, Invocation};
+use crate::handler::response::{IntoResponse, Response};
+use crate::request::Scope;
+
+/// A call on its way to the function.
+#[derive(Debug)]
+pub struct ToolCall {
+    invocation: Invocation,
+    /// Those that have not been taken.
+    arguments: Map<String, Value>,
+    known: Vec<&'static str>,
+    problems: Vec<String>,
+}
+
+impl ToolCall {
+    /// Extractors see the arguments as the body of the request.
+    pub(crate) fn new(scope: Arc<Scope>, arguments: Map<String, Value>) -> Self {
+        // Strings, numbers and lists of them: nothing that could fail.
+        let body = serde_json::to_vec(&arguments).unwrap_or_default();
+        Self {
+            invocation: Invocation::new(scope, Bytes::from(body)),
+            arguments,
+            known: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// A value that is made from the request; `None`, and a problem, if it refuses.
+    pub(crate) fn extract<T: FromInvocation>(&mut self) -> Option<T> {
+        match T::from_invocation(&mut self.invocation) {
+            Ok(value) => Some(value),
+            Err(rejection) => {
+                self.problems.push(said(&rejection.into_response()));
+                None
+            }
+        }
+    }
+
+    /// An argument that may be missing.
+    pub(crate) fn optional<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        default: impl FnOnce() -> T,
+    ) -> Option<T> {
+        match self.value(name) {
+            None | Some(Value::Null) => Some(default()),
+            Some(value) => self.decode(name, value),
+        }
+    }
+
+    /// An argument that has to be there.
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+        match self.value(name) {
+            Some(value) => self.decode(name, value),
+            None => {
+                self.problems.push(format!("`{name}` is missing"));
+                None
+            }
+        }
+    }
+
+    /// All arguments, as one value.
+    pub(crate) fn all<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let all = std::mem::take(&mut self.arguments);
+        self.decode("", Value::Object(all))
+    }
+
+    fn value(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.arguments.remove(name)
+    }
+
+    fn decode<T: DeserializeOwned>(&mut self, name: &str, value: Value) -> Option<T> {
+        match serde_path_to_error::deserialize(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let path = error.path().to_string();
+                let place = match (name, path.as_str()) {
+                    (name, ".") => name.to_owned(),
+                    ("", path) => path.to_owned(),
+                    (name, path) if path.starts_with('[') => format!("{name}{path}"),
+                    (name, path) => format!("{name}.{path}"),
+                };
+                let error = error.into_inner();
+                self.problems.push(if place.is_empty() {
+                    error.to_string()
+                } else {
+                    format!("`{place}`: {error}")
+                });
+                None
+            }
+        }
+    }
+
+    /// Whether anything is wrong, once every argument has been taken.
+    pub fn is_refused(&mut self) -> bool {
+        let known = list(&self.known);
+        for (name, _) in std::mem::take(&mut self.arguments) {
+            self.problems.push(match known.as_str() {
+                "" => format!("unknown argument `{name}`; the tool takes none"),
+                known => format!("unknown argument `{name}`; the tool takes {known}"),
+            });
+        }
+        !self.problems.is_empty()
+    }
+
+    /// The end of a call whose arguments do not fit.
+    #[expect(clippy::missing_errors_doc, reason = "it is the error")]
+    pub fn refused(&mut self) -> ToolOutcome {
+        let problems = std::mem::take(&mut self.problems).join("; ");
+        let text = format!("invalid arguments: {problems}");
+        Err(ToolFailure::new(ToolFailureKind::Arguments, text))
+    }
+}
+
+/// Names, as a sentence has them.
+pub(crate) fn list(names: &[&str]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// What a rejection says.
+fn said(rejection: &Response) -> String {
+    let body = rejection.body().unwrap_or_default();
+    let text = |body: &Value| {
+        let part = |key: &str| body.get(key)?.as_str().map(ToOwned::to_owned);
+        match (part("error")?, part("details")) {
+            (error, Some(details)) => Some(format!("{error}: {details}")),
+            (error, None) => Some(error),
+        }
+    };
+    serde_json::from_slice(body)
+        .ok()
+        .and_then(|body| text(&body))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}

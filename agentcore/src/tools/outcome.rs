@@ -1,0 +1,113 @@
+//! How a call of a tool ends: with a result, after a stream of steps, or with a failure that the model can read.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::content::Content;
+use crate::error::{BoxError, with_causes};
+
+/// What the adapter of a tool makes of a call.
+pub type ToolOutcome = Result<Reply, ToolFailure>;
+
+/// What a function has returned.
+pub enum Reply {
+    Done(Content),
+    /// The last item is the result; those before it are progress.
+    Steps(Steps),
+}
+
+/// The items of a tool's stream.
+pub(crate) type Steps = Pin<Box<dyn Stream<Item = Result<Content, ToolFailure>> + Send>>;
+
+/// Why a call has no result.
+#[derive(Clone, Debug)]
+pub struct ToolFailure {
+    pub(crate) kind: ToolFailureKind,
+    /// For the model.
+    pub(crate) text: String,
+    /// For the log, where that has more.
+    pub(crate) causes: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToolFailureKind {
+    /// The arguments do not fit.
+    Arguments,
+    /// The function has returned an error.
+    Failed,
+    TimedOut,
+    Panicked,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(content) => f.debug_tuple("Done").field(content).finish(),
+            Self::Steps(_) => f.write_str("Steps"),
+        }
+    }
+}
+
+impl ToolFailure {
+    pub(crate) fn new(kind: ToolFailureKind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+            causes: None,
+        }
+    }
+
+    pub(crate) fn of_error(error: &BoxError) -> Self {
+        Self {
+            causes: Some(with_causes(error.as_ref())),
+            ..Self::new(ToolFailureKind::Failed, error.to_string())
+        }
+    }
+
+    /// A result that cannot be sent; `why` is for the log.
+    pub(crate) fn not_json(why: &str) -> Self {
+        let text = "the result cannot be serialised to JSON";
+        Self {
+            causes: Some(format!("{text}: {why}")),
+            ..Self::new(ToolFailureKind::Failed, text)
+        }
+    }
+
+    /// What the log says.
+    pub(crate) fn for_log(&self) -> &str {
+        self.causes.as_deref().unwrap_or(&self.text)
+    }
+}
+
+impl fmt::Display for ToolFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+pin_project! {
+    /// A stream whose items are turned into others.
+    pub(crate) struct Mapped<S, F> {
+        #[pin]
+        stream: S,
+        turn: F,
+    }
+}
+
+/// `stream`, with each item turned into another by `turn`.
+pub(crate) fn mapped<S: Stream, T, F: FnMut(S::Item) -> T>(stream: S, turn: F) -> Mapped<S, F> {
+    Mapped { stream, turn }
+}
+
+impl<S: Stream, T, F: FnMut(S::Item) -> T> Stream for Mapped<S, F> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.project();
+        this.stream.poll_next(cx).map(|item| item.map(this.turn))
+    }
+}

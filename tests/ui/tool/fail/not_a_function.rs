@@ -1,0 +1,4 @@
+#[agentcore::tool]
+struct Forecast;
+
+fn main() {}

@@ -1,0 +1,16 @@
+#[derive(schemars::JsonSchema)]
+struct City {
+    name: String,
+}
+
+#[agentcore::tool]
+async fn forecast(city: City) -> String {
+    city.name
+}
+
+#[agentcore::tool]
+async fn perhaps(city: Option<City>) -> bool {
+    city.is_some()
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use agentcore::{Stream, stream};
+
+struct Step;
+
+#[agentcore::tool]
+async fn steps() -> impl Stream<Item = Step> {
+    stream! {
+        yield Step;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[agentcore::tool(crate = nowhere::agentcore)]
+async fn forecast() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::tool]
+async fn forecast(city) -> usize {
+    0
+}
+
+fn main() {}
