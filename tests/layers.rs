@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, from the bottom to the top.
-const MODULES: [&str; 23] = [
+const MODULES: [&str; 26] = [
     "platform",
     "util",
     "error",
@@ -28,6 +28,7 @@ const MODULES: [&str; 23] = [
     "tools",
     "ws",
     "app",
+    "mcp",
     "server",
     "run",
     "guide",

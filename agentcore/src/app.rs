@@ -759,12 +759,26 @@ impl App {
         })
     }
 
-    /// Checks that no routes have the agent's port or the operators'.
+    /// Checks that no routes have the agent's port, the operators' or that of the Model Context Protocol, and that these differ.
     fn check_ports(&self, settings: &Settings, env: &mut Reader<'_>) {
-        let taken = [
-            (Some(settings.address.port()), table::PORT.variable),
-            (settings.admin_port, table::ADMIN_PORT.variable),
-        ];
+        let agents = Some(settings.address.port());
+        let agents = (
+            agents.filter(|_| !self.parts.serves_only_mcp()),
+            table::PORT.variable,
+        );
+        let admin = (settings.admin_port, table::ADMIN_PORT.variable);
+        let mcp = self.parts.serves_mcp().then_some(settings.mcp_port);
+        let mcp = (mcp, table::MCP_PORT.variable);
+        let taken = [agents, admin, mcp];
+        for (port, variable) in [agents, admin] {
+            if mcp.0 == port && port.is_some_and(|port| port != 0) {
+                let port = settings.mcp_port;
+                env.problem(format!(
+                    "{} is `{port}`; it takes another port than {variable}",
+                    mcp.1
+                ));
+            }
+        }
         for router in &self.parts.routers {
             for (port, variable) in taken {
                 if let Some(port) = router.port.filter(|own| *own != 0 && Some(*own) == port) {

@@ -90,6 +90,8 @@ pub struct Config {
     stamp_while_busy: Option<StampWhileBusy>,
     metrics: Option<bool>,
     openapi: Option<bool>,
+    mcp_port: Option<u16>,
+    mcp_path: Option<String>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
     log_invocations: Option<LogLevel>,
@@ -226,6 +228,24 @@ impl Config {
         /// Whether `GET /openapi.json` answers with the OpenAPI document of the agent, of version 3.1, on the admin port if there is
         /// one. It needs the feature `schema`; `--openapi` prints the document.
         openapi: bool,
+        /// The port of the [Model Context Protocol](https://modelcontextprotocol.io), with the feature `mcp` and where the agent has
+        /// tools; 0 takes a free one, which the start line names. It is bound on [`host`](Self::host). An agent that has tools and
+        /// neither an entrypoint, a websocket handler nor routes for its own port listens on it in place of [`port`](Self::port).
+        mcp_port: u16,
+    }
+
+    /// The path on the [`mcp_port`](Self::mcp_port); `/mcp` by default. It is answered with a slash at its end, too.
+    ///
+    /// It begins with `/` and does not end with it, and has at most 2048 characters, which are letters, digits and `-._~/%`. A path
+    /// that the agent serves for something else stops the start.
+    ///
+    /// ```
+    /// let config = agentcore::Config::new().mcp_path("/tools");
+    /// # let _ = config;
+    /// ```
+    pub fn mcp_path(mut self, path: impl Into<String>) -> Self {
+        self.mcp_path = Some(path.into());
+        self
     }
 
     /// The path of invocations; `/invocations` by default.
@@ -336,6 +356,11 @@ impl Config {
             stamp_while_busy: env.value(&table::STAMP_WHILE_BUSY, self.stamp_while_busy),
             metrics: env.value(&table::METRICS, self.metrics),
             openapi: env.value(&table::OPENAPI, self.openapi),
+            mcp_port: env.value(&table::MCP_PORT, self.mcp_port),
+            mcp_path: env.value(
+                &table::MCP_PATH,
+                self.mcp_path.as_deref().map(UrlPath::from),
+            ),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
@@ -489,6 +514,8 @@ pub(crate) struct Settings {
     pub(crate) stamp_while_busy: StampWhileBusy,
     pub(crate) metrics: bool,
     pub(crate) openapi: bool,
+    pub(crate) mcp_port: u16,
+    pub(crate) mcp_path: UrlPath,
     #[cfg(feature = "ws")]
     pub(crate) ws: WsSettings,
     pub(crate) log_invocations: LogLevel,
@@ -500,13 +527,20 @@ impl Settings {
     fn refuse_equal_paths(&self, env: &mut Reader<'_>) {
         let invocations = (table::INVOCATIONS_PATH.variable, &self.invocations_path);
         let warmup = (table::WARMUP_PATH.variable, &self.warmup_path);
-        for (variable, path) in [invocations, warmup] {
+        let mcp = (table::MCP_PATH.variable, &self.mcp_path);
+        for (variable, path) in [invocations, warmup, mcp] {
             if self.serves_itself(path) {
                 env.problem(format!(
                     "{variable} is `{}`; it takes a path that the agent does not serve itself",
                     &**path
                 ));
             }
+        }
+        if self.warmup_path == self.mcp_path {
+            env.problem(format!(
+                "{} is `{}`; it takes another path than {}",
+                warmup.0, &*self.warmup_path, mcp.0
+            ));
         }
         if self.warmup_path == self.invocations_path {
             env.problem(format!(

@@ -66,6 +66,7 @@
 //! | `durable` | [durable tasks](macro@async_task#durable-tasks): jobs that are stored, and finished even if their process dies | 1.85, and a C compiler |
 //! | `durable-postgres` | jobs in a PostgreSQL database, for any number of hosts; includes `durable` | 1.85, and a C compiler |
 //! | `schema` | `#[tool]`, and JSON Schemas of tools, payloads and replies, by [schemars](https://docs.rs/schemars/1) | 1.85 |
+//! | `mcp` | tools by the [Model Context Protocol](https://modelcontextprotocol.io), on a port of their own; includes `schema` | 1.88 |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |
@@ -158,6 +159,10 @@ mod ws;
 
 /// Building an agent from its parts.
 mod app;
+
+/// The Model Context Protocol.
+#[cfg(feature = "mcp")]
+mod mcp;
 
 /// Sockets, routes and the two schedulers.
 mod server;

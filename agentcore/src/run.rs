@@ -3,6 +3,7 @@
 pub(crate) mod check;
 mod cli;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -248,12 +249,19 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
     let result = runtime.block_on(async {
         let dev = settings.dev.is_some();
         let path = settings.invocations_path.clone();
+        #[cfg(feature = "mcp")]
+        let mcp_path = settings.mcp_path.clone();
         let server = Server::bind(agent, settings, supplied)?.with_signals();
         let (address, admin) = (server.local_addr(), server.admin_addr());
         let routes = server.routes_addrs().to_vec();
+        #[cfg(feature = "mcp")]
+        let mcp = server.mcp_addr().map(|mcp| format!("{mcp}{}", &*mcp_path));
+        #[cfg(not(feature = "mcp"))]
+        let mcp = None;
         server
             .on_ready(move |agent| {
-                let message = ready(agent, address, &path, dev, (admin, &routes), began);
+                let further = (mcp, admin, &*routes);
+                let message = ready(agent, address, &path, dev, further, began);
                 // Written at every log level.
                 log::line(format.line(tracing::Level::INFO, &message));
             })
@@ -268,10 +276,10 @@ fn live(prepared: Prepared, format: LogFormat, began: Instant) -> Result<(), Err
 /// The line that says that the agent is ready.
 fn ready(
     agent: &Agent,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     path: &str,
     dev: bool,
-    (admin, routes): (Option<std::net::SocketAddr>, &[std::net::SocketAddr]),
+    (mcp, admin, routes): (Option<String>, Option<SocketAddr>, &[SocketAddr]),
     began: Instant,
 ) -> String {
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
@@ -283,6 +291,7 @@ fn ready(
     } else {
         format!("; invocations at {path}")
     };
+    let mcp = mcp.map_or_else(String::new, |mcp| format!("; MCP http://{mcp}"));
     let page = if dev {
         format!("; dev page http://{address}/")
     } else {
@@ -293,7 +302,7 @@ fn ready(
         .map(|address| format!("; routes http://{address}"))
         .collect();
     format!(
-        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{path}{page}{admin}{routes}"
+        "{package} is ready on http://{address} after {milliseconds:.1} ms: {parts}{path}{mcp}{page}{admin}{routes}"
     )
 }
 

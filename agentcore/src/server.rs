@@ -167,6 +167,13 @@ impl Server {
         &self.addresses.routes
     }
 
+    /// The address of the [port of the Model Context Protocol](crate::Config::mcp_port), if the agent has tools.
+    #[cfg(feature = "mcp")]
+    #[must_use]
+    pub fn mcp_addr(&self) -> Option<SocketAddr> {
+        self.addresses.mcp
+    }
+
     /// Stops gracefully when `signal` completes: new invocations are refused with 503, `/ping` goes on answering, and
     /// work in progress has the shutdown grace to finish.
     pub fn with_graceful_shutdown(

@@ -489,6 +489,7 @@ fn spawn_with(
         .env_clear()
         .env("AGENTCORE_HOST", "127.0.0.1")
         .env("AGENTCORE_PORT", "0")
+        .env("AGENTCORE_MCP_PORT", "0")
         .envs(environment.iter().copied())
         .stdin(stdin)
         .stdout(stdout)

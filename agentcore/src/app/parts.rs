@@ -16,6 +16,8 @@ use crate::error::{BoxError, Error, Kind};
 use crate::handler::extract::Requirements;
 use crate::handler::hook::HookCall;
 use crate::handler::invoke::{Options, Run};
+#[cfg(feature = "mcp")]
+use crate::handler::layer::Endpoint;
 use crate::handler::layer::Wrap;
 use crate::handler::routes::idle::Idle;
 use crate::handler::routes::{Build, Mount, Routes};
@@ -141,6 +143,9 @@ pub(crate) struct Parts {
     pub(crate) durable: Vec<DurableDef>,
     #[cfg(feature = "schema")]
     pub(crate) tools: Vec<tools::Draft>,
+    /// Services that answer the port of the Model Context Protocol in place of the tools.
+    #[cfg(feature = "mcp")]
+    pub(crate) mcp_services: Vec<Endpoint>,
     pub(crate) start_hooks: Vec<StartHook>,
     pub(crate) shutdown_hooks: Vec<Callback<()>>,
     pub(crate) warmup_hooks: Vec<PlatformHook>,
@@ -165,6 +170,8 @@ pub(crate) struct Agent {
     pub(crate) durable: Vec<DurableDef>,
     #[cfg(feature = "schema")]
     pub(crate) tools: ToolSet,
+    #[cfg(feature = "mcp")]
+    pub(crate) mcp_service: Option<Endpoint>,
     /// The OpenAPI document, if `GET /openapi.json` is switched on.
     #[cfg(feature = "schema")]
     pub(crate) openapi: Option<String>,
@@ -182,6 +189,23 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// Whether anything answers the port of the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn serves_mcp(&self) -> bool {
+        self.mcp_service.is_some() || !self.tools.is_empty()
+    }
+
+    /// Whether nothing is left for the agent's own port: there is no entrypoint, no websocket handler, and no router there.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn serves_only_mcp(&self) -> bool {
+        #[cfg(feature = "ws")]
+        if self.websocket.is_some() {
+            return false;
+        }
+        let has_routes = self.routers.iter().any(|router| router.port.is_none());
+        self.entrypoint.is_none() && !has_routes && self.serves_mcp()
+    }
+
     /// The parts of the agent, in half a line.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<_> = self.tasks.iter().map(Meta::name).collect();
@@ -209,6 +233,9 @@ impl Agent {
                 .iter()
                 .map(|router| format!("routes {}", router.meta)),
         );
+        if handlers.is_empty() {
+            handlers.push("no entrypoint".to_owned());
+        }
         let text = format!("{}, tasks: {tasks}", handlers.join(", "));
         #[cfg(feature = "schema")]
         if !self.tools.is_empty() {
@@ -328,6 +355,13 @@ impl Parts {
         let has_sockets = false;
         match self.entrypoints.len() {
             0 if has_sockets || !self.routers.is_empty() => {}
+            0 if self.serves_mcp() => {}
+            #[cfg(all(feature = "schema", not(feature = "mcp")))]
+            0 if !self.tools.is_empty() => problems.push(
+                "no entrypoint: there are tools, which the feature `mcp` of `agentcore` would serve; without it, annotate one \
+                 function with `#[agentcore::entrypoint]`"
+                    .to_owned(),
+            ),
             0 => problems.push(
                 "no entrypoint: annotate one function with `#[agentcore::entrypoint]`, or add it with \
                  `App::entrypoint`"
@@ -355,6 +389,14 @@ impl Parts {
             ));
         }
         self.check_routers(&mut problems);
+        #[cfg(feature = "mcp")]
+        if self.mcp_services.len() > 1 || !self.mcp_services.is_empty() && !self.tools.is_empty() {
+            problems.push(
+                "`App::mcp_service` mounts the one service that answers the port of the Model Context Protocol, and there are tools \
+                 or there is another service"
+                    .to_owned(),
+            );
+        }
         self.check_states(&mut problems);
         #[cfg(feature = "durable")]
         self.check_durable_names(&mut problems);
@@ -389,6 +431,8 @@ impl Parts {
             durable: self.durable,
             #[cfg(feature = "schema")]
             tools,
+            #[cfg(feature = "mcp")]
+            mcp_service: self.mcp_services.pop(),
             #[cfg(feature = "schema")]
             openapi: None,
             #[cfg(feature = "schema")]
@@ -401,6 +445,24 @@ impl Parts {
             layers: self.layers,
             states,
         })
+    }
+
+    /// Whether anything answers the port of the Model Context Protocol.
+    pub(crate) fn serves_mcp(&self) -> bool {
+        #[cfg(feature = "mcp")]
+        return !self.mcp_services.is_empty() || !self.tools.is_empty();
+        #[cfg(not(feature = "mcp"))]
+        false
+    }
+
+    /// Whether nothing is left for the agent's own port: there is no entrypoint, no websocket handler, and no router there.
+    pub(crate) fn serves_only_mcp(&self) -> bool {
+        #[cfg(feature = "ws")]
+        let has_sockets = !self.websockets.is_empty();
+        #[cfg(not(feature = "ws"))]
+        let has_sockets = false;
+        let has_routes = self.routers.iter().any(|router| router.port.is_none());
+        self.serves_mcp() && self.entrypoints.is_empty() && !has_sockets && !has_routes
     }
 
     /// Checks that no two routers have one port, and the patterns of each.

@@ -1,8 +1,16 @@
 //! Tools and schemas of an [`App`] that is built by hand.
 
+#[cfg(feature = "mcp")]
+use http::Request;
 use schemars::JsonSchema;
+#[cfg(feature = "mcp")]
+use tower_service::Service;
 
 use super::App;
+#[cfg(feature = "mcp")]
+use crate::error::BoxError;
+#[cfg(feature = "mcp")]
+use crate::handler::{body::Body, layer::Endpoint};
 use crate::schema::schema_of;
 use crate::tools::Tool;
 
@@ -61,6 +69,44 @@ impl App {
                 schemas.reply = Some(schema_of::<R>);
             };
         }
+        self
+    }
+
+    /// Mounts a server of the Model Context Protocol that is made with another library, for example `StreamableHttpService` of the
+    /// official SDK, in place of the [tools](Self::tool). An app has either tools or one such service.
+    ///
+    /// The service answers `POST` requests to the [path](crate::Config::mcp_path) on the [port](crate::Config::mcp_port). It runs on
+    /// the workers. The library does for it what it does for tools: it answers the platform's probe, a `tools/call` makes the agent
+    /// busy until its last byte has left, and the limits of bodies, connections and the shutdown apply. A request has been read
+    /// completely when the service gets it.
+    ///
+    /// A service of the SDK has to take requests for any host (`disable_allowed_hosts`) and has to do without sessions
+    /// (`with_legacy_session_mode(false)`), because the platform sends session ids of its own.
+    ///
+    /// In the service, [`RequestContext::current`](crate::RequestContext::current) returns the request. Tasks that the service
+    /// starts do not have it; the SDK starts one for each call.
+    ///
+    /// ```
+    /// use agentcore::{App, Body};
+    /// use http::{Request, Response};
+    ///
+    /// let service = tower::service_fn(async |request: Request<Body>| {
+    ///     let _ = request;
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Body::from("{}")))
+    /// });
+    /// let app = App::new().mcp_service(service);
+    /// # let _ = app;
+    /// ```
+    #[cfg(feature = "mcp")]
+    pub fn mcp_service<S, B>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.parts.mcp_services.push(Endpoint::layered(service));
         self
     }
 }

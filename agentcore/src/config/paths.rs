@@ -32,6 +32,12 @@ impl UrlPath {
         self.consists_of(LONGEST_WARMUP, is_plain)
     }
 
+    /// Whether the platform can be told to send messages of the Model Context Protocol to this path. It sends some of them to the
+    /// path with a slash at its end.
+    pub(super) fn is_for_mcp(&self) -> bool {
+        self.is_for_invocations() && !self.ends_with('/')
+    }
+
     fn consists_of(&self, longest: usize, allowed: impl Fn(u8) -> bool) -> bool {
         self.0.starts_with('/') && self.0.len() <= longest && self.0.bytes().all(allowed)
     }

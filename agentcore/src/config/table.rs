@@ -146,6 +146,8 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &STAMP_WHILE_BUSY,
     &METRICS,
     &OPENAPI,
+    &MCP_PORT,
+    &MCP_PATH,
     #[cfg(feature = "ws")]
     &WS_PING_INTERVAL,
     #[cfg(feature = "ws")]
@@ -436,6 +438,25 @@ pub(super) static METRICS: Setting<bool> = Setting {
     allowed: any,
     default: false,
     meaning: "answer `GET /metrics` with Prometheus' text",
+};
+
+pub(crate) static MCP_PORT: Setting<u16> = Setting {
+    name: "mcp_port",
+    variable: "AGENTCORE_MCP_PORT",
+    takes: PORT_NUMBER,
+    allowed: any,
+    default: 8000,
+    meaning: "with the feature mcp: the port of the Model Context Protocol, where the agent has tools; 0 takes a free one, which the \
+              start line names",
+};
+
+pub(super) static MCP_PATH: Setting<UrlPath> = Setting {
+    name: "mcp_path",
+    variable: "AGENTCORE_MCP_PATH",
+    takes: "a path of up to 2048 characters: / and then letters, digits and -._~/%, without / at the end",
+    allowed: UrlPath::is_for_mcp,
+    default: UrlPath::of("/mcp"),
+    meaning: "with the feature mcp: the path on that port; it is answered with a slash at its end, too",
 };
 
 pub(super) static OPENAPI: Setting<bool> = Setting {

@@ -137,6 +137,8 @@ impl Metrics {
             #[cfg(feature = "ws")]
             Kind::Socket => Some(&self.sockets),
             Kind::Route | Kind::IdleRoute => Some(&self.routes),
+            #[cfg(feature = "mcp")]
+            Kind::Tool => Some(&self.invocations),
             Kind::Other | Kind::Ping | Kind::Hook => None,
         }
     }
@@ -151,7 +153,7 @@ impl Metrics {
         let Some(activities) = self.of(kind) else {
             return;
         };
-        if kind == Kind::Invocation {
+        if kind.is_call() {
             self.outcomes[outcome.index()].add(1);
             let seconds = age.as_secs_f64();
             let bucket = BOUNDS.partition_point(|bound| *bound < seconds);

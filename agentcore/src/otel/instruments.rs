@@ -59,6 +59,8 @@ fn kind_of(kind: Kind) -> KeyValue {
         #[cfg(feature = "ws")]
         Kind::Socket => "socket",
         Kind::Route | Kind::IdleRoute => "route",
+        #[cfg(feature = "mcp")]
+        Kind::Tool => "tool",
         Kind::Other | Kind::Ping | Kind::Hook => "other",
     };
     KeyValue::new("agentcore.request.kind", name)
@@ -75,7 +77,7 @@ pub(super) fn end(pipeline: &Pipeline, kind: Kind, outcome: Outcome, age: Durati
         return;
     };
     instruments.in_flight.add(-1, &[kind_of(kind)]);
-    if kind == Kind::Invocation {
+    if kind.is_call() {
         let outcome = KeyValue::new("agentcore.outcome", outcome.name());
         instruments.duration.record(age.as_secs_f64(), &[outcome]);
     }

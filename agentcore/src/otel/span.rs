@@ -50,6 +50,8 @@ impl Span {
             },
             // Probes and assets would be most of all traces.
             Kind::IdleRoute => return Self::default(),
+            #[cfg(feature = "mcp")]
+            Kind::Tool => ("POST", "/mcp"),
             Kind::Other | Kind::Ping | Kind::Hook => return Self::default(),
         };
         let Some(pipeline) = setup::pipeline() else {

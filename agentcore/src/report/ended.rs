@@ -200,6 +200,8 @@ pub(crate) enum Work {
     #[cfg(feature = "ws")]
     Socket,
     Route,
+    #[cfg(feature = "mcp")]
+    Tool,
     Task,
 }
 
@@ -211,6 +213,8 @@ impl Work {
             #[cfg(feature = "ws")]
             Kind::Socket => Some(Self::Socket),
             Kind::Route | Kind::IdleRoute => Some(Self::Route),
+            #[cfg(feature = "mcp")]
+            Kind::Tool => Some(Self::Tool),
             Kind::Other | Kind::Ping | Kind::Hook => None,
         }
     }
@@ -222,6 +226,8 @@ impl Work {
             #[cfg(feature = "ws")]
             Self::Socket => "websocket",
             Self::Route => "route",
+            #[cfg(feature = "mcp")]
+            Self::Tool => "tool",
             Self::Task => "task",
         }
     }
@@ -239,6 +245,8 @@ impl Work {
             #[cfg(feature = "ws")]
             Self::Socket => "websocket handler",
             Self::Route => "router",
+            #[cfg(feature = "mcp")]
+            Self::Tool => "tool",
             Self::Task => "task",
         }
     }

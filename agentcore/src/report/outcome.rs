@@ -14,6 +14,9 @@ pub(crate) enum Kind {
     Route,
     /// A request to a path of these routes that does not make the agent busy.
     IdleRoute,
+    /// A call of a tool over the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Tool,
     /// A request that goes through the layers, and is no invocation and for no route.
     Other,
     /// The custom ping handler. It is asked *for* the status, so the status that it sees does not include its own last answer.
@@ -23,6 +26,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether it is an invocation or a call of a tool.
+    pub(crate) fn is_call(self) -> bool {
+        #[cfg(feature = "mcp")]
+        if self == Self::Tool {
+            return true;
+        }
+        self == Self::Invocation
+    }
+
     pub(crate) fn is_request(self) -> bool {
         !matches!(self, Self::Ping | Self::Hook)
     }

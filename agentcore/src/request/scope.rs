@@ -290,6 +290,8 @@ impl fmt::Display for Scope {
             #[cfg(feature = "ws")]
             Kind::Socket => "socket",
             Kind::Route | Kind::IdleRoute => "request",
+            #[cfg(feature = "mcp")]
+            Kind::Tool => "call",
             Kind::Other => return write!(f, "request {}", self.request_id()),
             Kind::Ping => return f.write_str("the ping handler"),
             Kind::Hook => return write!(f, "hook `{name}`"),
@@ -307,6 +309,8 @@ impl Scope {
             #[cfg(feature = "ws")]
             Kind::Socket => format!("`{name}` (socket {id})"),
             Kind::Route | Kind::IdleRoute => format!("`{name}` (request {id})"),
+            #[cfg(feature = "mcp")]
+            Kind::Tool => format!("tool `{name}` (call {id})"),
             Kind::Other | Kind::Ping | Kind::Hook => self.to_string(),
         }
     }

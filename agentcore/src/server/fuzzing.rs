@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::connection::half_close::Socket;
-use super::http::exchange::{Admission, Connection};
+use super::http::exchange::{Admission, Connection, Port};
 use super::http::router;
 use super::in_process::InProcess;
 use super::life::accept::protocol;
@@ -40,7 +40,7 @@ impl InProcess {
             admission,
             &socket,
             None,
-            None,
+            Port::Agent,
         ));
         let waiting = Arc::clone(connection.end.waiting());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {

@@ -9,6 +9,8 @@ mod invocations;
 #[cfg(feature = "durable")]
 pub(crate) mod jobs_gate;
 pub(crate) mod layered;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod metrics;
 pub(crate) mod operators;
 pub(crate) mod phase;

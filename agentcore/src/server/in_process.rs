@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::http::exchange::Connection;
+use super::http::exchange::{Connection, Port};
 use super::http::front::Front;
 use super::http::phase::Phase;
 use super::http::request_body::RequestBody;
@@ -75,26 +75,26 @@ impl InProcess {
         request: Request<B>,
     ) -> Option<Response<ReplyBody>> {
         let mut routers = self.front().agent.routers.iter();
-        let mount = match port {
-            None => None,
-            port => Some(routers.position(|router| router.port == port)?),
+        let port = match port {
+            None => Port::Agent,
+            port => Port::Routes(routers.position(|router| router.port == port)?),
         };
-        Some(self.answer_to(mount, request).await)
+        Some(self.answer_to(port, request).await)
     }
 
     #[cfg(test)]
     pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<ReplyBody> {
-        self.answer_to(None, request).await
+        self.answer_to(Port::Agent, request).await
     }
 
     async fn answer_to<B: RequestBody>(
         &self,
-        mount: Option<usize>,
+        port: Port,
         request: Request<B>,
     ) -> Response<ReplyBody> {
         // A new connection for each request: there is no socket that would report when a reply has been sent.
         let front = Arc::clone(self.front());
-        let connection = Arc::new(Connection::without_socket_to(front, mount));
+        let connection = Arc::new(Connection::without_socket_to(front, port));
         let mut answer = router::answer(connection.begin(&request), request);
         let mut cut_off = pin!(self.front().instance.until_cut_off());
         let mut was_cut_off = false;

@@ -1,4 +1,4 @@
-//! The listening sockets: the agent's, that of the admin port, and those of routes with a port of their own.
+//! The listening sockets: the agent's, that of the admin port, and those of further ports.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
+use super::http::exchange::Port;
 use crate::app::listeners::Supplied;
 use crate::app::parts::{Agent, Router};
 use crate::config::{Settings, table};
@@ -20,8 +21,8 @@ pub(super) struct Listeners<L = TcpListener> {
     pub(super) agent: L,
     /// The listener of the admin port.
     pub(super) admin: Option<L>,
-    /// The listeners of the routers that have a port, with the routers' places among the agent's parts.
-    pub(super) routes: Vec<(usize, L)>,
+    /// The listeners of further ports for clients.
+    pub(super) further: Vec<(Port, L)>,
     /// Whether the next process gets the agent's listener, and the connections that are not accepted yet.
     pub(super) is_inherited: bool,
 }
@@ -31,6 +32,8 @@ pub(super) struct Addresses {
     pub(super) agent: SocketAddr,
     pub(super) admin: Option<SocketAddr>,
     pub(super) routes: Vec<SocketAddr>,
+    #[cfg(feature = "mcp")]
+    pub(super) mcp: Option<SocketAddr>,
 }
 
 impl Listeners {
@@ -47,6 +50,8 @@ impl Listeners {
         let wait = settings.write_timeout;
         let main = match supplied.agent {
             Some(listener) => adopt(listener, wait),
+            #[cfg(feature = "mcp")]
+            None if agent.serves_only_mcp() => listen_for_mcp(settings),
             None => listen(settings.address, &set(table::PORT.variable), wait),
         };
         let admin = match (supplied.admin, settings.admin_port) {
@@ -58,27 +63,43 @@ impl Listeners {
             (None, None) => Ok(None),
         };
         let mut opened = Error::both(main, admin);
-        let (mut routes, mut addresses) = (Vec::new(), Vec::new());
+        let (mut further, mut addresses) = (Vec::new(), Vec::new());
         for (place, router, address) in of_routes(agent, settings) {
             let listener = listen(address, &another_port(router), wait);
             opened = Error::both(opened, listener).map(|(opened, (listener, address))| {
-                routes.push((place, listener));
+                further.push((Port::Routes(place), listener));
                 addresses.push(address);
                 opened
             });
         }
-        let ((agent, address), admin) = opened?;
+        #[cfg(feature = "mcp")]
+        let (opened, mcp) = if agent.serves_mcp() && !agent.serves_only_mcp() {
+            match Error::both(opened, listen_for_mcp(settings)) {
+                Ok((opened, (listener, address))) => {
+                    further.push((Port::Mcp, listener));
+                    (Ok(opened), Some(address))
+                }
+                Err(error) => (Err(error), None),
+            }
+        } else {
+            (opened, None)
+        };
+        let ((first, address), admin) = opened?;
         let (admin, admin_address) = admin.unzip();
+        #[cfg(feature = "mcp")]
+        let mcp = mcp.or(agent.serves_only_mcp().then_some(address));
         let listeners = Self {
-            agent,
+            agent: first,
             admin,
-            routes,
+            further,
             is_inherited: supplied.is_inherited,
         };
         let addresses = Addresses {
             agent: address,
             admin: admin_address,
             routes: addresses,
+            #[cfg(feature = "mcp")]
+            mcp,
         };
         Ok((listeners, addresses))
     }
@@ -89,10 +110,10 @@ impl Listeners {
         Ok(Listeners {
             agent: TcpListener::from_std(self.agent)?,
             admin: self.admin.map(TcpListener::from_std).transpose()?,
-            routes: self
-                .routes
+            further: self
+                .further
                 .into_iter()
-                .map(|(place, listener)| Ok((place, TcpListener::from_std(listener)?)))
+                .map(|(port, listener)| Ok((port, TcpListener::from_std(listener)?)))
                 .collect::<io::Result<_>>()?,
             is_inherited: self.is_inherited,
         })
@@ -125,6 +146,14 @@ fn of_routes<'a>(
         let address = SocketAddr::new(settings.host, router.port?);
         Some((place, router, address))
     })
+}
+
+/// Listens on the port of the Model Context Protocol.
+#[cfg(feature = "mcp")]
+fn listen_for_mcp(settings: &Settings) -> Result<(TcpListener, SocketAddr), Error> {
+    let address = SocketAddr::new(settings.host, settings.mcp_port);
+    let advice = set(table::MCP_PORT.variable);
+    listen(address, &advice, settings.write_timeout)
 }
 
 /// The advice to choose another port by a setting.

@@ -38,7 +38,7 @@ pub struct Content {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Block {
+pub(crate) enum Block {
     Text(String),
     Image(Media),
     Audio(Media),
@@ -47,20 +47,20 @@ enum Block {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Media {
+pub(crate) struct Media {
     mime_type: String,
     bytes: Bytes,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Resource {
+pub(crate) struct Resource {
     uri: String,
     name: Option<String>,
     mime_type: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Data {
+pub(crate) enum Data {
     Text(String),
     Bytes(Bytes),
 }
@@ -184,9 +184,14 @@ impl Content {
         self
     }
 
+    #[cfg(feature = "mcp")]
+    pub(crate) fn into_parts(self) -> (Vec<Block>, Option<Value>) {
+        (self.blocks, self.structured)
+    }
+
     /// The result, with its data as an object: a value of another kind becomes `{"result": ..}` if the tool's schema says so, and
     /// is left out otherwise.
-    #[cfg(test)]
+    #[cfg(any(feature = "mcp", test))]
     pub(crate) fn wrapped(mut self, wraps: bool) -> Self {
         self.structured = match self.structured {
             Some(data) if wraps => Some(json!({ "result": data })),
@@ -198,8 +203,17 @@ impl Content {
 }
 
 impl Block {
+    /// The text of a text.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn into_text(self) -> Result<String, Self> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(other),
+        }
+    }
+
     /// As MCP writes it.
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Text(text) => json!({ "type": "text", "text": text }),
             Self::Image(media) => media.to_json("image"),

@@ -234,7 +234,10 @@ pub(crate) struct Registered {
     pub(crate) input: Map<String, Value>,
     pub(crate) output: Option<Map<String, Value>>,
     /// Whether the data of a result becomes `{"result": ..}`.
-    #[expect(dead_code, reason = "only clients of MCP need an object")]
+    #[cfg_attr(
+        not(feature = "mcp"),
+        expect(dead_code, reason = "only clients of MCP need an object")
+    )]
     pub(crate) wraps: bool,
     pub(crate) call: Call,
 }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Version, header};
 use super::front::Front;
 use super::request_body::RequestBody;
 use super::router::{self, ReplyBody};
+use crate::app::parts::Agent;
 use crate::handler::response::Response;
 use crate::server::connection::framing::{Fault, FirstFault};
 use crate::server::connection::half_close::{End, Socket};
@@ -25,13 +26,44 @@ pub(crate) enum Admission {
     Foreign,
 }
 
+/// The port that a connection came to, of those for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// The agent's own.
+    Agent,
+    /// The port of the router at this place among the agent's parts.
+    Routes(usize),
+    /// The port of the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Mcp,
+}
+
+impl Port {
+    /// The port that the agent's first listener is for.
+    pub(crate) fn first(agent: &Agent) -> Self {
+        #[cfg(feature = "mcp")]
+        if agent.serves_only_mcp() {
+            return Self::Mcp;
+        }
+        let _ = agent;
+        Self::Agent
+    }
+
+    pub(crate) fn is_mcp(self) -> bool {
+        match self {
+            #[cfg(feature = "mcp")]
+            Self::Mcp => true,
+            Self::Agent | Self::Routes(_) => false,
+        }
+    }
+}
+
 /// One connection, as its requests see it.
 pub(crate) struct Connection {
     pub(crate) front: Arc<Front>,
     pub(crate) admission: Admission,
     pub(crate) end: Arc<End>,
-    /// The router that serves the port, if the port is not the agent's own.
-    pub(crate) mount: Option<usize>,
+    pub(crate) port: Port,
     first_fault: FirstFault,
     /// How many requests have come so far.
     requests: AtomicU64,
@@ -45,13 +77,13 @@ impl Connection {
         admission: Admission,
         socket: &Socket<T>,
         place: Option<Place>,
-        mount: Option<usize>,
+        port: Port,
     ) -> Self {
         Self {
             end: socket.end(),
             first_fault: socket.first_fault(),
             admission,
-            mount,
+            port,
             place: place.map(Arc::new),
             ..Self::without_socket(front)
         }
@@ -62,10 +94,10 @@ impl Connection {
         self.place.clone()
     }
 
-    /// A connection for requests that come as values, to the port of a router if `mount` names one.
-    pub(crate) fn without_socket_to(front: Arc<Front>, mount: Option<usize>) -> Self {
+    /// A connection for requests that come as values, to `port`.
+    pub(crate) fn without_socket_to(front: Arc<Front>, port: Port) -> Self {
         Self {
-            mount,
+            port,
             ..Self::without_socket(front)
         }
     }
@@ -76,7 +108,7 @@ impl Connection {
             end: Arc::new(End::new(front.connections.waiting())),
             front,
             admission: Admission::Full,
-            mount: None,
+            port: Port::Agent,
             first_fault: FirstFault::default(),
             requests: AtomicU64::new(0),
             place: None,

@@ -14,6 +14,8 @@ use super::restore_detector::RestoreDetector;
 use super::warmup::Warmup;
 use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
+#[cfg(feature = "mcp")]
+use crate::handler::invoke::Run;
 use crate::handler::layer::Endpoint;
 use crate::handler::response::Response;
 use crate::handler::routes::Mounts;
@@ -52,6 +54,9 @@ pub(crate) struct Front {
     dev: Option<Dev>,
     pub(crate) warmup: Warmup,
     pub(crate) after_restore: AfterRestore,
+    /// Runs what comes to the port of the Model Context Protocol; `None` if nothing answers there.
+    #[cfg(feature = "mcp")]
+    pub(crate) mcp: Option<Run>,
     restores: Mutex<RestoreDetector>,
     /// `Some` if the app has durable tasks.
     #[cfg(feature = "durable")]
@@ -68,6 +73,10 @@ impl Front {
         has_layers: bool,
     ) -> Self {
         let states = std::mem::take(&mut agent.states);
+        #[cfg(feature = "mcp")]
+        let mcp = agent
+            .serves_mcp()
+            .then(|| crate::mcp::run(&agent, &settings));
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
         tracker.set_line_level(settings.log_tasks);
@@ -114,6 +123,8 @@ impl Front {
             dev,
             warmup,
             after_restore,
+            #[cfg(feature = "mcp")]
+            mcp,
             restores: Mutex::new(RestoreDetector::new()),
             #[cfg(feature = "durable")]
             durable,

@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 
 use super::exchange::{Connection, Exchange};
 use super::front::{Front, come_back};
+#[cfg(feature = "mcp")]
+use super::mcp;
 use super::phase::Phase;
 use super::request_body::{Problem, Read, RequestBody};
 use super::router::{ReplyBody, refuse};
@@ -30,6 +32,8 @@ use crate::request::drops::DropOnWorkers;
 use crate::request::{Activity, Arrival, Scope};
 use crate::server::threads::handover::{What, Work};
 use crate::server::threads::wakeups::Batched;
+#[cfg(feature = "mcp")]
+use crate::util::BoxFuture;
 use crate::util::spawn;
 
 /// The future of the reply to a request that has been let in. The request is in flight. Nothing here is pinned.
@@ -47,6 +51,14 @@ enum Stage<B> {
         activity: Activity,
         /// The head, if there are layers. The headers are in the activity's scope instead.
         head: Option<Box<http::request::Parts>>,
+    },
+    /// The body has been read, and the request waits for the restore hooks. A message of the Model Context Protocol waits here,
+    /// because only its body tells whether it is a health probe, which does not wait.
+    #[cfg(feature = "mcp")]
+    Restoring {
+        restored: BoxFuture<bool>,
+        activity: Activity,
+        body: Bytes,
     },
     /// The workers make the reply.
     Making {
@@ -82,6 +94,8 @@ fn admit<B: RequestBody>(
             return Err(refuse(connection, request, response));
         }
         Phase::Serving => {}
+        // A health probe is answered to the end, and only the body tells whether this is one.
+        Phase::Draining if connection.port.is_mcp() => {}
         Phase::Draining => {
             let response = front.unavailable("Shutting down", Refused::NotServing);
             return Err(refuse(connection, request, response));
@@ -89,8 +103,10 @@ fn admit<B: RequestBody>(
     }
     let at = front.notice_restore();
     // Other requests, such as a browser's preflight, pass through the layers without being work.
-    let is_work = request.uri().path() == &*front.settings.invocations_path
+    let is_mcp = connection.port.is_mcp();
+    let is_invocation = request.uri().path() == &*front.settings.invocations_path
         && request.method() == Method::POST;
+    let is_work = is_invocation && !is_mcp;
     let permit = if is_work {
         let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
@@ -124,7 +140,7 @@ fn admit<B: RequestBody>(
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
-        head: front.has_layers.then(|| Box::new(head)),
+        head: (front.has_layers && !is_mcp).then(|| Box::new(head)),
     })
 }
 
@@ -142,8 +158,15 @@ impl<B: RequestBody> Future for Replying<B> {
         }
         if let Stage::Reading { read, .. } = &mut this.stage {
             let read = ready!(Pin::new(read).poll(cx));
-            if let Some(refused) = this.hand_over(read) {
-                return Poll::Ready(this.refuse(refused));
+            if let Some(answer) = this.hand_over(read) {
+                return Poll::Ready(answer.into());
+            }
+        }
+        #[cfg(feature = "mcp")]
+        if let Stage::Restoring { restored, .. } = &mut this.stage {
+            let is_restored = ready!(restored.as_mut().poll(cx));
+            if let Some(answer) = this.restored(is_restored) {
+                return Poll::Ready(answer.into());
             }
         }
         let Stage::Making { reply, .. } = &mut this.stage else {
@@ -163,17 +186,25 @@ impl<B> Drop for Replying<B> {
 impl<B> Replying<B> {
     /// Releases the bytes of a body that will not be read whole. For a large one this takes milliseconds, so the workers do it.
     fn release_unfinished(&mut self) {
-        if let Stage::Reading { read, .. } = &mut self.stage {
-            let workers = self.connection.front.workers.runtime();
-            if let Some(unfinished) = read.take_unfinished() {
-                drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
+        let workers = self.connection.front.workers.runtime();
+        match &mut self.stage {
+            Stage::Reading { read, .. } => {
+                if let Some(unfinished) = read.take_unfinished() {
+                    drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
+                }
             }
+            #[cfg(feature = "mcp")]
+            Stage::Restoring { body, .. } => {
+                let body = std::mem::take(body);
+                drop(DropOnWorkers::on(workers, body, "a body"));
+            }
+            Stage::Making { .. } | Stage::Over => {}
         }
     }
 }
 
 impl<B: RequestBody> Replying<B> {
-    /// Hands the request to the workers, or returns the refusal if its body could not be read.
+    /// Hands the request to the workers, or returns the answer that the front itself has for it.
     fn hand_over(&mut self, read: Result<Bytes, Problem<B>>) -> Option<Response> {
         if read.is_err() {
             self.release_unfinished();
@@ -192,29 +223,71 @@ impl<B: RequestBody> Replying<B> {
                 if let Some(rejection) = response.why_rejected() {
                     activity.scope().reject(rejection);
                 }
-                return Some(response);
+                return Some(self.in_mode(response));
             }
         };
         if let Some(metrics) = &front.instance.metrics {
             metrics.request_bytes.add(body.len() as u64);
         }
-        let scope = Arc::clone(activity.scope());
-        let Some(what) = work(front, activity, head, body) else {
-            return Some(internal_error());
+        #[cfg(feature = "mcp")]
+        if let Some(restored) = mcp::restoring(&self.connection, &activity, &body) {
+            self.stage = Stage::Restoring {
+                restored,
+                activity,
+                body,
+            };
+            return None;
+        }
+        self.make(activity, head, body)
+    }
+
+    /// Goes on with a message after the restore hooks, or returns the refusal if they have failed.
+    #[cfg(feature = "mcp")]
+    fn restored(&mut self, is_restored: bool) -> Option<Response> {
+        let Stage::Restoring { activity, body, .. } =
+            std::mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return None;
         };
+        if is_restored {
+            return self.make(activity, None, body);
+        }
+        let refused = self.connection.front.not_restored();
+        Some(mcp::refuse_message(
+            &self.connection,
+            &activity,
+            &body,
+            refused,
+        ))
+    }
+
+    /// Hands a request that has been read to the workers, or returns the answer that the front itself has for it.
+    fn make(
+        &mut self,
+        activity: Activity,
+        head: Option<Box<http::request::Parts>>,
+        body: Bytes,
+    ) -> Option<Response> {
+        let next = match next(&self.connection, activity, head, body) {
+            Ok(next) => next,
+            Err(answer) => return Some(answer),
+        };
+        let front = &self.connection.front;
+        let Next {
+            what,
+            unwanted,
+            watches,
+        } = next;
+        let scope = Arc::clone(what.scope());
         let (sender, reply) = oneshot::channel();
-        let options = front.agent.entrypoint.as_ref().map(|found| found.options);
         front.workers.push(Work {
             what,
             client: Client {
                 reply: sender,
                 errors: front.settings.errors,
-                unwanted: Unwanted::by_client(
-                    options.is_some_and(|options| options.cancel_on_disconnect),
-                ),
+                unwanted,
             },
         });
-        let watches = options.is_some_and(|options| options.watch_disconnect);
         show_end_if(self.exchange.as_ref(), watches);
         self.stage = Stage::Making {
             reply: front.workers.batch(reply),
@@ -254,8 +327,49 @@ impl<B: RequestBody> Replying<B> {
 
     /// Makes the server's own reply in place of the workers'. Errors become in-band here and in the reply that the workers make.
     fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
-        self.connection.front.settings.errors.apply(response).into()
+        self.in_mode(response).into()
     }
+
+    fn in_mode(&self, response: Response) -> Response {
+        let errors = self.connection.front.settings.errors;
+        #[cfg(feature = "mcp")]
+        if self.connection.port.is_mcp() {
+            return mcp::refusal(errors, response, None);
+        }
+        errors.apply(response)
+    }
+}
+
+/// A request that the workers answer.
+pub(super) struct Next {
+    pub(super) what: What,
+    /// What happens to the work when the client has left.
+    pub(super) unwanted: Unwanted,
+    /// Whether a client that leaves has to be noticed while the reply is made.
+    pub(super) watches: bool,
+}
+
+/// Decides about a request that has been read. The error is the answer that the front has for it.
+fn next(
+    connection: &Connection,
+    activity: Activity,
+    head: Option<Box<http::request::Parts>>,
+    body: Bytes,
+) -> Result<Next, Response> {
+    #[cfg(feature = "mcp")]
+    if connection.port.is_mcp() {
+        return mcp::next(connection, activity, body);
+    }
+    let front = &connection.front;
+    let what = work(front, activity, head, body);
+    let what = what.ok_or_else(|| front.settings.errors.apply(internal_error()))?;
+    let options = front.agent.entrypoint.as_ref().map(|found| found.options);
+    let cancels = options.is_some_and(|options| options.cancel_on_disconnect);
+    Ok(Next {
+        what,
+        unwanted: Unwanted::by_client(cancels),
+        watches: options.is_some_and(|options| options.watch_disconnect),
+    })
 }
 
 /// The work for a request; `None` if nothing would answer it.

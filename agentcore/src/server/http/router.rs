@@ -12,9 +12,11 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::dev;
-use super::exchange::{Admission, Connection, Exchange};
+use super::exchange::{Admission, Connection, Exchange, Port};
 use super::front::Front;
 use super::invocations::{self, Replying};
+#[cfg(feature = "mcp")]
+use super::mcp;
 use super::operators::{self, Page};
 use super::request_body::{self, RequestBody};
 use super::routes;
@@ -82,25 +84,37 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
             None => Answer::now(exchange.refuse(request, not_found())),
         };
     }
-    if let Some(mount) = exchange.connection.mount {
-        if let Some(refused) =
-            dev::refuse(exchange.front(), exchange.connection.admission, &request)
-        {
+    let port = exchange.connection.port;
+    if port != Port::first(&exchange.front().agent) {
+        let admission = exchange.connection.admission;
+        if let Some(refused) = dev::refuse(exchange.front(), admission, &request) {
             return Answer::now(exchange.refuse(request, refused));
         }
-        if request.uri().path() == PING {
-            return ping(exchange, request);
-        }
-        let answer = move |exchange, request| routes::answer(exchange, request, mount);
-        return match restoring(&exchange) {
-            Some(restored) => once_restored(exchange, request, restored, answer),
-            None => answer(exchange, request),
+        return if request.uri().path() == PING {
+            ping(exchange, request)
+        } else {
+            answer_on(port, exchange, request)
         };
     }
     if exchange.front().dev().is_some() {
         return dev::answer(exchange, request);
     }
     dispatch(exchange, request)
+}
+
+/// Answers one request that has passed the checks and is neither a ping nor for operators, on any port for clients.
+fn answer_on<B: RequestBody>(port: Port, exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let mount = match port {
+        Port::Agent => return serve(exchange, request),
+        Port::Routes(mount) => mount,
+        #[cfg(feature = "mcp")]
+        Port::Mcp => return mcp::answer(exchange, request),
+    };
+    let answer = move |exchange, request| routes::answer(exchange, request, mount);
+    match restoring(&exchange) {
+        Some(restored) => once_restored(exchange, request, restored, answer),
+        None => answer(exchange, request),
+    }
 }
 
 /// Answers one request that has passed the checks and is not for the dev page.
@@ -115,8 +129,14 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
             return show(exchange, request, page);
         }
     }
+    answer_on(exchange.connection.port, exchange, request)
+}
+
+/// Answers one request on the agent's own port.
+fn serve<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let front = exchange.front();
     if let Some(restored) = restoring(&exchange) {
-        return once_restored(exchange, request, restored, dispatch);
+        return once_restored(exchange, request, restored, serve);
     }
     if let Some(mount) = routes::owns(front, request.uri().path()) {
         return routes::answer(exchange, request, mount);
@@ -190,7 +210,7 @@ fn once_restored<B: RequestBody>(
         let front = exchange.front();
         let mut refused = front.not_restored();
         let is_invocation = request.uri().path() == &*front.settings.invocations_path;
-        if is_invocation && exchange.connection.mount.is_none() {
+        if is_invocation && exchange.connection.port == Port::Agent {
             refused = front.settings.errors.apply(refused);
         }
         exchange.refuse(request, refused)

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
+use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::platform;
 use crate::report;
@@ -20,7 +21,7 @@ use crate::server::connection::half_close::Socket;
 use crate::server::connection::place::Place;
 use crate::server::connection::write_timeout::Timed;
 use crate::server::http::dev;
-use crate::server::http::exchange::{Admission, Connection};
+use crate::server::http::exchange::{Admission, Connection, Port};
 use crate::server::http::front::Front;
 use crate::server::http::router;
 use crate::util::spawn;
@@ -53,8 +54,9 @@ const AT_A_TIME: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts connections for as long as the server lives. `open` counts those of all ports that are within the limit. A listener that `is_inherited` is left once the stop begins: later
-/// connections wait for the next process, which serves them. This one would refuse their invocations.
+/// Accepts connections on the first port for as long as the server lives. `open` counts the connections of all ports that are
+/// within the limit. A listener that `is_inherited` is left once the stop begins: later connections wait for the next process,
+/// which serves them. This one would refuse their invocations.
 pub(crate) async fn accept_all(
     front: Arc<Front>,
     listener: TcpListener,
@@ -62,6 +64,8 @@ pub(crate) async fn accept_all(
     is_inherited: bool,
 ) -> ! {
     let instance = Arc::clone(&front.instance);
+    Budget::of(&front.settings).warn_of(front.settings.max_connections);
+    let first = Port::first(&front.agent);
     if is_inherited {
         front.connections.await_first_requests();
     }
@@ -75,27 +79,22 @@ pub(crate) async fn accept_all(
     tokio::select! {
         biased;
         () = stopped => {}
-        never = accept_each(front, listener, open, None) => match never {},
+        never = accept_each(front, listener, open, first) => match never {},
     }
     std::future::pending().await
 }
 
-/// Accepts for ever, on the port of the router at the place `mount`, if there is one, and else on the agent's.
+/// Accepts for ever, on the listener of `port`.
 pub(crate) async fn accept_each(
     front: Arc<Front>,
     listener: TcpListener,
     full: Arc<AtomicUsize>,
-    mount: Option<usize>,
+    port: Port,
 ) -> ! {
     let protocol = protocol(&front);
     let budget = Budget::of(&front.settings);
-    if mount.is_none() {
-        budget.warn_of(front.settings.max_connections);
-    }
     // All ports share the descriptors for pings beyond the limit.
-    let routers = front.agent.routers.iter();
-    let ports = 1 + routers.filter(|router| router.port.is_some()).count();
-    let mut crowd = Bounded::new((budget.crowded / ports).max(1));
+    let mut crowd = Bounded::new((budget.crowded / ports(&front.agent)).max(1));
     loop {
         for _ in 0..AT_A_TIME {
             let stream = accept(&listener).await;
@@ -108,7 +107,7 @@ pub(crate) async fn accept_each(
                 Admission::Full
             };
             let admission = dev::admission(&front, &stream, admission);
-            let connection = serve(&front, &protocol, stream, admission, Some(place), mount);
+            let connection = serve(&front, &protocol, stream, admission, Some(place), port);
             if is_crowded {
                 let crowded = connection.clone();
                 spawn::boxed(async move {
@@ -120,6 +119,17 @@ pub(crate) async fn accept_each(
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// How many ports clients may come to.
+fn ports(agent: &Agent) -> usize {
+    let routers = agent.routers.iter();
+    let routes = routers.filter(|router| router.port.is_some()).count();
+    #[cfg(feature = "mcp")]
+    let mcp = usize::from(agent.serves_mcp() && !agent.serves_only_mcp());
+    #[cfg(not(feature = "mcp"))]
+    let mcp = 0;
+    1 + routes + mcp
 }
 
 /// A bounded set of open connections. The oldest one is closed for a new one: the new one may be a ping, and the others may
@@ -224,7 +234,7 @@ pub(crate) async fn serve_admin(front: Arc<Front>, listener: TcpListener) {
             stream,
             Admission::Operators,
             None,
-            None,
+            Port::Agent,
         ));
     }
 }
@@ -236,7 +246,7 @@ pub(crate) fn serve(
     stream: TcpStream,
     admission: Admission,
     place: Option<Place>,
-    mount: Option<usize>,
+    port: Port,
 ) -> AbortHandle {
     // Replies are written whole, so waiting to fill a packet would only delay them. A failure costs that delay and no more.
     let _ = stream.set_nodelay(true);
@@ -251,7 +261,7 @@ pub(crate) fn serve(
         admission,
         &socket,
         place,
-        mount,
+        port,
     ));
     let waiting = Arc::clone(connection.end.waiting());
     let service = service_fn(move |request| router::answer(connection.begin(&request), request));

@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::report;
-use crate::report::Kind;
 use crate::report::stall::{self, Slot};
 use crate::request::{self, Scope};
 use crate::server::http::front::Front;
@@ -211,7 +210,7 @@ fn describe(front: &Front, poll: &Observed, now: Instant) -> Option<Blocking> {
         return None;
     }
     let request = front.instance.requests.with_value(at.request, |scope| {
-        (scope.handler_first(), scope.kind() == Kind::Invocation)
+        (scope.handler_first(), scope.kind().is_call())
     });
     let task = front.instance.tracker.task_name(at.task);
     let hook = stall::hook_name(at.hook);

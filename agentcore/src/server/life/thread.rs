@@ -292,8 +292,8 @@ impl Life {
             spawn::boxed(serve_admin(Arc::clone(&front), listener));
         }
         let open = Arc::new(AtomicUsize::new(0));
-        for (mount, listener) in listeners.routes {
-            let accept = accept_each(Arc::clone(&front), listener, Arc::clone(&open), Some(mount));
+        for (port, listener) in listeners.further {
+            let accept = accept_each(Arc::clone(&front), listener, Arc::clone(&open), port);
             spawn::boxed(accept);
         }
         let life = async {

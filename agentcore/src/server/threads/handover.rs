@@ -7,6 +7,8 @@
 //! Both queues are Tokio channels, which hold no lock that a worker and the front share. The collecting task owns the only
 //! sender of the second queue. So the starting task ends when the [`Handover`] or the front's runtime is dropped.
 
+use std::sync::Arc;
+
 use http::Request;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -15,7 +17,7 @@ use crate::handler::body::Body;
 use crate::handler::invoke::{Client, Job, Run, RunIn};
 use crate::handler::layer::Endpoint;
 use crate::handler::routes::Routed;
-use crate::request::Activity;
+use crate::request::{Activity, Scope};
 use crate::util::spawn;
 
 /// The most requests in one batch.
@@ -33,6 +35,17 @@ pub(crate) enum What {
     Layered(Endpoint, Box<Request<Body>>, Activity),
     /// A request for a route, through the layers if there are any.
     Routed(Box<Routed>),
+}
+
+impl What {
+    /// The scope of the request.
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        match self {
+            Self::Invocation(_, job) => job.activity.scope(),
+            Self::Layered(_, _, activity) => activity.scope(),
+            Self::Routed(routed) => routed.activity.scope(),
+        }
+    }
 }
 
 impl Work {
