@@ -13,7 +13,7 @@
 //!
 //! The model here is a script, so that the example needs no network. A real model is another `impl Model`.
 
-use agentcore::{BoxError, State, Stream, async_task, entrypoint, on_start, try_stream};
+use agentcore::{BoxError, State, Stream, entrypoint, on_start, tool, tools, try_stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -46,16 +46,16 @@ enum Turn {
     Answer(Vec<String>),
 }
 
-/// The part of a language model that this agent needs.
+/// The part of a language model that this agent needs. `tools` has the shape that the model's API takes.
 trait Model: Send + Sync {
-    fn next(&self, conversation: &[Message]) -> Result<Turn, BoxError>;
+    fn next(&self, conversation: &[Message], tools: &[Value]) -> Result<Turn, BoxError>;
 }
 
 /// Asks for the weather of the city in the last word, and answers with it.
 struct Scripted;
 
 impl Model for Scripted {
-    fn next(&self, conversation: &[Message]) -> Result<Turn, BoxError> {
+    fn next(&self, conversation: &[Message], tools: &[Value]) -> Result<Turn, BoxError> {
         match conversation {
             [Message::User(prompt)] => {
                 let city = prompt
@@ -63,8 +63,9 @@ impl Model for Scripted {
                     .last()
                     .ok_or("the prompt is empty")?;
                 let city = city.trim_matches(|letter: char| !letter.is_alphanumeric());
+                let tool = tools.first().ok_or("there is no tool")?;
                 Ok(Turn::Call(ToolCall {
-                    tool: "weather".to_owned(),
+                    tool: tool["name"].as_str().unwrap_or_default().to_owned(),
                     arguments: json!({ "city": city }),
                 }))
             }
@@ -86,19 +87,16 @@ impl Model for Scripted {
     }
 }
 
-/// The tools. Each call is a separate task: it shows in the status, and keeps the agent busy.
-#[async_task(name = "tool", timeout = "30s")]
-async fn call_tool(call: &ToolCall) -> Result<Value, BoxError> {
-    match call.tool.as_str() {
-        "weather" => {
-            let city = call.arguments["city"]
-                .as_str()
-                .ok_or("the tool `weather` needs a `city`")?;
-            tokio::task::yield_now().await;
-            Ok(json!({ "celsius": 10 + city.len() }))
-        }
-        unknown => Err(format!("there is no tool `{unknown}`").into()),
-    }
+/// How warm it is in a city.
+///
+/// Each call is a task: it shows in the status, and keeps the agent busy.
+#[tool(read_only, timeout = "30s")]
+async fn weather(
+    /// The name of the city.
+    city: String,
+) -> Value {
+    tokio::task::yield_now().await;
+    json!({ "celsius": 10 + city.len() })
 }
 
 #[on_start]
@@ -113,10 +111,16 @@ async fn handler(
 ) -> impl Stream<Item = Result<String, BoxError>> {
     try_stream! {
         let mut conversation = vec![Message::User(request.prompt)];
+        let tools = tools();
+        let described = tools.anthropic();
         for _ in 0..MOST_STEPS {
-            match model.next(&conversation)? {
+            match model.next(&conversation, &described)? {
                 Turn::Call(call) => {
-                    let result = call_tool(&call).await?;
+                    // The model reads the error, and may correct its call.
+                    let result = match tools.call(&call.tool, call.arguments.clone()).await {
+                        Ok(result) => result.to_value(),
+                        Err(error) => json!({ "error": error.to_string() }),
+                    };
                     conversation.push(Message::Call(call));
                     conversation.push(Message::ToolResult(result));
                 }

@@ -13,6 +13,7 @@
 //! [super::state]: self::state
 //! [super::streaming]: self::streaming
 //! [super::testing]: self::testing
+//! [super::tools]: self::tools
 //! [super::websockets]: self::websockets
 #![doc = include_str!("../docs/guide.md")]
 //!
@@ -37,6 +38,19 @@ pub mod concepts {
     //! [macro@crate::websocket]: macro@crate::websocket
     //! [super::faq]: super::faq
     #![doc = include_str!("../docs/guide/concepts.md")]
+}
+#[cfg(feature = "schema")]
+pub mod tools {
+    //! [crate::FromInvocation]: crate::FromInvocation
+    //! [crate::Stream]: crate::Stream
+    //! [crate::tool::Content]: crate::tool::Content
+    //! [fn@crate::tools]: fn@crate::tools
+    //! [macro@crate::tool]: macro@crate::tool
+    #![doc = include_str!("../docs/guide/tools.md")]
+}
+#[cfg(not(feature = "schema"))]
+pub mod tools {
+    //! This page needs the feature `schema`.
 }
 pub mod errors {
     //! [crate::BoxError]: crate::BoxError

@@ -114,6 +114,38 @@ fn sync_entrypoint(
     value
 }
 
+/// Documented.
+#[::agentcore::tool(
+    title = "A tool",
+    read_only,
+    destructive = false,
+    timeout = "90s",
+    task = "auto"
+)]
+async fn tool(
+    /// Documented.
+    __agentcore_call: ::std::string::String,
+    #[default(3)] __agentcore_description: ::core::primitive::u64,
+    #[default] __agentcore_probe: ::core::option::Option<::core::primitive::u64>,
+    headers: ::agentcore::HeaderMap,
+) -> ::core::result::Result<::core::primitive::u64, ::agentcore::BoxError> {
+    let _ = (__agentcore_call, __agentcore_probe, headers);
+    ::core::result::Result::Ok(__agentcore_description)
+}
+
+#[::agentcore::tool(schema = "tool.json")]
+fn sync_tool(__agentcore_tuple: Invocation) -> Invocation {
+    __agentcore_tuple
+}
+
+#[::agentcore::entrypoint(schema, main = false)]
+async fn described(
+    text: ::std::string::String,
+) -> impl ::futures_core::Stream<Item = ::core::primitive::u64> {
+    let _ = text;
+    stream()
+}
+
 #[::agentcore::async_task]
 async fn task(
     __agentcore_guard: &::core::primitive::str,

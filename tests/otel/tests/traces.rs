@@ -90,7 +90,7 @@ fn a_trace_of_the_llm_agent_with_its_task_arrives_whole() {
     }
     let stream = find(&spans, "stream");
     assert_eq!(stream.parent(), request.id());
-    let task = find(&spans, "task tool");
+    let task = find(&spans, "task weather");
     assert!(
         [request.id(), stream.id()].contains(&task.parent()),
         "{task:#?}"
