@@ -5,6 +5,7 @@
 mod support;
 
 mod calls;
+mod faults;
 mod probe;
 mod tasks;
 
