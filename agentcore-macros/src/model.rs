@@ -214,14 +214,14 @@ pub(crate) struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// All that the function takes.
+    /// All arguments of the function.
     pub(crate) fn arguments(&self) -> Vec<&Argument<'a>> {
         let parameters = self.parameters.iter();
         parameters.map(|parameter| &parameter.argument).collect()
     }
 }
 
-/// What a tool takes: an argument of its input schema, or something from the request.
+/// A parameter of a tool: an argument of the input schema, or an extractor.
 pub(crate) struct ToolParameter<'a> {
     pub(crate) argument: Argument<'a>,
     /// `None` for a pattern, which only an extractor may be.

@@ -228,8 +228,8 @@ impl Config {
         /// Whether `GET /openapi.json` answers with the OpenAPI document of the agent, of version 3.1, on the admin port if there is
         /// one. It needs the feature `schema`; `--openapi` prints the document.
         openapi: bool,
-        /// The port of the [Model Context Protocol](https://modelcontextprotocol.io), with the feature `mcp` and where the agent has
-        /// tools; 0 takes a free one, which the start line names. It is bound on [`host`](Self::host). An agent that has tools and
+        /// The port of the [Model Context Protocol](https://modelcontextprotocol.io), with the feature `mcp`, if the agent has tools.
+        /// 0 takes a free port, which the start line names. It is bound on [`host`](Self::host). An agent that has tools and
         /// neither an entrypoint, a websocket handler nor routes for its own port listens on it in place of [`port`](Self::port).
         mcp_port: u16,
     }

@@ -1,9 +1,9 @@
 //! Tools over the Model Context Protocol, with the feature `mcp`.
 //!
-//! The protocol is the official SDK's, `rmcp`: its messages, its revisions, what a client and a server agree on. Its service runs on
-//! the workers, as a handler that makes a reply of a request. So a call of a tool has what an invocation has: it is counted, limited,
-//! logged and drained. `rmcp` starts tasks of its own, which no task-local follows: the request's scope travels in the
-//! extensions of the request, and is made current again around the user's function.
+//! The official SDK, `rmcp`, implements the protocol: messages, revisions, negotiation. Its service runs on the workers, as a handler
+//! that makes a reply of a request. So a call of a tool is counted, limited, logged and drained as an invocation is. `rmcp` starts
+//! tasks of its own, which have no task-locals of ours: the request's scope travels in the extensions of the request, and becomes
+//! current again around the user's function.
 //!
 //! ```text
 //! front: server/mcp ── message (which kind is it?) ─┬─ the platform's probe: answered there
@@ -34,7 +34,8 @@ use crate::handler::layer::Endpoint;
 use crate::handler::response::{IntoResponse, Response};
 use crate::request::Scope;
 
-/// What a client of MCP has to accept; the platform's probe accepts less, and gets JSON.
+/// The media types that a client of MCP has to accept. `rmcp` refuses other clients with 406, and some clients of legacy revisions
+/// accept only JSON.
 const BOTH: &str = "application/json, text/event-stream";
 
 /// Web pages of this machine. A browser sends the origin of the page, and a page from elsewhere may not call.
@@ -57,11 +58,11 @@ struct Service {
     errors: ErrorMode,
 }
 
-/// What answers a message.
+/// The two kinds of servers behind the port.
 enum McpServer {
     /// The agent's own tools.
     Tools(StreamableHttpService<Handler, NeverSessionManager>),
-    /// What the program has mounted.
+    /// The service that the program has mounted.
     Mounted(Endpoint),
 }
 
@@ -88,7 +89,7 @@ fn tools(
 ) -> StreamableHttpService<Handler, NeverSessionManager> {
     let handler = Handler::new(agent);
     let config = StreamableHttpServerConfig::default()
-        // The platform forwards session ids that nobody here has given out.
+        // The platform forwards session ids that this server has not given out.
         .with_legacy_session_mode(false)
         .with_json_response(true)
         // Behind a gateway the host is the gateway's. Pages of the web are kept out by their origin.

@@ -63,7 +63,8 @@ fn method(is_required: bool) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-/// What a function returns may have no name. So it is taken from a closure that calls the function, and that nothing calls.
+/// Asks the type of the return value for its schema. The type may have no name, so it is inferred from a closure that would call the
+/// function, and that is never called.
 fn asked(
     function: &Function<'_>,
     arguments: &[&Argument<'_>],

@@ -1,4 +1,4 @@
-//! `#[tool]`: the function as it is, an adapter and a registration.
+//! `#[tool]`: the unchanged function, an adapter and a registration.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -221,7 +221,7 @@ fn default_fn(private: &Private, parameter: &ToolParameter<'_>) -> TokenStream {
     quote_spanned!(site=> (|| -> #ty { #value }) as fn() -> #ty)
 }
 
-/// A compile-time check that a parameter with a default, or without a name, is what it has to be: only its type knows.
+/// A compile-time check: a parameter with a default is no extractor, and a pattern is one. Only the type tells.
 fn only_for_arguments(private: &Private, parameter: &ToolParameter<'_>) -> Option<TokenStream> {
     let site = Span::mixed_site();
     let Argument { cfgs, ty, text } = &parameter.argument;
@@ -283,7 +283,7 @@ fn registration(model: &Tool<'_>) -> TokenStream {
         TaskMode::Always => Some(Literal::u8_unsuffixed(2)),
     };
     let task = task.map(|task| quote_spanned!(site=> .task(#task)));
-    // At the literal: the path is seen from the file that it stands in.
+    // With the literal's span: the path is relative to the file of the literal.
     let schema = model.schema_file.as_ref().map(|path| {
         let here = path.span();
         let at = private.at(here);

@@ -1,4 +1,4 @@
-//! `#[tool]`: its name, its doc comment, and what stands at its arguments.
+//! `#[tool]`: its name, its doc comment, and the attributes of its arguments.
 
 use proc_macro2::Span;
 use syn::{Attribute, Expr, ExprLit, FnArg, Ident, Lit, Meta, Pat};

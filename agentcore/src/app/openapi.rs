@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::parts::Agent;
 use crate::schema::{SchemaOf, Schemas, made};
 
-/// Where both documents have their schemas.
+/// The place of schemas in both versions.
 const COMPONENTS: &str = "/components/schemas";
 
-/// What the library itself answers with; no type of the user's is called so.
+/// The schemas of the library's own replies. The prefix keeps them apart from types of the user.
 const ERROR: &str = "AgentcoreError";
 const PING: &str = "AgentcorePing";
 
@@ -46,7 +46,7 @@ impl Version {
     }
 }
 
-/// OpenAPI 3.0 has no tuples: an array has one schema for all of its items.
+/// Gives arrays one schema for all items, because OpenAPI 3.0 has no tuples.
 fn with_one_schema_of_items(schema: &mut Schema) {
     if let Some(Value::Array(items)) = schema.get("items") {
         let any = json!({ "anyOf": items });

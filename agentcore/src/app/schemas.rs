@@ -85,7 +85,7 @@ fn alone(settings: SchemaSettings, schema: SchemaOf) -> Value {
     let mut definitions = generator.take_definitions(true);
     if let Some(own) = whole.get("$ref").and_then(Value::as_str) {
         let name = own.strip_prefix("#/$defs/").unwrap_or_default().to_owned();
-        // A reference to all of itself says no more than what it refers to.
+        // The whole schema is a reference, so the definition takes its place.
         if let Some(Value::Object(definition)) = definitions.get(&name).cloned() {
             let reference = json!(own).to_string();
             whole.remove("$ref");

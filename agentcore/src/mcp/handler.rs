@@ -1,4 +1,4 @@
-//! What `rmcp` asks: who the server is, which tools it has, and the result of a call.
+//! [`Handler`]: the answers to `rmcp`'s questions: the server's name, its tools, and the result of a call.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::report::{self, Outcome};
 use crate::request::{self, Scope};
 use crate::tools::{Content, Registered, TaskMode, ToolFailure, ToolFailureKind, ToolSet, run};
 
-/// For how long a client may keep the list, in milliseconds: it does not change while the agent runs.
+/// How long a client may keep the list, in milliseconds. The list does not change while the agent runs.
 const LIST_LASTS: u64 = 60_000;
 
-/// So much of an item is told as progress.
+/// The maximum length of a progress message in bytes.
 const LONGEST_MESSAGE: usize = 256;
 
 #[derive(Clone)]
@@ -142,7 +142,7 @@ impl ServerHandler for Handler {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        // No tool asks its client for anything.
+        // No tool asks its client for input.
         task::is_known(&request.task_id, &known(&context)?)
     }
 
@@ -155,12 +155,12 @@ impl ServerHandler for Handler {
     }
 }
 
-/// The request, which is there unless `rmcp` has lost it.
+/// The request. It is missing only if `rmcp` has lost it.
 fn known(context: &RequestContext<RoleServer>) -> Result<Arc<Scope>, ErrorData> {
     caller(context).ok_or_else(|| ErrorData::internal_error("the request is not known", None))
 }
 
-/// What tells a panic of `tool` to the line that the call ends with.
+/// Returns a function that records a panic of `tool` for the line at the end of the call.
 pub(super) fn told(scope: &Arc<Scope>, tool: &Registered) -> impl FnOnce(Panic) + Send + use<> {
     let (scope, what) = (Arc::clone(scope), named(tool));
     move |panic| {
@@ -227,7 +227,7 @@ fn progress(
     }
 }
 
-/// Has the line that the call ends with say why it failed. Arguments that do not fit are the model's mistake, not the agent's.
+/// Records why the call failed, for the line at its end. Invalid arguments are the model's mistake and not the agent's.
 fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure) {
     let (outcome, told) = match failure.kind {
         ToolFailureKind::Arguments => (Outcome::ClientError, None),
@@ -239,7 +239,7 @@ fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure) {
             let told = report::Failure::stopped(named(tool), failure.for_log());
             (Outcome::Timeout, Some(told))
         }
-        // It has been told.
+        // It has been recorded.
         ToolFailureKind::Panicked => return,
     };
     scope.note(outcome, None);

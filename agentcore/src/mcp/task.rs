@@ -1,6 +1,6 @@
-//! Calls that become tasks, which their client polls: the extension `io.modelcontextprotocol/tasks`.
+//! Calls that become tasks, which their client polls, by the extension `io.modelcontextprotocol/tasks`.
 //!
-//! A task of the protocol is a task of the library's: it makes the agent busy to its end, is in the list of tasks, belongs to the
+//! A task of the protocol is a task of the library: it makes the agent busy to its end, is in the list of tasks, belongs to the
 //! session that began it, and its result is kept in the table of results. The id on the wire is the task's, which is random, and
 //! the second in which it began.
 
@@ -17,7 +17,7 @@ use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
 use crate::tools::{Registered, run};
 use crate::tracker::TaskId;
 
-/// For how long the result of a task is kept, if it is not one of too many.
+/// How long the result of a task is kept, unless newer results take its place.
 const RESULTS_LAST: Duration = Duration::from_secs(3600);
 
 /// How often a client may ask.
@@ -46,7 +46,7 @@ pub(super) fn begin(
     CreateTaskResult::new(id.task(TaskPayload::Working.status(), began))
 }
 
-/// What has become of the task `id`, for the session of the caller.
+/// The status of the task `id`, for the session of the caller.
 pub(super) fn get(id: &str, scope: &Arc<Scope>) -> Result<GetTaskResult, ErrorData> {
     let id = Id::parse(id).ok_or_else(unknown)?;
     let failed = |text: String| {
@@ -72,7 +72,7 @@ pub(super) fn get(id: &str, scope: &Arc<Scope>) -> Result<GetTaskResult, ErrorDa
     Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
 }
 
-/// Ends the task `id`, if it runs and belongs to the session of the caller.
+/// Cancels the task `id`, if it runs and belongs to the session of the caller.
 pub(super) fn cancel(id: &str, scope: &Arc<Scope>) -> Result<(), ErrorData> {
     let id = Id::parse(id).ok_or_else(unknown)?;
     if !scope.enter(|| cancel_task(id.task))

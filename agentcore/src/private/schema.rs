@@ -72,7 +72,7 @@ pub trait WrappedReplyProbe {
 
 impl<T: JsonSchema> WrappedReplyProbe for &&&&&&Probe<Json<T>> {}
 
-/// Second choice for a reply: it says itself what it is, and there is no schema for that.
+/// Second choice for a reply: it implements `IntoResponse`, and has no schema.
 pub trait ResponseSchemaProbe {
     fn __agentcore_reply_schema(&self) -> OpaqueTag {
         OpaqueTag
@@ -126,7 +126,7 @@ pub trait NoReplySchemaProbe {
 
 impl<T> NoReplySchemaProbe for Probe<T> {}
 
-/// What has no schema, and needs none.
+/// A type that needs no schema.
 pub struct OpaqueTag;
 
 impl OpaqueTag {

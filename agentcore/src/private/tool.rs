@@ -1,4 +1,4 @@
-//! What an argument of a tool is, and what its value and its error become.
+//! The kinds of a tool's arguments, values and errors.
 //!
 //! An argument is an extractor, or may be missing because it is an `Option`, or has to be there. A value is a stream of steps, or
 //! is the result. These choices are told apart by the number of `&`s before the probe: the first has the most.
@@ -99,7 +99,7 @@ impl<T> HiddenDefaultProbe for Probe<T> {
     }
 }
 
-/// What stands at an argument in the source.
+/// The name, the doc comment and the default of an argument, from the source.
 pub struct Written {
     pub name: &'static str,
     pub description: &'static str,
@@ -135,7 +135,7 @@ impl ToolExtractorTag {
         call.extract()
     }
 
-    /// Of code that an error of the expansion's refuses.
+    /// For code that a compile error of the expansion refuses.
     pub fn __agentcore_take_or<T: FromInvocation>(
         self,
         probe: Probe<T>,

@@ -121,8 +121,8 @@ pub(crate) fn of_file(
     Ok(schema)
 }
 
-/// The output schema of what a function returns, and whether a value of it is wrapped as `{"result": ..}`: a client of MCP gets an
-/// object. `None` where the type has none, or says nothing: a text, nothing at all, any value.
+/// The output schema of a return type, and whether its value is wrapped as `{"result": ..}`, because MCP wants an
+/// object. `None` if the type has no schema, or is a text, `()`, or any value.
 pub(crate) fn of_reply(schemas: &Schemas) -> Option<(Map<String, Value>, bool)> {
     let mut generator = settings().for_serialize().into_generator();
     let Value::Object(mut schema) = made(&mut generator, schemas.reply?) else {

@@ -1,4 +1,4 @@
-//! One call of a tool: its arguments, each taken once, and everything that is wrong with them.
+//! [`ToolCall`]: one call of a tool. Each argument is taken once, and all problems of the arguments are collected.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::request::Scope;
 #[derive(Debug)]
 pub struct ToolCall {
     invocation: Invocation,
-    /// Those that have not been taken.
+    /// The arguments that have not been taken yet.
     arguments: Map<String, Value>,
     known: Vec<&'static str>,
     problems: Vec<String>,
@@ -24,7 +24,7 @@ pub struct ToolCall {
 impl ToolCall {
     /// Extractors see the arguments as the body of the request.
     pub(crate) fn new(scope: Arc<Scope>, arguments: Map<String, Value>) -> Self {
-        // Strings, numbers and lists of them: nothing that could fail.
+        // Strings, numbers and lists of them: this cannot fail.
         let body = serde_json::to_vec(&arguments).unwrap_or_default();
         Self {
             invocation: Invocation::new(scope, Bytes::from(body)),
@@ -113,7 +113,7 @@ impl ToolCall {
         !self.problems.is_empty()
     }
 
-    /// The end of a call whose arguments do not fit.
+    /// The outcome of a call with invalid arguments.
     #[expect(clippy::missing_errors_doc, reason = "it is the error")]
     pub fn refused(&mut self) -> ToolOutcome {
         let problems = std::mem::take(&mut self.problems).join("; ");
@@ -122,13 +122,13 @@ impl ToolCall {
     }
 }
 
-/// Names, as a sentence has them.
+/// Names in backticks, with commas.
 pub(crate) fn list(names: &[&str]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 
-/// What a rejection says.
+/// The text of a rejection.
 fn said(rejection: &Response) -> String {
     let body = rejection.body().unwrap_or_default();
     let text = |body: &Value| {

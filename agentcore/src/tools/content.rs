@@ -1,4 +1,4 @@
-//! What a tool returns to its caller: blocks for a model, and data for a program.
+//! [`Content`]: the result of a tool, with blocks for a model and data for a program.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use crate::util::json;
 /// A tool that returns a text, or any other value that is `serde::Serialize`, needs no `Content`: a text is a block, and
 /// a value is data that also stands in a block, as JSON. A `Content` is for everything else, and for several blocks.
 ///
-/// Serialised, it is what MCP calls a result: `{"content": [..], "structuredContent": ..}`.
+/// Its serialised form is the result of MCP: `{"content": [..], "structuredContent": ..}`.
 ///
 /// ```
 /// use agentcore::tool::Content;
@@ -117,7 +117,7 @@ impl Content {
         self.embedded(uri.into(), mime_type.into(), Data::Text(text.into()))
     }
 
-    /// Adds a resource that is no text: its URI, its MIME type, and its bytes, which are sent in Base64.
+    /// Adds a resource of bytes: its URI, its MIME type, and its bytes, which are sent in Base64.
     #[must_use]
     pub fn embedded_bytes(
         self,
@@ -203,7 +203,7 @@ impl Content {
 }
 
 impl Block {
-    /// The text of a text.
+    /// The text, if the block is a text.
     #[cfg(feature = "mcp")]
     pub(crate) fn into_text(self) -> Result<String, Self> {
         match self {
@@ -267,7 +267,7 @@ impl Serialize for Content {
     }
 }
 
-/// The content that a function's value is: itself, a text, nothing for `()`, or data that also stands in a text.
+/// The content for the value of a function: a `Content` itself, a text, nothing for `()`, or data with its JSON as a text.
 pub(crate) fn content_of<T: Serialize + 'static>(value: T) -> Result<Content, ToolFailure> {
     let mut slot = Some(value);
     let any: &mut dyn Any = &mut slot;

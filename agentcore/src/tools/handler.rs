@@ -23,7 +23,7 @@ use crate::schema::{SchemaOf, Schemas, schema_of};
 use crate::util::meta::Meta;
 use crate::util::sealed::{Awaited, Blocking, Seal};
 
-/// A tool for [`App::tool`](crate::App::tool), put together by hand; what [`tool`](macro@crate::tool) makes of a function.
+/// A tool for [`App::tool`](crate::App::tool) that is built by hand. [`tool`](macro@crate::tool) makes one of a function.
 ///
 /// Its function takes one type that holds all arguments, as [`Json<T>`](crate::Json); after it, anything that is
 /// [`FromInvocation`](crate::FromInvocation). It returns a [`ToolResult`].
@@ -147,7 +147,7 @@ impl Tool {
             `Json<T>`, a `String`, an `agentcore::tool::Content`, a `Stream` of these, or a `Result` of these"
 )]
 pub trait ToolHandler<Args>: Clone + Send + Sync + 'static {
-    /// What the extractors need from the app.
+    /// Collects what the extractors need from the app.
     #[doc(hidden)]
     fn requires(requirements: &mut Requirements, seal: Seal);
 
@@ -155,7 +155,7 @@ pub trait ToolHandler<Args>: Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn arguments(seal: Seal) -> SchemaOf;
 
-    /// What is known of the result.
+    /// Adds the schema of the result.
     #[doc(hidden)]
     fn describe(schemas: &mut Schemas, seal: Seal);
 
@@ -165,7 +165,7 @@ pub trait ToolHandler<Args>: Clone + Send + Sync + 'static {
     -> impl Future<Output = ToolOutcome> + Send + 'static;
 }
 
-/// What a [`ToolHandler`] returns. `Kind` is inferred; the trait is sealed.
+/// The result of a [`ToolHandler`]. `Kind` is inferred, and the trait is sealed.
 ///
 /// | type | result |
 /// | --- | --- |
@@ -192,7 +192,7 @@ pub trait ToolHandler<Args>: Clone + Send + Sync + 'static {
             these whose error converts into `agentcore::BoxError`"
 )]
 pub trait ToolResult<Kind> {
-    /// What is known of it.
+    /// Adds its schema.
     #[doc(hidden)]
     fn describe(schemas: &mut Schemas, seal: Seal);
 
@@ -232,7 +232,7 @@ macro_rules! values {
 
 values!(String, &'static str, Content, ());
 
-/// What tells the kinds of results apart.
+/// Types that distinguish the implementations of [`ToolResult`].
 mod kind {
     #[derive(Debug)]
     pub enum Whole {}

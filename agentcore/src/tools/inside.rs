@@ -1,4 +1,4 @@
-//! Tools for the agent's own loop: what to tell a model, and how to call what it asks for.
+//! [`Tools`]: the tools for the agent's own loop, which describes them to a model and makes the calls that the model asks for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::request::{self, Scope};
 use crate::tasks::{track, tracked};
 use crate::tracker::{self, TaskEnd};
 
-/// The tools of this agent, for code of the agent: to tell a model of them, and to call what it asks for.
+/// The tools of this agent, for its own code: descriptions for a model, and the calls that the model asks for.
 ///
 /// Below a request, and in hooks, these are the tools of the app. Elsewhere, such as in a unit test, they are those that are
 /// annotated in the program, and a tool that takes a [`State`](crate::State) fails.
@@ -128,7 +128,7 @@ impl Tools {
     /// tasks, and ends with a line and a span as an [`async_task`](macro@crate::async_task) does. The tool's `timeout` holds. Of a
     /// stream the last item is the result. The tool sees the request that calls it: its session, its headers, its cancellation.
     ///
-    /// When the future is dropped, the call is cancelled: the function is dropped where it stands. One that is not `async` runs
+    /// When the future is dropped, the function is dropped too, and the call is cancelled. A function that is not `async` runs
     /// on to its end, and keeps the agent busy until then.
     ///
     /// # Errors
@@ -218,7 +218,7 @@ fn end_of(failure: &ToolFailure) -> TaskEnd {
     }
 }
 
-/// What is known of a tool.
+/// The description of a tool.
 ///
 /// ```
 /// use agentcore::{tool, tools};
@@ -253,7 +253,7 @@ impl<'a> ToolInfo<'a> {
         self.tool.title.as_ref().map(Cow::as_ref)
     }
 
-    /// What it says about itself; empty if nothing.
+    /// Its description; empty if it has none.
     #[must_use]
     pub fn description(&self) -> &'a str {
         &self.tool.description

@@ -1,4 +1,4 @@
-//! How a call of a tool ends: with a result, after a stream of steps, or with a failure that the model can read.
+//! The end of a call of a tool: a result, a stream of steps, or a failure that the model can read.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,10 +10,10 @@ use pin_project_lite::pin_project;
 use super::content::Content;
 use crate::error::{BoxError, with_causes};
 
-/// What the adapter of a tool makes of a call.
+/// The outcome of a call, as the adapter of a tool makes it.
 pub type ToolOutcome = Result<Reply, ToolFailure>;
 
-/// What a function has returned.
+/// The value that a function has returned.
 pub enum Reply {
     Done(Content),
     /// The last item is the result; those before it are progress.
@@ -23,13 +23,13 @@ pub enum Reply {
 /// The items of a tool's stream.
 pub(crate) type Steps = Pin<Box<dyn Stream<Item = Result<Content, ToolFailure>> + Send>>;
 
-/// Why a call has no result.
+/// The reason why a call has no result.
 #[derive(Clone, Debug)]
 pub struct ToolFailure {
     pub(crate) kind: ToolFailureKind,
     /// For the model.
     pub(crate) text: String,
-    /// For the log, where that has more.
+    /// The text for the log, if it says more.
     pub(crate) causes: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl ToolFailure {
         }
     }
 
-    /// What the log says.
+    /// The text for the log.
     pub(crate) fn for_log(&self) -> &str {
         self.causes.as_deref().unwrap_or(&self.text)
     }
@@ -90,7 +90,7 @@ impl fmt::Display for ToolFailure {
 }
 
 pin_project! {
-    /// A stream whose items are turned into others.
+    /// A stream that converts each item.
     pub(crate) struct Mapped<S, F> {
         #[pin]
         stream: S,

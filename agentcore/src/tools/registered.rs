@@ -1,4 +1,4 @@
-//! A tool as it is registered, and as it is served once everything about it has been checked.
+//! [`Draft`]: a tool as it is registered. [`Registered`]: a tool that has been checked.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,7 +22,7 @@ const LONGEST_NAME: usize = 64;
 
 /// The adapter that `#[tool]` generates.
 pub trait ToolAdapter: 'static {
-    /// What the extractors need from the app.
+    /// Collects what the extractors need from the app.
     fn requires(requirements: &mut Requirements);
 
     /// Adds the schemas of the function's types.
@@ -32,7 +32,7 @@ pub trait ToolAdapter: 'static {
     fn call(call: ToolCall) -> impl Future<Output = ToolOutcome> + Send + 'static;
 }
 
-/// What a tool says about itself, for clients that ask people before they call it. `None`: it says nothing.
+/// The hints of a tool, for clients that ask people before they call it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hints {
     pub(crate) read_only: Option<bool>,
@@ -109,7 +109,7 @@ impl ToolDef {
         self
     }
 
-    /// What it does, for the model.
+    /// Its description, for the model.
     #[must_use]
     pub const fn description(mut self, description: &'static str) -> Self {
         self.description = description;
@@ -243,7 +243,7 @@ pub(crate) struct Registered {
 }
 
 impl Draft {
-    /// The tool, or what is wrong with it.
+    /// Checks the tool. The error is the problem.
     pub(crate) fn check(self) -> Result<Registered, String> {
         let meta = self.meta;
         // Schemas, and the values of defaults, are made by the user's code.

@@ -1,4 +1,4 @@
-//! One call of a tool: call the function, follow its steps, bound it in time, catch its panic.
+//! [`run()`]: one call of a tool, with its steps, its time limit and its panic.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -63,7 +63,7 @@ pub(crate) async fn run(
                 None => ToolFailureKind::Panicked,
             };
             panicked(panic);
-            // What it says is for the log.
+            // The text of the panic is for the log only.
             Err(ToolFailure::new(kind, "Internal error of the tool"))
         }
     }

@@ -1,4 +1,4 @@
-//! All tools of an agent, by name.
+//! [`ToolSet`]: all tools of an agent, by name.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +12,7 @@ use crate::request::{Instance, StateSlot, States, TrackerHandle};
 pub(crate) struct ToolSet(Arc<[Arc<Registered>]>);
 
 impl ToolSet {
-    /// The tools, or everything that is wrong with them.
+    /// Checks the tools, and adds all their problems to `problems`.
     pub(crate) fn check(drafts: Vec<Draft>, problems: &mut Vec<String>) -> Self {
         let mut tools: Vec<Arc<Registered>> = Vec::new();
         for draft in drafts {
@@ -71,7 +71,7 @@ pub(crate) fn outside_of_an_app() -> Arc<Instance> {
         let drafts = inventory::iter::<ToolDef>()
             .map(ToolDef::to_draft)
             .collect();
-        // A start reports what is wrong.
+        // A start reports the problems.
         ToolSet::check(drafts, &mut Vec::new()).share(&instance.states);
         Arc::new(instance)
     }))
