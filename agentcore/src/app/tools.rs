@@ -90,11 +90,30 @@ impl App {
     /// use agentcore::{App, Body};
     /// use http::{Request, Response};
     ///
-    /// let service = tower::service_fn(async |request: Request<Body>| {
-    ///     let _ = request;
-    ///     Ok::<_, std::convert::Infallible>(Response::new(Body::from("{}")))
-    /// });
-    /// let app = App::new().mcp_service(service);
+    /// use std::convert::Infallible;
+    /// use std::future::{Ready, ready};
+    /// use std::task::{Context, Poll};
+    /// use tower_service::Service;
+    ///
+    /// #[derive(Clone)]
+    /// struct NoTools;
+    ///
+    /// impl Service<Request<Body>> for NoTools {
+    ///     type Response = Response<Body>;
+    ///     type Error = Infallible;
+    ///     type Future = Ready<Result<Response<Body>, Infallible>>;
+    ///
+    ///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    ///         Poll::Ready(Ok(()))
+    ///     }
+    ///
+    ///     fn call(&mut self, _: Request<Body>) -> Self::Future {
+    ///         let list = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#;
+    ///         ready(Ok(Response::new(Body::from(list))))
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().mcp_service(NoTools);
     /// # let _ = app;
     /// ```
     #[cfg(feature = "mcp")]
