@@ -739,11 +739,21 @@ impl App {
 
     fn prepared(mut self, mut settings: Settings, mut env: Reader<'_>) -> Result<Prepared, Error> {
         self.check_ports(&settings, &mut env);
+        let in_container = env.environment.in_container;
+        if self.parts.serves_mcp() && self.supplied.is_empty() {
+            let address = SocketAddr::new(settings.host, settings.mcp_port);
+            let advice = format!("set {} to", table::MCP_PORT.variable);
+            let warning = unreachable_port(in_container, address, "the agent listens", &advice);
+            // Nothing listens on the agent's own port then.
+            if self.parts.serves_only_mcp() {
+                settings.warnings.clear();
+            }
+            settings.warnings.extend(warning);
+        }
         for router in &self.parts.routers {
             let Some(port) = router.port else { continue };
             let listen = format!("routes {} listen", router.meta);
             let address = SocketAddr::new(settings.host, port);
-            let in_container = env.environment.in_container;
             let warning = unreachable_port(in_container, address, &listen, "give them");
             settings.warnings.extend(warning);
         }

@@ -35,6 +35,9 @@ mod platform;
 mod probes;
 mod replies;
 #[cfg(target_os = "linux")]
+#[path = "support/restorable.rs"]
+mod restorable;
+#[cfg(target_os = "linux")]
 mod restored;
 mod routes;
 mod shutdown;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
 use crate::not_tested::not_tested;
+use crate::restorable::libfaketime;
 use crate::support::{Agent, Client, failed_start, ready_at, signal_to, unix_now};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_agent_macros");
@@ -327,12 +327,4 @@ fn an_agent_whose_clock_steps_back_before_1970_answers_and_logs() {
     agent.signal("TERM");
     assert_eq!(agent.wait().0.code(), Some(0));
     fs::remove_file(&offset).expect("the file");
-}
-
-pub(crate) fn libfaketime() -> Option<PathBuf> {
-    let library = |folder: &Path| folder.join("faketime/libfaketimeMT.so.1");
-    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
-    folders
-        .map(|folder| library(&folder.path()))
-        .find(|library| library.exists())
 }

@@ -2,82 +2,16 @@
 //!
 //! libfaketime moves the wall clock of a running agent ahead, as a restore from a snapshot does.
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::not_tested::not_tested;
-use crate::platform::libfaketime;
+use crate::restorable::Restorable;
 use crate::routes::own_port;
 use crate::support::websocket::{Peer, handshake};
 use crate::support::{Agent, Client, Latch, Observer, Reply, get, post, was_cut_off};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_platform_hooks");
-
-/// An agent whose wall clock the test moves.
-struct Restorable {
-    agent: Agent,
-    clock: Clock,
-}
-
-/// The file with the offset of the wall clock.
-struct Clock {
-    offset: PathBuf,
-    hours: u32,
-}
-
-impl Restorable {
-    fn start(environment: &[(&str, &str)]) -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let Some(library) = libfaketime() else {
-            not_tested("libfaketime is not installed");
-            return None;
-        };
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("agentcore-restored-{}-{number}", std::process::id());
-        let offset = std::env::temp_dir().join(name);
-        fs::write(&offset, "+0").expect("a file");
-        let (library, file) = (
-            library.to_string_lossy(),
-            offset.to_string_lossy().into_owned(),
-        );
-        let faked = [
-            ("LD_PRELOAD", &*library),
-            ("FAKETIME_TIMESTAMP_FILE", &*file),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("FAKETIME_NO_CACHE", "1"),
-        ];
-        Some(Self {
-            agent: Agent::start(AGENT, &[&faked, environment].concat()),
-            clock: Clock { offset, hours: 0 },
-        })
-    }
-
-    fn restore(&mut self) {
-        self.clock.move_on();
-    }
-}
-
-impl Clock {
-    /// Moves the clock two hours ahead.
-    fn move_on(&mut self) {
-        self.hours += 2;
-        let seconds = format!("+{}", self.hours * 3600);
-        // In one step: the agent must not read half a number.
-        let written = self.offset.with_extension("new");
-        fs::write(&written, seconds).expect("a file");
-        fs::rename(&written, &self.offset).expect("a file");
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.offset);
-    }
-}
 
 fn restores(agent: &Agent) -> Value {
     agent.invoke(json!({})).json()["restores"].clone()
@@ -88,7 +22,7 @@ fn restores(agent: &Agent) -> Value {
 fn each_restore_runs_the_hooks_once_before_any_of_64_requests() {
     let latch = Latch::new();
     let port = latch.port().to_string();
-    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+    let Some(mut restorable) = Restorable::start(AGENT, &[("RESTORE", &port)]) else {
         return;
     };
     assert_eq!(restores(&restorable.agent), 0);
@@ -129,7 +63,7 @@ fn each_restore_runs_the_hooks_once_before_any_of_64_requests() {
 fn a_ping_begins_the_run_and_sockets_routes_and_unknown_paths_wait_for_it() {
     let latch = Latch::new();
     let port = latch.port().to_string();
-    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+    let Some(mut restorable) = Restorable::start(AGENT, &[("RESTORE", &port)]) else {
         return;
     };
     restorable.restore();
@@ -168,7 +102,7 @@ fn refused(reply: &Reply) {
 fn a_hook_that_fails_refuses_those_that_wait_and_runs_again_for_the_next() {
     let latch = Latch::new();
     let port = latch.port().to_string();
-    let Some(mut restorable) = Restorable::start(&[("RESTORE", &port)]) else {
+    let Some(mut restorable) = Restorable::start(AGENT, &[("RESTORE", &port)]) else {
         return;
     };
     restorable.restore();
@@ -198,7 +132,7 @@ fn a_hook_that_takes_too_long_is_503_and_named() {
     let latch = Latch::new();
     let port = latch.port().to_string();
     let limit = [("RESTORE", &*port), ("RESTORE_SECONDS", "2")];
-    let Some(mut restorable) = Restorable::start(&limit) else {
+    let Some(mut restorable) = Restorable::start(AGENT, &limit) else {
         return;
     };
     restorable.restore();
@@ -216,7 +150,7 @@ fn a_run_beyond_the_grace_is_cut_off_and_named() {
     let latch = Latch::new();
     let port = latch.port().to_string();
     let environment = [("RESTORE", &*port), ("AGENTCORE_SHUTDOWN_GRACE", "1s")];
-    let Some(mut restorable) = Restorable::start(&environment) else {
+    let Some(mut restorable) = Restorable::start(AGENT, &environment) else {
         return;
     };
     restorable.restore();

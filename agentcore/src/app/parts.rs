@@ -450,9 +450,13 @@ impl Parts {
     /// Whether anything answers the port of the Model Context Protocol.
     pub(crate) fn serves_mcp(&self) -> bool {
         #[cfg(feature = "mcp")]
-        return !self.mcp_services.is_empty() || !self.tools.is_empty();
+        let served = self.mcp_services.len() + self.tools.len();
         #[cfg(not(feature = "mcp"))]
-        false
+        let served = {
+            let _ = self;
+            0
+        };
+        served > 0
     }
 
     /// Whether nothing is left for the agent's own port: there is no entrypoint, no websocket handler, and no router there.

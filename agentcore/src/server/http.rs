@@ -12,6 +12,7 @@ pub(crate) mod layered;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod metrics;
+mod next;
 pub(crate) mod operators;
 pub(crate) mod phase;
 pub(crate) mod ping;

@@ -6,7 +6,15 @@ mod support;
 
 mod calls;
 mod faults;
+#[path = "../../not_tested.rs"]
+mod not_tested;
+mod ports;
 mod probe;
+#[cfg(target_os = "linux")]
+#[path = "../../integration/support/restorable.rs"]
+mod restorable;
+#[cfg(target_os = "linux")]
+mod restored;
 mod tasks;
 
 use std::net::SocketAddr;
@@ -15,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Agent, Client, Reply};
 
+const FURTHER_PORTS: &str = env!("CARGO_BIN_EXE_further_ports");
 const BOTH_PORTS: &str = env!("CARGO_BIN_EXE_both_ports");
 const TOOLS_ONLY: &str = env!("CARGO_BIN_EXE_tools_only");
 

@@ -14,13 +14,12 @@ use super::exchange::{Connection, Exchange};
 use super::front::{Front, come_back};
 #[cfg(feature = "mcp")]
 use super::mcp;
+use super::next::{self, Next};
 use super::phase::Phase;
 use super::request_body::{Problem, Read, RequestBody};
 use super::router::{ReplyBody, refuse};
 use crate::config::BusyWhile;
-use crate::handler::body::Body;
-use crate::handler::extract::Invocation;
-use crate::handler::invoke::{Client, Job, Made, Unwanted};
+use crate::handler::invoke::{Client, Made};
 use crate::handler::response::Response;
 use crate::handler::response::internal_error;
 use crate::headers;
@@ -30,7 +29,7 @@ use crate::report::Outcome;
 use crate::request::admission::Refusal;
 use crate::request::drops::DropOnWorkers;
 use crate::request::{Activity, Arrival, Scope};
-use crate::server::threads::handover::{What, Work};
+use crate::server::threads::handover::Work;
 use crate::server::threads::wakeups::Batched;
 #[cfg(feature = "mcp")]
 use crate::util::BoxFuture;
@@ -268,7 +267,7 @@ impl<B: RequestBody> Replying<B> {
         head: Option<Box<http::request::Parts>>,
         body: Bytes,
     ) -> Option<Response> {
-        let next = match next(&self.connection, activity, head, body) {
+        let next = match next::decide(&self.connection, activity, head, body) {
             Ok(next) => next,
             Err(answer) => return Some(answer),
         };
@@ -338,61 +337,6 @@ impl<B: RequestBody> Replying<B> {
         }
         errors.apply(response)
     }
-}
-
-/// A request that the workers answer.
-pub(super) struct Next {
-    pub(super) what: What,
-    /// What happens to the work when the client has left.
-    pub(super) unwanted: Unwanted,
-    /// Whether a client that leaves has to be noticed while the reply is made.
-    pub(super) watches: bool,
-}
-
-/// Decides about a request that has been read. The error is the answer that the front has for it.
-fn next(
-    connection: &Connection,
-    activity: Activity,
-    head: Option<Box<http::request::Parts>>,
-    body: Bytes,
-) -> Result<Next, Response> {
-    #[cfg(feature = "mcp")]
-    if connection.port.is_mcp() {
-        return mcp::next(connection, activity, body);
-    }
-    let front = &connection.front;
-    let what = work(front, activity, head, body);
-    let what = what.ok_or_else(|| front.settings.errors.apply(internal_error()))?;
-    let options = front.agent.entrypoint.as_ref().map(|found| found.options);
-    let cancels = options.is_some_and(|options| options.cancel_on_disconnect);
-    Ok(Next {
-        what,
-        unwanted: Unwanted::by_client(cancels),
-        watches: options.is_some_and(|options| options.watch_disconnect),
-    })
-}
-
-/// The work for a request; `None` if nothing would answer it.
-fn work(
-    front: &Front,
-    activity: Activity,
-    head: Option<Box<http::request::Parts>>,
-    body: Bytes,
-) -> Option<What> {
-    if let (Some(endpoint), Some(head)) = (front.endpoint.get(), head) {
-        let mut request = Request::from_parts(*head, Body::from(body));
-        *request.headers_mut() = activity.scope().headers().clone();
-        let endpoint = endpoint.clone();
-        return Some(What::Layered(endpoint, Box::new(request), activity));
-    }
-    let entrypoint = front.agent.entrypoint.as_ref()?;
-    let job = Job {
-        invocation: Invocation::new(Arc::clone(activity.scope()), body),
-        options: entrypoint.options,
-        debug: front.settings.debug,
-        activity,
-    };
-    Some(What::Invocation(Arc::clone(&entrypoint.run), job))
 }
 
 /// The refusal of an invocation, with `retry-after`.

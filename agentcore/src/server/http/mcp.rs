@@ -10,7 +10,8 @@ use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::exchange::{Admission, Connection, Exchange};
-use super::invocations::{self, Next, no_room};
+use super::invocations::{self, no_room};
+use super::next::Next;
 use super::phase::Phase;
 use super::request_body::RequestBody;
 use super::router::{Answer, method_not_allowed, not_found, refuse};

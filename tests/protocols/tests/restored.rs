@@ -1,0 +1,67 @@
+//! Calls after a restore from a snapshot: they wait for the restore hooks, and the health probe does not.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::restorable::Restorable;
+use crate::support::{Client, Latch, get};
+use crate::{ACCEPT, FURTHER_PORTS, call, mcp_address, message, send};
+
+#[test]
+fn a_call_waits_for_the_restore_hooks_and_the_probe_does_not() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let Some(mut restorable) = Restorable::start(FURTHER_PORTS, &[("RESTORE", &port)]) else {
+        return;
+    };
+    let address = mcp_address(&restorable.agent);
+    restorable.restore();
+    let begin =
+        |body: &Value| Client::connect(address).send(&message("/mcp", ACCEPT, &body.to_string()));
+    let list = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" });
+    let waiting = [
+        begin(&call("echo", &json!({ "text": "hello" }))),
+        begin(&list),
+    ];
+    let held = latch.held();
+    let ping = json!({ "jsonrpc": "2.0", "method": "ping", "id": 1 });
+    let reply = send(address, "accept: application/json\r\n", &ping);
+    assert_eq!(reply.json()["result"], json!({}));
+    let status = Client::connect(address).send(&get("/ping")).reply();
+    assert_eq!(status.status, 200);
+    for client in &waiting {
+        assert!(!client.has_more(), "it has to wait");
+    }
+    drop(held);
+    let [called, listed] = waiting.map(|client| client.reply().json());
+    assert_eq!(called["result"]["content"][0]["text"], "hello");
+    assert_eq!(listed["result"]["tools"][0]["name"], "echo");
+}
+
+#[test]
+fn a_call_is_refused_if_the_restore_hooks_fail() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    for (errors, status) in [("http", 503), ("in-band", 200)] {
+        let environment = [("RESTORE", &*port), ("AGENTCORE_ERRORS", errors)];
+        let Some(mut restorable) = Restorable::start(FURTHER_PORTS, &environment) else {
+            return;
+        };
+        let address = mcp_address(&restorable.agent);
+        restorable.restore();
+        let begun = call("echo", &json!({ "text": "hello" })).to_string();
+        let client = Client::connect(address).send(&message("/mcp", ACCEPT, &begun));
+        let mut held = latch.held();
+        held.write_all(b"e").expect("a hook that waits");
+        let reply = client.reply();
+        assert_eq!(reply.status, status);
+        let error = reply.json();
+        assert_eq!(
+            (&error["id"], &error["error"]["code"]),
+            (&json!(7), &json!(-32000))
+        );
+        assert_eq!(error["error"]["data"]["status"], 503);
+        restorable.agent.until_idle();
+    }
+}
