@@ -760,7 +760,7 @@ impl App {
         let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;
         #[cfg(feature = "schema")]
-        let agent = agent.with_documents(settings.openapi, settings.dev.is_some())?;
+        let agent = agent.with_documents(&settings)?;
         Ok(Prepared {
             agent,
             settings,

@@ -558,6 +558,7 @@ impl Settings {
             "/ping" | "/ws" => true,
             "/livez" | "/readyz" => self.probes && here,
             "/metrics" => self.metrics && here,
+            "/openapi.json" => self.openapi && here,
             _ => dev,
         }
     }

@@ -172,10 +172,13 @@ fn run_from(app: App, start: Start) -> ExitCode {
         Ok(Command::Version) => cli::print(&format!("{}\n", app.package_so_far())),
         Ok(Command::Check { json }) => return check::run(app, json),
         #[cfg(feature = "schema")]
-        Ok(Command::Schema) => return check::print_document(app, schemas::document),
+        Ok(Command::Schema) => {
+            return check::print_document(app, |agent, _| schemas::document(agent));
+        }
         #[cfg(feature = "schema")]
         Ok(Command::OpenApi(version)) => {
-            return check::print_document(app, |agent| openapi(agent, version));
+            let make = |agent: &_, settings: &_| openapi(agent, settings, version);
+            return check::print_document(app, make);
         }
         Err(code) => return code,
     }

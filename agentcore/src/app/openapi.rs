@@ -6,6 +6,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::parts::Agent;
+use crate::config::Settings;
 use crate::schema::{SchemaOf, Schemas, made};
 
 /// The place of schemas in both versions.
@@ -55,11 +56,12 @@ fn with_one_schema_of_items(schema: &mut Schema) {
 }
 
 /// The document of `agent`.
-pub(crate) fn openapi(agent: &Agent, version: Version) -> Value {
+pub(crate) fn openapi(agent: &Agent, settings: &Settings, version: Version) -> Value {
     let mut schemas = Components::new(version);
     let mut paths = Map::new();
     if agent.entrypoint.is_some() {
-        paths.insert("/invocations".to_owned(), invocations(agent, &mut schemas));
+        let path = settings.invocations_path.to_string();
+        paths.insert(path, invocations(agent, &mut schemas));
     }
     paths.insert("/ping".to_owned(), ping());
     json!({
@@ -259,8 +261,8 @@ mod tests {
     use schemars::JsonSchema;
 
     use super::*;
-    use crate::App;
     use crate::handler::response::Json;
+    use crate::{App, Config};
 
     #[derive(serde::Deserialize, serde::Serialize, JsonSchema)]
     struct Order {
@@ -282,8 +284,8 @@ mod tests {
             .package("shop", "1.2.3")
             .entrypoint("order", async |order: Json<Order>| order)
             .entrypoint_schema::<Order, Order>();
-        let (agent, _) = app.into_agent_for_tests().expect("an agent");
-        openapi(&agent, version)
+        let (agent, settings) = app.into_agent_for_tests().expect("an agent");
+        openapi(&agent, &settings, version)
     }
 
     #[test]
@@ -307,6 +309,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_path_of_invocations_is_the_one_that_is_set() {
+        let app = App::new()
+            .entrypoint("any", async |any: Json<Value>| any)
+            .config(Config::new().invocations_path("/chat"));
+        let (agent, settings) = app.into_agent_for_tests().expect("an agent");
+        let document = openapi(&agent, &settings, Version::V3_1);
+        assert!(document["paths"]["/chat"]["post"].is_object(), "{document}");
+        assert_eq!(document["paths"].as_object().map(Map::len), Some(2));
+    }
+
     /// `true` is a schema of JSON, and none of OpenAPI 3.0.
     #[test]
     fn a_value_of_any_kind_has_a_schema_in_both_versions() {
@@ -314,8 +327,8 @@ mod tests {
             let app = App::new()
                 .entrypoint("any", async |any: Json<Value>| any)
                 .entrypoint_schema::<Value, Value>();
-            let (agent, _) = app.into_agent_for_tests().expect("an agent");
-            let document = openapi(&agent, version);
+            let (agent, settings) = app.into_agent_for_tests().expect("an agent");
+            let document = openapi(&agent, &settings, version);
             let post = &document["paths"]["/invocations"]["post"];
             let reply = &post["responses"]["200"]["content"]["application/json"];
             assert_eq!(reply["schema"], schema);

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::openapi::{Version, openapi};
 use super::parts::Agent;
+use crate::config::Settings;
 use crate::error::{Error, Kind};
 use crate::report::panics;
 use crate::schema::{SchemaOf, Schemas, made};
@@ -13,14 +14,14 @@ use crate::util::package;
 impl Agent {
     /// Adds the OpenAPI document and the schemas of the entrypoint, as far as they are wanted. User code makes the schemas, so this
     /// is not for the front.
-    pub(crate) fn with_documents(
-        mut self,
-        wants_openapi: bool,
-        wants_schema: bool,
-    ) -> Result<Self, Error> {
+    pub(crate) fn with_documents(mut self, settings: &Settings) -> Result<Self, Error> {
         let made = panics::guard(|| {
-            let openapi = wants_openapi.then(|| openapi(&self, Version::default()).to_string());
-            (openapi, wants_schema.then(|| entrypoint(&self)))
+            let document = || openapi(&self, settings, Version::default()).to_string();
+            let has_form = settings.dev.is_some();
+            (
+                settings.openapi.then(document),
+                has_form.then(|| entrypoint(&self)),
+            )
         });
         (self.openapi, self.schema) = made.map_err(|panic| {
             let message = panic.message();

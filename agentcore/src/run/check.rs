@@ -20,6 +20,8 @@ use crate::app::package::{self, Package};
 #[cfg(feature = "schema")]
 use crate::app::parts::Agent;
 use crate::app::{App, Prepared};
+#[cfg(feature = "schema")]
+use crate::config::Settings;
 use crate::config::{Addresses, Environment, Found, Source, as_text, unknown};
 use crate::error::Error;
 use crate::log;
@@ -65,10 +67,10 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
 
 /// Prints the document that `make` makes of the agent, as JSON. If the agent cannot start, prints what a start would print.
 #[cfg(feature = "schema")]
-pub(crate) fn print_document(app: App, make: impl FnOnce(&Agent) -> Value) -> ExitCode {
+pub(crate) fn print_document(app: App, make: impl FnOnce(&Agent, &Settings) -> Value) -> ExitCode {
     let (log, prepared) = app.prepare(&Environment::of_process());
     // User code makes the schemas, so it may panic.
-    let made = prepared.map(|prepared| panics::guard(|| make(&prepared.agent)));
+    let made = prepared.map(|prepared| panics::guard(|| make(&prepared.agent, &prepared.settings)));
     match made {
         Ok(Ok(document)) => {
             print(&format!("{document:#}\n"));
