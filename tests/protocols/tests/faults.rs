@@ -3,10 +3,12 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Client, Latch, all_at_once, was_cut_off};
+use crate::tasks::ask;
 use crate::{ACCEPT, BOTH_PORTS, call, mcp_address, message, modern_call};
 
 /// The number of calls in one round of a cell, all at once. There are two rounds: in the first a process makes its one-time
@@ -229,4 +231,74 @@ fn a_body_beyond_the_limit_is_refused_with_an_error_of_json_rpc() {
     let body = reply.json();
     assert_eq!(body["error"]["data"]["status"], 413, "{body}");
     assert_eq!(body["id"], Value::Null);
+}
+
+/// The agent is busy until the last byte of a result has left, not until the function has returned.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_agent_is_busy_until_the_last_byte() {
+    const BYTES: usize = 32 << 20;
+
+    all_at_once(&[Legacy, Modern], |&era| {
+        let agent = Agent::start(BOTH_PORTS, &[]);
+        let client = begin(
+            mcp_address(&agent),
+            era,
+            "large",
+            &json!({ "bytes": BYTES }),
+        );
+        agent.until("what has room is sent", |_| client.is_full());
+        assert!(agent.ping().busy, "{era:?}");
+        let result = result(client.patient(Duration::from_secs(60)));
+        let text = result["content"][0]["text"].as_str().expect("a text");
+        assert_eq!(text.len(), BYTES);
+        agent.until_idle();
+    });
+}
+
+/// A call that has become a task keeps the agent busy until the function has ended, in every way.
+#[test]
+fn a_task_keeps_the_agent_busy_to_its_end() {
+    let cells = [
+        ("Value", "completed"),
+        ("Error", "completed"),
+        ("Panic", "completed"),
+        ("Abort", "completed"),
+        ("cancelled", "cancelled"),
+    ];
+    all_at_once(&cells, |&(end, status)| {
+        let agent = Agent::start(BOTH_PORTS, &[]);
+        let address = mcp_address(&agent);
+        let session = "s".repeat(33);
+        let latch = Latch::new();
+        let is_cancelled = end == "cancelled";
+        let how = if is_cancelled { "Value" } else { end };
+        let arguments = json!({ "port": latch.port(), "end": how });
+        let params = json!({ "name": "background", "arguments": arguments });
+        let begun: Vec<_> = (0..CALLS)
+            .map(|_| {
+                let begun = ask(address, &session, "tools/call", &params);
+                assert_eq!(begun["result"]["resultType"], "task", "{begun}");
+                json!({ "taskId": begun["result"]["taskId"] })
+            })
+            .collect();
+        let held: Vec<_> = (0..CALLS).map(|_| latch.held()).collect();
+        assert!(agent.ping().busy, "{end}");
+        if is_cancelled {
+            for task in &begun {
+                ask(address, &session, "tasks/cancel", task);
+            }
+            // What the function waits for has not ended, and the function has been dropped.
+            agent.until_idle();
+        }
+        drop(held);
+        agent.until_idle();
+        for task in &begun {
+            let found = ask(address, &session, "tasks/get", task);
+            assert_eq!(found["result"]["status"], status, "{end}: {found}");
+            let fails = found["result"]["result"]["isError"] == true;
+            assert_eq!(fails, !is_cancelled && end != "Value", "{found}");
+            assert!(!found.to_string().contains("secret"), "{found}");
+        }
+    });
 }

@@ -10,7 +10,7 @@ use crate::{ACCEPT, BOTH_PORTS, mcp_address, modern_call, send};
 const SESSION: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
 
 /// A request of a client that can poll, in a session.
-fn ask(address: SocketAddr, session: &str, method: &str, params: &Value) -> Value {
+pub(crate) fn ask(address: SocketAddr, session: &str, method: &str, params: &Value) -> Value {
     let name = params["name"]
         .as_str()
         .or(params["taskId"].as_str())
