@@ -85,7 +85,19 @@ pub(crate) fn websocket(args: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 pub(crate) fn tool(args: TokenStream, item: TokenStream) -> TokenStream {
-    let role = &role::TOOL;
+    offered(&role::TOOL, args, item)
+}
+
+pub(crate) fn resource(args: TokenStream, item: TokenStream) -> TokenStream {
+    offered(&role::RESOURCE, args, item)
+}
+
+pub(crate) fn prompt(args: TokenStream, item: TokenStream) -> TokenStream {
+    offered(&role::PROMPT, args, item)
+}
+
+/// A tool, a resource or a prompt.
+fn offered(role: &'static Role, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::new(role.shape);
     let args = Args::parse(args, role.keys, &mut errors);
     let mut function = match parse(role, item, &mut errors) {
@@ -93,7 +105,7 @@ pub(crate) fn tool(args: TokenStream, item: TokenStream) -> TokenStream {
         Err(item) => return rejected(item, errors, false, &[]),
     };
     let attributes = function.take_argument_attributes();
-    match validate::tool(args, &function, &attributes, &mut errors) {
+    match validate::tool(role, args, &function, &attributes, &mut errors) {
         Some(model) => tool::expand(&model, &function),
         None => {
             let cfgs = function.cfgs();

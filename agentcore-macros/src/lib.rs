@@ -112,6 +112,32 @@ pub fn tool_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
     expand::without_feature(&role::TOOL, "feature `schema`", item.into()).into()
 }
 
+#[doc = include_str!("../docs/resource.md")]
+#[proc_macro_attribute]
+pub fn resource(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::resource(args.into(), item.into()).into()
+}
+
+/// What `agentcore` calls `resource` when its feature `mcp` is off.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn resource_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    expand::without_feature(&role::RESOURCE, "feature `mcp`", item.into()).into()
+}
+
+#[doc = include_str!("../docs/prompt.md")]
+#[proc_macro_attribute]
+pub fn prompt(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::prompt(args.into(), item.into()).into()
+}
+
+/// What `agentcore` calls `prompt` when its feature `mcp` is off.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn prompt_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    expand::without_feature(&role::PROMPT, "feature `mcp`", item.into()).into()
+}
+
 /// What `agentcore::stream!` expands to: `(path of agentcore) body`.
 #[doc(hidden)]
 #[proc_macro]

@@ -201,7 +201,21 @@ pub(crate) struct Routes<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// What a function offers to clients of the Model Context Protocol.
+pub(crate) enum Offer {
+    Tool,
+    Resource {
+        uri: LitStr,
+        /// The names in braces.
+        variables: Vec<String>,
+        mime_type: Option<String>,
+    },
+    Prompt,
+}
+
+/// A tool, a resource or a prompt.
 pub(crate) struct Tool<'a> {
+    pub(crate) offer: Offer,
     pub(crate) function: Function<'a>,
     pub(crate) parameters: Vec<ToolParameter<'a>>,
     pub(crate) title: Option<String>,

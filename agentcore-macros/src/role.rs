@@ -21,7 +21,7 @@ pub(crate) struct Role {
 }
 
 /// All attributes.
-pub(crate) const ALL: [&Role; 11] = [
+pub(crate) const ALL: [&Role; 13] = [
     &ENTRYPOINT,
     &ASYNC_TASK,
     &PING,
@@ -33,6 +33,8 @@ pub(crate) const ALL: [&Role; 11] = [
     &ROUTES,
     &STEP,
     &TOOL,
+    &RESOURCE,
+    &PROMPT,
 ];
 
 pub(crate) const ENTRYPOINT: Role = Role {
@@ -238,6 +240,43 @@ pub(crate) const TOOL: Role = Role {
     /// What the tool does, for the model.
     #[agentcore::tool]
     async fn forecast(city: String, days: Option<u8>) -> Result<Forecast, BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const RESOURCE: Role = Role {
+    attribute: "resource",
+    keys: &[
+        Key::Uri,
+        Key::Name,
+        Key::Title,
+        Key::MimeType,
+        Key::Timeout,
+        Key::Crate,
+    ],
+    noun: "a resource",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "every read needs a result",
+    instead_of_yield: "it returns the whole resource",
+    shape: "    \
+    /// What the resource holds.
+    #[agentcore::resource(uri = \"notes://{name}\")]
+    async fn note(name: String) -> Result<String, BoxError> {
+        // ..
+    }",
+};
+
+pub(crate) const PROMPT: Role = Role {
+    attribute: "prompt",
+    keys: &[Key::Name, Key::Title, Key::Timeout, Key::Crate],
+    noun: "a prompt",
+    target: "a free `fn` or `async fn`",
+    instead_of_never: "every request needs a text",
+    instead_of_yield: "it returns the whole text",
+    shape: "    \
+    /// What the prompt asks for.
+    #[agentcore::prompt]
+    fn review(code: String) -> String {
         // ..
     }",
 };

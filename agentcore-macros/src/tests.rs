@@ -9,6 +9,7 @@
 
 mod errors;
 mod expansion;
+mod offers;
 
 use proc_macro2::{TokenStream, TokenTree};
 
@@ -38,6 +39,8 @@ fn expand(source: &str) -> TokenStream {
         "websocket" => expand::websocket,
         "routes" => expand::routes,
         "tool" => expand::tool,
+        "resource" => expand::resource,
+        "prompt" => expand::prompt,
         _ => panic!("`{name}` is none of our attributes"),
     };
     expand(args, tokens.collect())

@@ -5,6 +5,7 @@ mod durable;
 mod signature;
 mod tool;
 mod types;
+mod uri;
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;

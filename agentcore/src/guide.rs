@@ -45,6 +45,8 @@ pub mod tools {
     //! [crate::Stream]: crate::Stream
     //! [crate::tool::Content]: crate::tool::Content
     //! [fn@crate::tools]: fn@crate::tools
+    //! [macro@crate::prompt]: macro@crate::prompt
+    //! [macro@crate::resource]: macro@crate::resource
     //! [macro@crate::tool]: macro@crate::tool
     #![doc = include_str!("../docs/guide/tools.md")]
 }

@@ -66,7 +66,7 @@
 //! | `durable` | [durable tasks](macro@async_task#durable-tasks): jobs that are stored, and finished even if their process dies | 1.85, and a C compiler |
 //! | `durable-postgres` | jobs in a PostgreSQL database, for any number of hosts; includes `durable` | 1.85, and a C compiler |
 //! | `schema` | `#[tool]`, and JSON Schemas of tools, payloads and replies, by [schemars](https://docs.rs/schemars/1) | 1.85 |
-//! | `mcp` | tools by the [Model Context Protocol](https://modelcontextprotocol.io), on a port of their own; includes `schema` | 1.88 |
+//! | `mcp` | tools, `#[resource]` and `#[prompt]` by the [Model Context Protocol](https://modelcontextprotocol.io), on a port of their own; includes `schema` | 1.88 |
 //! | `garde` | `Valid<T>`: a payload that [garde](https://docs.rs/garde/0.22) validates | 1.85 |
 //! | `otel` | [traces and metrics](telemetry#traces) by OTLP over HTTP, to a collector | 1.85 |
 //! | `otel-aws` | traces and metrics to AWS itself, signed; includes `otel` | 1.88 |
@@ -184,6 +184,8 @@ pub mod testing;
 /// the agent's own code tells a model about its tools, and calls them.
 #[cfg(feature = "schema")]
 pub mod tool {
+    #[cfg(feature = "mcp")]
+    pub use crate::tools::Messages;
     pub use crate::tools::{Content, Tool, ToolError, ToolHandler, ToolInfo, ToolResult, Tools};
 }
 
@@ -217,6 +219,14 @@ pub use agentcore_macros::websocket_without_feature as websocket;
 #[doc(inline)]
 pub use agentcore_macros::{
     async_task, entrypoint, on_restore, on_shutdown, on_start, on_warmup, ping, routes,
+};
+#[cfg(feature = "mcp")]
+#[doc(inline)]
+pub use agentcore_macros::{prompt, resource};
+#[cfg(not(feature = "mcp"))]
+#[doc(hidden)]
+pub use agentcore_macros::{
+    prompt_without_feature as prompt, resource_without_feature as resource,
 };
 pub use bytes::Bytes;
 #[doc(inline)]
@@ -296,6 +306,12 @@ mod pages {
     #[cfg(feature = "durable")]
     #[doc = include_str!("../../agentcore-macros/docs/step.md")]
     mod step {}
+    #[cfg(feature = "mcp")]
+    #[doc = include_str!("../../agentcore-macros/docs/prompt.md")]
+    mod prompt {}
+    #[cfg(feature = "mcp")]
+    #[doc = include_str!("../../agentcore-macros/docs/resource.md")]
+    mod resource {}
     #[cfg(feature = "schema")]
     #[doc = include_str!("../../agentcore-macros/docs/tool.md")]
     mod tool {}

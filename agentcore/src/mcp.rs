@@ -12,6 +12,8 @@
 
 mod handler;
 mod message;
+mod prompts;
+mod resources;
 mod task;
 
 use std::sync::Arc;

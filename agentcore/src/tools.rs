@@ -1,4 +1,4 @@
-//! Tools, from their registration to the end of a call.
+//! Tools, from their registration to the end of a call. Resources and prompts of the Model Context Protocol go the same way.
 //!
 //! ```text
 //! #[tool] ──▶ ToolDef ─┐
@@ -12,24 +12,32 @@ mod call;
 mod content;
 mod handler;
 mod inside;
+#[cfg(feature = "mcp")]
+mod messages;
 mod outcome;
 mod registered;
 mod run;
 mod set;
+#[cfg(feature = "mcp")]
+mod uri;
 
 pub use call::ToolCall;
+#[cfg(feature = "mcp")]
+pub(crate) use content::Block;
 pub use content::Content;
 pub(crate) use content::content_of;
 pub use handler::{Tool, ToolHandler, ToolResult};
 pub use inside::{ToolError, ToolInfo, Tools, tools};
 #[cfg(feature = "mcp")]
+pub use messages::Messages;
+#[cfg(feature = "mcp")]
 pub(crate) use outcome::ToolFailureKind;
 pub use outcome::ToolOutcome;
 pub(crate) use outcome::{Reply, ToolFailure, mapped};
-#[cfg(feature = "mcp")]
-pub(crate) use registered::TaskMode;
 pub(crate) use registered::{Draft, Registered};
+#[cfg(feature = "mcp")]
+pub(crate) use registered::{Offer, TaskMode};
 pub use registered::{ToolAdapter, ToolDef};
 #[cfg(feature = "mcp")]
 pub(crate) use run::run;
-pub(crate) use set::ToolSet;
+pub(crate) use set::{Offered, ToolSet};

@@ -1,4 +1,4 @@
-//! `#[tool]`: the unchanged function, an adapter and a registration.
+//! `#[tool]`, `#[resource]` and `#[prompt]`: the unchanged function, an adapter and a registration.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -10,7 +10,7 @@ use super::reply::{called, outcome};
 use super::schema;
 use crate::args::TaskMode;
 use crate::item::AnnotatedFn;
-use crate::model::{Argument, Range, Tool, ToolParameter};
+use crate::model::{Argument, Offer, Range, Tool, ToolParameter};
 use crate::paths::Private;
 
 pub(super) fn expand(model: &Tool<'_>, item: &AnnotatedFn) -> TokenStream {
@@ -49,11 +49,12 @@ fn adapter(model: &Tool<'_>) -> TokenStream {
         .parameters
         .iter()
         .map(|parameter| describe(model, parameter, description));
-    let reply = schema::reply(&model.function, &model.arguments(), description);
+    let reply = matches!(model.offer, Offer::Tool)
+        .then(|| schema::reply(&model.function, &model.arguments(), description));
     let checks = model
         .parameters
         .iter()
-        .filter_map(|parameter| only_for_arguments(private, parameter));
+        .filter_map(|parameter| only_for_arguments(model, parameter));
     let body = body(model, &names);
     let registration = registration(model);
     let scope = scope(&model.function, "TOOL");
@@ -105,9 +106,10 @@ fn describe(model: &Tool<'_>, parameter: &ToolParameter<'_>, description: &Ident
     } else {
         quote_spanned!(site=> #private::Option::None)
     };
-    // With a file, the types need no schema of their own.
+    // With a file, the types need no schema of their own. The arguments of a resource and of a prompt are texts.
+    let has_schema = matches!(model.offer, Offer::Tool) && model.schema_file.is_none();
     let method = Ident::new(
-        if model.schema_file.is_some() {
+        if !has_schema {
             "__agentcore_name"
         } else {
             "__agentcore_describe"
@@ -221,14 +223,22 @@ fn default_fn(private: &Private, parameter: &ToolParameter<'_>) -> TokenStream {
     quote_spanned!(site=> (|| -> #ty { #value }) as fn() -> #ty)
 }
 
-/// A compile-time check: a parameter with a default is no extractor, and a pattern is one. Only the type tells.
-fn only_for_arguments(private: &Private, parameter: &ToolParameter<'_>) -> Option<TokenStream> {
+/// A compile-time check: a parameter with a default is no extractor, a pattern is one, and a parameter of a resource is one if it is
+/// not in the URI. Only the type tells.
+fn only_for_arguments(model: &Tool<'_>, parameter: &ToolParameter<'_>) -> Option<TokenStream> {
+    let private = &model.function.private;
     let site = Span::mixed_site();
+    let noun = match model.offer {
+        Offer::Tool => "a tool",
+        Offer::Resource { .. } => "a resource",
+        Offer::Prompt => "a prompt",
+    };
+    let name = name(parameter);
     let Argument { cfgs, ty, text } = &parameter.argument;
     let is_argument = quote_spanned!(site=> #private::Probe::<#ty>::__AGENTCORE_IS_PAYLOAD);
     let (wrong, panic) = if let Some(default) = &parameter.default {
         let message = format!(
-            "`{text}` is made from the request, and is no argument of the tool; it takes no `#[default]`"
+            "`{text}` is made from the request, and is no argument of {noun}; it takes no `#[default]`"
         );
         (
             quote_spanned!(site=> !#is_argument),
@@ -236,10 +246,25 @@ fn only_for_arguments(private: &Private, parameter: &ToolParameter<'_>) -> Optio
         )
     } else if parameter.name.is_none() {
         let message = format!(
-            "an argument of a tool needs a name, which is the name in its schema; `{text}` stands behind a pattern\n\n\
+            "an argument of {noun} needs a name, by which clients give it; `{text}` stands behind a pattern\n\n\
              help: take it by a name, and take it apart in the body of the function"
         );
         (is_argument, compile_panic(private, Range::of(ty), &message))
+    } else if let Offer::Resource { variables, .. } = &model.offer {
+        if variables.contains(&name) {
+            let message = format!(
+                "`{text}` is made from the request, so `{{{name}}}` cannot stand in the URI"
+            );
+            (
+                quote_spanned!(site=> !#is_argument),
+                compile_panic(private, Range::of(ty), &message),
+            )
+        } else {
+            let message = format!(
+                "`{name}` has no value, because it is not in the URI; write `{{{name}}}` there"
+            );
+            (is_argument, compile_panic(private, Range::of(ty), &message))
+        }
     } else {
         return None;
     };
@@ -290,11 +315,19 @@ fn registration(model: &Tool<'_>) -> TokenStream {
         let file = quote_spanned!(here=> #at::core::include_str!(#path));
         quote_spanned!(site=> .schema(#path, #file))
     });
+    let offer = match &model.offer {
+        Offer::Tool => None,
+        Offer::Resource { uri, mime_type, .. } => {
+            let mime_type = mime_type.as_deref().unwrap_or_default();
+            Some(quote_spanned!(site=> .resource(#uri, #mime_type)))
+        }
+        Offer::Prompt => Some(quote_spanned!(site=> .prompt())),
+    };
     submit(
         private,
         &quote_spanned! {site=>
             #private::ToolDef::new::<__AgentcoreTool>(#meta, #package)
-                #title #description #(#hints)* #timeout #task #schema
+                #title #description #(#hints)* #timeout #task #schema #offer
         },
     )
 }

@@ -6,7 +6,7 @@ use proc_macro2::{Group, TokenStream, TokenTree};
 use super::{expand, flatten};
 
 /// Compares the errors with `expected`: the underlined text and the message of each. The UI tests check the help.
-fn check(source: &str, expected: &Expect) {
+pub(super) fn check(source: &str, expected: &Expect) {
     let errors: String = compile_errors(expand(source))
         .into_iter()
         .map(|(place, message)| {
@@ -20,7 +20,7 @@ fn check(source: &str, expected: &Expect) {
 }
 
 /// The place and the text of each `::core::compile_error! { "text" }` at the top level.
-fn compile_errors(tokens: TokenStream) -> Vec<(String, String)> {
+pub(super) fn compile_errors(tokens: TokenStream) -> Vec<(String, String)> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is_error = |window: &&[TokenTree]| matches!(&window[5], TokenTree::Ident(name) if name == "compile_error");
     let errors = tokens.windows(8).filter(is_error);
@@ -141,7 +141,7 @@ fn an_argument_of_another_attribute_is_told_where_it_belongs() {
         ),
         (
             "#[ping(name = \"health\")] fn health() -> PingStatus {}",
-            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`, `#[agentcore::step]`, `#[agentcore::tool]`",
+            "`name` is an argument of `#[agentcore::entrypoint]`, `#[agentcore::async_task]`, `#[agentcore::step]`, `#[agentcore::tool]`, `#[agentcore::resource]`, `#[agentcore::prompt]`",
         ),
     ] {
         let errors = compile_errors(expand(source));

@@ -68,7 +68,7 @@ fn is_tracked_entrypoint(role: &Role, other: &Attribute) -> bool {
 
 /// Whether the attribute looks like one of this crate: imported, or after the crate's name.
 fn is_ours(attr: &Attribute) -> bool {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 13] = [
         "entrypoint",
         "async_task",
         "ping",
@@ -80,6 +80,8 @@ fn is_ours(attr: &Attribute) -> bool {
         "routes",
         "step",
         "tool",
+        "resource",
+        "prompt",
     ];
     let segments = &attr.path().segments;
     segments.len() <= 2

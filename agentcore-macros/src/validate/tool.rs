@@ -1,30 +1,30 @@
-//! `#[tool]`: its name, its doc comment, and the attributes of its arguments.
+//! `#[tool]`, `#[resource]` and `#[prompt]`: the name, the doc comment, and the attributes of the arguments.
 
 use proc_macro2::Span;
 use syn::{Attribute, Expr, ExprLit, FnArg, Ident, Lit, Meta, Pat};
 
-use super::{arguments, function, plain, signature, types};
+use super::{arguments, function, plain, signature, types, uri};
 use crate::args::Args;
 use crate::errors::Errors;
 use crate::item::AnnotatedFn;
-use crate::model::{DefaultValue, Range, Tool, ToolParameter};
-use crate::role;
+use crate::model::{DefaultValue, Offer, Range, Tool, ToolParameter};
+use crate::role::Role;
 
 /// The longest name that every model API takes.
 const LONGEST_NAME: usize = 64;
 
 /// `attributes` are those that were taken off the arguments.
 pub(crate) fn tool<'a>(
+    role: &'static Role,
     args: Args,
     item: &'a AnnotatedFn,
     attributes: &[Vec<Attribute>],
     errors: &mut Errors,
 ) -> Option<Tool<'a>> {
-    let role = &role::TOOL;
     let sig = &item.sig;
     signature::callable(role, item, errors);
     signature::not_generic(role, sig, errors);
-    name(&args, &sig.ident, errors);
+    name(role, &args, &sig.ident, errors);
     if args.hints.read_only == Some(true) && args.hints.destructive == Some(true) {
         errors.push_at(
             Span::call_site(),
@@ -39,7 +39,7 @@ pub(crate) fn tool<'a>(
         FnArg::Typed(input) => Some((&*input.pat, attributes)),
         FnArg::Receiver(_) => None,
     });
-    let parameters = arguments
+    let parameters: Vec<_> = arguments
         .into_iter()
         .zip(typed)
         .map(|(argument, (pat, attributes))| ToolParameter {
@@ -50,7 +50,14 @@ pub(crate) fn tool<'a>(
         })
         .collect();
     signature::returns(role, sig, errors);
-    errors.is_empty().then(|| Tool {
+    let offer = match role.attribute {
+        "resource" => uri::resource(&args, &parameters, errors),
+        "prompt" => Some(Offer::Prompt),
+        _ => Some(Offer::Tool),
+    };
+    let offer = offer.filter(|_| errors.is_empty())?;
+    Some(Tool {
+        offer,
         title: args.title.clone(),
         description: documentation(&item.attrs),
         hints: args.hints,
@@ -63,7 +70,7 @@ pub(crate) fn tool<'a>(
 }
 
 /// Reports a name that MCP or a model API would refuse.
-fn name(args: &Args, ident: &Ident, errors: &mut Errors) {
+fn name(role: &Role, args: &Args, ident: &Ident, errors: &mut Errors) {
     let name = args.name.clone().unwrap_or_else(|| plain(ident));
     let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
     let problem = match name.chars().find(|&char| !fits(char)) {
@@ -72,16 +79,20 @@ fn name(args: &Args, ident: &Ident, errors: &mut Errors) {
         None if name.len() > LONGEST_NAME => format!("{} characters", name.len()),
         None => return,
     };
+    let why = match role.attribute {
+        "tool" => ", because models take no other",
+        _ => "",
+    };
+    let (noun, attribute) = (role.noun, role.attribute);
     let problem = format!(
-        "the name of a tool is up to {LONGEST_NAME} ASCII letters, digits, `_` and `-`, because models take no other; \
-         `{name}` has {problem}"
+        "the name of {noun} is up to {LONGEST_NAME} ASCII letters, digits, `_` and `-`{why}; `{name}` has {problem}"
     );
     match &args.name_literal {
         Some(literal) => errors.push(literal, problem),
         None => errors.push(
             ident,
             format_args!(
-                "{problem}\n\nhelp: give it a name for models: `#[agentcore::tool(name = \"..\")]`"
+                "{problem}\n\nhelp: give it a name for models: `#[agentcore::{attribute}(name = \"..\")]`"
             ),
         ),
     }

@@ -211,13 +211,13 @@ const __AGENTCORE_TOOL_forecast: () = {
     const _: () = if !::agentcore::__private::Probe::<u8>::__AGENTCORE_IS_PAYLOAD {
         ::agentcore::__private::core::panic!(
             "{}",
-            "`u8` is made from the request, and is no argument of the tool; it takes no `#[default]`"
+            "`u8` is made from the request, and is no argument of a tool; it takes no `#[default]`"
         )
     };
     const _: () = if !::agentcore::__private::Probe::<Kind>::__AGENTCORE_IS_PAYLOAD {
         ::agentcore::__private::core::panic!(
             "{}",
-            "`Kind` is made from the request, and is no argument of the tool; it takes no `#[default]`"
+            "`Kind` is made from the request, and is no argument of a tool; it takes no `#[default]`"
         )
     };
     const _: () = if ::agentcore::__private::Probe::<
@@ -225,7 +225,7 @@ const __AGENTCORE_TOOL_forecast: () = {
     >::__AGENTCORE_IS_PAYLOAD {
         ::agentcore::__private::core::panic!(
             "{}",
-            "an argument of a tool needs a name, which is the name in its schema; `State<Pool>` stands behind a pattern\n\nhelp: take it by a name, and take it apart in the body of the function"
+            "an argument of a tool needs a name, by which clients give it; `State<Pool>` stands behind a pattern\n\nhelp: take it by a name, and take it apart in the body of the function"
         )
     };
     ::agentcore::__private::inventory::submit! {

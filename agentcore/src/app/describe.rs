@@ -21,6 +21,10 @@ pub(crate) struct Description {
     pub(crate) durable: Option<Vec<FunctionAt>>,
     #[cfg(feature = "schema")]
     pub(crate) tools: Vec<ToolAt>,
+    #[cfg(feature = "mcp")]
+    pub(crate) resources: Vec<ResourceAt>,
+    #[cfg(feature = "mcp")]
+    pub(crate) prompts: Vec<ToolAt>,
     pub(crate) start_hooks: Vec<StartHookAt>,
     pub(crate) shutdown_hooks: Vec<FunctionAt>,
     pub(crate) warmup_hooks: Vec<PlatformHookAt>,
@@ -62,6 +66,14 @@ pub(crate) struct ToolAt {
     pub(crate) input: Value,
 }
 
+/// A resource, with its URI.
+#[cfg(feature = "mcp")]
+pub(crate) struct ResourceAt {
+    pub(crate) function: FunctionAt,
+    pub(crate) uri: &'static str,
+    pub(crate) timeout: Option<String>,
+}
+
 pub(crate) struct StartHookAt {
     pub(crate) function: FunctionAt,
     pub(crate) timeout: Option<String>,
@@ -69,7 +81,11 @@ pub(crate) struct StartHookAt {
     pub(crate) state: Option<&'static str>,
 }
 
-#[cfg(feature = "schema")]
+#[cfg(feature = "mcp")]
+fields! { Description { entrypoint, websocket, ping, tasks, durable?, tools, resources, prompts, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
+#[cfg(feature = "mcp")]
+fields! { ResourceAt { ..function, uri, timeout } }
+#[cfg(all(feature = "schema", not(feature = "mcp")))]
 fields! { Description { entrypoint, websocket, ping, tasks, durable?, tools, start_hooks, shutdown_hooks, warmup_hooks, restore_hooks, routes, layers } }
 #[cfg(feature = "schema")]
 fields! { ToolAt { ..function, timeout, task, input } }
@@ -125,6 +141,18 @@ impl Description {
             durable: None,
             #[cfg(feature = "schema")]
             tools: agent.tools.iter().map(|tool| ToolAt::new(tool)).collect(),
+            #[cfg(feature = "mcp")]
+            resources: agent
+                .resources
+                .iter()
+                .map(|resource| ResourceAt::new(resource))
+                .collect(),
+            #[cfg(feature = "mcp")]
+            prompts: agent
+                .prompts
+                .iter()
+                .map(|prompt| ToolAt::new(prompt))
+                .collect(),
             start_hooks: start_hooks.iter().map(StartHookAt::new).collect(),
             shutdown_hooks: shutdown_hooks.iter().map(|hook| hook.meta.into()).collect(),
             warmup_hooks: warmup_hooks.iter().map(PlatformHookAt::new).collect(),
@@ -245,6 +273,29 @@ impl fmt::Display for RoutesAt {
         }
         if !self.idle.is_empty() {
             write!(f, ", not busy with {}", self.idle.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "mcp")]
+impl ResourceAt {
+    fn new(resource: &Registered) -> Self {
+        let uri = resource.uri.as_ref();
+        Self {
+            function: resource.meta.into(),
+            uri: uri.map_or("", |uri| uri.as_str()),
+            timeout: resource.timeout.map(time),
+        }
+    }
+}
+
+#[cfg(feature = "mcp")]
+impl fmt::Display for ResourceAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.function, self.uri)?;
+        if let Some(timeout) = &self.timeout {
+            write!(f, ", within {timeout}")?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::request::{StateSlot, States};
 #[cfg(feature = "schema")]
 use crate::schema::Schemas;
 #[cfg(feature = "schema")]
-use crate::tools::{self, ToolDef, ToolSet};
+use crate::tools::{self, Offered, ToolDef, ToolSet};
 use crate::tracker::PingStatus;
 use crate::util::BoxFuture;
 #[cfg(feature = "ws")]
@@ -171,6 +171,10 @@ pub(crate) struct Agent {
     #[cfg(feature = "schema")]
     pub(crate) tools: ToolSet,
     #[cfg(feature = "mcp")]
+    pub(crate) resources: ToolSet,
+    #[cfg(feature = "mcp")]
+    pub(crate) prompts: ToolSet,
+    #[cfg(feature = "mcp")]
     pub(crate) mcp_service: Option<Endpoint>,
     /// The OpenAPI document, if `GET /openapi.json` is switched on.
     #[cfg(feature = "schema")]
@@ -192,7 +196,8 @@ impl Agent {
     /// Whether anything answers the port of the Model Context Protocol.
     #[cfg(feature = "mcp")]
     pub(crate) fn serves_mcp(&self) -> bool {
-        self.mcp_service.is_some() || !self.tools.is_empty()
+        let offers = [&self.tools, &self.resources, &self.prompts];
+        self.mcp_service.is_some() || offers.iter().any(|offers| !offers.is_empty())
     }
 
     /// Whether nothing is left for the agent's own port: there is no entrypoint, no websocket handler, and no router there.
@@ -236,11 +241,16 @@ impl Agent {
         if handlers.is_empty() {
             handlers.push("no entrypoint".to_owned());
         }
-        let text = format!("{}, tasks: {tasks}", handlers.join(", "));
+        #[cfg_attr(
+            not(feature = "schema"),
+            expect(unused_mut, reason = "nothing is added")
+        )]
+        let mut text = format!("{}, tasks: {tasks}", handlers.join(", "));
         #[cfg(feature = "schema")]
-        if !self.tools.is_empty() {
-            let tools: Vec<_> = self.tools.iter().map(|tool| tool.name()).collect();
-            return format!("{text}, tools: {}", tools.join(", "));
+        text.push_str(&self.tools.listed("tools"));
+        #[cfg(feature = "mcp")]
+        for (noun, offers) in [("resources", &self.resources), ("prompts", &self.prompts)] {
+            text.push_str(&offers.listed(noun));
         }
         text
     }
@@ -392,7 +402,7 @@ impl Parts {
         #[cfg(feature = "mcp")]
         if self.mcp_services.len() > 1 || !self.mcp_services.is_empty() && !self.tools.is_empty() {
             problems.push(
-                "`App::mcp_service` mounts the one service that answers the port of the Model Context Protocol, and there are tools \
+                "`App::mcp_service` mounts the one service that answers the port of the Model Context Protocol, and there are tools, resources or prompts, \
                  or there is another service"
                     .to_owned(),
             );
@@ -401,7 +411,7 @@ impl Parts {
         #[cfg(feature = "durable")]
         self.check_durable_names(&mut problems);
         #[cfg(feature = "schema")]
-        let tools = ToolSet::check(std::mem::take(&mut self.tools), &mut problems);
+        let offered = Offered::check(std::mem::take(&mut self.tools), &mut problems);
         let start_hooks = std::mem::take(&mut self.start_hooks);
         let start_hooks = in_order_of_need(start_hooks, &mut problems);
         if !problems.is_empty() {
@@ -412,7 +422,7 @@ impl Parts {
             .into_iter()
             .for_each(|(slot, _)| states.insert(slot));
         #[cfg(feature = "schema")]
-        tools.share(&states);
+        offered.tools.share(&states);
         let mut entrypoint = self.entrypoints.into_iter().next();
         if let Some(Entrypoint {
             options, requires, ..
@@ -430,7 +440,11 @@ impl Parts {
             #[cfg(feature = "durable")]
             durable: self.durable,
             #[cfg(feature = "schema")]
-            tools,
+            tools: offered.tools,
+            #[cfg(feature = "mcp")]
+            resources: offered.resources,
+            #[cfg(feature = "mcp")]
+            prompts: offered.prompts,
             #[cfg(feature = "mcp")]
             mcp_service: self.mcp_services.pop(),
             #[cfg(feature = "schema")]

@@ -6,18 +6,25 @@ use rmcp::ErrorData;
 use rmcp::ServerHandler;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    ClientCapabilities, ContentBlock, GetTaskParams, GetTaskResult, Implementation,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
-    ServerCapabilities, ServerConfig, Tool, UpdateTaskParams,
+    ClientCapabilities, ContentBlock, GetPromptRequestMethod, GetPromptRequestParams,
+    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestMethod,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+    UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, RoleServer};
+use serde_json::{Map, Value, json};
 
-use super::{Caller, task};
+use super::{Caller, prompts, resources, task};
 use crate::app::parts::Agent;
 use crate::report::panics::{self, Panic};
 use crate::report::{self, Outcome};
 use crate::request::{self, Scope};
-use crate::tools::{Content, Registered, TaskMode, ToolFailure, ToolFailureKind, ToolSet, run};
+use crate::tools::{
+    Block, Content, Registered, TaskMode, ToolFailure, ToolFailureKind, ToolSet, run,
+};
 
 /// How long a client may keep the list, in milliseconds. The list does not change while the agent runs.
 const LIST_LASTS: u64 = 60_000;
@@ -29,22 +36,28 @@ const LONGEST_MESSAGE: usize = 256;
 pub(super) struct Handler {
     tools: ToolSet,
     listed: Arc<[Tool]>,
+    resources: ToolSet,
+    prompts: ToolSet,
     info: ServerConfig,
 }
 
 impl Handler {
     pub(super) fn new(agent: &Agent) -> Self {
         let version = agent.package.version().unwrap_or("0.0.0");
-        let mut capabilities = ServerCapabilities::builder().enable_tools();
+        let mut capabilities = ServerCapabilities::default();
         if agent.tools.iter().any(|tool| tool.task != TaskMode::Never) {
-            capabilities = capabilities.enable_tasks();
+            capabilities = ServerCapabilities::builder().enable_tasks().build();
         }
-        let capabilities = capabilities.build();
+        capabilities.tools = (!agent.tools.is_empty()).then(Default::default);
+        capabilities.resources = (!agent.resources.is_empty()).then(Default::default);
+        capabilities.prompts = (!agent.prompts.is_empty()).then(Default::default);
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new(agent.package.name(), version);
         Self {
             listed: agent.tools.iter().map(|tool| listed(tool)).collect(),
             tools: agent.tools.clone(),
+            resources: agent.resources.clone(),
+            prompts: agent.prompts.clone(),
             info,
         }
     }
@@ -78,6 +91,85 @@ impl ServerHandler for Handler {
         list.ttl_ms = Some(LIST_LASTS);
         list.cache_scope = Some(CacheScope::Public);
         Ok(list)
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        if self.resources.is_empty() {
+            return Err(ErrorData::method_not_found::<ListResourcesRequestMethod>());
+        }
+        let mut list = ListResourcesResult::with_all_items(resources::fixed(&self.resources));
+        list.ttl_ms = Some(LIST_LASTS);
+        list.cache_scope = Some(CacheScope::Public);
+        Ok(list)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        if self.resources.is_empty() {
+            return Err(ErrorData::method_not_found::<
+                ListResourceTemplatesRequestMethod,
+            >());
+        }
+        let templates = resources::templates(&self.resources);
+        let mut list = ListResourceTemplatesResult::with_all_items(templates);
+        list.ttl_ms = Some(LIST_LASTS);
+        list.cache_scope = Some(CacheScope::Public);
+        Ok(list)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        if self.resources.is_empty() {
+            return Err(ErrorData::method_not_found::<ReadResourceRequestMethod>());
+        }
+        let Some((resource, arguments)) = self.resources.find_uri(&request.uri) else {
+            let data = json!({ "uri": request.uri });
+            let message = format!("there is no resource `{}`", request.uri);
+            return Err(ErrorData::resource_not_found(message, Some(data)));
+        };
+        let content = self.made(resource, arguments, &context).await?;
+        Ok(resources::result(resource, &request.uri, content).into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        if self.prompts.is_empty() {
+            return Err(ErrorData::method_not_found::<ListPromptsRequestMethod>());
+        }
+        let mut list = ListPromptsResult::with_all_items(prompts::listed(&self.prompts));
+        list.ttl_ms = Some(LIST_LASTS);
+        list.cache_scope = Some(CacheScope::Public);
+        Ok(list)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        if self.prompts.is_empty() {
+            return Err(ErrorData::method_not_found::<GetPromptRequestMethod>());
+        }
+        let Some(prompt) = self.prompts.find(&request.name) else {
+            let message = format!("there is no prompt `{}`", request.name);
+            return Err(ErrorData::invalid_params(message, None));
+        };
+        let arguments = request.arguments.unwrap_or_default();
+        let content = self.made(prompt, arguments, &context).await?;
+        Ok(prompts::result(prompt, content).into())
     }
 
     async fn call_tool(
@@ -155,6 +247,41 @@ impl ServerHandler for Handler {
     }
 }
 
+impl Handler {
+    /// Calls the function of a resource or a prompt. It does not make the agent busy. A failure is an error of the protocol, because
+    /// a program reads it and not a model.
+    async fn made(
+        &self,
+        offered: &Registered,
+        arguments: Map<String, Value>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Content, ErrorData> {
+        let scope = known(context)?;
+        let what = offered.to_string();
+        let panicked = move |panic: Panic| panic.log(&what);
+        let work = run(
+            offered,
+            Arc::clone(&scope),
+            arguments,
+            |_, _| None,
+            panicked,
+        );
+        let done = Box::pin(request::within(scope, work)).await;
+        done.map_err(|failure| {
+            let text = failure.text.clone();
+            match failure.kind {
+                ToolFailureKind::Arguments => ErrorData::invalid_params(text, None),
+                // It has been logged.
+                ToolFailureKind::Panicked => ErrorData::internal_error(text, None),
+                ToolFailureKind::Failed | ToolFailureKind::TimedOut => {
+                    tracing::error!("{offered} failed: {}", failure.for_log());
+                    ErrorData::internal_error(text, None)
+                }
+            }
+        })
+    }
+}
+
 /// The request. It is missing only if `rmcp` has lost it.
 fn known(context: &RequestContext<RoleServer>) -> Result<Arc<Scope>, ErrorData> {
     caller(context).ok_or_else(|| ErrorData::internal_error("the request is not known", None))
@@ -200,7 +327,7 @@ fn is_cancelled_by_leaving(context: &RequestContext<RoleServer>) -> bool {
 }
 
 fn named(tool: &Registered) -> String {
-    format!("tool `{}`", tool.name())
+    tool.to_string()
 }
 
 /// Sends the items of a stream to the client, where that asks for progress.
@@ -248,14 +375,17 @@ fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure) {
     }
 }
 
+/// A block as `rmcp` has it.
+pub(super) fn block_of(block: Block) -> Option<ContentBlock> {
+    match block.into_text() {
+        Ok(text) => Some(ContentBlock::text(text)),
+        Err(block) => serde_json::from_value(block.to_json()).ok(),
+    }
+}
+
 fn result(content: Content) -> CallToolResult {
     let (blocks, structured) = content.into_parts();
-    let blocks = blocks
-        .into_iter()
-        .filter_map(|block| match block.into_text() {
-            Ok(text) => Some(ContentBlock::text(text)),
-            Err(block) => serde_json::from_value(block.to_json()).ok(),
-        });
+    let blocks = blocks.into_iter().filter_map(block_of);
     let mut result = CallToolResult::success(blocks.collect());
     result.structured_content = structured;
     result

@@ -25,7 +25,7 @@ pub trait WrappedPayloadProbe {
 
 impl<T: JsonSchema> WrappedPayloadProbe for &&&Probe<Json<T>> {}
 
-/// The same choice, for another type.
+/// First choice for an argument, for `Valid<T>`: it says that it is the payload.
 #[cfg(feature = "garde")]
 pub trait ValidPayloadProbe {
     fn __agentcore_payload_schema(&self) -> ValidTag {

@@ -262,6 +262,11 @@ impl fmt::Display for Contents<'_> {
         }
         #[cfg(feature = "schema")]
         list(f, "tools", &registry.tools, "none")?;
+        #[cfg(feature = "mcp")]
+        {
+            list(f, "resources", &registry.resources, "none")?;
+            list(f, "prompts", &registry.prompts, "none")?;
+        }
         list(f, "start hooks", &registry.start_hooks, "none")?;
         list(f, "shutdown hooks", &registry.shutdown_hooks, "none")?;
         list(f, "warm-up hooks", &registry.warmup_hooks, "none")?;

@@ -7,6 +7,7 @@ use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::outcome::{ToolFailure, ToolFailureKind, ToolOutcome};
+use super::registered::Offer;
 use crate::handler::extract::{FromInvocation, Invocation};
 use crate::handler::response::{IntoResponse, Response};
 use crate::request::Scope;
@@ -19,11 +20,15 @@ pub struct ToolCall {
     arguments: Map<String, Value>,
     known: Vec<&'static str>,
     problems: Vec<String>,
+    /// Whether every argument is a text, which may stand for a number or another value.
+    are_texts: bool,
+    /// `tool`, or what else is called.
+    noun: &'static str,
 }
 
 impl ToolCall {
     /// Extractors see the arguments as the body of the request.
-    pub(crate) fn new(scope: Arc<Scope>, arguments: Map<String, Value>) -> Self {
+    pub(crate) fn new(scope: Arc<Scope>, offer: Offer, arguments: Map<String, Value>) -> Self {
         // Strings, numbers and lists of them: this cannot fail.
         let body = serde_json::to_vec(&arguments).unwrap_or_default();
         Self {
@@ -31,6 +36,8 @@ impl ToolCall {
             arguments,
             known: Vec::new(),
             problems: Vec::new(),
+            are_texts: offer != Offer::Tool,
+            noun: offer.noun(),
         }
     }
 
@@ -80,9 +87,17 @@ impl ToolCall {
     }
 
     fn decode<T: DeserializeOwned>(&mut self, name: &str, value: Value) -> Option<T> {
+        let text = match &value {
+            Value::String(text) if self.are_texts => Some(text.clone()),
+            _ => None,
+        };
         match serde_path_to_error::deserialize(value) {
             Ok(value) => Some(value),
             Err(error) => {
+                let of_text = text.and_then(|text| serde_json::from_str(&text).ok());
+                if of_text.is_some() {
+                    return of_text;
+                }
                 let path = error.path().to_string();
                 let place = match (name, path.as_str()) {
                     (name, ".") => name.to_owned(),
@@ -103,11 +118,11 @@ impl ToolCall {
 
     /// Whether anything is wrong, once every argument has been taken.
     pub fn is_refused(&mut self) -> bool {
-        let known = list(&self.known);
+        let (known, noun) = (list(&self.known), self.noun);
         for (name, _) in std::mem::take(&mut self.arguments) {
             self.problems.push(match known.as_str() {
-                "" => format!("unknown argument `{name}`; the tool takes none"),
-                known => format!("unknown argument `{name}`; the tool takes {known}"),
+                "" => format!("unknown argument `{name}`; the {noun} takes none"),
+                known => format!("unknown argument `{name}`; the {noun} takes {known}"),
             });
         }
         !self.problems.is_empty()

@@ -10,6 +10,8 @@ use serde_core::ser::SerializeMap as _;
 use serde_core::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+#[cfg(feature = "mcp")]
+use super::messages::Messages;
 use super::outcome::ToolFailure;
 use crate::util::json;
 
@@ -35,6 +37,8 @@ use crate::util::json;
 pub struct Content {
     blocks: Vec<Block>,
     structured: Option<Value>,
+    /// The places of the blocks that the assistant says, in a prompt.
+    by_assistant: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +183,26 @@ impl Content {
         self.with(Block::Embedded(resource, data))
     }
 
+    /// Adds the blocks of `other`.
+    #[cfg(feature = "mcp")]
+    pub(super) fn append(&mut self, other: Self, by_assistant: bool) {
+        let places = self.blocks.len()..self.blocks.len() + other.blocks.len();
+        self.blocks.extend(other.blocks);
+        if by_assistant {
+            self.by_assistant.extend(places);
+        }
+    }
+
+    /// The blocks, each with whether the assistant says it.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn into_said(self) -> Vec<(Block, bool)> {
+        let by_assistant = self.by_assistant;
+        let blocks = self.blocks.into_iter().enumerate();
+        blocks
+            .map(|(place, block)| (block, by_assistant.contains(&place)))
+            .collect()
+    }
+
     fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);
         self
@@ -199,6 +223,18 @@ impl Content {
             _ => None,
         };
         self
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::new().text(text)
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Self::new().text(text)
     }
 }
 
@@ -273,6 +309,10 @@ pub(crate) fn content_of<T: Serialize + 'static>(value: T) -> Result<Content, To
     let any: &mut dyn Any = &mut slot;
     if let Some(content) = any.downcast_mut::<Option<Content>>() {
         return Ok(content.take().unwrap_or_default());
+    }
+    #[cfg(feature = "mcp")]
+    if let Some(messages) = any.downcast_mut::<Option<Messages>>() {
+        return Ok(messages.take().unwrap_or_default().0);
     }
     if let Some(text) = any.downcast_mut::<Option<String>>() {
         return Ok(Content::new().text(text.take().unwrap_or_default()));

@@ -14,7 +14,7 @@ use serde_core::de::DeserializeOwned;
 use super::call::ToolCall;
 use super::content::{Content, content_of};
 use super::outcome::{Reply, ToolFailure, ToolOutcome, mapped};
-use super::registered::{Draft, Hints, Input, TaskMode};
+use super::registered::{Draft, Hints, Input, Offer, TaskMode};
 use crate::error::BoxError;
 use crate::handler::extract::{FromInvocation, Requirements};
 use crate::handler::response::Json;
@@ -76,6 +76,7 @@ impl Tool {
                 hints: Hints::default(),
                 timeout: None,
                 task: TaskMode::Never,
+                offer: Offer::Tool,
                 input: Input::Type(H::arguments(Seal)),
                 requires: |requirements| H::requires(requirements, Seal),
                 describe: |schemas| H::describe(schemas, Seal),

@@ -11,8 +11,12 @@ use serde_json::{Map, Value, json};
 use super::argument;
 use super::call::ToolCall;
 use super::outcome::ToolOutcome;
+#[cfg(feature = "mcp")]
+use super::uri::Template;
 use crate::handler::extract::Requirements;
 use crate::report::panics;
+#[cfg(feature = "mcp")]
+use crate::schema::Argument;
 use crate::schema::{SchemaOf, Schemas};
 use crate::util::package::Package;
 use crate::util::{BoxFuture, meta::Meta};
@@ -61,7 +65,30 @@ impl TaskMode {
     }
 }
 
-/// A registered tool.
+/// What a function offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Tool,
+    /// A resource of the Model Context Protocol.
+    Resource {
+        uri: &'static str,
+        mime_type: Option<&'static str>,
+    },
+    /// A prompt of the Model Context Protocol.
+    Prompt,
+}
+
+impl Offer {
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Resource { .. } => "resource",
+            Self::Prompt => "prompt",
+        }
+    }
+}
+
+/// A registered tool, resource or prompt.
 #[derive(Clone, Debug)]
 pub struct ToolDef {
     pub(crate) meta: Meta,
@@ -71,6 +98,7 @@ pub struct ToolDef {
     hints: Hints,
     timeout: Option<Duration>,
     task: TaskMode,
+    offer: Offer,
     /// The path and the text of a schema.
     file: Option<(&'static str, &'static str)>,
     requires: fn(&mut Requirements),
@@ -95,6 +123,7 @@ impl ToolDef {
             },
             timeout: None,
             task: TaskMode::Never,
+            offer: Offer::Tool,
             file: None,
             requires: A::requires,
             describe: A::describe,
@@ -162,6 +191,25 @@ impl ToolDef {
         self
     }
 
+    /// Makes it a resource. An empty `mime_type` stands for none.
+    #[must_use]
+    pub const fn resource(mut self, uri: &'static str, mime_type: &'static str) -> Self {
+        let mime_type = if mime_type.is_empty() {
+            None
+        } else {
+            Some(mime_type)
+        };
+        self.offer = Offer::Resource { uri, mime_type };
+        self
+    }
+
+    /// Makes it a prompt.
+    #[must_use]
+    pub const fn prompt(mut self) -> Self {
+        self.offer = Offer::Prompt;
+        self
+    }
+
     /// The schema of the arguments: the file's path, and its text.
     #[must_use]
     pub const fn schema(mut self, path: &'static str, text: &'static str) -> Self {
@@ -178,6 +226,7 @@ impl ToolDef {
             hints: self.hints,
             timeout: self.timeout,
             task: self.task,
+            offer: self.offer,
             input: match self.file {
                 Some((path, text)) => Input::File { path, text },
                 None => Input::Arguments,
@@ -217,13 +266,14 @@ pub(crate) struct Draft {
     pub(crate) hints: Hints,
     pub(crate) timeout: Option<Duration>,
     pub(crate) task: TaskMode,
+    pub(crate) offer: Offer,
     pub(crate) input: Input,
     pub(crate) requires: fn(&mut Requirements),
     pub(crate) describe: fn(&mut Schemas),
     pub(crate) call: Call,
 }
 
-/// A tool as it is served.
+/// A tool, a resource or a prompt as it is served.
 pub(crate) struct Registered {
     pub(crate) meta: Meta,
     pub(crate) title: Option<Cow<'static, str>>,
@@ -231,6 +281,13 @@ pub(crate) struct Registered {
     pub(crate) hints: Hints,
     pub(crate) timeout: Option<Duration>,
     pub(crate) task: TaskMode,
+    pub(crate) offer: Offer,
+    /// The URI of a resource.
+    #[cfg(feature = "mcp")]
+    pub(crate) uri: Option<Template>,
+    /// The named arguments.
+    #[cfg(feature = "mcp")]
+    pub(crate) arguments: Vec<Argument>,
     pub(crate) input: Map<String, Value>,
     pub(crate) output: Option<Map<String, Value>>,
     /// Whether the data of a result becomes `{"result": ..}`.
@@ -245,7 +302,7 @@ pub(crate) struct Registered {
 impl Draft {
     /// Checks the tool. The error is the problem.
     pub(crate) fn check(self) -> Result<Registered, String> {
-        let meta = self.meta;
+        let (meta, noun) = (self.meta, self.offer.noun());
         // Schemas, and the values of defaults, are made by the user's code.
         let checked = panics::guard(|| self.checked());
         let checked = checked.unwrap_or_else(|panic| {
@@ -254,11 +311,11 @@ impl Draft {
                 panic.message()
             ))
         });
-        checked.map_err(|problem| format!("tool {meta}: {problem}"))
+        checked.map_err(|problem| format!("{noun} {meta}: {problem}"))
     }
 
     fn checked(self) -> Result<Registered, String> {
-        check_name(self.meta.name())?;
+        check_name(self.offer, self.meta.name())?;
         let mut schemas = Schemas::default();
         (self.describe)(&mut schemas);
         let input = match self.input {
@@ -271,6 +328,11 @@ impl Draft {
             None => (None, false),
         };
         let title = self.title.or_else(|| first_line(&self.description));
+        #[cfg(feature = "mcp")]
+        let uri = match self.offer {
+            Offer::Resource { uri, .. } => Some(Template::of(uri)),
+            Offer::Tool | Offer::Prompt => None,
+        };
         Ok(Registered {
             meta: self.meta,
             title,
@@ -278,6 +340,11 @@ impl Draft {
             hints: self.hints,
             timeout: self.timeout,
             task: self.task,
+            offer: self.offer,
+            #[cfg(feature = "mcp")]
+            uri,
+            #[cfg(feature = "mcp")]
+            arguments: schemas.arguments,
             input,
             output,
             wraps,
@@ -294,11 +361,15 @@ fn first_line(description: &str) -> Option<Cow<'static, str>> {
 }
 
 /// MCP and the model APIs take ASCII letters, digits, `_` and `-`.
-fn check_name(name: &str) -> Result<(), String> {
+fn check_name(offer: Offer, name: &str) -> Result<(), String> {
     let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) {
+        let why = match offer {
+            Offer::Tool => ", because models take no other",
+            Offer::Resource { .. } | Offer::Prompt => "",
+        };
         return Err(format!(
-            "its name has to be 1 to {LONGEST_NAME} ASCII letters, digits, `_` and `-`, because models take no other"
+            "its name has to be 1 to {LONGEST_NAME} ASCII letters, digits, `_` and `-`{why}"
         ));
     }
     Ok(())
@@ -345,6 +416,13 @@ impl Hints {
     }
 }
 
+/// In messages.
+impl fmt::Display for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.offer.noun(), self.name())
+    }
+}
+
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tool")
@@ -356,7 +434,7 @@ impl fmt::Debug for Draft {
 
 impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tool")
+        f.debug_struct(self.offer.noun())
             .field("name", &self.meta.name())
             .field("input", &self.input)
             .finish_non_exhaustive()

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     panicked: impl FnOnce(Panic) + Send,
 ) -> Result<Content, ToolFailure> {
     let work = async {
-        let call = ToolCall::new(scope, arguments);
+        let call = ToolCall::new(scope, tool.offer, arguments);
         let mut steps = match (tool.call)(call).await? {
             Reply::Done(content) => return Ok(content),
             Reply::Steps(steps) => steps,
@@ -47,7 +47,7 @@ pub(crate) async fn run(
         Some(limit) => match Box::pin(timeout(limit, work.as_mut())).await {
             Ok(done) => done,
             Err(late) => {
-                work.give_up(&format!("tool `{}`", tool.name()));
+                work.give_up(&tool.to_string());
                 return Err(ToolFailure::new(
                     ToolFailureKind::TimedOut,
                     late.to_string(),
@@ -64,7 +64,8 @@ pub(crate) async fn run(
             };
             panicked(panic);
             // The text of the panic is for the log only.
-            Err(ToolFailure::new(kind, "Internal error of the tool"))
+            let text = format!("Internal error of the {}", tool.offer.noun());
+            Err(ToolFailure::new(kind, text))
         }
     }
 }

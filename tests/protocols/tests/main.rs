@@ -8,6 +8,7 @@ mod calls;
 mod faults;
 #[path = "../../not_tested.rs"]
 mod not_tested;
+mod offers;
 mod ports;
 mod probe;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,9 @@
+#[agentcore::prompt]
+fn review(
+    /// The code.
+    code: String,
+) -> String {
+    code
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[agentcore::resource(uri = "notes://{name}")]
+fn note(name: String) -> String {
+    name
+}
+
+fn main() {}
