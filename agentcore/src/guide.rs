@@ -45,6 +45,7 @@ pub mod tools {
     //! [crate::Stream]: crate::Stream
     //! [crate::tool::Content]: crate::tool::Content
     //! [fn@crate::tools]: fn@crate::tools
+    //! [macro@crate::on_restore]: macro@crate::on_restore
     //! [macro@crate::prompt]: macro@crate::prompt
     //! [macro@crate::resource]: macro@crate::resource
     //! [macro@crate::tool]: macro@crate::tool
