@@ -333,12 +333,25 @@ impl Call<'_> {
         let is_called: bool = row.try_get(0)?;
         let is_cancelled: Option<bool> = row.try_get(1)?;
         let is_repeated: Option<bool> = row.try_get(2)?;
-        Ok(if is_called || is_repeated == Some(true) {
-            Hold::Held
-        } else if is_cancelled == Some(true) {
-            Hold::Cancelled
-        } else {
-            Hold::Lost
+        if is_called || is_repeated == Some(true) {
+            return Ok(Hold::Held);
+        }
+        if is_cancelled == Some(true) {
+            return Ok(Hold::Cancelled);
+        }
+        // The statement may have waited for another one that has ended the run, such as the first one of this call. It sees the
+        // rows as they were before. The next statement sees them as they are.
+        let statement = format!(
+            "SELECT (SELECT state = 'cancelled' FROM absurd.\"t_{task}\" WHERE task_id = $4),
+                    (SELECT {repeated} FROM absurd.\"r_{task}\" r WHERE r.run_id = $2 AND r.claimed_by = $3)"
+        );
+        let row = client.query_typed_one(&statement, &parameters).await?;
+        let (is_cancelled, is_repeated): (Option<bool>, Option<bool>) =
+            (row.try_get(0)?, row.try_get(1)?);
+        Ok(match (is_repeated, is_cancelled) {
+            (Some(true), _) => Hold::Held,
+            (_, Some(true)) => Hold::Cancelled,
+            _ => Hold::Lost,
         })
     }
 }
