@@ -45,6 +45,14 @@ impl Holders {
         format!("{}/{}", names.process, names.claims).into()
     }
 
+    /// Whether this process has given out the name, since the last [`renew`](Self::renew).
+    #[cfg(feature = "durable-postgres")]
+    pub(super) fn has_named(&self, holder: &str) -> bool {
+        let names = self.0.lock();
+        let rest = holder.strip_prefix(&names.process);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// Draws new random bits. Two processes that were restored from one snapshot would give out equal names otherwise.
     pub(super) fn renew(&self) {
         *self.0.lock() = Names::new();

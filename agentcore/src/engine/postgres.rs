@@ -37,6 +37,7 @@ use super::{
     Notice, Outcome, Reply, Run, Step, Submitted, Wanted,
 };
 use crate::util::sync::Mutex;
+use claims::Unanswered;
 use fault::Fault;
 use link::{Again, Lane, Line, Link};
 use url::Url;
@@ -48,6 +49,7 @@ pub(crate) struct Postgres {
     shown: String,
     queues: Arc<Queues>,
     holders: Arc<Holders>,
+    unanswered: Arc<Unanswered>,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -105,8 +107,15 @@ impl Postgres {
             shown,
             queues: Arc::default(),
             holders: Arc::new(Holders::new()),
+            unanswered: Arc::default(),
             notices,
         })
+    }
+
+    /// Acts as if the answer to the claim of this run had been lost.
+    #[cfg(test)]
+    pub(super) fn lose(&self, run: &Run) {
+        self.unanswered.note(run.holder.clone());
     }
 
     /// Sets the time of both sessions, until they are lost.
@@ -237,15 +246,20 @@ impl Engine for Postgres {
     }
 
     fn claim<'a>(&'a self, wanted: &'a Wanted) -> Reply<'a, Claimed> {
-        let all = Arc::new((wanted.clone(), self.queues.clone(), self.holders.clone()));
+        let all = Arc::new((
+            wanted.clone(),
+            self.queues.clone(),
+            self.holders.clone(),
+            self.unanswered.clone(),
+        ));
         self.link.call(Lane::Work, Again::No, move |client, line| {
             let all = all.clone();
             async move {
-                let (wanted, queues, holders) = &*all;
+                let (wanted, queues, holders, unanswered) = &*all;
                 let tasks: Vec<_> = wanted.tasks.iter().map(|(task, _)| task.clone()).collect();
                 let claim = || async {
                     listen(&client, &line, &tasks).await?;
-                    claims::claim(&client, wanted, &holders.next()).await
+                    claims::claim(&client, wanted, holders, unanswered).await
                 };
                 queues.with(&client, &tasks, claim).await
             }

@@ -8,6 +8,8 @@ mod model;
 #[cfg(feature = "durable-postgres")]
 #[path = "../../../tests/not_tested.rs"]
 mod not_tested;
+#[cfg(feature = "durable-postgres")]
+mod outages;
 mod rules;
 #[cfg(feature = "durable-postgres")]
 mod server;

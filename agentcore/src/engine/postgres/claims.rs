@@ -1,6 +1,7 @@
 //! The statements that claim.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
@@ -9,18 +10,93 @@ use super::fault::Fault;
 use super::reads::{after, at_least_zero, oldest};
 use super::types::{JsonText, Number};
 use super::writes::{self, DELAY, Parameters, seconds};
+use crate::engine::holder::Holders;
 use crate::engine::stored;
 use crate::engine::{Claim, Claimed, JobId, Run, Wanted};
+use crate::util::sync::Mutex;
 
 /// How long a job waits if its task's name differs from its queue's. Another program put it there, and may know the task.
-const FOREIGN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Holders of claims whose answers were lost. The server may carry such a claim out later, and no process would run its jobs.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(Mutex<Vec<(Arc<str>, Instant)>>);
+
+impl Unanswered {
+    /// How long after its loss a claim may still be carried out. The server's limit for a statement and the cancellation
+    /// are over long before.
+    const WATCHED: Duration = Duration::from_secs(30);
+
+    pub(super) fn note(&self, holder: Arc<str>) {
+        self.0.lock().push((holder, Instant::now()));
+    }
+
+    /// Those of this process. What one that was restored from a snapshot asked for before, its original may have got.
+    fn holders(&self, of_process: &Holders) -> Vec<String> {
+        let mut claims = self.0.lock();
+        claims.retain(|(holder, since)| {
+            since.elapsed() < Self::WATCHED && of_process.has_named(holder)
+        });
+        claims
+            .iter()
+            .map(|(holder, _)| holder.to_string())
+            .collect()
+    }
+}
+
+/// A claim that waits for its answer. Dropping it notes that the answer was lost.
+struct Asked<'a> {
+    holder: Arc<str>,
+    unanswered: &'a Unanswered,
+    is_answered: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.unanswered.note(self.holder.clone());
+        }
+    }
+}
+
+/// Makes the jobs due again that claims without an answer have taken. Their attempts are not used up.
+async fn release_unanswered(
+    client: &Client,
+    wanted: &Wanted,
+    holders: &[String],
+) -> Result<(), Fault> {
+    if holders.is_empty() {
+        return Ok(());
+    }
+    for (task, _) in &wanted.tasks {
+        let statement = format!(
+            "WITH held AS MATERIALIZED (
+                 SELECT run_id FROM absurd.\"r_{task}\" WHERE state = 'running' AND claimed_by = ANY($2)
+                 ORDER BY run_id FOR UPDATE
+             )
+             SELECT absurd.schedule_run($1, h.run_id, absurd.current_time())::text FROM held h"
+        );
+        let name = &**task;
+        let parameters: Parameters<'_> = &[(&name, Type::TEXT), (&holders, Type::TEXT_ARRAY)];
+        client.query_typed(&statement, parameters).await?;
+    }
+    Ok(())
+}
 
 /// Claims due jobs. One statement finds none; of a single task, one statement claims.
 pub(super) async fn claim(
     client: &Client,
     wanted: &Wanted,
-    holder: &Arc<str>,
+    holders: &Holders,
+    unanswered: &Unanswered,
 ) -> Result<Claimed, Fault> {
+    release_unanswered(client, wanted, &unanswered.holders(holders)).await?;
+    // Each claim has a holder of its own, so that one without an answer can be told from the others.
+    let asked = || Asked {
+        holder: holders.next(),
+        unanswered,
+        is_answered: false,
+    };
     let tasks: Vec<_> = wanted
         .tasks
         .iter()
@@ -33,7 +109,7 @@ pub(super) async fn claim(
     }
     if let [(task, most)] = &tasks[..] {
         let free = wanted.free.min(*most);
-        claims = of_task(client, task, free, holder, wanted).await?;
+        claims = of_task(client, task, free, asked(), wanted).await?;
     }
     if !claims.is_empty() {
         return Ok(Claimed { claims, next: None });
@@ -43,7 +119,12 @@ pub(super) async fn claim(
         for (until, task, most) in &due {
             let free = (*most).min(wanted.free - claims.len());
             if *until <= 0 && free > 0 {
-                claims.extend(of_task(client, task, free, holder, wanted).await?);
+                match of_task(client, task, free, asked(), wanted).await {
+                    Ok(more) => claims.extend(more),
+                    // What has been claimed before is run. The fault comes again if it lasts.
+                    Err(_) if !claims.is_empty() => break,
+                    Err(fault) => return Err(fault),
+                }
             }
         }
         if !claims.is_empty() {
@@ -60,9 +141,10 @@ async fn of_task(
     client: &Client,
     task: &Arc<str>,
     free: usize,
-    holder: &Arc<str>,
+    mut asked: Asked<'_>,
     wanted: &Wanted,
 ) -> Result<Vec<Claim>, Fault> {
+    let holder = asked.holder.clone();
     // The sub-query sees the job as it was before this claim, and not at all if it was submitted while the statement runs.
     let statement = format!(
         "SELECT c.run_id, c.task_id, c.attempt, c.task_name, c.params, c.max_attempts, c.headers,
@@ -73,7 +155,7 @@ async fn of_task(
          FROM absurd.claim_task($1, $2, $3, $4) c"
     );
     let quantity = i32::try_from(free).unwrap_or(i32::MAX);
-    let (name, holder_text) = (&**task, &**holder);
+    let (name, holder_text) = (&**task, &*holder);
     let parameters: Parameters<'_> = &[
         (&name, Type::TEXT),
         (&holder_text, Type::TEXT),
@@ -100,6 +182,7 @@ async fn of_task(
         let runs: Vec<_> = foreign.iter().collect();
         writes::release(client, task, &runs, FOREIGN_PAUSE).await?;
     }
+    asked.is_answered = true;
     Ok(claims)
 }
 

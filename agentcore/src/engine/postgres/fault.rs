@@ -12,6 +12,8 @@ pub(super) enum Fault {
     NoQueue,
     /// The connection was lost, or the server is stopping. It is not known whether the statement was carried out.
     Lost(String),
+    /// The server takes no writes, as a standby does. A new connection may reach another one.
+    ReadOnly(String),
     Other(EngineError),
 }
 
@@ -43,9 +45,9 @@ impl From<Error> for Fault {
                     why: text,
                 }
             }
-            // A server that has become a standby, transactions that collided, and a time limit of the server's.
-            SqlState::READ_ONLY_SQL_TRANSACTION
-            | SqlState::T_R_SERIALIZATION_FAILURE
+            SqlState::READ_ONLY_SQL_TRANSACTION => return Self::ReadOnly(text),
+            // Transactions that collided, and a time limit of the server's.
+            SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED
             | SqlState::QUERY_CANCELED => EngineError::Unreachable(text),
             // Resources are short, or the server stops or starts.

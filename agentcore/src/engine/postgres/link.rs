@@ -13,17 +13,17 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, NoTls, Socket};
 
 use super::fault::{self, Fault};
-use super::tls::Rustls;
 use super::url::{Tls, Url};
 use super::wake_up;
 use crate::engine::error::EngineError;
 use crate::engine::{Notice, Reply};
 use crate::platform;
 use crate::util::sync::{AtomicBool, Mutex, Ordering, Token};
-use crate::util::tls;
 
 /// How long a call takes at most, with the wait for a connection.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -175,7 +175,11 @@ impl Line {
             loop {
                 let client = self.client().await;
                 is_sent = true;
-                match call(client, self.clone()).await {
+                let answer = call(client, self.clone()).await;
+                if matches!(answer, Err(Fault::ReadOnly(_))) {
+                    self.reset.notify_waiters();
+                }
+                match answer {
                     Ok(answer) => return Ok(answer),
                     Err(Fault::Other(error)) => return Err(error),
                     Err(Fault::NoQueue) => {
@@ -183,8 +187,10 @@ impl Line {
                             "a queue of the database has gone".to_owned(),
                         ));
                     }
-                    Err(Fault::Lost(why)) if again == Again::No => return Err(self.lost(&why)),
-                    Err(Fault::Lost(_)) => {
+                    Err(Fault::Lost(why) | Fault::ReadOnly(why)) if again == Again::No => {
+                        return Err(self.lost(&why));
+                    }
+                    Err(Fault::Lost(_) | Fault::ReadOnly(_)) => {
                         // The loss may not have been noticed yet.
                         sleep(PAUSES.0).await;
                         is_sent = false;
@@ -195,7 +201,12 @@ impl Line {
         let answer = match timeout(LIMIT, answer).await {
             Ok(answer) => answer,
             Err(_) if is_sent => {
-                // Later calls would wait for this one.
+                // Later calls would wait for this one. The server would go on with it, because it does not notice that the
+                // connection is closed.
+                if let State::Up(client) = &*self.state.borrow() {
+                    let cancel = cancel_statement(self.url.tls.clone(), client.cancel_token());
+                    tokio::spawn(cancel);
+                }
                 self.reset.notify_waiters();
                 Err(self.lost("it does not answer"))
             }
@@ -206,9 +217,9 @@ impl Line {
                 Err(self.lost(&why))
             }
         };
-        if let Err(EngineError::Unreachable(_)) = &answer {
-            self.is_reachable.store(false, Ordering::Relaxed);
-        }
+        // Every other answer comes from a server that works, whatever has failed before.
+        let is_reachable = !matches!(&answer, Err(EngineError::Unreachable(_)));
+        self.is_reachable.store(is_reachable, Ordering::Relaxed);
         answer
     }
 
@@ -260,20 +271,14 @@ impl Line {
         is_first: &mut bool,
         pause: &mut Duration,
     ) -> Result<(), String> {
-        let text = |error: tokio_postgres::Error| fault::text(&error);
-        let late = |_| "it does not answer".to_owned();
-        let config = &self.url.config;
-        match &self.url.tls {
-            Tls::Off => {
-                let connected = timeout(LIMIT, config.connect(NoTls)).await;
-                let (client, connection) = connected.map_err(late)?.map_err(text)?;
+        match self.url.tls.connector()? {
+            None => {
+                let (client, connection) = connect(&self.url, NoTls).await?;
                 *pause = PAUSES.0;
                 self.serve(client, connection, is_first).await
             }
-            Tls::Verified { roots } => {
-                let connector = tls::connector(roots.as_deref()).map_err(|e| e.to_string())?;
-                let connected = timeout(LIMIT, config.connect(Rustls(connector))).await;
-                let (client, connection) = connected.map_err(late)?.map_err(text)?;
+            Some(tls) => {
+                let (client, connection) = connect(&self.url, tls).await?;
                 *pause = PAUSES.0;
                 self.serve(client, connection, is_first).await
             }
@@ -344,4 +349,34 @@ impl Line {
     pub(super) fn notice(&self, notice: Notice) {
         let _ = self.notices.send(notice);
     }
+}
+
+/// Connects with a time limit for statements. Where the server takes none, it connects without.
+async fn connect<T>(url: &Url, tls: T) -> Result<(Client, Connection<Socket, T::Stream>), String>
+where
+    T: MakeTlsConnect<Socket> + Clone,
+{
+    let late = |_| "it does not answer".to_owned();
+    let first = timeout(LIMIT, url.config.connect(tls.clone())).await;
+    let connected = match first.map_err(late)? {
+        Err(error) if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
+            let second = timeout(LIMIT, url.without_limit.connect(tls)).await;
+            second.map_err(late)?
+        }
+        connected => connected,
+    };
+    connected.map_err(|error| fault::text(&error))
+}
+
+/// Asks the server to end the statement that runs on a connection.
+async fn cancel_statement(tls: Tls, token: CancelToken) {
+    // If it fails, the server's own limit ends the statement.
+    let cancelled = async {
+        match tls.connector() {
+            Ok(None) => token.cancel_query(NoTls).await.is_ok(),
+            Ok(Some(tls)) => token.cancel_query(tls).await.is_ok(),
+            Err(_) => false,
+        }
+    };
+    let _ = timeout(LIMIT, cancelled).await;
 }

@@ -4,12 +4,22 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use super::tls::Rustls;
+use crate::util::tls;
+
+/// The server's limit of the time that a statement takes. Nothing waits for an answer any more when the limit of a call is over.
+/// A statement that went on after that could take jobs that no process runs.
+const LIMIT: Duration = Duration::from_secs(4);
+const STATEMENT_TIMEOUT: &str = "statement_timeout";
 
 /// Where the database is. `Debug` and `Display` leave the password out.
 #[derive(Clone)]
 pub(super) struct Url {
     pub(super) config: Config,
+    /// As `config`, without the time limit of statements. A pooler such as PgBouncer refuses such a parameter.
+    pub(super) without_limit: Config,
     pub(super) tls: Tls,
     shown: String,
 }
@@ -22,6 +32,19 @@ pub(super) enum Tls {
     Verified {
         roots: Option<String>,
     },
+}
+
+impl Tls {
+    /// What makes handshakes; `None` where there are none.
+    pub(super) fn connector(&self) -> Result<Option<Rustls>, String> {
+        match self {
+            Self::Off => Ok(None),
+            Self::Verified { roots } => match tls::connector(roots.as_deref()) {
+                Ok(connector) => Ok(Some(Rustls(connector))),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
 }
 
 impl Url {
@@ -71,8 +94,22 @@ impl Url {
             config.application_name("agentcore");
         }
         config.keepalives_idle(Duration::from_secs(30));
+        // A standby takes no jobs. With several hosts in the URL, it is the primary that is connected to.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let without_limit = config.clone();
+        let options = config.get_options().unwrap_or_default();
+        if !options.contains(STATEMENT_TIMEOUT) {
+            let limit = LIMIT.as_millis();
+            let options = format!("{options} -c {STATEMENT_TIMEOUT}={limit}");
+            config.options(options.trim_start());
+        }
         let shown = shown(&config);
-        Ok(Self { config, tls, shown })
+        Ok(Self {
+            config,
+            without_limit,
+            tls,
+            shown,
+        })
     }
 }
 
@@ -147,6 +184,22 @@ mod tests {
             let error = Url::parse(wrong).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn statements_have_a_time_limit_beside_the_options_of_the_url() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let options = |text: &str| url(text).config.get_options().unwrap().to_owned();
+        let of_url = "postgres://localhost/jobs?options=-c%20work_mem%3D1MB";
+        assert_eq!(
+            options("postgres://localhost/jobs"),
+            "-c statement_timeout=4000"
+        );
+        assert_eq!(options(of_url), "-c work_mem=1MB -c statement_timeout=4000");
+        let other = "postgres://localhost/jobs?options=-c%20statement_timeout%3D9";
+        assert_eq!(options(other), "-c statement_timeout=9");
+        let without = url(of_url).without_limit;
+        assert_eq!(without.get_options(), Some("-c work_mem=1MB"));
     }
 
     #[test]

@@ -12,22 +12,22 @@ use crate::engine::{Claim, Engine, Hold, NewJob, Notice, Status, Wanted};
 use crate::platform;
 
 /// Long enough for anything that is expected to happen.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-fn task() -> Arc<str> {
+pub(super) fn task() -> Arc<str> {
     format!("task-{:x}", platform::random_number()).into()
 }
 
-fn engine(server: &Server) -> Postgres {
+pub(super) fn engine(server: &Server) -> Postgres {
     Postgres::new(&server.url()).unwrap()
 }
 
 /// An engine whose connections have the name of a task.
-fn named(server: &Server, task: &Arc<str>) -> Postgres {
+pub(super) fn named(server: &Server, task: &Arc<str>) -> Postgres {
     Postgres::new(&format!("{}?application_name={task}", server.url())).unwrap()
 }
 
-fn job(task: &Arc<str>) -> NewJob {
+pub(super) fn job(task: &Arc<str>) -> NewJob {
     NewJob {
         task: task.clone(),
         input: json("input"),
@@ -38,7 +38,7 @@ fn job(task: &Arc<str>) -> NewJob {
     }
 }
 
-async fn claim(engine: &Postgres, task: &Arc<str>) -> Vec<Claim> {
+pub(super) async fn claim(engine: &Postgres, task: &Arc<str>) -> Vec<Claim> {
     let wanted = Wanted {
         tasks: vec![(task.clone(), 9)],
         free: 9,
@@ -148,7 +148,7 @@ async fn a_server_that_is_away_makes_calls_fail_and_is_connected_to_again() {
     assert!(engine.is_reachable());
 }
 
-async fn submit_until_accepted(engine: &Postgres, task: &Arc<str>) {
+pub(super) async fn submit_until_accepted(engine: &Postgres, task: &Arc<str>) {
     let limit = Instant::now() + DEADLINE;
     while let Err(error) = engine.submit(job(task)).await {
         assert!(error.is_temporary(), "{error}");
