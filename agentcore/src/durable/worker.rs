@@ -136,6 +136,12 @@ impl Worker {
         gate: Arc<dyn Gate>,
     ) {
         let Some(worker) = Self::new(instance, workers.clone(), shutdown_grace, gate) else {
+            if let Some(client) = Client::of(instance) {
+                workers.spawn(async move {
+                    let ended = client.ended_all();
+                    ended.run_until_cancelled(upkeep::keep_ready(&client)).await;
+                });
+            }
             return;
         };
         let worker = Arc::new(worker);
@@ -188,6 +194,7 @@ impl Worker {
             () = self.listen() => {}
             () = self.clean() => {}
             () = self.count() => {}
+            () = upkeep::keep_ready(&self.client) => {}
             () = self.hand_back_in_time() => {}
             () = ended.cancelled() => self.order_all(&End::Lost),
         }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Worker;
 use crate::durable::backoff;
-use crate::durable::client::HandBack;
+use crate::durable::client::{Client, HandBack};
 use crate::durable::run::End;
 use crate::engine::{Hold, Keep, Notice, Run};
 
@@ -24,6 +24,13 @@ const MOST_HANDED_BACK: usize = 1000;
 /// How often old records are removed.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
+/// The number of removed jobs from which there may be more old ones, and the pause before they are removed.
+const MANY_REMOVED: usize = 1000;
+const CLEAN_ON: Duration = Duration::from_millis(200);
+
+/// How often the store is asked whether it can be used again.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
 /// How often waiting jobs are counted, if metrics are on.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
@@ -31,6 +38,20 @@ const KEEP: Keep = Keep {
     done: Duration::from_secs(24 * 3600),
     failed: Duration::from_secs(7 * 24 * 3600),
 };
+
+/// While the store cannot be used, asks it again and again. Without that, an agent that runs no jobs would stay unready until
+/// a handler uses the store, and no request reaches an agent that is not ready. Does not complete.
+pub(super) async fn keep_ready(client: &Client) {
+    loop {
+        sleep(backoff::around(CHECK_EVERY)).await;
+        if !client.may_open() || client.is_ready() {
+            continue;
+        }
+        if client.ready().await.is_ok() && !client.is_ready() {
+            let _ = client.engine().check(client.names()).await;
+        }
+    }
+}
 
 impl Worker {
     /// Until when this process may run a job whose lease was requested at `sent`.
@@ -100,8 +121,11 @@ impl Worker {
             if !self.client.may_open() {
                 continue;
             }
-            // If it fails, another process or the next round removes them.
-            let _ = self.client.engine().clean(self.client.names(), KEEP).await;
+            // If it fails, another process or the next round removes them. Short calls with pauses: submits wait behind each.
+            let clean = || self.client.engine().clean(self.client.names(), KEEP);
+            while clean().await.is_ok_and(|removed| removed >= MANY_REMOVED) {
+                sleep(CLEAN_ON).await;
+            }
         }
     }
 
@@ -155,5 +179,40 @@ impl Worker {
                 return std::future::pending().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DurableSettings, Store, Work};
+    use crate::request::TrackerHandle;
+
+    #[tokio::test]
+    async fn an_agent_that_runs_no_jobs_is_ready_again_after_the_store_is_back() {
+        let name = format!("agentcore-ready-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let settings = DurableSettings {
+            store: Store::file(&folder.join("jobs.db").display().to_string()),
+            work: Work::None,
+            lease: Duration::from_secs(30),
+            concurrency: 1,
+        };
+        let client = Client::new(Vec::new(), settings, TrackerHandle::Process);
+        assert!(client.ready().await.is_err() && !client.is_ready());
+        std::fs::create_dir(&folder).unwrap();
+        let until_ready = async {
+            while !client.is_ready() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Nothing calls the store but the upkeep.
+        let is_ready = tokio::select! {
+            () = keep_ready(&client) => false,
+            () = sleep(Duration::from_secs(60)) => false,
+            () = until_ready => true,
+        };
+        assert!(is_ready);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
