@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Worker;
 use crate::durable::attempt::Attempt;
 use crate::durable::client::{REQUEST, SESSION};
-use crate::durable::run::JobRun;
+use crate::durable::run::{End, JobRun};
 use crate::engine::Claim;
 use crate::headers;
 use crate::otel::Span;
@@ -77,13 +78,27 @@ impl Worker {
                 figures.taken_over();
             }
         }
-        let slot = {
+        let (slot, older) = {
             let mut leases = self.leases.lock();
+            let older = leases
+                .runs
+                .iter()
+                .filter(|(_, older)| older.id() == run.id());
+            let older: Vec<_> = older
+                .map(|(number, older)| (*number, Arc::clone(older)))
+                .collect();
             leases.next += 1;
             let number = leases.next;
             leases.runs.insert(number, Arc::clone(&run));
-            number
+            (number, older)
         };
+        let older: Vec<_> = older
+            .into_iter()
+            .map(|(number, older)| {
+                older.order(End::Lost);
+                number
+            })
+            .collect();
         let slot = Slot {
             worker: Arc::clone(self),
             number: slot,
@@ -99,9 +114,29 @@ impl Worker {
             guard,
         };
         // It is never aborted, only ordered to end: an aborted attempt could not hand its job back.
-        request::spawn_boxed(&self.workers, scope, attempt.drive());
+        let worker = Arc::clone(self);
+        request::spawn_boxed(&self.workers, scope, async move {
+            worker.until_ended(&older, &run).await;
+            drop(worker);
+            attempt.drive().await;
+        });
+    }
+
+    /// Waits until earlier attempts of a job that ran here have ended, or the new one is told to end. There are some after a jump of
+    /// the clock by which the store goes: it then takes a lease for ended that this process still has.
+    async fn until_ended(&self, older: &[u64], new: &JobRun) {
+        let run_here = || {
+            let leases = self.leases.lock();
+            older.iter().any(|number| leases.runs.contains_key(number))
+        };
+        while run_here() && new.orders().borrow().end.is_none() {
+            sleep(LOOK_AGAIN).await;
+        }
     }
 }
+
+/// How often a new attempt looks whether an earlier one has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The stored headers of the request that submitted the job.
 fn headers_of(claim: &Claim) -> HeaderMap {
