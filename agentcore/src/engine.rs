@@ -76,6 +76,9 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Connects, compares the schema's version and makes what the tasks need, such as their queues.
     fn check<'a>(&'a self, tasks: &'a [Arc<str>]) -> Reply<'a, About>;
 
+    /// As [`check`](Self::check), and changes nothing: it makes no file and no queue, and brings no tables up to date.
+    fn look(&self) -> Reply<'_, About>;
+
     /// Stores a job. Its key, if it has one, finds an earlier job of this task.
     ///
     /// # Errors
@@ -107,7 +110,15 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// [`EngineError::TooLarge`] and [`EngineError::NotStorable`] if the value cannot be stored.
     fn record<'a>(&'a self, run: &'a Run, name: &'a str, value: Json) -> Reply<'a, Hold>;
 
+    /// The value of one recorded step; `None` if the job has none of that name.
+    fn step<'a>(&'a self, id: &'a JobId, name: &'a str) -> Reply<'a, Option<Json>>;
+
+    /// The names of the recorded steps, in the order of their records.
+    fn step_names<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<String>>;
+
     /// The recorded steps of a job, in the order of their records. A job whose `since_first_start` is `None` has none.
+    ///
+    /// They are read in pages. Each page has the time of a call.
     fn steps<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Step>>;
 
     /// Ends an attempt.
@@ -125,7 +136,7 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
 
     /// Removes jobs that ended longer ago than they are kept, at most 1 000 of each task. Says how many.
     ///
-    /// One process does it at a time. Where an engine has one period for all, it is the longest.
+    /// One process does it at a time.
     fn clean<'a>(&'a self, tasks: &'a [Arc<str>], keep: Keep) -> Reply<'a, usize>;
 
     /// Hints of this process and, where the engine has such a channel, of others. They may be missing: a worker polls too.

@@ -25,6 +25,8 @@ use unix as family;
 #[cfg(feature = "durable")]
 pub(crate) use family::make_private_file;
 pub(crate) use family::{Signals, reuse_address};
+#[cfg(feature = "durable")]
+pub(crate) use system::lock_file;
 pub(crate) use system::{
     end_when_silent, file_limit, give_up_on_silent_peers, inherited_listeners, init, is_pid_1,
     raise_file_limit, random, step_back, unacknowledged,

@@ -146,11 +146,6 @@ impl Client {
         checked
     }
 
-    /// As [`ready`](Self::ready), within the time that a call may wait.
-    pub(crate) async fn ready_in_time(&self) -> Result<About, JobError> {
-        within_patience(async { self.ready().await.cloned() }).await
-    }
-
     /// Hands a job back, together with others.
     pub(crate) async fn hand_back(&self, run: Run) -> Result<(), EngineError> {
         let (answer, answered) = oneshot::channel();

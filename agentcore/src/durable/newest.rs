@@ -20,8 +20,8 @@ impl Client {
         let mut shown = Vec::with_capacity(jobs.len());
         for job in jobs {
             let steps = if job.started.is_some() {
-                let steps = self.engine().steps(&job.id).await.map_err(say)?;
-                let names = steps.into_iter().map(|step| step.name);
+                let names = self.engine().step_names(&job.id).await.map_err(say)?;
+                let names = names.into_iter();
                 names.filter(|name| !name.starts_with("$p")).collect()
             } else {
                 Vec::new()

@@ -72,6 +72,10 @@ impl Engine for Memory {
         })
     }
 
+    fn look(&self) -> Reply<'_, About> {
+        self.check(&[])
+    }
+
     fn submit(&self, job: NewJob) -> Reply<'_, Submitted> {
         let (task, is_due) = (job.task.clone(), job.after.is_zero());
         self.reply(|jobs, now| {
@@ -120,6 +124,17 @@ impl Engine for Memory {
             limits::check_step(name, &value)?;
             Ok(jobs.record(run, name, value))
         })
+    }
+
+    fn step<'a>(&'a self, id: &'a JobId, name: &'a str) -> Reply<'a, Option<Json>> {
+        self.reply(|jobs, _| {
+            let mut steps = jobs.steps(id).into_iter();
+            Ok(steps.find(|step| step.name == name).map(|step| step.value))
+        })
+    }
+
+    fn step_names<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<String>> {
+        self.reply(|jobs, _| Ok(jobs.steps(id).into_iter().map(|step| step.name).collect()))
     }
 
     fn steps<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Step>> {

@@ -10,6 +10,7 @@
 //! [Absurd]: https://github.com/earendil-works/absurd
 
 mod claims;
+mod clean;
 mod fault;
 mod link;
 mod queues;
@@ -21,8 +22,7 @@ mod wake_up;
 mod writes;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ use super::{
     About, Cancel, Claimed, Counts, Engine, Hold, JobId, JobState, Json, Keep, NOTICES, NewJob,
     Notice, Outcome, Reply, Run, Step, Submitted, Wanted,
 };
-use crate::util::sync::Mutex;
 use claims::Unanswered;
 use fault::Fault;
 use link::{Again, Lane, Line, Link};
+use queues::Queues;
 use url::Url;
 
 /// The jobs of one database.
@@ -51,44 +51,6 @@ pub(crate) struct Postgres {
     holders: Arc<Holders>,
     unanswered: Arc<Unanswered>,
     notices: broadcast::Sender<Notice>,
-}
-
-/// The queues that are known to exist.
-#[derive(Debug, Default)]
-struct Queues(Mutex<BTreeSet<Arc<str>>>);
-
-impl Queues {
-    /// Makes the queues that are not known to exist.
-    async fn make(&self, client: &Client, tasks: &[Arc<str>]) -> Result<(), Fault> {
-        let new: Vec<_> = {
-            let known = self.0.lock();
-            let new = tasks.iter().filter(|task| !known.contains(*task));
-            new.cloned().collect()
-        };
-        if !new.is_empty() {
-            queues::make(client, &new).await?;
-            self.0.lock().extend(new);
-        }
-        Ok(())
-    }
-
-    /// Carries out a call that needs the queue of a task. A queue that has been dropped is made again.
-    async fn with<T, F: Future<Output = Result<T, Fault>>>(
-        &self,
-        client: &Client,
-        tasks: &[Arc<str>],
-        call: impl Fn() -> F,
-    ) -> Result<T, Fault> {
-        self.make(client, tasks).await?;
-        match call().await {
-            Err(Fault::NoQueue) => {
-                self.0.lock().clear();
-                self.make(client, tasks).await?;
-                call().await
-            }
-            answer => answer,
-        }
-    }
 }
 
 impl Postgres {
@@ -173,6 +135,20 @@ impl Engine for Postgres {
                     engine: "postgres",
                     schema,
                     location: shown.clone(),
+                })
+            }
+        })
+    }
+
+    fn look(&self) -> Reply<'_, About> {
+        let shown: Arc<str> = self.shown.as_str().into();
+        self.link.call(Lane::Other, Again::Yes, move |client, _| {
+            let shown = shown.clone();
+            async move {
+                Ok(About {
+                    engine: "postgres",
+                    schema: queues::check(&client, &shown).await?,
+                    location: shown.to_string(),
                 })
             }
         })
@@ -298,12 +274,30 @@ impl Engine for Postgres {
         })
     }
 
-    fn steps<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Step>> {
-        let id = id.clone();
-        self.link.call(Lane::Work, Again::Yes, move |client, _| {
-            let id = id.clone();
-            async move { or_nothing(reads::steps(&client, &id).await) }
+    fn step<'a>(&'a self, id: &'a JobId, name: &'a str) -> Reply<'a, Option<Json>> {
+        let all = Arc::new((id.clone(), vec![name.to_owned()]));
+        self.link.call(Lane::Other, Again::Yes, move |client, _| {
+            let all = all.clone();
+            async move {
+                let mut steps = or_nothing(reads::steps::read(&client, &all.0, &all.1).await)?;
+                Ok(steps.pop().map(|step| step.value))
+            }
         })
+    }
+
+    fn step_names<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<String>> {
+        let id = id.clone();
+        self.link.call(Lane::Other, Again::Yes, move |client, _| {
+            let id = id.clone();
+            async move {
+                let listed = or_nothing(reads::steps::list(&client, &id).await)?;
+                Ok(listed.into_iter().map(|(name, _)| name).collect())
+            }
+        })
+    }
+
+    fn steps<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Step>> {
+        reads::steps::all(&self.link, id)
     }
 
     fn finish<'a>(&'a self, run: &'a Run, outcome: Outcome) -> Reply<'a, Hold> {
@@ -355,15 +349,13 @@ impl Engine for Postgres {
     }
 
     fn clean<'a>(&'a self, tasks: &'a [Arc<str>], keep: Keep) -> Reply<'a, usize> {
-        // Absurd's function has one age for all.
-        let seconds = i32::try_from(keep.done.max(keep.failed).as_secs()).unwrap_or(i32::MAX);
         let tasks = Arc::new(tasks.to_vec());
         self.link.call(Lane::Other, Again::Yes, move |client, _| {
             let tasks = tasks.clone();
             async move {
                 let mut removed = 0;
                 for task in &*tasks {
-                    removed += or_nothing(claims::clean(&client, task, seconds).await)?;
+                    removed += or_nothing(clean::clean(&client, task, keep).await)?;
                 }
                 Ok(removed)
             }

@@ -9,6 +9,7 @@
 mod claims;
 mod jobs;
 mod open;
+mod steps;
 mod thread;
 
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ use super::{
     About, Cancel, Claimed, Counts, Engine, Hold, JobId, JobState, Json, Keep, NOTICES, NewJob,
     Notice, Outcome, Reply, Run, Step, Submitted, Wanted,
 };
-use thread::{Access, Thread};
+use crate::util::sync::oneshot;
+use thread::{Access, Lateness, Thread};
 
 pub(crate) use open::Locks;
 
@@ -67,23 +69,27 @@ impl Sqlite {
         call: impl FnOnce(&Connection, SystemTime) -> Result<T, EngineError> + Send + 'static,
     ) -> Reply<'a, T> {
         let clock = self.clock.clone();
+        let late = DROPPED;
         self.thread
-            .call(Access::Read, move |file, _| call(file, clock.now()))
+            .call(Access::Read, late, move |file, _| call(file, clock.now()))
     }
 
-    /// The answer of a call that writes. It is carried out whether or not its future is polled.
+    /// The answer of a call that writes. It need not be polled to be carried out.
     fn write<'a, T: Send + 'static>(
         &'a self,
+        late: Lateness,
         call: impl FnOnce(&Connection, SystemTime, &mut Vec<Notice>) -> Result<T, EngineError>
         + Send
         + 'static,
     ) -> Reply<'a, T> {
         let clock = self.clock.clone();
-        self.thread.call(Access::Write, move |file, notices| {
+        self.thread.call(Access::Write, late, move |file, notices| {
             call(file, clock.now(), notices)
         })
     }
 }
+
+const DROPPED: Lateness = Lateness::IsDropped { bytes: 0 };
 
 /// An answer for which no file is needed.
 fn refused<'a, T: Send + 'a>(error: EngineError) -> Reply<'a, T> {
@@ -105,11 +111,30 @@ impl Engine for Sqlite {
         })
     }
 
+    fn look(&self) -> Reply<'_, About> {
+        let path = self.path.clone();
+        let location = path.display().to_string();
+        let (reply, answer) = oneshot::channel();
+        // The engine's thread would open the file for writing.
+        std::thread::spawn(move || {
+            let _ = reply.send(open::look(&path));
+        });
+        Box::pin(async move {
+            let gone = |_| Err(EngineError::Unreachable("its thread has ended".to_owned()));
+            Ok(About {
+                engine: "sqlite",
+                schema: answer.await.unwrap_or_else(gone)?.to_string(),
+                location,
+            })
+        })
+    }
+
     fn submit(&self, job: NewJob) -> Reply<'_, Submitted> {
         if let Err(error) = limits::check_job(&job) {
             return refused(error);
         }
-        self.write(move |file, now, notices| {
+        let bytes = job.input.text().len();
+        self.write(Lateness::IsDropped { bytes }, move |file, now, notices| {
             let (task, is_due) = (job.task.clone(), job.after.is_zero());
             let submitted = jobs::submit(file, job, now)?;
             if submitted.created && is_due {
@@ -131,7 +156,7 @@ impl Engine for Sqlite {
 
     fn cancel<'a>(&'a self, id: &'a JobId) -> Reply<'a, Cancel> {
         let id = id.clone();
-        self.write(move |file, now, notices| {
+        self.write(DROPPED, move |file, now, notices| {
             let cancel = jobs::cancel(file, &id, now)?;
             if cancel == Cancel::Cancelled {
                 notices.push(Notice::Cancelled(id));
@@ -145,7 +170,7 @@ impl Engine for Sqlite {
             // An idle worker does not take the lock for writing.
             let asked = wanted.clone();
             let look = self.read(move |file, now| {
-                let due = claims::oldest(file, &asked)?;
+                let due = claims::oldest(file, &asked, now)?;
                 Ok(claims::next(&due, now))
             });
             let next = look.await?;
@@ -157,17 +182,18 @@ impl Engine for Sqlite {
                 });
             }
             let (asked, holder) = (wanted.clone(), self.holders.next());
-            self.write(move |file, now, _| claims::claim(file, &asked, &holder, now))
-                .await
+            self.write(DROPPED, move |file, now, _| {
+                claims::claim(file, &asked, &holder, now)
+            })
+            .await
         })
     }
 
     fn renew<'a>(&'a self, runs: &'a [Run], lease: Duration) -> Reply<'a, Vec<Hold>> {
         let runs = runs.to_vec();
-        self.write(move |file, now, _| {
-            let until = later(now, lease);
+        self.write(Lateness::IsCarriedOut, move |file, now, _| {
             runs.iter()
-                .map(|run| jobs::renew(file, run, until))
+                .map(|run| jobs::renew(file, run, lease, now))
                 .collect()
         })
     }
@@ -177,12 +203,32 @@ impl Engine for Sqlite {
             return refused(error);
         }
         let (run, name) = (run.clone(), name.to_owned());
-        self.write(move |file, _, _| jobs::record(file, &run, &name, &value))
+        self.write(Lateness::IsCarriedOut, move |file, _, _| {
+            jobs::record(file, &run, &name, &value)
+        })
+    }
+
+    fn step<'a>(&'a self, id: &'a JobId, name: &'a str) -> Reply<'a, Option<Json>> {
+        let (id, name) = (id.clone(), name.to_owned());
+        self.read(move |file, _| steps::one(file, &id, &name))
+    }
+
+    fn step_names<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<String>> {
+        let id = id.clone();
+        self.read(move |file, _| steps::names(file, &id))
     }
 
     fn steps<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Step>> {
-        let id = id.clone();
-        self.read(move |file, _| jobs::steps(file, &id))
+        Box::pin(async move {
+            let mut steps = Vec::new();
+            let mut last = Some(i64::MIN);
+            while let Some(after) = last {
+                let id = id.clone();
+                let page = self.read(move |file, _| steps::page(file, &id, after));
+                last = page.await?.add_to(&mut steps);
+            }
+            Ok(steps)
+        })
     }
 
     fn finish<'a>(&'a self, run: &'a Run, outcome: Outcome) -> Reply<'a, Hold> {
@@ -191,12 +237,14 @@ impl Engine for Sqlite {
             Err(error) => return refused(error),
         };
         let run = run.clone();
-        self.write(move |file, now, _| jobs::finish(file, &run, &outcome, now))
+        self.write(Lateness::IsCarriedOut, move |file, now, _| {
+            jobs::finish(file, &run, &outcome, now)
+        })
     }
 
     fn release<'a>(&'a self, runs: &'a [Run], after: Duration) -> Reply<'a, Vec<Hold>> {
         let runs = runs.to_vec();
-        self.write(move |file, now, notices| {
+        self.write(Lateness::IsCarriedOut, move |file, now, notices| {
             let due = later(now, after);
             let mut holds = Vec::with_capacity(runs.len());
             for run in &runs {
@@ -222,7 +270,7 @@ impl Engine for Sqlite {
 
     fn clean<'a>(&'a self, tasks: &'a [Arc<str>], keep: Keep) -> Reply<'a, usize> {
         let tasks = tasks.to_vec();
-        self.write(move |file, now, _| {
+        self.write(DROPPED, move |file, now, _| {
             let clean = |task: &Arc<str>| jobs::clean(file, task, keep, now);
             tasks.iter().map(clean).sum()
         })

@@ -39,6 +39,10 @@ impl Engine for Unusable {
         self.refuse()
     }
 
+    fn look(&self) -> Reply<'_, About> {
+        self.refuse()
+    }
+
     fn submit(&self, _: NewJob) -> Reply<'_, Submitted> {
         self.refuse()
     }
@@ -64,6 +68,14 @@ impl Engine for Unusable {
     }
 
     fn record<'a>(&'a self, _: &'a Run, _: &'a str, _: Json) -> Reply<'a, Hold> {
+        self.refuse()
+    }
+
+    fn step<'a>(&'a self, _: &'a JobId, _: &'a str) -> Reply<'a, Option<Json>> {
+        self.refuse()
+    }
+
+    fn step_names<'a>(&'a self, _: &'a JobId) -> Reply<'a, Vec<String>> {
         self.refuse()
     }
 

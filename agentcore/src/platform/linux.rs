@@ -52,6 +52,17 @@ pub(crate) fn file_limit() -> Option<usize> {
     usize::try_from(getrlimit(Resource::Nofile).current?).ok()
 }
 
+/// Keeps other processes from locking the file, as long as it is open.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::WouldBlock`] if another process has locked it; others where the file system has no such locks.
+#[cfg(feature = "durable")]
+pub(crate) fn lock_file(file: &std::fs::File) -> io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
 /// Takes the listeners that were passed to the process as descriptors from 3 on. Child processes do not inherit them.
 ///
 /// # Errors

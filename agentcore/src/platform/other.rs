@@ -23,6 +23,12 @@ pub(crate) fn file_limit() -> Option<usize> {
     None
 }
 
+/// Fails: only Linux locks a file for that.
+#[cfg(feature = "durable")]
+pub(crate) fn lock_file(_: &std::fs::File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Fails: listeners are passed on Linux only.
 pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     Err(io::Error::new(

@@ -42,9 +42,8 @@ impl Client {
     }
 
     async fn progress(&self, id: &JobId) -> Result<Option<Value>, JobError> {
-        let steps = within_patience(self.engine().steps(id)).await?;
-        let progress = steps.into_iter().rfind(|step| step.name == PROGRESS);
-        Ok(progress.and_then(|step| step.value.read().ok()))
+        let progress = within_patience(self.engine().step(id, PROGRESS)).await?;
+        Ok(progress.and_then(|value| value.read().ok()))
     }
 
     pub(crate) async fn cancel(&self, id: &JobId) -> Result<bool, JobError> {

@@ -218,13 +218,3 @@ async fn key(client: &Client, id: &JobId) -> Result<Option<String>, Fault> {
         .await?;
     Ok(row.map_or(Ok(None), |row| row.try_get(0))?)
 }
-
-/// Removes jobs that ended longer ago than that, unless another process is doing so.
-pub(super) async fn clean(client: &Client, task: &str, seconds: i32) -> Result<usize, Fault> {
-    let statement = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(7211605, hashtext($1)) AS is_ours)
-         SELECT absurd.cleanup_tasks($1, $2, 1000) FROM turn WHERE is_ours";
-    let parameters: Parameters<'_> = &[(&task, Type::TEXT), (&seconds, Type::INT4)];
-    let row = client.query_typed_opt(statement, parameters).await?;
-    let removed: i32 = row.map_or(Ok(0), |row| row.try_get(0))?;
-    Ok(usize::try_from(removed).unwrap_or(0))
-}

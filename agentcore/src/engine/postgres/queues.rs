@@ -1,5 +1,7 @@
 //! The schema's version, and the queues: one for each task, under its name.
 
+use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -8,11 +10,50 @@ use tokio_postgres::types::Type;
 
 use super::fault::{self, Fault};
 use crate::engine::error::EngineError;
+use crate::util::sync::Mutex;
 
 /// The releases of Absurd whose functions these statements know.
 const RELEASES: &str = "0.5.";
 /// The one that the commands of messages install.
 const RELEASE: &str = "0.5.1";
+
+/// The queues that are known to exist.
+#[derive(Debug, Default)]
+pub(super) struct Queues(Mutex<BTreeSet<Arc<str>>>);
+
+impl Queues {
+    /// Makes the queues that are not known to exist.
+    pub(super) async fn make(&self, client: &Client, tasks: &[Arc<str>]) -> Result<(), Fault> {
+        let new: Vec<_> = {
+            let known = self.0.lock();
+            let new = tasks.iter().filter(|task| !known.contains(*task));
+            new.cloned().collect()
+        };
+        if !new.is_empty() {
+            make(client, &new).await?;
+            self.0.lock().extend(new);
+        }
+        Ok(())
+    }
+
+    /// Carries out a call that needs the queue of a task. A queue that has been dropped is made again.
+    pub(super) async fn with<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        client: &Client,
+        tasks: &[Arc<str>],
+        call: impl Fn() -> F,
+    ) -> Result<T, Fault> {
+        self.make(client, tasks).await?;
+        match call().await {
+            Err(Fault::NoQueue) => {
+                self.0.lock().clear();
+                self.make(client, tasks).await?;
+                call().await
+            }
+            answer => answer,
+        }
+    }
+}
 
 /// The schema's version, which is one of those that are known.
 pub(super) async fn check(client: &Client, url: &str) -> Result<String, Fault> {

@@ -1,5 +1,7 @@
 //! The statements that read: what has become of jobs, and how many there are.
 
+pub(super) mod steps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use super::types::{JsonText, Number};
 use super::writes::DELAY;
 use crate::engine::clock::from_micros;
 use crate::engine::stored;
-use crate::engine::{Counts, JobId, JobState, Status, Step};
+use crate::engine::{Counts, JobId, JobState, Status};
 
 /// The microseconds since 1970 of a time, as SQL. An infinite time has none.
 macro_rules! micros {
@@ -110,26 +112,6 @@ pub(super) async fn list(
         .await?;
     let states = rows.iter().map(|row| job_state(row, task));
     Ok(states.collect::<Result<_, _>>()?)
-}
-
-pub(super) async fn steps(client: &Client, id: &JobId) -> Result<Vec<Step>, Fault> {
-    let statement = of_task(
-        "SELECT s.checkpoint_name, s.state FROM absurd.\"t_{task}\" t,
-         LATERAL absurd.get_task_checkpoint_states($1, t.task_id, t.last_attempt_run) s
-         WHERE t.task_id = $2 ORDER BY s.updated_at",
-        id.task(),
-    );
-    let parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] =
-        &[(&id.task(), Type::TEXT), (&Number(id.number()), Type::UUID)];
-    let mut steps = Vec::new();
-    for row in client.query_typed(&statement, parameters).await? {
-        let value: Option<JsonText<String>> = row.try_get(1)?;
-        steps.push(Step {
-            name: row.try_get(0)?,
-            value: stored::value(value.map(|text| text.0)),
-        });
-    }
-    Ok(steps)
 }
 
 pub(super) async fn counts(client: &Client, task: &str) -> Result<Counts, Fault> {

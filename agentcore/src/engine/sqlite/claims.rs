@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::jobs::{Answer, fail, limit, number, time};
 use crate::engine::clock::{from_micros, later, micros};
@@ -14,7 +14,9 @@ use crate::engine::{Claim, Claimed, Failure, JobId, Json, Run, Wanted};
 pub(super) type Due = Vec<(i64, Arc<str>, usize)>;
 
 /// The tasks of which jobs are wanted, the one with the oldest due job first.
-pub(super) fn oldest(file: &Connection, wanted: &Wanted) -> Answer<Due> {
+///
+/// A task with a lease from the future counts as due. [`claim`] shortens such leases.
+pub(super) fn oldest(file: &Connection, wanted: &Wanted, now: SystemTime) -> Answer<Due> {
     // Two sub-queries, each of which reads one entry of an index.
     let mut select = file.prepare_cached(
         "SELECT min(at) FROM (
@@ -24,11 +26,36 @@ pub(super) fn oldest(file: &Connection, wanted: &Wanted) -> Answer<Due> {
     )?;
     let mut due = Due::new();
     for (task, most) in wanted.tasks.iter().filter(|(_, most)| *most > 0) {
-        let oldest: Option<i64> = select.query_row([&**task], |row| row.get(0))?;
+        let mut oldest: Option<i64> = select.query_row([&**task], |row| row.get(0))?;
+        if is_from_the_future(file, task, now)? {
+            oldest = Some(micros(now));
+        }
         due.extend(oldest.map(|oldest| (oldest, task.clone(), *most)));
     }
     due.sort_by_key(|(oldest, ..)| *oldest);
     Ok(due)
+}
+
+/// Whether the longest lease of a task was given in what is the future by now: the clock has been set back since. The process
+/// that has it may be dead, and without a change its job would wait for as long as the clock was set back.
+fn is_from_the_future(file: &Connection, task: &str, now: SystemTime) -> Answer<bool> {
+    let leased: Option<i64> = file
+        .prepare_cached(
+            "SELECT leased FROM jobs WHERE task = ?1 AND status = 1 ORDER BY until DESC LIMIT 1",
+        )?
+        .query_row([task], |row| row.get(0))
+        .optional()?;
+    Ok(leased.is_some_and(|leased| leased > micros(now)))
+}
+
+/// Lets leases that were given in the future begin now. A process that lives renews its own in time, because it does so by the
+/// monotonic clock.
+fn shorten_leases(file: &Connection, task: &str, now: SystemTime) -> Answer<()> {
+    file.prepare_cached(
+        "UPDATE jobs SET until = ?2 + until - leased, leased = ?2 WHERE task = ?1 AND status = 1 AND leased > ?2",
+    )?
+    .execute(params![task, micros(now)])?;
+    Ok(())
 }
 
 /// How long it is until something is due.
@@ -45,15 +72,16 @@ pub(super) fn claim(
     now: SystemTime,
 ) -> Answer<Claimed> {
     let mut claims = Vec::new();
-    for (oldest, task, most) in oldest(file, wanted)? {
+    for (oldest, task, most) in oldest(file, wanted, now)? {
         let free = most.min(wanted.free - claims.len());
         if oldest <= micros(now) && free > 0 {
+            shorten_leases(file, &task, now)?;
             end_leases(file, &task, free, now)?;
             claims.extend(take(file, &task, free, holder, wanted.lease, now)?);
         }
     }
     let next = match claims.len() {
-        0 => next(&self::oldest(file, wanted)?, now),
+        0 => next(&self::oldest(file, wanted, now)?, now),
         _ => None,
     };
     Ok(Claimed { claims, next })
@@ -86,7 +114,7 @@ fn take(
     now: SystemTime,
 ) -> Answer<Vec<Claim>> {
     let mut update = file.prepare_cached(
-        "UPDATE jobs SET status = 1, holder = :holder, until = :until, claims = claims + 1, started = coalesce(started, :now)
+        "UPDATE jobs SET status = 1, holder = :holder, until = :until, leased = :now, claims = claims + 1, started = coalesce(started, :now)
          WHERE job IN (
              SELECT job FROM jobs WHERE task = :task AND status = 0 AND due <= :now ORDER BY due, run LIMIT :most
          )

@@ -11,7 +11,7 @@ use crate::engine::error::EngineError;
 use crate::engine::id::Uuid;
 use crate::engine::stored;
 use crate::engine::{
-    Cancel, Counts, Failure, Hold, JobId, JobState, Json, Keep, NewJob, Outcome, Run, Status, Step,
+    Cancel, Counts, Failure, Hold, JobId, JobState, Json, Keep, NewJob, Outcome, Run, Status,
     Submitted,
 };
 
@@ -215,13 +215,18 @@ fn held(file: &Connection, run: &Run) -> Answer<Result<i64, Hold>> {
     })
 }
 
-pub(super) fn renew(file: &Connection, run: &Run, until: SystemTime) -> Answer<Hold> {
+pub(super) fn renew(
+    file: &Connection,
+    run: &Run,
+    lease: Duration,
+    now: SystemTime,
+) -> Answer<Hold> {
     let job = match held(file, run)? {
         Ok(job) => job,
         Err(not) => return Ok(not),
     };
-    file.prepare_cached("UPDATE jobs SET until = ?2 WHERE job = ?1")?
-        .execute(params![job, micros(until)])?;
+    file.prepare_cached("UPDATE jobs SET until = ?2, leased = ?3 WHERE job = ?1")?
+        .execute(params![job, micros(later(now, lease)), micros(now)])?;
     Ok(Hold::Held)
 }
 
@@ -234,19 +239,6 @@ pub(super) fn record(file: &Connection, run: &Run, name: &str, value: &Json) -> 
     file.prepare_cached("INSERT OR REPLACE INTO steps (job, name, value) VALUES (?1, ?2, ?3)")?
         .execute(params![job, name, value.text()])?;
     Ok(Hold::Held)
-}
-
-pub(super) fn steps(file: &Connection, id: &JobId) -> Answer<Vec<Step>> {
-    let mut select = file.prepare_cached(
-        "SELECT name, value FROM steps WHERE job = (SELECT job FROM jobs WHERE task = ?1 AND id = ?2) ORDER BY step",
-    )?;
-    let steps = select.query_map(params![id.task(), id.number().to_be_bytes()], |row| {
-        Ok(Step {
-            name: row.get("name")?,
-            value: Json::stored(row.get("value")?),
-        })
-    })?;
-    Ok(steps.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn finish(

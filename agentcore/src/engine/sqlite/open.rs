@@ -1,5 +1,7 @@
 //! Opening the file: its settings and its tables.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ const MIGRATIONS: [&str; VERSION as usize] = ["
         run BLOB NOT NULL,
         holder TEXT,
         until INTEGER,
+        leased INTEGER,
         result TEXT,
         failure TEXT,
         submitted INTEGER NOT NULL,
@@ -69,8 +72,23 @@ const MIGRATIONS: [&str; VERSION as usize] = ["
     ) STRICT, WITHOUT ROWID;
 "];
 
+/// A file that is open.
+pub(super) struct Opened {
+    pub(super) file: Connection,
+    /// Keeps other processes out of a file without locks. It is closed after the connection.
+    _owner: Option<File>,
+}
+
+/// The version of what is in the file. Changes nothing, and makes no file.
+pub(super) fn look(path: &Path) -> Result<i64, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags)?;
+    file.busy_timeout(PATIENCE)?;
+    found(&file, path)
+}
+
 /// Opens the file, and makes or brings up to date what is in it.
-pub(super) fn open(path: &Path, locks: Locks) -> Result<Connection, EngineError> {
+pub(super) fn open(path: &Path, locks: Locks) -> Result<Opened, EngineError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -83,6 +101,10 @@ pub(super) fn open(path: &Path, locks: Locks) -> Result<Connection, EngineError>
     }
     // SQLite would make a file that every user can read.
     platform::make_private_file(path).map_err(|error| unreachable(path, &error))?;
+    let owner = match locks {
+        Locks::File => None,
+        Locks::None => own(path)?,
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = match locks {
         Locks::File => Connection::open_with_flags(path, flags),
@@ -91,12 +113,30 @@ pub(super) fn open(path: &Path, locks: Locks) -> Result<Connection, EngineError>
     let prepared = opened.map_err(EngineError::from).and_then(|mut file| {
         set_up(&file, locks)?;
         migrate(&mut file, path)?;
-        Ok(file)
+        Ok(Opened {
+            file,
+            _owner: owner,
+        })
     });
     prepared.map_err(|error| match error {
         EngineError::Unreachable(why) => unreachable(path, &why),
         other => other,
     })
+}
+
+/// Keeps other processes out of a file without locks, as long as the answer lives. Two of them would destroy each other's jobs: the
+/// one that ends first takes itself for the last user, and removes the journal. A mount may have such locks although it
+/// has none for parts of files, which SQLite uses. Where it has neither, nothing is kept out.
+fn own(path: &Path) -> Result<Option<File>, EngineError> {
+    let file = File::open(path).map_err(|error| unreachable(path, &error))?;
+    match platform::lock_file(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let why = "another process uses the file, and with `?locks=none` only one may";
+            Err(unreachable(path, &why))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 fn unreachable(path: &Path, why: &dyn std::fmt::Display) -> EngineError {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::broadcast;
 
-use super::open::{Locks, open};
+use super::open::{Locks, Opened, open};
 use crate::engine::error::EngineError;
 use crate::engine::{Notice, Reply};
-use crate::util::sync::{AtomicBool, Ordering, oneshot};
+use crate::util::sync::{AtomicBool, AtomicUsize, Ordering, oneshot};
 
 /// How long a call waits for its turn, and for locks of other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,11 +27,54 @@ pub(super) enum Access {
     Write,
 }
 
+/// The most bytes of calls that wait and may be dropped, and what each of them takes beside its text.
+const MOST_WAITING: usize = 64 * 1024 * 1024;
+const BYTES_OF_A_CALL: usize = 4096;
+
+/// What happens to a call whose caller has gone, or that has waited for longer than [`PATIENCE`], as when a disk hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lateness {
+    /// It is dropped, because its caller has been told that it failed. The text that goes along has so many bytes. If too
+    /// many of such calls wait, further ones fail at once.
+    IsDropped { bytes: usize },
+    /// It is carried out: it is of a run, which has no other way to end. The running jobs bound their number.
+    IsCarriedOut,
+}
+
+/// The room that a waiting call takes.
+struct Room {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Room {
+    /// `None` if too much waits.
+    fn take(waiting: &Arc<AtomicUsize>, late: Lateness) -> Option<Self> {
+        let bytes = match late {
+            Lateness::IsDropped { bytes } => BYTES_OF_A_CALL + bytes,
+            Lateness::IsCarriedOut => 0,
+        };
+        let before = waiting.fetch_add(bytes, Ordering::Relaxed);
+        let room = Self {
+            waiting: waiting.clone(),
+            bytes,
+        };
+        (bytes == 0 || before + bytes <= MOST_WAITING).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// A handle of the thread, which ends when this is dropped.
 pub(super) struct Thread {
     calls: Sender<Message>,
     notices: broadcast::Sender<Notice>,
     is_reachable: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl fmt::Debug for Thread {
@@ -51,7 +94,17 @@ enum Message {
 struct Waiting {
     since: Instant,
     access: Access,
+    late: Lateness,
     call: Box<dyn Call>,
+    _room: Room,
+}
+
+impl Waiting {
+    /// Whether its caller takes it for failed, so that it must not be carried out any more.
+    fn is_over(&self) -> bool {
+        let is_late = || self.since.elapsed() >= PATIENCE || self.call.is_given_up();
+        self.late != Lateness::IsCarriedOut && is_late()
+    }
 }
 
 impl Thread {
@@ -75,6 +128,7 @@ impl Thread {
             calls,
             notices,
             is_reachable,
+            waiting: Arc::default(),
         })
     }
 
@@ -92,8 +146,14 @@ impl Thread {
     pub(super) fn call<'a, T: Send + 'static>(
         &self,
         access: Access,
+        late: Lateness,
         call: impl FnOnce(&Connection, &mut Vec<Notice>) -> Result<T, EngineError> + Send + 'static,
     ) -> Reply<'a, T> {
+        let Some(room) = Room::take(&self.waiting, late) else {
+            self.is_reachable.store(false, Ordering::Relaxed);
+            let error = EngineError::Unreachable("too many calls wait for the file".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        };
         let (reply, answer) = oneshot::channel();
         let call = Box::new(Answered {
             state: State::Asked(call),
@@ -104,7 +164,9 @@ impl Thread {
         let waiting = Waiting {
             since: Instant::now(),
             access,
+            late,
             call,
+            _room: room,
         };
         let _ = self.calls.send(Message::Call(waiting));
         Box::pin(async move {
@@ -121,6 +183,8 @@ impl Thread {
 trait Call: Send {
     /// Carries the call out within a transaction. Returns whether its changes are kept.
     fn run(&mut self, file: &Connection) -> Ran;
+    /// Whether nothing waits for the answer.
+    fn is_given_up(&self) -> bool;
     /// Hands over the answer, once the transaction is stored; or the error that kept it from that.
     fn settle(self: Box<Self>, stored: Result<(), EngineError>);
 }
@@ -163,6 +227,10 @@ where
         ran
     }
 
+    fn is_given_up(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     fn settle(self: Box<Self>, stored: Result<(), EngineError>) {
         let answer = match (stored, self.state) {
             (Ok(()), State::Ran(answer)) => answer,
@@ -186,7 +254,7 @@ where
 struct Store {
     path: PathBuf,
     locks: Locks,
-    file: Option<Connection>,
+    file: Option<Opened>,
     is_reachable: Arc<AtomicBool>,
 }
 
@@ -224,7 +292,7 @@ impl Store {
         };
         match opened {
             Ok(file) => {
-                let is_usable = transaction(&file, batch, &self.is_reachable);
+                let is_usable = transaction(&file.file, batch, &self.is_reachable);
                 self.file = is_usable.then_some(file);
             }
             Err(error) => settle(batch, &Err(error), &self.is_reachable),
@@ -234,7 +302,7 @@ impl Store {
 
 /// Carries out the calls in one transaction. Returns whether the file can be used afterwards.
 fn transaction(file: &Connection, batch: Vec<Waiting>, is_reachable: &AtomicBool) -> bool {
-    let mut batch = match begin(file, batch, is_reachable) {
+    let batch = match begin(file, batch, is_reachable) {
         Ok(batch) if batch.is_empty() => return true,
         Ok(batch) => batch,
         Err((batch, error)) => {
@@ -242,6 +310,12 @@ fn transaction(file: &Connection, batch: Vec<Waiting>, is_reachable: &AtomicBool
             return false;
         }
     };
+    // It is looked at now, because the wait for the lock counts.
+    let (late, mut batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Waiting::is_over);
+    for waiting in late {
+        let why = "the file did not answer in time, and the call was dropped".to_owned();
+        waiting.call.settle(Err(EngineError::Unreachable(why)));
+    }
     let carried_out = batch
         .iter_mut()
         .try_for_each(|waiting| one(file, &mut *waiting.call));

@@ -78,6 +78,126 @@ async fn without_locks_a_file_works_without_shared_memory() {
 }
 
 #[tokio::test]
+async fn a_file_without_locks_has_one_process_where_its_mount_can_tell() {
+    let folder = Folder::new();
+    let open = || Sqlite::new(folder.path("jobs.db"), Locks::None).unwrap();
+    let first = open();
+    let id = first.submit(job()).await.unwrap().id;
+    let second = open();
+    let error = second.submit(job()).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    assert!(
+        error.to_string().contains("another process uses"),
+        "{error}"
+    );
+    assert!(first.submit(job()).await.is_ok());
+    drop(first);
+    let limit = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = second.submit(job()).await {
+        assert!(Instant::now() < limit, "{error}");
+    }
+    assert!(second.state(&id).await.unwrap().is_some());
+    assert_eq!(second.counts(&[task()]).await.unwrap()[0].due, 3);
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing() {
+    let folder = Folder::new();
+    let engine = sqlite(&folder);
+    assert!(engine.look().await.is_err(), "there is no file");
+    assert!(!folder.path("jobs.db").exists());
+    let id = engine.submit(job()).await.unwrap().id;
+    // As an agent that was killed, and as one that runs.
+    let copy = Folder::new();
+    for name in ["jobs.db", "jobs.db-wal"] {
+        std::fs::copy(folder.path(name), copy.path(name)).unwrap();
+    }
+    for folder in [&copy, &folder] {
+        let about = sqlite(folder).look().await.unwrap();
+        assert_eq!((about.engine, &*about.schema), ("sqlite", "1"));
+        let kept = std::fs::metadata(folder.path("jobs.db-wal")).unwrap();
+        assert!(kept.len() > 0, "the journal is left alone");
+    }
+    assert!(engine.state(&id).await.unwrap().is_some());
+    // An older file stays as it is.
+    let old = Folder::new();
+    std::fs::write(old.path("jobs.db"), "").unwrap();
+    assert_eq!(sqlite(&old).look().await.unwrap().schema, "0");
+    assert_eq!(std::fs::read(old.path("jobs.db")).unwrap(), b"");
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_has_gone_is_not_carried_out_late() {
+    let folder = Folder::new();
+    let engine = sqlite(&folder);
+    let run = {
+        engine.submit(job()).await.unwrap();
+        let wanted = Wanted {
+            tasks: vec![(task(), 1)],
+            free: 1,
+            lease: LEASE,
+        };
+        engine.claim(&wanted).await.unwrap().claims.remove(0).run
+    };
+    let other = Connection::open(folder.path("jobs.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let kept = engine.submit(job());
+    drop(engine.submit(job()));
+    // That of a run is carried out, because the job would stay as it is.
+    drop(engine.finish(&run, done("")));
+    other.execute_batch("COMMIT").unwrap();
+    assert!(kept.await.unwrap().created);
+    let counts = engine.counts(&[task()]).await.unwrap().remove(0);
+    assert_eq!((counts.due, counts.running), (1, 0));
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_file_are_bounded_in_bytes() {
+    let folder = Folder::new();
+    let engine = sqlite(&folder);
+    engine.submit(job()).await.unwrap();
+    let other = Connection::open(folder.path("jobs.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let text = "x".repeat(1_000_000);
+    let large = || NewJob {
+        input: json(&text),
+        ..job()
+    };
+    let waiting: Vec<_> = (0..60).map(|_| engine.submit(large())).collect();
+    let mut more: Vec<_> = (0..10).map(|_| engine.submit(large())).collect();
+    let error = more.pop().unwrap().await.unwrap_err();
+    assert!(error.to_string().contains("too many calls"), "{error}");
+    drop(more);
+    other.execute_batch("COMMIT").unwrap();
+    for submitted in waiting {
+        assert!(submitted.await.unwrap().created);
+    }
+    assert!(
+        engine.submit(large()).await.unwrap().created,
+        "there is room again"
+    );
+}
+
+#[tokio::test]
+async fn a_lease_ends_although_the_clock_is_set_back() {
+    let world = World::sqlite();
+    let dead = world.submit(world.job()).await;
+    world.claim().await;
+    let living = world.submit(world.job()).await;
+    let run = world.claim().await.run;
+    let hour = Duration::from_secs(3600);
+    world.set_back(hour);
+    assert!(world.claims(2).await.is_empty());
+    world.pass(LEASE / 2).await;
+    assert_eq!(world.renew(&run).await, Hold::Held);
+    world.pass(LEASE / 2).await;
+    let again = world.claim().await;
+    assert_eq!((&again.run.id, again.attempt), (&dead, 2));
+    assert_eq!(world.finish(&run, done("")).await, Hold::Held);
+    assert!(world.status(&living).await.is_final());
+}
+
+#[tokio::test]
 async fn a_file_of_another_program_or_version_is_refused() {
     let folder = Folder::new();
     let path = folder.path("jobs.db");

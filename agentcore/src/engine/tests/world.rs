@@ -96,6 +96,11 @@ impl World {
         self.tell_database().await;
     }
 
+    /// Sets the clock of this host back.
+    pub(super) fn set_back(&self, time: Duration) {
+        *self.now.lock() -= time;
+    }
+
     /// Sets the clock of the database, if that is what the engine goes by.
     async fn tell_database(&self) {
         #[cfg(feature = "durable-postgres")]

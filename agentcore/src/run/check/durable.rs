@@ -6,8 +6,7 @@ use std::path::Path;
 use crate::app::describe::{FunctionAt, time};
 use crate::app::descriptors::DurableDef;
 use crate::config::{DurableSettings, Environment, Store, Work};
-use crate::durable::Client;
-use crate::request::TrackerHandle;
+use crate::engine;
 use crate::util::fields::fields;
 
 /// Where an agent has durable tasks.
@@ -52,7 +51,7 @@ impl Durable {
                 ));
             }
         }
-        let asked = is_there(&settings.store).then(|| ask(tasks, settings));
+        let asked = is_there(&settings.store).then(|| ask(settings));
         let about = match asked {
             Some(Ok(about)) => Some(about),
             Some(Err(problem)) => {
@@ -128,21 +127,21 @@ pub(super) fn warn_of_default_work(
     }
 }
 
-/// Whether the store can be asked without being made.
+/// Whether the store can be asked without being made, and without harm to an agent that uses it. A file without locks is
+/// opened by one process alone.
 fn is_there(store: &Store) -> bool {
-    store.path().is_none_or(Path::exists)
+    !store.is_of_a_session() && store.path().is_none_or(Path::exists)
 }
 
-/// Reads the kind and the version of the store.
-fn ask(tasks: &[DurableDef], settings: &DurableSettings) -> Result<(&'static str, String), String> {
+/// Reads the kind and the version of the store. Changes nothing in it.
+fn ask(settings: &DurableSettings) -> Result<(&'static str, String), String> {
+    let engine = engine::engine(settings.store.address())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     let runtime = runtime.map_err(|error| format!("the store was not asked: {error}"))?;
-    let tasks = tasks.iter().map(|def| def.task).collect();
-    let client = Client::new(tasks, settings.clone(), TrackerHandle::Process);
     runtime.block_on(async {
-        match client.ready_in_time().await {
+        match engine.look().await {
             Ok(about) => Ok((about.engine, about.schema)),
             Err(error) => Err(format!("durable jobs cannot be stored: {error}")),
         }

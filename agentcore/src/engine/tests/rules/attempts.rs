@@ -214,6 +214,9 @@ pub(in crate::engine::tests) async fn steps_survive_the_attempt(w: &mut World) {
     assert_eq!(w.steps(&id).await, [pair("b", "1"), pair("a", "2")]);
     assert_eq!(w.record(&second, "b", "3").await, Hold::Held);
     assert_eq!(w.steps(&id).await, [pair("a", "2"), pair("b", "3")]);
+    assert_eq!(w.engine.step_names(&id).await.unwrap(), ["a", "b"]);
+    assert_eq!(w.engine.step(&id, "a").await, Ok(Some(json("2"))));
+    assert_eq!(w.engine.step(&id, "c").await, Ok(None));
     w.finish(&second, done("")).await;
     assert_eq!(w.steps(&id).await.len(), 2, "the dev page shows them");
 }

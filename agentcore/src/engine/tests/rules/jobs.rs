@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::world::{LEASE, World, done, json};
+use super::super::world::{LEASE, World, done, failure, json};
 use crate::engine::error::EngineError;
 use crate::engine::json::{Json, MOST_BYTES};
 use crate::engine::{Cancel, Counts, Hold, JobId, Keep, NewJob, Notice, Outcome, Status, Wanted};
@@ -311,17 +311,27 @@ pub(in crate::engine::tests) async fn ended_jobs_are_kept_and_then_removed(w: &m
     let run = w.claim().await.run;
     w.record(&run, "step", "").await;
     w.finish(&run, done("")).await;
+    let cancelled = w.submit(w.job()).await;
+    w.engine.cancel(&cancelled).await.unwrap();
+    let failed = w.submit(w.job()).await;
+    let run = w.claim().await.run;
+    w.finish(&run, Outcome::Failed(failure("no"))).await;
     let waiting = w.submit(w.job()).await;
     let keep = Keep {
         done: 60 * SECOND,
-        failed: 60 * SECOND,
+        failed: 90 * SECOND,
     };
     let tasks = [w.task.clone(), w.other.clone()];
     w.pass(60 * SECOND).await;
     assert_eq!(w.engine.clean(&tasks, keep).await, Ok(0));
     w.tick().await;
-    assert_eq!(w.engine.clean(&tasks, keep).await, Ok(1));
+    assert_eq!(w.engine.clean(&tasks, keep).await, Ok(2));
     assert_eq!(w.engine.state(&id).await, Ok(None));
+    assert_eq!(w.engine.state(&cancelled).await, Ok(None));
+    assert!(w.engine.state(&failed).await.unwrap().is_some());
+    w.pass(30 * SECOND).await;
+    assert_eq!(w.engine.clean(&tasks, keep).await, Ok(1));
+    assert_eq!(w.engine.state(&failed).await, Ok(None));
     assert!(w.steps(&id).await.is_empty());
     assert!(w.engine.state(&waiting).await.unwrap().is_some());
     assert_ne!(w.submit(keyed).await, id, "the key is free again");
