@@ -53,6 +53,7 @@ impl Attempt {
         let ended = match self.execute().await {
             Ok(ended) | Err(ended) => ended,
         };
+        self.run.close();
         self.settle(ended).await;
         let Self {
             slot, span, guard, ..

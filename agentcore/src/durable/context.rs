@@ -113,7 +113,8 @@ impl TaskContext {
 
     /// Shows `value` to callers of [`job_status`](crate::job_status()), until the next call. It is stored as JSON, up to 1 MiB.
     ///
-    /// Each call is a write to the store. A value that cannot be stored fails the job.
+    /// Each call is a write to the store. A value that cannot be stored fails the job. Work that outlives the attempt shows nothing: the
+    /// call returns at once.
     ///
     /// ```
     /// use agentcore::{BoxError, TaskContext, async_task};

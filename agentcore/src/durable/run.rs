@@ -60,6 +60,8 @@ pub(crate) struct JobRun {
     /// The numbers that are taken of each step's name.
     names: Mutex<HashMap<String, Vec<bool>>>,
     orders: watch::Sender<Order>,
+    /// Cancelled when the code of the attempt has ended. Work that it left behind records nothing from then on.
+    closed: Token,
     /// Cancelled when the job is cancelled or lost.
     pub(crate) cancelled: Token,
     /// Cancelled when the process is told to stop.
@@ -79,6 +81,7 @@ impl JobRun {
             recorded: Mutex::default(),
             names: Mutex::default(),
             orders: watch::Sender::new(Order { until, end: None }),
+            closed: Token::new(),
             cancelled: Token::new(),
             stopping,
         }
@@ -132,9 +135,10 @@ impl JobRun {
         }
     }
 
-    /// Stores the value of a step. If the value cannot be stored, the attempt is told to end, and the future does not complete.
+    /// Stores the value of a step. If the value cannot be stored, the attempt is told to end, and the future does not complete before
+    /// its end. After the end nothing is stored.
     pub(crate) async fn record(&self, name: &str, value: Json) {
-        loop {
+        while !self.closed.is_cancelled() {
             match self
                 .client
                 .engine()
@@ -153,7 +157,7 @@ impl JobRun {
         }
     }
 
-    /// Ends the attempt as failed. Does not complete.
+    /// Ends the attempt as failed. Completes after its end, and so never for the attempt's own code.
     pub(crate) async fn fail(&self, failure: RunFailure) {
         self.end(End::Failed(failure)).await;
     }
@@ -161,14 +165,23 @@ impl JobRun {
     /// Ends the attempt if a test wants its process to die here. Otherwise completes at once.
     pub(crate) async fn crash_point(&self, step: &str, is_recorded: bool) {
         let points = self.client.crash_points();
-        if points.is_some_and(|points| points.is_here(step, is_recorded)) {
-            self.end(End::Crash).await;
+        if !self.closed.is_cancelled()
+            && points.is_some_and(|points| points.is_here(step, is_recorded))
+        {
+            self.order(End::Crash);
+            // What the attempt left behind has died with its process.
+            std::future::pending::<()>().await;
         }
     }
 
     async fn end(&self, end: End) {
         self.order(end);
-        std::future::pending::<()>().await;
+        self.closed.cancelled().await;
+    }
+
+    /// Notes that the code of the attempt has ended. What it left behind, such as spawned tasks, goes on without the job.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
     }
 
     /// Tells the attempt to end.

@@ -30,7 +30,8 @@ const LONGEST: usize = 400;
 /// A step may run more than once: the process may die between its effect and its record. Pass
 /// [`TaskContext::id`](crate::TaskContext::id) and the step's name on to services that accept an idempotency key.
 ///
-/// Outside of a durable task the body just runs.
+/// Outside of a durable task the body just runs. It does so too in work that outlives the attempt that started it, such as a detached
+/// task: the job has ended then, and nothing is recorded.
 ///
 /// ```
 /// use agentcore::{BoxError, async_task, step};

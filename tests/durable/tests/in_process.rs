@@ -168,6 +168,24 @@ async fn with_progress(task: TaskContext) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Returns before the work that it leaves behind comes to its steps.
+#[async_task(durable)]
+async fn leaves_work_behind(test: String, task: TaskContext) -> Result<(), BoxError> {
+    agentcore::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let told = step("notify", async || {
+            ran(&test, "notify");
+            Ok::<_, BoxError>(())
+        });
+        told.await?;
+        task.progress("told").await;
+        ran(&test, "end");
+        Ok::<_, BoxError>(())
+    })
+    .detach();
+    Ok(())
+}
+
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Event {
@@ -205,6 +223,7 @@ async fn handler(event: Event) -> Result<Value, BoxError> {
             "hang" => json!(hang(test).await?),
             "never_in_time" => json!(never_in_time(test).await?),
             "named_twice" => json!(named_twice(test).await?),
+            "leaves_work_behind" => json!(leaves_work_behind(test).await?),
             "with_step_functions" => json!(with_step_functions(test).await?),
             "too_large" => json!(transcribe("x".repeat(2 << 20), 1).await?),
             _ => json!(two_at_once(number as u32).await?),
@@ -498,6 +517,14 @@ async fn progress_is_shown_while_the_job_runs() {
     assert_eq!(status(&agent, &job).await, running);
     submitted(&agent, json!({ "do": "cancel", "job": job })).await;
     agent.idle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_outlives_its_job_ends_and_records_nothing() {
+    let agent = agent().await;
+    awaited(&agent, "leaves_work_behind", "left behind", 0).await;
+    agent.idle().await;
+    assert_eq!(what_ran("left behind"), ["notify", "end"]);
 }
 
 #[tokio::test(start_paused = true)]
