@@ -18,6 +18,7 @@ mod failure;
 mod gate;
 mod newest;
 mod permanent;
+mod refusals;
 mod run;
 mod status;
 mod step;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::backoff;
+use super::refusals::{Refusals, is_of_the_value};
 use super::run::{End, JobRun};
 use super::task::{DurableRun, Encoded, RunFailure, Task};
 use super::worker::Slot;
@@ -20,9 +21,6 @@ use crate::tracker::{self, TaskEnd};
 
 /// How long the code of a cancelled job may go on.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The pause before a call is made again that the store did not answer.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// An attempt that has been claimed.
 pub(super) struct Attempt {
@@ -116,23 +114,24 @@ impl Attempt {
     /// Reads the steps that earlier attempts have recorded.
     async fn recall(&self) -> Result<(), Ended> {
         let engine = self.run.client().engine();
+        let mut refusals = self.refusals();
         loop {
             let steps = tokio::select! {
                 biased;
                 end = self.told() => return Err(Ended::Told(end)),
                 steps = engine.steps(self.run.id()) => steps,
             };
-            match steps {
+            let error = match steps {
                 Ok(steps) => {
                     let steps = steps.into_iter().map(|step| (step.name, step.value));
                     self.run.recall(steps);
                     return Ok(());
                 }
-                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
-                Err(error) => {
-                    let why = format!("its steps cannot be read: {error}");
-                    return Err(Ended::Failed(RunFailure::new("steps", why)));
-                }
+                Err(error) => error,
+            };
+            if let Err(error) = refusals.pause(error).await {
+                let why = format!("its steps cannot be read: {error}");
+                return Err(Ended::Failed(RunFailure::new("steps", why)));
             }
         }
     }
@@ -260,34 +259,39 @@ impl Attempt {
         }
     }
 
-    /// Stores the outcome. Repeats the call while the store is out of reach, until the lease of the attempt has ended.
+    fn refusals(&self) -> Refusals {
+        Refusals::new(self.run.client().settings().lease)
+    }
+
+    /// Stores the outcome. Repeats the call while the store is out of reach or refuses it, until the lease of the attempt has ended.
     async fn finish(&self, mut outcome: Outcome) {
         let client = self.run.client();
         let engine = client.engine();
+        let mut refusals = self.refusals();
         loop {
             let answer = tokio::select! {
                 biased;
                 () = self.until_over() => return self.note_lost(),
                 answer = engine.finish(self.run.run(), outcome.clone()) => answer,
             };
-            match answer {
+            let error = match answer {
                 Ok(Hold::Held) => return client.tell_ended(self.run.id()),
                 Ok(Hold::Cancelled) => {
                     self.guard.note_end(TaskEnd::Cancelled);
                     return client.tell_ended(self.run.id());
                 }
                 Ok(Hold::Lost) => return self.note_lost(),
-                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
-                // The store refuses the result. Another attempt would return it too, so there is none.
-                Err(error) if matches!(outcome, Outcome::Done(_)) => {
-                    let failure = RunFailure::new("result", error.to_string());
-                    outcome = self.failed(failure.permanent());
-                }
-                Err(error) => {
-                    let why = format!("cannot be ended in the store: {error}");
-                    let failure = report::Failure::stopped(self.called(), why);
-                    return self.guard.note_failure(failure);
-                }
+                Err(error) => error,
+            };
+            if is_of_the_value(&error) && matches!(outcome, Outcome::Done(_)) {
+                // Another attempt would return this result too, so there is none.
+                let failure = RunFailure::new("result", error.to_string());
+                outcome = self.failed(failure.permanent());
+            } else if let Err(error) = refusals.pause(error).await {
+                // It is renewed no more. Another attempt begins when the lease has ended, if there is one left.
+                let why = format!("cannot be ended in the store: {error}");
+                let failure = report::Failure::stopped(self.called(), why);
+                return self.guard.note_failure(failure);
             }
         }
     }
@@ -295,6 +299,7 @@ impl Attempt {
     /// Hands the job back, because the process stops first. The attempt is not counted.
     async fn hand_back(&self) {
         let client = self.run.client();
+        let mut refusals = self.refusals();
         self.guard.note_end(TaskEnd::Cancelled);
         loop {
             let answer = tokio::select! {
@@ -302,21 +307,18 @@ impl Attempt {
                 () = self.until_over() => return self.note_lost(),
                 answer = client.hand_back(self.run.run().clone()) => answer,
             };
-            match answer {
-                Ok(()) => {
-                    tracing::info!(
-                        target: "agentcore",
-                        "{} was handed back: the process stops before it has ended",
-                        self.called()
-                    );
-                    return;
-                }
-                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
-                Err(error) => {
-                    let why = format!("cannot be handed back: {error}");
-                    let failure = report::Failure::stopped(self.called(), why);
-                    return self.guard.note_failure(failure);
-                }
+            let Err(error) = answer else {
+                tracing::info!(
+                    target: "agentcore",
+                    "{} was handed back: the process stops before it has ended",
+                    self.called()
+                );
+                return;
+            };
+            if let Err(error) = refusals.pause(error).await {
+                let why = format!("cannot be handed back: {error}");
+                let failure = report::Failure::stopped(self.called(), why);
+                return self.guard.note_failure(failure);
             }
         }
     }

@@ -3,20 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken as Token;
 
 use super::client::Client;
+use super::refusals::{Refusals, is_of_the_value};
 use super::task::RunFailure;
 use crate::engine::{Claim, Hold, JobId, Json, Run};
 use crate::request;
 use crate::util::sync::Mutex;
-
-/// The pause before a write is tried again that the store did not answer.
-const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// What an attempt is told by the worker and by its steps.
 #[derive(Clone, Debug)]
@@ -138,21 +135,20 @@ impl JobRun {
     /// Stores the value of a step. If the value cannot be stored, the attempt is told to end, and the future does not complete before
     /// its end. After the end nothing is stored.
     pub(crate) async fn record(&self, name: &str, value: Json) {
+        let mut refusals = Refusals::new(self.client.settings().lease);
         while !self.closed.is_cancelled() {
-            match self
-                .client
-                .engine()
-                .record(&self.run, name, value.clone())
-                .await
-            {
+            let engine = self.client.engine();
+            let error = match engine.record(&self.run, name, value.clone()).await {
                 Ok(Hold::Held) => return,
                 Ok(Hold::Cancelled) => return self.end(End::Cancelled).await,
                 Ok(Hold::Lost) => return self.end(End::Lost).await,
-                Err(error) if error.is_temporary() => sleep(TRY_AGAIN).await,
-                Err(error) => {
-                    let why = format!("step `{name}` cannot be recorded: {error}");
-                    return self.fail(RunFailure::new("step", why).permanent()).await;
-                }
+                Err(error) => error,
+            };
+            if let Err(error) = refusals.pause(error).await {
+                let why = format!("step `{name}` cannot be recorded: {error}");
+                let mut failure = RunFailure::new("step", why);
+                failure.is_permanent = is_of_the_value(&error);
+                return self.fail(failure).await;
             }
         }
     }

@@ -50,6 +50,13 @@ impl From<Error> for Fault {
             SqlState::T_R_SERIALIZATION_FAILURE
             | SqlState::T_R_DEADLOCK_DETECTED
             | SqlState::QUERY_CANCELED => EngineError::Unreachable(text),
+            // A lock is taken, or an object is in use.
+            _ if class == "55" => EngineError::Unreachable(text),
+            // Numbers that `jsonb` does not hold, and values beyond its limits.
+            _ if matches!(class, "22" | "54") => EngineError::NotStorable {
+                what: "a value of a job",
+                why: text,
+            },
             // Resources are short, or the server stops or starts.
             _ if matches!(class, "08" | "53" | "57" | "58") => return Self::Lost(text),
             _ => EngineError::Refused(format!("the database refused a statement: {text}")),
