@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, ended, submit};
 use crate::not_tested::not_tested;
 use crate::server::{Server, server};
 use crate::storm::is_full;
-use crate::support::{DEADLINE, signal_to, wait_until};
+use crate::support::{DEADLINE, Latch, signal_to, wait_until};
 
 /// The server's data.
 pub(crate) fn data(server: &Server) -> PathBuf {
@@ -90,6 +90,32 @@ fn no_job_is_lost_while_the_database_stops_at_once_and_starts_again() {
             );
         }
     }
+}
+
+#[test]
+fn a_result_that_the_database_refuses_for_a_moment_is_kept() {
+    let Some(fleet) = Fleet::on_postgres("30s") else {
+        return;
+    };
+    let server = server().expect("it has been started");
+    let database = fleet.store().rsplit('/').next().expect("a name");
+    let rename = |from: &str, to: &str| {
+        let sql = format!("ALTER FUNCTION absurd.{from} RENAME TO {to}");
+        server.psql(database, &sql).expect("renamed");
+    };
+    let latch = Latch::new();
+    let agent = fleet.start(&[]);
+    let job = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
+    let held = latch.held();
+    // As while its schema is changed.
+    rename("complete_run", "complete_run_later");
+    drop(held);
+    agent.line_with("tries again to write to its store");
+    rename("complete_run_later", "complete_run");
+    assert_eq!(
+        ended(&agent, &job),
+        json!({ "status": "completed", "attempt": 1, "result": 1 })
+    );
 }
 
 #[test]
