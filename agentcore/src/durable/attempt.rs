@@ -70,8 +70,21 @@ impl Attempt {
         if let (Some(Duration::ZERO), Some(deadline)) = (left, self.task.deadline) {
             return Err(Ended::Failed(past_deadline(deadline)));
         }
+        let max_age = self.guard.tracker().max_age();
+        let limit = self.task.timeout.into_iter().chain(max_age).min();
+        let is_deadline = left.is_some_and(|left| limit.is_none_or(|limit| left <= limit));
+        let most = limit.into_iter().chain(left).min();
+        let until = most.map(|most| Instant::now() + most);
+        let late = || match (is_deadline, self.task.deadline, limit) {
+            (true, Some(deadline), _) => Ended::Failed(past_deadline(deadline)),
+            (_, _, limit) => Ended::TimedOut(limit.unwrap_or_default()),
+        };
         if self.run.is_recovery {
-            self.recall().await?;
+            tokio::select! {
+                biased;
+                recalled = self.recall() => recalled?,
+                () = until_reached(until) => return Err(late()),
+            }
         }
         let arguments = DurableRun::new(
             Arc::clone(&self.run),
@@ -79,22 +92,14 @@ impl Attempt {
             &self.claim.input,
         );
         let arguments = arguments.map_err(Ended::Failed)?;
-        let max_age = self.guard.tracker().max_age();
-        let limit = self.task.timeout.into_iter().chain(max_age).min();
-        let is_deadline = left.is_some_and(|left| limit.is_none_or(|limit| left <= limit));
-        let most = limit.into_iter().chain(left).min();
         let current = self.guard.current().unwrap_or_else(|| self.span.current());
         let body = current.wrap((self.task.run)(arguments));
         let mut body = std::pin::pin!(panics::catch(body));
-        let until = most.map(|most| Instant::now() + most);
         let ended = tokio::select! {
             // First the orders: an attempt that was lost while its process stood still must do no more.
             biased;
             end = self.told() => Ended::Told(end),
-            () = until_reached(until) => match (is_deadline, self.task.deadline, limit) {
-                (true, Some(deadline), _) => Ended::Failed(past_deadline(deadline)),
-                (_, _, limit) => Ended::TimedOut(limit.unwrap_or_default()),
-            },
+            () = until_reached(until) => late(),
             returned = body.as_mut() => ended(returned),
         };
         if let Ended::Told(end) = &ended {

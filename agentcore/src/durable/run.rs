@@ -3,17 +3,22 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken as Token;
 
 use super::client::Client;
+use super::context::PROGRESS;
 use super::refusals::{Refusals, is_of_the_value};
 use super::task::RunFailure;
-use crate::engine::{Claim, Hold, JobId, Json, Run};
+use crate::engine::{Claim, EngineError, Hold, JobId, Json, Run};
 use crate::request;
 use crate::util::sync::Mutex;
+
+/// The most bytes of all steps of a job. An attempt begins by reading them, and keeps them in memory.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an attempt is told by the worker and by its steps.
 #[derive(Clone, Debug)]
@@ -54,6 +59,8 @@ pub(crate) struct JobRun {
     pub(crate) key: Option<String>,
     /// The steps that earlier attempts have recorded.
     recorded: Mutex<HashMap<String, Json>>,
+    /// The bytes of all recorded steps. The progress is none of them.
+    bytes: AtomicUsize,
     /// The numbers that are taken of each step's name.
     names: Mutex<HashMap<String, Vec<bool>>>,
     orders: watch::Sender<Order>,
@@ -76,6 +83,7 @@ impl JobRun {
             session: session.map(|session| session.as_str().into()),
             key: claim.key.clone(),
             recorded: Mutex::default(),
+            bytes: AtomicUsize::new(0),
             names: Mutex::default(),
             orders: watch::Sender::new(Order { until, end: None }),
             closed: Token::new(),
@@ -100,7 +108,10 @@ impl JobRun {
 
     /// Takes over what earlier attempts have recorded.
     pub(crate) fn recall(&self, steps: impl IntoIterator<Item = (String, Json)>) {
-        self.recorded.lock().extend(steps);
+        let mut recorded = self.recorded.lock();
+        recorded.extend(steps);
+        let bytes = recorded.iter().map(|(name, value)| weight(name, value));
+        self.bytes.store(bytes.sum(), Ordering::Relaxed);
     }
 
     /// What an earlier attempt has recorded under this name.
@@ -135,11 +146,25 @@ impl JobRun {
     /// Stores the value of a step. If the value cannot be stored, the attempt is told to end, and the future does not complete before
     /// its end. After the end nothing is stored.
     pub(crate) async fn record(&self, name: &str, value: Json) {
+        let weight = weight(name, &value);
+        let bytes = weight + self.bytes.load(Ordering::Relaxed);
+        if weight > 0 && bytes > MOST_BYTES && !self.closed.is_cancelled() {
+            let error = EngineError::TooLarge {
+                what: "all that the steps of a job have recorded",
+                bytes,
+                limit: MOST_BYTES,
+            };
+            let why = format!("step `{name}` cannot be recorded: {error}");
+            return self.fail(RunFailure::new("step", why).permanent()).await;
+        }
         let mut refusals = Refusals::new(self.client.settings().lease);
         while !self.closed.is_cancelled() {
             let engine = self.client.engine();
             let error = match engine.record(&self.run, name, value.clone()).await {
-                Ok(Hold::Held) => return,
+                Ok(Hold::Held) => {
+                    self.bytes.fetch_add(weight, Ordering::Relaxed);
+                    return;
+                }
                 Ok(Hold::Cancelled) => return self.end(End::Cancelled).await,
                 Ok(Hold::Lost) => return self.end(End::Lost).await,
                 Err(error) => error,
@@ -205,6 +230,14 @@ impl JobRun {
     }
 }
 
+/// The bytes of a step. A progress has none: each one replaces the last.
+fn weight(name: &str, value: &Json) -> usize {
+    if name == PROGRESS {
+        return 0;
+    }
+    name.len() + value.text().len()
+}
+
 impl fmt::Debug for JobRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobRun")
@@ -242,5 +275,89 @@ impl Drop for StepName {
         if let Some(taken) = self.run.names.lock().get_mut(&self.name) {
             taken[self.number] = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{DurableSettings, Store, Work};
+    use crate::engine::{NewJob, Wanted};
+    use crate::request::TrackerHandle;
+
+    const LEASE: Duration = Duration::from_secs(30);
+
+    /// An attempt of a job in memory.
+    async fn attempt() -> JobRun {
+        let settings = DurableSettings {
+            store: Store::memory(),
+            work: Work::All,
+            lease: LEASE,
+            concurrency: 1,
+        };
+        let client = Client::new(Vec::new(), settings, TrackerHandle::Process);
+        let job = NewJob {
+            task: "task".into(),
+            input: Json::of(&(), "the input").unwrap(),
+            key: None,
+            after: Duration::ZERO,
+            max_attempts: 3,
+            headers: Default::default(),
+        };
+        client.engine().submit(job).await.unwrap();
+        let wanted = Wanted {
+            tasks: vec![("task".into(), 1)],
+            free: 1,
+            lease: LEASE,
+        };
+        let claimed = client.engine().claim(&wanted).await.unwrap();
+        let claim = &claimed.claims[0];
+        JobRun::new(
+            Arc::new(client),
+            claim,
+            Instant::now() + LEASE,
+            Token::new(),
+        )
+    }
+
+    async fn completes(call: impl Future<Output = ()>) -> bool {
+        tokio::time::timeout(LEASE, call).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_steps_together_have_a_limit() {
+        let run = attempt().await;
+        let value = |bytes: usize| Json::of(&"x".repeat(bytes), "a value").unwrap();
+        run.recall([("earlier".to_owned(), value(MOST_BYTES - 2000))]);
+        assert!(completes(run.record("one", value(1000))).await);
+        let is_shown = completes(run.record(PROGRESS, value(1000))).await;
+        assert!(is_shown, "each progress replaces the last");
+        assert!(!completes(run.record("other", value(1000))).await);
+        let Some(End::Failed(failure)) = run.orders().borrow().end.clone() else {
+            panic!("it goes on");
+        };
+        assert!(failure.is_permanent);
+        assert!(
+            failure.message.contains("at most 67108864"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_outlives_the_attempt_does_not_wait_for_it() {
+        let run = attempt().await;
+        let gone = Json::of(&1, "a value").unwrap();
+        run.order(End::Lost);
+        let fail = run.fail(RunFailure::new("step", "it does not fit"));
+        let mut fail = std::pin::pin!(fail);
+        assert!(!completes(fail.as_mut()).await, "the code has not ended");
+        run.close();
+        assert!(completes(fail).await);
+        assert!(completes(run.record("late", gone)).await);
+        let steps = run.client.engine().steps(run.id()).await.unwrap();
+        assert!(steps.is_empty(), "{steps:?}");
     }
 }

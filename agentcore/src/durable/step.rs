@@ -23,7 +23,8 @@ const LONGEST: usize = 400;
 /// attempt gets a number: `page`, `page#2`. In a loop, and in steps that run at once, a name with a count keeps them apart whatever
 /// their order.
 ///
-/// The value is stored as JSON, up to 1 MiB. An error is not recorded: a further call runs the step again, and keeps its
+/// The value is stored as JSON, up to 1 MiB, and all steps of a job have up to 64 MiB together: a further attempt reads them first,
+/// within its time limit, and keeps them in memory. An error is not recorded: a further call runs the step again, and keeps its
 /// name. A value that cannot be stored fails the job, and one that cannot be read fails the attempt: give a step another name when
 /// its type or its meaning changes.
 ///

@@ -119,6 +119,42 @@ fn a_result_that_the_database_refuses_for_a_moment_is_kept() {
 }
 
 #[test]
+fn an_attempt_that_cannot_read_its_steps_exceeds_its_time_limit() {
+    const LOCK: &str =
+        "LOCK TABLE absurd.c_hold_in_time IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)";
+    const UNLOCK: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE query LIKE 'LOCK TABLE absurd.c_hold_in_time%'";
+    let Some(fleet) = Fleet::on_postgres("30s") else {
+        return;
+    };
+    let server = server().expect("it has been started");
+    let database = fleet.store().rsplit('/').next().expect("a name");
+    let latch = Latch::new();
+    let agent = fleet.start(&[]);
+    let job = submit(
+        &agent,
+        json!({ "action": "hold_in_time", "port": latch.port() }),
+    );
+    let _held = latch.held();
+    std::thread::scope(|scope| {
+        // Its session is ended below.
+        scope.spawn(|| server.psql(database, LOCK).unwrap_err());
+        for attempt in 1..=2 {
+            agent.line_with("took longer than 2s");
+            eprintln!("attempt {attempt} is over");
+        }
+        server.psql("postgres", UNLOCK).expect("unlocked");
+    });
+    let status = ended(&agent, &job);
+    assert_eq!(
+        (&status["status"], &status["attempt"]),
+        (&json!("failed"), &json!(2)),
+        "{status}"
+    );
+    assert_eq!(fleet.begun(&job, "hold_in_time"), [1]);
+}
+
+#[test]
 fn no_job_is_lost_while_every_connection_is_cut_again_and_again() {
     let Some(fleet) = Fleet::on_postgres("5s") else {
         return;
