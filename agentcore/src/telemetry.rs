@@ -129,7 +129,7 @@
 //! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
 //! | `agentcore_durable_submitted_total{task}` | with the feature `durable`, like the next four: jobs that this process submitted |
 //! | `agentcore_durable_attempts_total{task,outcome}` | attempts that ended here: `completed`, `failed`, `panicked`, `timed_out`, `cancelled`, `lost`, `handed_back` |
-//! | `agentcore_durable_takeovers_total{task}` | attempts that began here of jobs that had begun before |
+//! | `agentcore_durable_takeovers_total{task}` | attempts that began here because the lease of the one before had ended: its process died, or did not renew it |
 //! | `agentcore_durable_pending{task}` | jobs in the store that wait; read every 10 s by a process that runs tasks |
 //! | `agentcore_durable_oldest_seconds{task}` | how long the oldest of them has been due |
 //! | `agentcore_build_info{version}`, `agentcore_start_time_seconds`, `agentcore_worker_threads` | |

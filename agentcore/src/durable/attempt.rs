@@ -35,6 +35,19 @@ pub(super) struct Attempt {
     pub(super) guard: TaskGuard,
 }
 
+/// What the store did with the end of an attempt.
+#[derive(Clone, Copy)]
+enum Stored {
+    /// It was stored as it was, or needs no record.
+    AsItWas,
+    /// The result cannot be stored, so the job has failed.
+    AsFailure,
+    /// The job had been cancelled.
+    Cancelled,
+    /// It was not stored: another attempt may run the job.
+    Not,
+}
+
 /// How the code of an attempt ended.
 enum Ended {
     Done(Json),
@@ -116,7 +129,7 @@ impl Attempt {
         Ok(ended)
     }
 
-    /// Reads the steps that earlier attempts have recorded.
+    /// Reads the steps that earlier attempts have recorded, and counts a takeover if the last one lost its lease.
     async fn recall(&self) -> Result<(), Ended> {
         let engine = self.run.client().engine();
         let mut refusals = self.refusals();
@@ -130,7 +143,7 @@ impl Attempt {
                 Ok(steps) => {
                     let steps = steps.into_iter().map(|step| (step.name, step.value));
                     self.run.recall(steps);
-                    return Ok(());
+                    break;
                 }
                 Err(error) => error,
             };
@@ -139,6 +152,19 @@ impl Attempt {
                 return Err(Ended::Failed(RunFailure::new("steps", why)));
             }
         }
+        // Without an answer it is not counted.
+        let state = tokio::select! {
+            biased;
+            end = self.told() => return Err(Ended::Told(end)),
+            state = engine.state(self.run.id()) => state.ok().flatten(),
+        };
+        let failure = state.and_then(|state| state.failure);
+        if failure.is_some_and(|failure| failure.name == Failure::LEASE_ENDED) {
+            if let Some(figures) = self.run.client().figures(self.task.name) {
+                figures.taken_over();
+            }
+        }
+        Ok(())
     }
 
     /// Completes when the attempt has to end: it is told so, or its time in this process is over.
@@ -164,9 +190,22 @@ impl Attempt {
         }
     }
 
-    /// Stores how it ended, notes it for the log, and tells those that wait for the job.
+    /// Stores how it ended, notes it for the log, counts it, and tells those that wait for the job.
     async fn settle(&self, ended: Ended) {
-        self.count(&ended);
+        let counted = counted(&ended);
+        let (finding, finished) = match self.store(ended).await {
+            Stored::AsItWas => counted,
+            Stored::AsFailure => (Finding::Error, Finished::Failed),
+            Stored::Cancelled => (Finding::Cancelled, Finished::Cancelled),
+            Stored::Not => (Finding::Cancelled, Finished::Lost),
+        };
+        self.span.note(finding);
+        if let Some(figures) = self.run.client().figures(self.task.name) {
+            figures.finished(finished);
+        }
+    }
+
+    async fn store(&self, ended: Ended) -> Stored {
         let outcome = match ended {
             Ended::Done(result) => Outcome::Done(result),
             Ended::Failed(failure) | Ended::Told(End::Failed(failure)) => self.failed(failure),
@@ -187,38 +226,16 @@ impl Attempt {
             Ended::Told(End::Cancelled) => {
                 self.guard.note_end(TaskEnd::Cancelled);
                 self.run.client().tell_ended(self.run.id());
-                return;
+                return Stored::Cancelled;
             }
             Ended::Told(End::Lost) => return self.note_lost(),
             Ended::Told(End::Crash) => {
                 self.guard.note_end(TaskEnd::Cancelled);
-                return;
+                return Stored::Not;
             }
             Ended::Told(End::HandBack) => return self.hand_back().await,
         };
-        self.finish(outcome).await;
-    }
-
-    fn count(&self, ended: &Ended) {
-        self.span.note(match ended {
-            Ended::Done(_) => Finding::Success,
-            Ended::Failed(_) | Ended::Told(End::Failed(_)) => Finding::Error,
-            Ended::Panicked(_) => Finding::Panic,
-            Ended::TimedOut(_) => Finding::Timeout,
-            Ended::Told(_) => Finding::Cancelled,
-        });
-        let finished = match ended {
-            Ended::Done(_) => Finished::Completed,
-            Ended::Failed(_) | Ended::Told(End::Failed(_)) => Finished::Failed,
-            Ended::Panicked(_) => Finished::Panicked,
-            Ended::TimedOut(_) => Finished::TimedOut,
-            Ended::Told(End::Cancelled) => Finished::Cancelled,
-            Ended::Told(End::Lost | End::Crash) => Finished::Lost,
-            Ended::Told(End::HandBack) => Finished::HandedBack,
-        };
-        if let Some(figures) = self.run.client().figures(self.task.name) {
-            figures.finished(finished);
-        }
+        self.finish(outcome).await
     }
 
     /// Logs the failure of the attempt, and returns its outcome.
@@ -269,10 +286,11 @@ impl Attempt {
     }
 
     /// Stores the outcome. Repeats the call while the store is out of reach or refuses it, until the lease of the attempt has ended.
-    async fn finish(&self, mut outcome: Outcome) {
+    async fn finish(&self, mut outcome: Outcome) -> Stored {
         let client = self.run.client();
         let engine = client.engine();
         let mut refusals = self.refusals();
+        let mut stored = Stored::AsItWas;
         loop {
             let answer = tokio::select! {
                 biased;
@@ -280,10 +298,14 @@ impl Attempt {
                 answer = engine.finish(self.run.run(), outcome.clone()) => answer,
             };
             let error = match answer {
-                Ok(Hold::Held) => return client.tell_ended(self.run.id()),
+                Ok(Hold::Held) => {
+                    client.tell_ended(self.run.id());
+                    return stored;
+                }
                 Ok(Hold::Cancelled) => {
                     self.guard.note_end(TaskEnd::Cancelled);
-                    return client.tell_ended(self.run.id());
+                    client.tell_ended(self.run.id());
+                    return Stored::Cancelled;
                 }
                 Ok(Hold::Lost) => return self.note_lost(),
                 Err(error) => error,
@@ -292,17 +314,19 @@ impl Attempt {
                 // Another attempt would return this result too, so there is none.
                 let failure = RunFailure::new("result", error.to_string());
                 outcome = self.failed(failure.permanent());
+                stored = Stored::AsFailure;
             } else if let Err(error) = refusals.pause(error).await {
                 // It is renewed no more. Another attempt begins when the lease has ended, if there is one left.
                 let why = format!("cannot be ended in the store: {error}");
                 let failure = report::Failure::stopped(self.called(), why);
-                return self.guard.note_failure(failure);
+                self.guard.note_failure(failure);
+                return Stored::Not;
             }
         }
     }
 
     /// Hands the job back, because the process stops first. The attempt is not counted.
-    async fn hand_back(&self) {
+    async fn hand_back(&self) -> Stored {
         let client = self.run.client();
         let mut refusals = self.refusals();
         self.guard.note_end(TaskEnd::Cancelled);
@@ -318,12 +342,13 @@ impl Attempt {
                     "{} was handed back: the process stops before it has ended",
                     self.called()
                 );
-                return;
+                return Stored::AsItWas;
             };
             if let Err(error) = refusals.pause(error).await {
                 let why = format!("cannot be handed back: {error}");
                 let failure = report::Failure::stopped(self.called(), why);
-                return self.guard.note_failure(failure);
+                self.guard.note_failure(failure);
+                return Stored::Not;
             }
         }
     }
@@ -350,11 +375,12 @@ impl Attempt {
         }
     }
 
-    fn note_lost(&self) {
+    fn note_lost(&self) -> Stored {
         self.guard.note_end(TaskEnd::Cancelled);
         let why = "was lost: its lease ended before it was renewed, and another process may run it";
         self.guard
             .note_failure(report::Failure::stopped(self.called(), why));
+        Stored::Not
     }
 
     fn called(&self) -> String {
@@ -366,6 +392,19 @@ async fn until_reached(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
+    }
+}
+
+/// What the span and the metrics say of an end that is stored.
+fn counted(ended: &Ended) -> (Finding, Finished) {
+    match ended {
+        Ended::Done(_) => (Finding::Success, Finished::Completed),
+        Ended::Failed(_) | Ended::Told(End::Failed(_)) => (Finding::Error, Finished::Failed),
+        Ended::Panicked(_) => (Finding::Panic, Finished::Panicked),
+        Ended::TimedOut(_) => (Finding::Timeout, Finished::TimedOut),
+        Ended::Told(End::Cancelled) => (Finding::Cancelled, Finished::Cancelled),
+        Ended::Told(End::Lost | End::Crash) => (Finding::Cancelled, Finished::Lost),
+        Ended::Told(End::HandBack) => (Finding::Cancelled, Finished::HandedBack),
     }
 }
 

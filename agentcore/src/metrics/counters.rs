@@ -293,7 +293,7 @@ fn durable(text: &mut Text, tasks: &[crate::metrics::ShownJobs]) {
     }
     let mut taken_over = text.counter(
         "agentcore_durable_takeovers_total",
-        "Attempts that began here of jobs that had begun before, by task.",
+        "Attempts that began here because the lease of the attempt before had ended, by task.",
     );
     for shown in tasks {
         taken_over.sample(&[("task", shown.task)], shown.taken_over);

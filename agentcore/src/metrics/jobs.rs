@@ -50,7 +50,7 @@ impl JobFigures {
         self.finished[how as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt began whose job had begun before.
+    /// An attempt began whose predecessor's lease had ended.
     pub(crate) fn taken_over(&self) {
         self.taken_over.fetch_add(1, Ordering::Relaxed);
     }

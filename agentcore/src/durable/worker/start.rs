@@ -73,11 +73,6 @@ impl Worker {
             .within(|| tracker.begin_task(task.def.name.into(), Some(metadata), Some(&scope)));
         let guard = TaskGuard::of(tracker.clone(), ticket);
         task.running.fetch_add(1, Ordering::AcqRel);
-        if claim.since_first_start.is_some() {
-            if let Some(figures) = self.client.figures(name) {
-                figures.taken_over();
-            }
-        }
         let (slot, older) = {
             let mut leases = self.leases.lock();
             let older = leases
