@@ -132,6 +132,12 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
+/// Whether the page of metrics has this line.
+pub(crate) fn counts(agent: &Agent, line: &str) -> bool {
+    let page = String::from_utf8(agent.get("/metrics").body).expect("text");
+    page.lines().any(|shown| shown == line)
+}
+
 /// Submits a job, and returns its id.
 pub(crate) fn submit(agent: &Agent, event: Value) -> String {
     let reply = agent.invoke(event);

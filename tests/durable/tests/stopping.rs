@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::fleet::{Fleet, ended, on_each_store, submit};
+use crate::fleet::{Fleet, counts, ended, on_each_store, submit};
 use crate::storm::is_full;
 use crate::support::{DEADLINE, Latch, wait_until};
 
@@ -38,7 +38,10 @@ on_each_store! {
             .map(|_| submit(&agent, json!({ "action": "hold", "port": latch.port() })))
             .collect();
         let first: Vec<_> = jobs.iter().map(|_| latch.held()).collect();
-        let next = fleet.start(&[("AGENTCORE_DURABLE_CONCURRENCY", "20")]);
+        let next = fleet.start(&[
+            ("AGENTCORE_DURABLE_CONCURRENCY", "20"),
+            ("AGENTCORE_METRICS", "true"),
+        ]);
         agent.signal("TERM");
         let (status, log) = agent.wait();
         assert!(status.success(), "nothing was cut off: {log}");
@@ -56,6 +59,8 @@ on_each_store! {
             );
             assert_eq!(fleet.begun(job, "hold"), [1, 1]);
         }
+        let taken_over = r#"agentcore_durable_takeovers_total{task="hold"} 0"#;
+        assert!(counts(&next, taken_over), "a hand-back is no takeover");
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::fleet::{Fleet, ended, fetch, on_each_store, submit};
+use crate::fleet::{Fleet, counts, ended, fetch, on_each_store, submit};
 use crate::support::{DEADLINE, Latch, wait_until};
 
 on_each_store! {
@@ -19,10 +19,12 @@ on_each_store! {
         });
         first.signal("KILL");
         let _ = first.wait();
-        let second = fleet.start(&[]);
+        let second = fleet.start(&[("AGENTCORE_METRICS", "true")]);
         let status = ended(&second, &job);
         assert_eq!(status["status"], "completed", "{status}");
         assert_eq!(status["result"], json!({ "pages": 3, "sum": 3 }));
+        let taken_over = r#"agentcore_durable_takeovers_total{task="pages"} 1"#;
+        assert!(counts(&second, taken_over));
         assert_eq!(status["attempt"], 2);
         assert_eq!(fleet.begun(&job, "page:0"), [1], "it was recorded");
         assert_eq!(fleet.begun(&job, "page:1"), [1, 2], "it was interrupted");
