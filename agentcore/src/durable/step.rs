@@ -199,7 +199,9 @@ impl StepKey {
         self.text.push(if self.has_arguments { ',' } else { '(' });
         self.has_arguments = true;
         match serde_json::to_string(argument) {
-            Ok(json) => self.text.push_str(&json),
+            Ok(json) => {
+                sorted(&json, &mut self.text);
+            }
             // Deterministic as well.
             Err(error) => {
                 let _ = write!(self.text, "<{error}>");
@@ -213,6 +215,55 @@ impl StepKey {
         }
         StepName::new(self.text).0
     }
+}
+
+/// Writes a value of compact JSON with the keys of its objects in order, because a `HashMap` has another order in each process. Works
+/// on the text: a parsed value would round large numbers. Returns the rest behind the value.
+fn sorted<'a>(json: &'a str, to: &mut String) -> &'a str {
+    let (open, close) = match json.as_bytes().first() {
+        Some(b'{') => ('{', '}'),
+        Some(b'[') => ('[', ']'),
+        _ => {
+            let (value, rest) = json.split_at(end_of_scalar(json));
+            to.push_str(value);
+            return rest;
+        }
+    };
+    let mut rest = &json[1..];
+    let mut items = Vec::new();
+    while !rest.starts_with(close) && !rest.is_empty() {
+        let mut item = String::new();
+        if open == '{' {
+            let (key, value) = rest.split_at(end_of_scalar(rest));
+            item.push_str(key);
+            item.push(':');
+            rest = value.strip_prefix(':').unwrap_or(value);
+        }
+        rest = sorted(rest, &mut item);
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+        items.push(item);
+    }
+    if open == '{' {
+        items.sort();
+    }
+    to.push(open);
+    to.push_str(&items.join(","));
+    to.push(close);
+    rest.get(1..).unwrap_or_default()
+}
+
+/// The length of the text, number or word at the beginning of compact JSON.
+fn end_of_scalar(json: &str) -> usize {
+    let Some(text) = json.strip_prefix('"') else {
+        return json.find([',', ':', ']', '}']).unwrap_or(json.len()).max(1);
+    };
+    let mut is_escaped = false;
+    let end = text.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(json.len(), |end| end + 2)
 }
 
 /// The name as the store takes it: a long one is its beginning, and a hash of all of it.
@@ -262,6 +313,44 @@ mod tests {
         key.add(&Some(3));
         assert_eq!(key.into_name(), r#"fetch("https://example.com",3)"#);
         assert_eq!(StepKey::new("fetch").into_name(), "fetch");
+    }
+
+    #[test]
+    fn a_key_does_not_depend_on_the_order_of_a_map() {
+        let texts = ["plain", "a \"quoted\" one: {,}[]", "\\", "ü\n", ""];
+        let of = |names: Vec<&str>| {
+            // A new map has a new order.
+            let map: std::collections::HashMap<_, _> =
+                names.into_iter().map(|name| (name, [name, name])).collect();
+            let mut key = StepKey::new("fetch");
+            key.add(&(1, map, u128::MAX, ()));
+            key.into_name()
+        };
+        let name = of(texts.to_vec());
+        for _ in 0..20 {
+            assert_eq!(of(texts.iter().rev().copied().collect()), name);
+        }
+        let json = name
+            .strip_prefix("fetch(")
+            .and_then(|name| name.strip_suffix(')'));
+        let value: serde_json::Value = serde_json::from_str(json.unwrap()).unwrap();
+        assert_eq!(value[1]["\\"], serde_json::json!(["\\", "\\"]), "{name}");
+        assert!(
+            name.ends_with(",340282366920938463463374607431768211455,null])"),
+            "{name}"
+        );
+        assert!(name.starts_with(r#"fetch([1,{"":["",""],"\\":["#), "{name}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_sorted_text_is_the_same_value(texts: Vec<(String, Option<i64>, f64)>) {
+            let value = serde_json::json!([{ "b": texts, "a": {} }, [[]], true]);
+            let (json, mut text) = (value.to_string(), String::new());
+            proptest::prop_assert_eq!(sorted(&json, &mut text), "");
+            let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            proptest::prop_assert_eq!(read(&text), read(&json));
+        }
     }
 
     #[tokio::test]
