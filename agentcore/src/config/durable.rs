@@ -114,5 +114,8 @@ mod tests {
             shown.contains("postgres://..@db/jobs") && !shown.contains("secret"),
             "{shown}"
         );
+        let config = Config::new().durable("host=db user=me password=secret");
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -83,20 +83,58 @@ impl fmt::Debug for Store {
     }
 }
 
-/// An address without what stands between its scheme and its host, and without parameters, where a password may stand too.
+/// An address without what stands between its scheme and its host, and without parameters, where a password may stand too. Of a text
+/// that is no such address, only what cannot be a password is shown.
 fn without_credentials(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let is_file = text.starts_with(SQLITE) && !(text.contains("://") && text.contains('@'));
+    if is_file || matches!(text, "memory:" | "sqlite" | "postgres" | "postgresql") {
         return text.to_owned();
+    }
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return "..".to_owned();
     };
+    let is_scheme = |letter: u8| letter.is_ascii_lowercase() || matches!(letter, b'+' | b'-');
+    if scheme.is_empty() || !scheme.bytes().all(is_scheme) {
+        return "..".to_owned();
+    }
+    let Some(rest) = rest.strip_prefix("//") else {
+        return format!("{scheme}:..");
+    };
+    let shown = without_credentials_of_url(rest);
+    format!("{scheme}://{}", shown.as_deref().unwrap_or(".."))
+}
+
+/// `None` for what is not cleanly written.
+fn without_credentials_of_url(rest: &str) -> Option<String> {
     let (rest, parameters) = match rest.split_once('?') {
+        // The ? may stand in a password, or the @ in a parameter.
+        Some((_, behind)) if behind.contains('@') => return None,
         Some((rest, _)) => (rest, "?.."),
         None => (rest, ""),
     };
-    // A password may have an @ or a / in it that is not encoded. The host begins behind the last one.
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://..@{host}{parameters}"),
-        None => format!("{scheme}://{rest}{parameters}"),
-    }
+    // A password may have an @ or a / in it that is not encoded. The host begins behind the last @.
+    let (credentials, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => ("..@", rest),
+        None => ("", rest),
+    };
+    let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_name = |text: &str, more: &[u8]| {
+        let is_of_it = |letter: u8| {
+            letter.is_ascii_alphanumeric() || b"-_.%".contains(&letter) || more.contains(&letter)
+        };
+        text.bytes().all(is_of_it)
+    };
+    // Without an @, the name of a user and a password look like a host and a port.
+    let is_host = |host: &str| {
+        let (name, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+            Some((name, port)) => (name, port.strip_prefix(':').unwrap_or(port)),
+            None => host.split_once(':').unwrap_or((host, "")),
+        };
+        let more: &[u8] = if host.starts_with('[') { b":" } else { b"" };
+        is_name(name, more) && (port.is_empty() || port.parse::<u16>().is_ok())
+    };
+    let is_clean = hosts.split(',').all(is_host) && is_name(database, b"");
+    is_clean.then(|| format!("{credentials}{rest}{parameters}"))
 }
 
 /// Which tasks a process runs.
@@ -192,6 +230,26 @@ mod tests {
                 "postgresql://..@db:5432/jobs?..",
             ),
             ("sqlite", "sqlite"),
+            ("host=db user=me password=s3cret", ".."),
+            ("s3cret", ".."),
+            ("postgres:/me:s3cret@db/x", "postgres:.."),
+            ("postgres://me:s3cret", "postgres://.."),
+            ("postgres://me:s3cret/db", "postgres://.."),
+            ("postgres://db/me:s3cret", "postgres://.."),
+            ("postgres://me:pa?ss@db/jobs", "postgres://.."),
+            ("postgres://me:secret@db/jobs?password=a@b", "postgres://.."),
+            ("sqlite:///var/lib/jobs.db", "sqlite:///var/lib/jobs.db"),
+            ("sqlite://me:s3cret@db/x", "sqlite://..@db/x"),
+            ("me:s3cret@db", "me:.."),
+            (
+                "postgres://me:s3cret@db-1:5432,[::1]:5433/my_jobs",
+                "postgres://..@db-1:5432,[::1]:5433/my_jobs",
+            ),
+            (
+                "postgres://%2Frun%2Fpostgres/jobs",
+                "postgres://%2Frun%2Fpostgres/jobs",
+            ),
+            ("postgres:///jobs?host=/run", "postgres:///jobs?.."),
         ] {
             assert_eq!(Store::censored(text), said);
         }
