@@ -39,6 +39,18 @@ impl Environment<'static> {
     }
 }
 
+impl Environment<'_> {
+    /// Whether it may be the microVM of a session: a container that is in no cluster. Such a platform ends the process within a few
+    /// seconds after SIGTERM, whatever the shutdown grace is.
+    #[cfg(feature = "durable")]
+    pub(crate) fn may_be_of_a_session(&self) -> bool {
+        let is_set = |name: &str| (self.variable)(name).is_some();
+        self.in_container
+            && !is_set("KUBERNETES_SERVICE_HOST")
+            && !is_set("ECS_CONTAINER_METADATA_URI_V4")
+    }
+}
+
 /// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -224,5 +236,26 @@ pub(crate) fn as_text(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(all(test, feature = "durable"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_outside_of_clusters_may_be_of_a_session() {
+        for (in_container, set, is_one) in [
+            (true, "HOME", true),
+            (false, "HOME", false),
+            (true, "KUBERNETES_SERVICE_HOST", false),
+            (true, "ECS_CONTAINER_METADATA_URI_V4", false),
+        ] {
+            let environment = Environment {
+                variable: &|name: &str| (name == set).then(|| "set".to_owned()),
+                in_container,
+            };
+            assert_eq!(environment.may_be_of_a_session(), is_one, "{set}");
+        }
     }
 }

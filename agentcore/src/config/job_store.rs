@@ -27,6 +27,11 @@ impl Store {
         &self.0
     }
 
+    /// Whether its jobs end with the process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.0 == "memory:"
+    }
+
     /// Whether it is on the storage of one session, which has no locks.
     pub(crate) fn is_of_a_session(&self) -> bool {
         self.0.starts_with(SQLITE) && self.0.ends_with("?locks=none")

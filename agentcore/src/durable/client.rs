@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken as Token;
 use super::failure::JobError;
 use super::run::CrashPoints;
 use super::task::Task;
-use crate::config::DurableSettings;
+use crate::config::{DurableSettings, Environment};
 use crate::engine::{
     self, About, Engine, EngineError, Headers, JobId, JobState, NewJob, Run, Status, Submitted,
 };
@@ -64,6 +64,8 @@ pub(crate) struct Client {
     claimed: Notify,
     /// Whether the agent has been invoked. The storage of a session is mounted from then on.
     is_invoked: AtomicBool,
+    /// Whether an invocation has named its session.
+    has_session: AtomicBool,
     crash_points: OnceLock<Arc<dyn CrashPoints>>,
     /// How often the process has been restored from a snapshot.
     restores: watch::Sender<u64>,
@@ -96,6 +98,7 @@ impl Client {
             is_claiming: AtomicBool::new(false),
             claimed: Notify::new(),
             is_invoked: AtomicBool::new(false),
+            has_session: AtomicBool::new(false),
             crash_points: OnceLock::new(),
             restores: watch::Sender::new(0),
             ended_all: Token::new(),
@@ -184,6 +187,22 @@ impl Client {
             self.is_invoked.store(true, Ordering::Release);
             self.work.notify_one();
         }
+    }
+
+    /// Notes that an invocation names its session.
+    pub(crate) fn note_session(&self) {
+        self.has_session.store(true, Ordering::Release);
+    }
+
+    /// Whether a stop leaves only a few seconds, as on Amazon Bedrock AgentCore Runtime.
+    pub(crate) fn has_short_stop(&self) -> bool {
+        let store = &self.settings.store;
+        if store.is_in_memory() {
+            return false;
+        }
+        store.is_of_a_session()
+            || self.has_session.load(Ordering::Acquire)
+                && Environment::of_process().may_be_of_a_session()
     }
 
     /// The process has been restored from a snapshot. Waits for nothing, because the front calls it.

@@ -89,6 +89,15 @@ fn a_store_of_another_kind_stops_the_start_and_shows_no_password() {
 }
 
 #[test]
+fn a_check_says_when_a_stop_hands_jobs_back() {
+    const SAID: &str = "a stop leaves running jobs 1 s, then they are handed back";
+    let text = check(&["--check"], "sqlite:/nonexistent/jobs.db?locks=none");
+    assert!(text.contains(SAID), "{text}");
+    let text = check(&["--check"], "sqlite:/nonexistent/jobs.db");
+    assert!(!text.contains(SAID), "{text}");
+}
+
+#[test]
 fn metrics_count_jobs_by_task_and_outcome() {
     let fleet = Fleet::on_sqlite("30s");
     let agent = fleet.start(&[("AGENTCORE_METRICS", "true")]);

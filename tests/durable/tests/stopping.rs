@@ -64,6 +64,27 @@ on_each_store! {
     }
 }
 
+#[test]
+fn on_the_storage_of_a_session_jobs_are_handed_back_long_before_the_grace_is_over() {
+    let fleet = Fleet::on_a_session("1h");
+    let latch = Latch::new();
+    let agent = fleet.start(&[("AGENTCORE_SHUTDOWN_GRACE", "10m")]);
+    let job = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
+    let held = latch.held();
+    agent.signal("TERM");
+    agent.line_with("was handed back");
+    let (status, log) = agent.wait();
+    assert!(status.success(), "{log}");
+    drop(held);
+    let next = fleet.start(&[]);
+    assert_eq!(next.invoke(json!({ "action": "echo" })).json(), "here");
+    drop(latch.held());
+    assert_eq!(
+        ended(&next, &job),
+        json!({ "status": "completed", "attempt": 1, "result": 1 })
+    );
+}
+
 on_each_store! {
     fn a_process_that_stops_takes_no_more_jobs(fleet: "1h") {
         let latch = Latch::new();

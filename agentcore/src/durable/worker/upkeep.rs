@@ -18,6 +18,9 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// The most of the shutdown grace that is kept for handing jobs back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
+/// How long jobs may go on at a stop that leaves only a few seconds.
+const SHORT_GRACE: Duration = Duration::from_secs(1);
+
 /// The most jobs that are handed back in one call.
 const MOST_HANDED_BACK: usize = 1000;
 
@@ -142,12 +145,17 @@ impl Worker {
         }
     }
 
-    /// Near the end of the grace, orders all attempts that still run to hand their jobs back. Does not complete.
+    /// Near the end of the grace, orders all attempts that still run to hand their jobs back. Where the platform leaves only a few seconds,
+    /// it does so after one. Does not complete.
     pub(super) async fn hand_back_in_time(&self) {
         self.instance.stopping.cancelled().await;
         self.client.set_working(false);
         let grace = self.shutdown_grace;
-        sleep(grace.saturating_sub(HAND_BACK.min(grace / 4))).await;
+        let mut running = grace.saturating_sub(HAND_BACK.min(grace / 4));
+        if self.client.has_short_stop() {
+            running = running.min(SHORT_GRACE);
+        }
+        sleep(running).await;
         self.order_all(&End::HandBack);
         if let Some(mut handed_back) = self.client.handed_back() {
             let mut batch = Vec::new();

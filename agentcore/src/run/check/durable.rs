@@ -86,6 +86,9 @@ impl Durable {
         if let (Some(engine), Some(schema)) = (self.engine, &self.schema) {
             store.push_str(&format!(": {engine}, schema {schema}"));
         }
+        if self.store.ends_with("?locks=none") {
+            store.push_str("; a stop leaves running jobs 1 s, then they are handed back");
+        }
         lines.push(store);
         lines
     }

@@ -118,6 +118,9 @@ fn admit<B: RequestBody>(
     #[cfg(feature = "durable")]
     if let Some(client) = &front.durable {
         client.note_invoked();
+        if headers::session_id(request.headers()).is_some() {
+            client.note_session();
+        }
     }
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
