@@ -53,12 +53,18 @@ fn no_job_is_lost_while_the_database_stops_at_once_and_starts_again() {
     };
     let outage = Duration::from_secs(if is_full() { 10 } else { 2 });
     let data = data(&server);
-    let fleet = Fleet::on(&server.url(), "5s");
-    let workers = [fleet.start(&[]), fleet.start(&[])];
+    // Longer than the outages: each attempt goes on after them.
+    let fleet = Fleet::on(&server.url(), "1m");
+    let most = [("AGENTCORE_DURABLE_CONCURRENCY", "12")];
+    let workers = [fleet.start(&most), fleet.start(&most)];
     let pages = json!({ "action": "pages", "pages": 6, "pause_ms": 300 });
     let jobs: Vec<_> = (0..12)
         .map(|_| submit(&workers[0], pages.clone()))
         .collect();
+    wait_until(DEADLINE, "each job has begun", || {
+        jobs.iter()
+            .all(|job| !fleet.begun(job, "page:0").is_empty())
+    });
     for _ in 0..2 {
         // In the middle of a step of some job.
         let begun = fleet.trace().values().map(Vec::len).sum::<usize>();
@@ -82,6 +88,7 @@ fn no_job_is_lost_while_the_database_stops_at_once_and_starts_again() {
         let status = ended(&workers[1], job);
         assert_eq!(status["status"], "completed", "{job}: {status}");
         assert_eq!(status["result"], json!({ "pages": 6, "sum": 15 }));
+        assert_eq!(status["attempt"], 1, "{job}: {status}");
         for page in 1..6 {
             let of = |page| fleet.begun(job, &format!("page:{page}"));
             assert!(

@@ -50,7 +50,8 @@ on_each_store! {
         let second: Vec<_> = jobs.iter().map(|_| latch.held()).collect();
         let took = began.elapsed();
         eprintln!("20 jobs were taken over {took:?} after the end of their process");
-        assert!(!is_full() || took < Duration::from_secs(1), "{took:?}");
+        let most = Duration::from_secs(if is_full() { 1 } else { 5 });
+        assert!(took < most, "{took:?}");
         drop((first, second));
         for job in &jobs {
             assert_eq!(
