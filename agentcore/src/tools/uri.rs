@@ -14,7 +14,7 @@ pub(crate) struct Template {
 enum Part {
     /// These characters.
     Fixed(&'static str),
-    /// One character or more, without `/` however that is written, up to the next fixed part or the end.
+    /// One character or more, up to the next fixed part or the end; see [`is_segment`].
     Argument(&'static str),
 }
 
@@ -58,8 +58,7 @@ impl Template {
                     };
                     let (value, behind) = rest.split_at(end);
                     let value = percent_decode_str(value).decode_utf8().ok()?;
-                    // A function may make a path of a file of it.
-                    if value.is_empty() || value.contains('/') {
+                    if !is_segment(&value) {
                         return None;
                     }
                     arguments.insert((*name).to_owned(), value.into_owned().into());
@@ -69,6 +68,11 @@ impl Template {
         }
         rest.is_empty().then_some(arguments)
     }
+}
+
+/// Whether a decoded value is one segment of a path. A function may join it to a directory, and the path must not leave that.
+fn is_segment(value: &str) -> bool {
+    !matches!(value, "" | "." | "..") && !value.contains(['/', '\\', '\0'])
 }
 
 #[cfg(test)]
@@ -96,6 +100,38 @@ mod tests {
         ] {
             assert_eq!(template.arguments(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn an_argument_is_one_segment_of_a_path_after_decoding_too() {
+        let template = Template::of("notes://{name}");
+        for name in [
+            "..",
+            ".",
+            "%2e%2e",
+            "%2E",
+            "..%2f..%2Fetc%2fpasswd",
+            "a%2Fb",
+            "/etc",
+            "a\\b",
+            "%5c",
+            "a%00",
+        ] {
+            assert_eq!(
+                template.arguments(&format!("notes://{name}")),
+                None,
+                "{name}"
+            );
+        }
+        for name in ["...", ".profile", "a..b", "%252F"] {
+            assert!(
+                template.arguments(&format!("notes://{name}")).is_some(),
+                "{name}"
+            );
+        }
+        // What follows an argument does not make it a segment of its own.
+        let template = Template::of("notes://{name}.md");
+        assert_eq!(template.arguments("notes://..%2fa.md"), None);
     }
 
     #[test]
