@@ -20,6 +20,7 @@ mod run;
 mod set;
 #[cfg(feature = "mcp")]
 mod uri;
+mod variants;
 
 pub use call::ToolCall;
 #[cfg(feature = "mcp")]

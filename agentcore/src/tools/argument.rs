@@ -4,6 +4,7 @@ use schemars::Schema;
 use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
+use super::variants;
 use crate::schema::{Argument, SchemaOf, Schemas, made};
 
 /// The settings of the schemas of tools. Schemas stand where they are used, because not every model API follows a reference;
@@ -60,26 +61,27 @@ pub(crate) fn of_arguments(arguments: &[Argument]) -> Map<String, Value> {
     schema
 }
 
-/// The object schema of one type that holds all arguments.
-pub(crate) fn of_type(schema: SchemaOf) -> Result<Map<String, Value>, String> {
+/// The object schema of one type that holds all arguments. Whether its properties are all arguments that a call may have, though
+/// serde would accept others.
+pub(crate) fn of_type(schema: SchemaOf) -> Result<(Map<String, Value>, bool), String> {
     let mut generator = settings().for_deserialize().into_generator();
     let Value::Object(mut schema) = made(&mut generator, schema) else {
         return Err("its arguments are any value, and a tool takes named arguments".to_owned());
     };
+    let merged = variants::merged(schema).ok_or_else(|| {
+        "its arguments are no object, and a tool takes named arguments: take a struct".to_owned()
+    })?;
+    (schema, _) = merged;
     add_definitions(&mut schema, &mut generator);
-    if schema.get("type") != Some(&json!("object")) && !is_variants_of_objects(&schema) {
-        return Err(
-            "its arguments are no object, and a tool takes named arguments: take a struct"
-                .to_owned(),
-        );
-    }
-    schema.insert("type".to_owned(), "object".into());
     schema.remove("title");
     // serde accepts other keys where the type does not say `deny_unknown_fields`; a tool does not.
-    if schema.contains_key("properties") && !schema.contains_key("additionalProperties") {
+    let is_closed = schema.contains_key("properties")
+        && !merged.1
+        && !schema.contains_key("additionalProperties");
+    if is_closed {
         schema.insert("additionalProperties".to_owned(), false.into());
     }
-    Ok(schema)
+    Ok((schema, is_closed))
 }
 
 /// The schema of a file.
@@ -145,16 +147,6 @@ pub(crate) fn of_reply(schemas: &Schemas) -> Option<(Map<String, Value>, bool)> 
     Some((wrapped, true))
 }
 
-fn is_variants_of_objects(schema: &Map<String, Value>) -> bool {
-    let variants = schema.get("oneOf").or_else(|| schema.get("anyOf"));
-    let Some(Value::Array(variants)) = variants else {
-        return false;
-    };
-    variants
-        .iter()
-        .all(|variant| variant.get("type") == Some(&json!("object")))
-}
-
 /// Types that contain themselves.
 fn add_definitions(schema: &mut Map<String, Value>, generator: &mut schemars::SchemaGenerator) {
     let definitions = generator.take_definitions(true);
@@ -183,6 +175,14 @@ mod tests {
     enum Shape {
         Circle { radius: f64 },
         Square { side: f64 },
+    }
+
+    #[derive(JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Strict {
+        #[serde(alias = "label")]
+        name: String,
     }
 
     fn argument(name: &'static str, schema: SchemaOf) -> Argument {
@@ -234,12 +234,17 @@ mod tests {
 
     #[test]
     fn a_type_for_all_arguments_is_an_object() {
-        let shape = of_type(schema_of::<Shape>).expect("an object");
+        let (shape, is_closed) = of_type(schema_of::<Shape>).expect("an object");
         assert_eq!(shape["type"], "object");
+        assert!(is_closed);
         assert!(of_type(schema_of::<Vec<u8>>).is_err());
         assert!(of_type(schema_of::<Value>).is_err());
-        let tree = of_type(schema_of::<Tree>).expect("an object");
+        let (tree, is_closed) = of_type(schema_of::<Tree>).expect("an object");
         assert_eq!(tree["additionalProperties"], false);
+        assert!(is_closed);
+        let (strict, is_closed) = of_type(schema_of::<Strict>).expect("an object");
+        assert_eq!(strict["additionalProperties"], false);
+        assert!(!is_closed, "serde refuses other keys, and knows aliases");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_core::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::outcome::{ToolFailure, ToolFailureKind, ToolOutcome};
-use super::registered::Offer;
+use super::registered::{Offer, Registered};
 use crate::handler::extract::{FromInvocation, Invocation};
 use crate::handler::response::{IntoResponse, Response};
 use crate::request::Scope;
@@ -28,16 +28,39 @@ pub struct ToolCall {
 
 impl ToolCall {
     /// Extractors see the arguments as the body of the request.
-    pub(crate) fn new(scope: Arc<Scope>, offer: Offer, arguments: Map<String, Value>) -> Self {
+    pub(crate) fn new(scope: Arc<Scope>, tool: &Registered, arguments: Map<String, Value>) -> Self {
         // Strings, numbers and lists of them: this cannot fail.
         let body = serde_json::to_vec(&arguments).unwrap_or_default();
-        Self {
+        let mut call = Self {
             invocation: Invocation::new(scope, Bytes::from(body)),
             arguments,
             known: Vec::new(),
             problems: Vec::new(),
-            are_texts: offer != Offer::Tool,
-            noun: offer.noun(),
+            are_texts: tool.offer != Offer::Tool,
+            noun: tool.offer.noun(),
+        };
+        if tool.is_closed {
+            call.refuse_unknown(&tool.input);
+        }
+        call
+    }
+
+    /// Takes out the arguments that are no property of `schema`. A type that holds all arguments would ignore them.
+    fn refuse_unknown(&mut self, schema: &Map<String, Value>) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let is_known = |name: &String| properties.is_some_and(|known| known.contains_key(name));
+        if self.arguments.keys().all(is_known) {
+            return;
+        }
+        let (known, unknown) = std::mem::take(&mut self.arguments)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(name, _)| is_known(name));
+        self.arguments = known.into_iter().collect();
+        let names: Vec<_> = properties.iter().flat_map(|known| known.keys()).collect();
+        let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+        for (name, _) in unknown {
+            self.problems
+                .push(unknown_argument(&name, &list(&names), self.noun));
         }
     }
 
@@ -78,7 +101,8 @@ impl ToolCall {
     /// All arguments, as one value.
     pub(crate) fn all<T: DeserializeOwned>(&mut self) -> Option<T> {
         let all = std::mem::take(&mut self.arguments);
-        self.decode("", Value::Object(all))
+        let all = self.decode("", Value::Object(all));
+        all.filter(|_| self.problems.is_empty())
     }
 
     fn value(&mut self, name: &'static str) -> Option<Value> {
@@ -120,10 +144,7 @@ impl ToolCall {
     pub fn is_refused(&mut self) -> bool {
         let (known, noun) = (list(&self.known), self.noun);
         for (name, _) in std::mem::take(&mut self.arguments) {
-            self.problems.push(match known.as_str() {
-                "" => format!("unknown argument `{name}`; the {noun} takes none"),
-                known => format!("unknown argument `{name}`; the {noun} takes {known}"),
-            });
+            self.problems.push(unknown_argument(&name, &known, noun));
         }
         !self.problems.is_empty()
     }
@@ -134,6 +155,13 @@ impl ToolCall {
         let problems = std::mem::take(&mut self.problems).join("; ");
         let text = format!("invalid arguments: {problems}");
         Err(ToolFailure::new(ToolFailureKind::Arguments, text))
+    }
+}
+
+fn unknown_argument(name: &str, known: &str, noun: &str) -> String {
+    match known {
+        "" => format!("unknown argument `{name}`; the {noun} takes none"),
+        known => format!("unknown argument `{name}`; the {noun} takes {known}"),
     }
 }
 

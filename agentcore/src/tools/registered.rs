@@ -289,6 +289,8 @@ pub(crate) struct Registered {
     #[cfg(feature = "mcp")]
     pub(crate) arguments: Vec<Argument>,
     pub(crate) input: Map<String, Value>,
+    /// Whether the properties of `input` are all arguments that there are, though the type of the arguments accepts others.
+    pub(crate) is_closed: bool,
     pub(crate) output: Option<Map<String, Value>>,
     /// Whether the data of a result becomes `{"result": ..}`.
     #[cfg_attr(
@@ -318,10 +320,13 @@ impl Draft {
         check_name(self.offer, self.meta.name())?;
         let mut schemas = Schemas::default();
         (self.describe)(&mut schemas);
-        let input = match self.input {
-            Input::Arguments => argument::of_arguments(&schemas.arguments),
+        let (input, is_closed) = match self.input {
+            Input::Arguments => (argument::of_arguments(&schemas.arguments), false),
             Input::Type(schema) => argument::of_type(schema)?,
-            Input::File { path, text } => argument::of_file(path, text, &schemas.arguments)?,
+            Input::File { path, text } => {
+                let input = argument::of_file(path, text, &schemas.arguments)?;
+                (input, false)
+            }
         };
         let (output, wraps) = match argument::of_reply(&schemas) {
             Some((schema, wraps)) => (Some(schema), wraps),
@@ -346,6 +351,7 @@ impl Draft {
             #[cfg(feature = "mcp")]
             arguments: schemas.arguments,
             input,
+            is_closed,
             output,
             wraps,
             call: self.call,

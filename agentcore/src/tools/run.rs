@@ -25,7 +25,7 @@ pub(crate) async fn run(
     panicked: impl FnOnce(Panic) + Send,
 ) -> Result<Content, ToolFailure> {
     let work = async {
-        let call = ToolCall::new(scope, tool.offer, arguments);
+        let call = ToolCall::new(scope, tool, arguments);
         let mut steps = match (tool.call)(call).await? {
             Reply::Done(content) => return Ok(content),
             Reply::Steps(steps) => steps,
