@@ -4,6 +4,7 @@ use schemars::Schema;
 use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
+use super::call::list;
 use super::variants;
 use crate::schema::{Argument, SchemaOf, Schemas, made};
 
@@ -100,21 +101,47 @@ pub(crate) fn of_file(
             "the schema `{path}` has to have `\"type\": \"object\"`: a tool takes named arguments"
         ));
     }
-    let is_known = |name: &str| {
-        schema
-            .get("properties")
-            .and_then(|known| known.get(name))
-            .is_some()
-    };
-    let missing: Vec<_> = arguments
-        .iter()
-        .filter(|argument| !is_known(argument.name))
-        .map(|argument| format!("`{}`", argument.name))
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let has = |name: &str| properties.is_some_and(|known| known.contains_key(name));
+    let takes = |name: &str| arguments.iter().any(|argument| argument.name == name);
+    let required = schema.get("required").and_then(Value::as_array);
+    let required: Vec<_> = required
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
         .collect();
-    if !missing.is_empty() {
+    let arguments_that = |wrong: &dyn Fn(&Argument) -> bool| -> Vec<_> {
+        let wrong = arguments.iter().filter(|argument| wrong(argument));
+        wrong.map(|argument| argument.name).collect()
+    };
+    let wrong = |names: &[&str], problem: &str| match names {
+        [] => Ok(()),
+        names => Err(format!(
+            "the schema `{path}` {}",
+            problem.replace("{}", &list(names))
+        )),
+    };
+    let missing = arguments_that(&|argument| !has(argument.name));
+    wrong(&missing, "has no property {}, which the function takes")?;
+    let more: Vec<_> = properties
+        .iter()
+        .flat_map(|known| known.keys().map(String::as_str))
+        .chain(required.iter().copied().filter(|name| !has(name)))
+        .filter(|name| !takes(name))
+        .collect();
+    wrong(&more, "has {}, which the function does not take")?;
+    // Its parts may require more.
+    if !variants::has_parts(&schema) && !schema.contains_key("if") {
+        let optional =
+            arguments_that(&|argument| argument.is_required && !required.contains(&argument.name));
+        wrong(&optional, "does not require {}, which the function needs")?;
+    }
+    if !matches!(
+        schema.get("additionalProperties"),
+        None | Some(Value::Bool(false))
+    ) {
         return Err(format!(
-            "the schema `{path}` has no property {}, which the function takes",
-            missing.join(", ")
+            "the schema `{path}` allows additional properties, which the function does not take"
         ));
     }
     schema
@@ -258,12 +285,33 @@ mod tests {
             of(r#"{"type":"object","properties":{"town":{}}}"#),
             "the schema `f.json` has no property `city`, which the function takes"
         );
-        let fine = of_file(
-            "f.json",
-            r#"{"type":"object","properties":{"city":{}}}"#,
-            &city,
-        );
+        for (more, problem) in [
+            (
+                r#""properties":{"city":{},"days":{}},"required":["city"]"#,
+                "has `days`, which the function does not take",
+            ),
+            (
+                r#""properties":{"city":{}},"required":["city","days"]"#,
+                "has `days`, which the function does not take",
+            ),
+            (
+                r#""properties":{"city":{}}"#,
+                "does not require `city`, which the function needs",
+            ),
+            (
+                r#""properties":{"city":{}},"required":["city"],"additionalProperties":true"#,
+                "allows additional properties, which the function does not take",
+            ),
+        ] {
+            let schema = format!(r#"{{"type":"object",{more}}}"#);
+            assert_eq!(of(&schema), format!("the schema `f.json` {problem}"));
+        }
+        let fine = r#"{"type":"object","properties":{"city":{}},"required":["city"]}"#;
+        let fine = of_file("f.json", fine, &city);
         assert_eq!(fine.expect("a schema")["additionalProperties"], false);
+        // A part of the schema may say what is required.
+        let parts = r#"{"type":"object","properties":{"city":{}},"allOf":[{"required":["city"]}]}"#;
+        assert!(of_file("f.json", parts, &city).is_ok());
     }
 
     #[test]
