@@ -213,6 +213,18 @@ impl Content {
         (self.blocks, self.structured)
     }
 
+    /// The result of a tool without an output schema: data that is only the text again is left out.
+    pub(super) fn without_repeated_text(mut self) -> Self {
+        if let (Some(Value::String(data)), [Block::Text(text)]) =
+            (&self.structured, &self.blocks[..])
+        {
+            if data == text {
+                self.structured = None;
+            }
+        }
+        self
+    }
+
     /// The result, with its data as an object: a value of another kind becomes `{"result": ..}` if the tool's schema says so, and
     /// is left out otherwise.
     #[cfg(any(feature = "mcp", test))]
@@ -330,7 +342,8 @@ pub(crate) fn content_of<T: Serialize + 'static>(value: T) -> Result<Content, To
         return Err(ToolFailure::not_json(json::IS_A_RESULT));
     }
     match serde_json::to_value(&slot) {
-        Ok(Value::String(text)) => Ok(Content::new().text(text)),
+        // Data too, because the tool may declare a schema of it.
+        Ok(Value::String(text)) => Ok(Content::new().text(text.clone()).structured(text.into())),
         Ok(data) => Ok(Content::new().text(data.to_string()).structured(data)),
         Err(error) => Err(ToolFailure::not_json(&error.to_string())),
     }
@@ -350,7 +363,12 @@ mod tests {
         assert_eq!(json_of("mild"), text);
         assert_eq!(json_of("mild".to_owned()), text);
         assert_eq!(json_of(Cow::Borrowed("mild")), text);
-        assert_eq!(json_of(json!("mild")), text);
+        let repeated = content_of(json!("mild")).expect("a content");
+        assert_eq!(repeated.data(), Some(&json!("mild")));
+        assert_eq!(
+            serde_json::to_value(repeated.without_repeated_text()).expect("JSON"),
+            text
+        );
         assert_eq!(json_of(()), json!({ "content": [] }));
         assert_eq!(
             json_of(json!({ "celsius": 4 })),

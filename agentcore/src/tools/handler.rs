@@ -174,7 +174,7 @@ pub trait ToolHandler<Args>: Clone + Send + Sync + 'static {
 /// | `String`, `&'static str` | a text |
 /// | [`Content`] | as it says |
 /// | `()` | nothing |
-/// | a `Stream` of these, or of `Result`s of these | the last item; the others are progress |
+/// | a `Stream` of these, or of `Result`s of these | the last item; the others are progress. Without an item: an error for [`Json<T>`](crate::Json), else nothing |
 /// | a `Result` of one of these and an error that converts into [`BoxError`] | for an error: its text, which the model reads |
 ///
 /// ```

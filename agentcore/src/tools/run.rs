@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::call::ToolCall;
 use super::content::Content;
 use super::outcome::{Reply, ToolFailure, ToolFailureKind};
-use super::registered::Registered;
+use super::registered::{Offer, Registered};
 use crate::error::timeout;
 use crate::report::panics::{self, Panic};
 use crate::request::Scope;
@@ -26,8 +26,14 @@ pub(crate) async fn run(
 ) -> Result<Content, ToolFailure> {
     let work = async {
         let call = ToolCall::new(scope, tool, arguments);
+        // Clients refuse a result without data from a tool that declares a schema of it.
+        let has_schema = tool.offer == Offer::Tool && tool.output.is_some();
+        let fitting = |content: Content| match has_schema {
+            true => content,
+            false => content.without_repeated_text(),
+        };
         let mut steps = match (tool.call)(call).await? {
-            Reply::Done(content) => return Ok(content),
+            Reply::Done(content) => return Ok(fitting(content)),
             Reply::Steps(steps) => steps,
         };
         let mut last = Content::default();
@@ -39,7 +45,11 @@ pub(crate) async fn run(
             }
             count += 1;
         }
-        Ok(last)
+        if count == 0 && has_schema {
+            let text = "the stream has ended without an item, so there is no result";
+            return Err(ToolFailure::new(ToolFailureKind::Failed, text));
+        }
+        Ok(fitting(last))
     };
     let mut work = pin!(panics::catch(work));
     let done = match tool.timeout {
