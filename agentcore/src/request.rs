@@ -12,6 +12,11 @@ mod job;
 mod local;
 mod observed;
 mod outbound;
+#[cfg_attr(
+    not(feature = "schema"),
+    allow(dead_code, reason = "only tools have them")
+)]
+mod part;
 mod scope;
 mod states;
 
@@ -22,12 +27,16 @@ pub use context::{AccessToken, RequestContext, TraceContext};
 pub(crate) use instance::{GAUGES, Instance, TrackerHandle};
 #[cfg(feature = "durable")]
 pub(crate) use job::JobAttempt;
+#[cfg(feature = "schema")]
+pub(crate) use local::in_scope;
 pub(crate) use local::{
     below, blocking, current, emit_below, emit_often, fail, hold, is_within, note, spawn_below,
     spawn_boxed, spawn_in_scope, the_stream, until_cut_off, with_scope, within,
 };
 pub(crate) use observed::{CallOfAgent, Stream};
 pub use outbound::outbound_headers;
+#[cfg(feature = "schema")]
+pub(crate) use part::{CancelOnDrop, Work};
 pub(crate) use scope::{Arrival, Scope};
 pub use states::StateSlot;
 pub(crate) use states::{Shared, States};

@@ -12,7 +12,7 @@ use rmcp::model::{CreateTaskResult, DetailedTask, GetTaskResult, Task, TaskPaylo
 use serde_json::{Map, Value, json};
 
 use super::handler::{result_of, told};
-use crate::request::Scope;
+use crate::request::{Scope, Work};
 use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
 use crate::tools::{Registered, run};
 use crate::tracker::TaskId;
@@ -23,7 +23,7 @@ const RESULTS_LAST: Duration = Duration::from_secs(3600);
 /// How often a client may ask.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Begins a task that calls `tool`.
+/// Begins a task that calls `tool`. The call's permit is the task's from here on, and the request's end is not that of the task.
 pub(super) fn begin(
     tool: &Arc<Registered>,
     scope: &Arc<Scope>,
@@ -31,10 +31,12 @@ pub(super) fn begin(
 ) -> CreateTaskResult {
     let began = unix_seconds(SystemTime::now());
     let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
-    let handle = scope.enter(|| {
+    let (part, work) = Work::detached(scope);
+    let handle = Arc::clone(&part).enter(|| {
         TaskBuilder::new(tool.name()).spawn(async move {
+            let _work = work;
             let panicked = told(&caller, &tool);
-            let done = run(&tool, Arc::clone(&caller), arguments, |_, _| None, panicked).await;
+            let done = run(&tool, part, arguments, |_, _| None, panicked).await;
             let result = result_of(&caller, &tool, done);
             json!({ "at": unix_seconds(SystemTime::now()), "result": result })
         })

@@ -34,6 +34,12 @@ pub(crate) fn within<F: Future>(scope: Arc<Scope>, future: F) -> Within<F> {
     within_both(scope, current, future)
 }
 
+/// Runs `future` with `scope` as the current request, and in the caller's span.
+#[cfg(feature = "schema")]
+pub(crate) fn in_scope<F: Future>(scope: Arc<Scope>, future: F) -> TaskLocalFuture<Arc<Scope>, F> {
+    SCOPE.scope(scope, future)
+}
+
 /// A future that runs in a scope.
 type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
@@ -130,7 +136,7 @@ where
     let scope = current();
     // A thread cannot be stopped. When the caller gives up, the work goes on, and the agent is busy until the work has ended
     // and its result is dropped.
-    let hold = hold();
+    let hold = (hold(), scope.as_ref().and_then(|scope| scope.work()));
     let (current, span) = (Current::here(), Span::current());
     let work = move || {
         let work = || span.in_scope(|| current.within(work));

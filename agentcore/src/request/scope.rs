@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken as Token;
 
 use super::activity::Activity;
 use super::admission::Permit;
@@ -19,6 +20,7 @@ use super::instance::Instance;
 use super::job::JobAttempt;
 use super::local;
 use super::observed::Observed;
+use super::part::{Part, Work};
 use crate::headers;
 use crate::report::stall;
 use crate::report::{Kind, Outcome, Rejection};
@@ -33,7 +35,7 @@ pub(crate) struct Scope {
     head: RequestHead,
 }
 
-/// The flight of a request: the scope's own, or that of the scope before a layer changed the headers.
+/// The flight of a request: the scope's own, that of the scope before a layer changed the headers, or that of which it is a part.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -42,6 +44,12 @@ pub(crate) struct Scope {
 enum Shared {
     Own(Flight),
     Of(Arc<Scope>),
+    /// That of the request, but with an end of its own.
+    #[cfg_attr(
+        not(feature = "schema"),
+        allow(dead_code, reason = "only tools have them")
+    )]
+    Part(Part),
 }
 
 /// The part of a request that stays when its headers are changed.
@@ -179,7 +187,34 @@ impl Scope {
         match &self.flight {
             Shared::Own(flight) => flight,
             Shared::Of(scope) => scope.flight(),
+            Shared::Part(part) => part.of.flight(),
         }
+    }
+
+    /// The scope of a part of a request.
+    #[cfg_attr(
+        not(feature = "schema"),
+        allow(dead_code, reason = "only tools have them")
+    )]
+    pub(super) fn of_part(part: Part) -> Self {
+        Self {
+            instance: Arc::clone(&part.of.instance),
+            head: RequestHead::new(part.of.headers().clone()),
+            flight: Shared::Part(part),
+        }
+    }
+
+    fn part(&self) -> Option<&Part> {
+        match &self.flight {
+            Shared::Own(_) => None,
+            Shared::Of(scope) => scope.part(),
+            Shared::Part(part) => Some(part),
+        }
+    }
+
+    /// What keeps the agent busy, if the scope is that of a part and the part has not ended.
+    pub(super) fn work(&self) -> Option<Arc<Work>> {
+        self.part()?.work()
     }
 
     pub(crate) fn is_ping(&self) -> bool {
@@ -254,20 +289,36 @@ impl Scope {
 
     /// Tells the request's code that its result is no longer wanted.
     pub(crate) fn cancel(&self) {
-        self.flight().cancellation.cancel();
+        match self.part() {
+            Some(part) => part.cancel(),
+            None => self.flight().cancellation.cancel(),
+        }
     }
 
     /// Whether the request has been cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.flight().cancellation.is_cancelled()
+        match self.part() {
+            Some(part) => part.is_cancelled(),
+            None => self.flight().cancellation.is_cancelled(),
+        }
     }
 
     pub(crate) fn cancellation(&self) -> CancellationToken {
-        CancellationToken::new(self.flight().cancellation.token(&self.instance.stop_told))
+        CancellationToken::new(self.token())
     }
 
-    /// A further guard; `None` if the last one has been dropped.
+    pub(super) fn token(&self) -> Token {
+        match self.part() {
+            Some(part) => part.token(),
+            None => self.flight().cancellation.token(&self.instance.stop_told),
+        }
+    }
+
+    /// A further guard; `None` if the last one has been dropped, and for work that goes on without the request.
     pub(crate) fn hold(self: &Arc<Self>) -> Option<Activity> {
+        if self.part().is_some_and(|part| part.is_detached) {
+            return None;
+        }
         let more = |holds| (holds > 0).then_some(holds + 1);
         self.flight()
             .holds

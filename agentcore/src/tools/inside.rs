@@ -15,7 +15,7 @@ use super::run::run;
 use super::set::{ToolSet, outside_of_an_app};
 use crate::report::panics::Panic;
 use crate::report::{self, Kind, stall};
-use crate::request::{self, Scope};
+use crate::request::{self, Scope, Work};
 use crate::tasks::{track, tracked};
 use crate::tracker::{self, TaskEnd};
 
@@ -146,13 +146,14 @@ impl Tools {
             let guard = track(tool.name());
             let (tracker, ticket) = (guard.tracker().clone(), guard.ticket());
             let work = async move {
-                let scope = scope();
+                let (part, _work) = Work::awaited(&scope());
                 let panicked = |panic: Panic| {
                     let what = format!("tool `{}`", tool.name());
                     let failure = report::Failure::panic(what, panic);
                     tracker.note_failure(ticket, failure);
                 };
-                let done = run(&tool, scope, arguments, |_, _| None, panicked).await;
+                let call = run(&tool, Arc::clone(&part), arguments, |_, _| None, panicked);
+                let done = request::in_scope(part, call).await;
                 if let Err(failure) = &done {
                     tracker.note_end(ticket, end_of(failure));
                 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Latch};
-use crate::{ACCEPT, BOTH_PORTS, mcp_address, modern_call, send};
+use crate::{ACCEPT, BOTH_PORTS, call, mcp_address, modern_call, send};
 
 const SESSION: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
 
@@ -76,6 +76,34 @@ fn a_task_is_cancelled_by_its_session_alone() {
         get()["result"]["status"] == "cancelled"
     });
     agent.until_idle();
+}
+
+#[test]
+fn a_function_that_is_not_async_is_told_of_the_cancellation_and_counts_until_it_returns() {
+    let agent = Agent::start(BOTH_PORTS, &[("AGENTCORE_MAX_INVOCATIONS", "1")]);
+    let address = mcp_address(&agent);
+    let latch = Latch::new();
+    let session = "a".repeat(33);
+    let params = json!({ "name": "stubborn", "arguments": { "port": latch.port() } });
+    let begun = ask(address, &session, "tools/call", &params);
+    let params = || json!({ "taskId": begun["result"]["taskId"] });
+    let refused = || send(address, ACCEPT, &call("whoami", &json!({}))).status == 503;
+    assert!(agent.ping().busy);
+    assert!(refused(), "the task has the permit");
+    assert!(ask(address, &session, "tasks/cancel", &params())["error"].is_null());
+    // It has seen the token.
+    let held = latch.held();
+    agent.until("the task has ended", |_| {
+        ask(address, &session, "tasks/get", &params())["result"]["status"] == "cancelled"
+    });
+    assert!(agent.ping().busy);
+    assert!(refused(), "the thread works");
+    drop(held);
+    agent.until_idle();
+    assert_eq!(
+        send(address, ACCEPT, &call("whoami", &json!({}))).status,
+        200
+    );
 }
 
 #[test]
