@@ -28,6 +28,10 @@ use crate::util::sealed::{Awaited, Blocking, Seal};
 /// Its function takes one type that holds all arguments, as [`Json<T>`](crate::Json); after it, anything that is
 /// [`FromInvocation`](crate::FromInvocation). It returns a [`ToolResult`].
 ///
+/// The type is a struct, or an enum whose variants are objects. Model APIs refuse variants at the root of a schema, so the schema has
+/// the properties of all variants in one object, and the description of the tag says what each needs. A call with an argument that the
+/// type does not name is refused, unless the type takes any, as a map does. A type that is no object fails the start.
+///
 /// ```
 /// use agentcore::tool::Tool;
 /// use agentcore::{App, BoxError, Json, RequestContext};
