@@ -121,6 +121,14 @@ fn a_client_that_leaves_cancels_a_call_of_the_new_era_alone() {
     let client = Client::connect(address).send(&message("/mcp", ACCEPT, &body));
     let held = latch.held();
     drop(client);
+    // The front reads connections in turn: after further ones it has seen the end of the first.
+    for _ in 0..8 {
+        assert!(agent.ping().busy);
+        assert_eq!(
+            send(address, ACCEPT, &call("whoami", &json!({}))).status,
+            200
+        );
+    }
     drop(held);
     agent.line_with("tool `wait_at` answered 200");
     agent.until_idle();
