@@ -86,6 +86,7 @@ fn a_function_that_is_not_async_is_told_of_the_cancellation_and_counts_until_it_
     let session = "a".repeat(33);
     let params = json!({ "name": "stubborn", "arguments": { "port": latch.port() } });
     let begun = ask(address, &session, "tools/call", &params);
+    assert_eq!(begun["result"]["resultType"], "task", "{begun}");
     let params = || json!({ "taskId": begun["result"]["taskId"] });
     let refused = || send(address, ACCEPT, &call("whoami", &json!({}))).status == 503;
     assert!(agent.ping().busy);
