@@ -150,6 +150,7 @@
 //! | span | content |
 //! | --- | --- |
 //! | `invoke_agent <agent>` | an invocation or a socket, from its head to its last byte: `gen_ai.operation.name`, `gen_ai.agent.name` (the service's), `gen_ai.agent.id` (the runtime's ARN), `gen_ai.conversation.id` (the session), `agentcore.request.id`, `agentcore.outcome`, `http.response.status_code` |
+//! | `execute_tool <tool>` | a call of a tool through the Model Context Protocol: the attributes of `invoke_agent`, and `gen_ai.tool.name` |
 //! | `task <name>` | an [`async_task`](macro@crate::async_task), from its call, and tasks that [`spawn`](crate::spawn), [`track`](crate::track) and [`add_async_task`](crate::add_async_task) begin |
 //! | `stream` | a streamed reply, from its first chunk |
 //! | `durable.submit` | with the feature `durable`, like the next two: the submission of a job, within the span that submits it |

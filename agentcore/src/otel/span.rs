@@ -32,16 +32,17 @@ pub(crate) struct Span(Option<Context>);
 impl Span {
     /// The span of a request that has just arrived.
     ///
-    /// `route` is the method and the path of a request to a route.
+    /// `own_path` is the path of invocations, or that of the Model Context Protocol for a tool. `route` is the method and the path
+    /// of a request to a route.
     pub(crate) fn request(
         kind: Kind,
         handler: &'static str,
-        invocations_path: &str,
+        own_path: &str,
         headers: &HeaderMap,
         route: Option<&str>,
     ) -> Self {
         let (method, path) = match kind {
-            Kind::Invocation => ("POST", invocations_path),
+            Kind::Invocation => ("POST", own_path),
             #[cfg(feature = "ws")]
             Kind::Socket => ("GET", "/ws"),
             Kind::Route => match route.and_then(|route| route.split_once(' ')) {
@@ -51,7 +52,7 @@ impl Span {
             // Probes and assets would be most of all traces.
             Kind::IdleRoute => return Self::default(),
             #[cfg(feature = "mcp")]
-            Kind::Tool => ("POST", "/mcp"),
+            Kind::Tool => ("POST", own_path),
             Kind::Other | Kind::Ping | Kind::Hook => return Self::default(),
         };
         let Some(pipeline) = setup::pipeline() else {
@@ -64,9 +65,19 @@ impl Span {
             KeyValue::new("http.request.method", method.to_owned()),
             KeyValue::new("url.path", path.to_owned()),
         ];
+        #[cfg(feature = "mcp")]
+        let is_tool = kind == Kind::Tool;
+        #[cfg(not(feature = "mcp"))]
+        let is_tool = false;
         let invokes = kind != Kind::Route;
         if invokes {
-            attributes.push(KeyValue::new("gen_ai.operation.name", "invoke_agent"));
+            let operation = if is_tool {
+                attributes.push(KeyValue::new("gen_ai.tool.name", handler));
+                "execute_tool"
+            } else {
+                "invoke_agent"
+            };
+            attributes.push(KeyValue::new("gen_ai.operation.name", operation));
             attributes.push(KeyValue::new("gen_ai.agent.name", agent.name.clone()));
         }
         if let Some(id) = agent.id.as_ref().filter(|_| invokes) {
@@ -78,7 +89,9 @@ impl Span {
         }
         let builder = pipeline
             .tracer
-            .span_builder(if invokes {
+            .span_builder(if is_tool {
+                format!("execute_tool {handler}").into()
+            } else if invokes {
                 agent.span_name.clone()
             } else {
                 method.to_owned().into()

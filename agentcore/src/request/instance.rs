@@ -32,6 +32,9 @@ pub(crate) struct Instance {
     pub(crate) stop_told: CancellationToken,
     /// The path of invocations, for their spans.
     pub(crate) invocations_path: UrlPath,
+    /// The path of the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    pub(crate) mcp_path: UrlPath,
     /// The maximum number of values and keys that a payload may decode to.
     pub(crate) max_json_nodes: usize,
     /// `None` if metrics are off.
@@ -56,6 +59,8 @@ impl Instance {
             stopping: CancellationToken::new(),
             stop_told: CancellationToken::new(),
             invocations_path: UrlPath::default(),
+            #[cfg(feature = "mcp")]
+            mcp_path: UrlPath::default(),
             max_json_nodes: usize::MAX,
             metrics: None,
             line_level: None,

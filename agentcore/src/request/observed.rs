@@ -86,8 +86,15 @@ impl Observed {
         if let Some(metrics) = &instance.metrics {
             metrics.begin(kind);
         }
+        let path = &instance.invocations_path;
+        #[cfg(feature = "mcp")]
+        let path = if kind == Kind::Tool {
+            &instance.mcp_path
+        } else {
+            path
+        };
         Self {
-            span: Span::request(kind, handler, &instance.invocations_path, headers, route),
+            span: Span::request(kind, handler, path, headers, route),
             ..Self::default()
         }
     }

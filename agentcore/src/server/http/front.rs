@@ -86,6 +86,8 @@ impl Front {
             .with_max_json_nodes(settings.max_json_nodes)
             .with_invocations_path(settings.invocations_path.clone());
         instance.states = states;
+        #[cfg(feature = "mcp")]
+        instance.mcp_path.clone_from(&settings.mcp_path);
         #[cfg(feature = "durable")]
         let durable = (!agent.durable.is_empty()).then(|| {
             let tasks = agent.durable.iter().map(|def| def.task).collect();
