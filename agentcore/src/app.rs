@@ -520,7 +520,8 @@ impl App {
     /// Wraps the agent in a tower layer. The layer that is added last is the outermost.
     ///
     /// A layer sees every request except those for `/ping` and `/ws`. It sees unknown paths and other methods than POST, so it
-    /// can answer CORS preflights and [routes of your own](#routes-of-your-own). It is built and called on the workers, within
+    /// can answer CORS preflights and [routes of your own](#routes-of-your-own). On the port of the Model Context Protocol it sees
+    /// every message except the platform's health probe, a JSON-RPC `ping` of a revision before 2026-07-28. It is built and called on the workers, within
     /// their runtime, and built before the start hooks run. A layer that panics while it is built stops the start. For an
     /// annotated agent write `#[entrypoint(main = false)]` and a `main` that [`run`](Self::run)s the app:
     ///

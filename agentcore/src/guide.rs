@@ -41,6 +41,7 @@ pub mod concepts {
 }
 #[cfg(feature = "schema")]
 pub mod tools {
+    //! [crate::App::layer]: crate::App::layer
     //! [crate::FromInvocation]: crate::FromInvocation
     //! [crate::Stream]: crate::Stream
     //! [crate::tool::Content]: crate::tool::Content

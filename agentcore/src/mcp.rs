@@ -12,6 +12,7 @@
 
 mod handler;
 mod message;
+mod nodes;
 mod prompts;
 mod resources;
 mod task;
@@ -19,18 +20,18 @@ mod task;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, header};
 use http_body_util::Full;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tower_service::Service as _;
 
 use self::handler::Handler;
-pub(crate) use self::message::{Message, MessageKind};
+pub(crate) use self::message::{LARGEST_PROBE, MOST_READ, Message, MessageKind};
 use crate::app::parts::Agent;
-use crate::config::{ErrorMode, Settings};
+use crate::config::Settings;
 use crate::handler::body::Body;
-use crate::handler::extract::Invocation;
+use crate::handler::extract::{self, Invocation};
 use crate::handler::invoke::{self, Run};
 use crate::handler::layer::Endpoint;
 use crate::handler::response::{IntoResponse, Response};
@@ -40,25 +41,9 @@ use crate::request::Scope;
 /// accept only JSON.
 const BOTH: &str = "application/json, text/event-stream";
 
-/// Web pages of this machine. A browser sends the origin of the page, and a page from elsewhere may not call.
-const ORIGINS: [&str; 6] = [
-    "http://localhost:*",
-    "http://127.0.0.1:*",
-    "http://[::1]:*",
-    "https://localhost:*",
-    "https://127.0.0.1:*",
-    "https://[::1]:*",
-];
-
 /// The request that a call belongs to, in the extensions of the request that `rmcp` gets.
 #[derive(Clone)]
 struct Caller(Arc<Scope>);
-
-/// The service on the workers.
-struct Service {
-    server: McpServer,
-    errors: ErrorMode,
-}
 
 /// The two kinds of servers behind the port.
 enum McpServer {
@@ -74,13 +59,10 @@ pub(crate) fn run(agent: &Agent, settings: &Settings) -> Run {
         Some(service) => McpServer::Mounted(service.clone()),
         None => McpServer::Tools(tools(agent, settings)),
     };
-    let service = Arc::new(Service {
-        server,
-        errors: settings.errors,
-    });
+    let server = Arc::new(server);
     Arc::new(move |job, run_in| {
-        let service = Arc::clone(&service);
-        invoke::start(job, run_in, |invocation| service.answer(invocation))
+        let server = Arc::clone(&server);
+        invoke::start(job, run_in, |invocation| server.answer(invocation))
     })
 }
 
@@ -94,15 +76,14 @@ fn tools(
         // The platform forwards session ids that this server has not given out.
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        // Behind a gateway the host is the gateway's. Pages of the web are kept out by their origin.
+        // Behind a gateway the host is the gateway's. The front keeps pages of the web out by their origin.
         .disable_allowed_hosts()
-        .with_allowed_origins(ORIGINS)
         // The body has been read, within the limit of every body.
         .with_max_request_body_bytes(settings.max_body_bytes);
     StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config)
 }
 
-impl Service {
+impl McpServer {
     async fn answer(self: Arc<Self>, invocation: Invocation) -> Response {
         let scope = Arc::clone(invocation.scope());
         let mut request = Request::new(Bytes::clone(invocation.body()));
@@ -111,22 +92,22 @@ impl Service {
         *request.headers_mut() = scope.headers().clone();
         let accept = HeaderValue::from_static(BOTH);
         request.headers_mut().insert(header::ACCEPT, accept);
-        request.extensions_mut().insert(Caller(scope));
-        let mut response = match &self.server {
-            McpServer::Tools(service) => {
+        request.extensions_mut().insert(Caller(Arc::clone(&scope)));
+        let mut response = match &*self {
+            Self::Tools(service) => {
+                let most = scope.instance().max_json_nodes;
+                if nodes::are_more_than(most, request.body()) {
+                    return extract::too_many(most);
+                }
                 let response = service.handle(request.map(Full::new)).await;
                 response.map(Body::new)
             }
-            McpServer::Mounted(service) => {
+            Self::Mounted(service) => {
                 let mut service = service.clone();
                 let Ok(response) = service.call(request.map(Body::from)).await;
                 response
             }
         };
-        if self.errors == ErrorMode::InBand && response.status().is_client_error() {
-            // The platform destroys the body of every other status, and the error is in the body.
-            *response.status_mut() = StatusCode::OK;
-        }
         let is_stream = response
             .headers()
             .get(header::CONTENT_TYPE)

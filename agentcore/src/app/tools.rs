@@ -77,8 +77,10 @@ impl App {
     ///
     /// The service answers `POST` requests to the [path](crate::Config::mcp_path) on the [port](crate::Config::mcp_port). It runs on
     /// the workers. The library does for it what it does for tools: it answers the platform's probe, a `tools/call` makes the agent
-    /// busy until its last byte has left, and the limits of bodies, connections and the shutdown apply. A request has been read
-    /// completely when the service gets it.
+    /// busy until its last byte has left, messages from web pages of other machines get 403, and the limits of bodies, connections and
+    /// the shutdown apply. A request has been read completely when the service gets it, and has passed the
+    /// [layers](Self::layer). With [errors in-band](crate::Config::errors), every error becomes one of JSON-RPC with status 200,
+    /// except a 401.
     ///
     /// A service of the SDK has to take requests for any host (`disable_allowed_hosts`) and has to do without sessions
     /// (`with_legacy_session_mode(false)`), because the platform sends session ids of its own.

@@ -289,8 +289,9 @@ fn decode<T: DeserializeOwned>(body: &[u8], most_nodes: usize) -> Result<T, Resp
     })
 }
 
+/// The refusal of a payload of more than `most` values and keys.
 #[cold]
-fn too_many(most: usize) -> Response {
+pub(crate) fn too_many(most: usize) -> Response {
     let details = TooMany(most).to_string();
     let status = StatusCode::PAYLOAD_TOO_LARGE;
     Response::rejection(status, "Payload Too Large", &details, None)

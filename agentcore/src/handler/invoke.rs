@@ -72,7 +72,11 @@ pub(crate) struct Client {
     pub(crate) errors: ErrorMode,
     /// What happens to the work when the client has left.
     pub(crate) unwanted: Unwanted,
+    pub(crate) reshape: Option<Reshape>,
 }
+
+/// Changes the reply once everything else has made it: the handler, the layers, and the answer to a panic. Runs on the workers.
+pub(crate) type Reshape = Box<dyn FnOnce(Response) -> Response + Send>;
 
 /// Runs an invocation. The future, if it is to run in the caller's task.
 pub(crate) type Run = Arc<dyn Fn(Job, RunIn<'_>) -> Option<BoxFuture<Answer>> + Send + Sync>;
@@ -131,6 +135,7 @@ pin_project! {
         reply: Option<ReplyTo>,
         errors: ErrorMode,
         unwanted: Unwanted,
+        reshape: Option<Reshape>,
         cut_off: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
@@ -143,6 +148,7 @@ impl<F> Answering<F> {
             reply: Some(client.reply),
             errors: client.errors,
             unwanted: client.unwanted,
+            reshape: client.reshape,
             cut_off: None,
         }
     }
@@ -153,7 +159,10 @@ impl<F: Future<Output = Answer>> Future for Answering<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        if let Poll::Ready((response, activity)) = this.run.poll(cx) {
+        if let Poll::Ready((mut response, activity)) = this.run.poll(cx) {
+            if let Some(reshape) = this.reshape.take() {
+                response = reshape(response);
+            }
             let made = (leave(response, &activity, *this.errors), activity);
             let is_taken = this.reply.as_ref().is_some_and(|reply| !reply.is_closed());
             tell_end(&made, is_taken);

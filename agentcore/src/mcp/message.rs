@@ -1,14 +1,23 @@
 //! [`Message`]: what the front reads of a message. It answers the platform's probe itself, and a call of a tool makes the agent busy.
 
+use std::fmt;
+
 use http::HeaderMap;
+use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// The largest message that the front reads, in bytes. A larger one counts as a call, unless its head says otherwise.
-const LARGEST: usize = 8 << 10;
+/// The largest body in bytes that may be a health probe.
+pub(crate) const LARGEST_PROBE: usize = 8 << 10;
+
+/// How many bytes of a message the front reads. More would delay `/ping`. A longer message counts as a call, unless its head says
+/// otherwise.
+pub(crate) const MOST_READ: usize = 64 << 10;
 
 const VERSION: &str = "mcp-protocol-version";
 const METHOD: &str = "mcp-method";
+const NAME: &str = "mcp-name";
 const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CALL: &str = "tools/call";
 
 /// The revisions that have a `ping`, and whose calls go on when the client leaves.
 const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
@@ -19,6 +28,8 @@ pub(crate) struct Message {
     /// The id of a request, if it could be read.
     pub(crate) id: Option<Value>,
     pub(crate) kind: MessageKind,
+    /// Whether the message is JSON, as far as it has been read.
+    pub(crate) is_json: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -37,46 +48,182 @@ pub(crate) enum MessageKind {
 impl Message {
     /// Reads a message, which may be anything. The workers read it again, and report what is wrong with it.
     pub(crate) fn of(headers: &HeaderMap, body: &[u8]) -> Self {
-        let version = headers.get(VERSION);
-        let is_legacy = version.is_none_or(|version| {
-            LEGACY
-                .iter()
-                .any(|known| known.as_bytes() == version.as_bytes())
-        });
-        if body.len() > LARGEST {
-            let method = headers.get(METHOD);
-            let kind = match method.is_none_or(|method| method == "tools/call") {
-                true => MessageKind::Call {
-                    name: None,
-                    cancels: !is_legacy,
-                },
+        let mut seen = Seen::default();
+        let mut json = serde_json::Deserializer::from_slice(body.get(..MOST_READ).unwrap_or(body));
+        let level = Level {
+            at: At::Message,
+            seen: &mut seen,
+        };
+        let read = level.deserialize(&mut json).and_then(|()| json.end());
+        let is_legacy = is_legacy(headers) && !seen.has_version;
+        let is_id = |id: &Value| matches!(id, Value::String(_) | Value::Number(_));
+        let id = seen.id.filter(is_id);
+        let call = |name| MessageKind::Call {
+            name,
+            cancels: !is_legacy,
+        };
+        if body.len() > MOST_READ {
+            let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+            let kind = match Self::may_be_call(headers) {
+                true if is_legacy => call(seen.name),
+                true => call(seen.name.or_else(|| header(NAME).map(ToOwned::to_owned))),
                 false => MessageKind::Other,
             };
-            return Self { id: None, kind };
+            return Self {
+                id,
+                kind,
+                is_json: true,
+            };
         }
-        let Ok(Value::Object(mut message)) = serde_json::from_slice(body) else {
+        if let Err(error) = read {
             return Self {
                 id: None,
                 kind: MessageKind::Other,
+                is_json: error.is_data(),
             };
-        };
-        let is_id = |id: &Value| matches!(id, Value::String(_) | Value::Number(_));
-        let id = message.remove("id").filter(is_id);
-        let params = message.get("params");
-        let meta = params.and_then(|params| params.get("_meta"));
-        let is_legacy = is_legacy && meta.and_then(|meta| meta.get(VERSION_KEY)).is_none();
-        let is_well_formed = matches!(params, None | Some(Value::Null | Value::Object(_)));
-        let kind = match message.get("method").and_then(Value::as_str) {
-            Some("ping") if id.is_some() && is_legacy && is_well_formed => MessageKind::Ping,
-            Some("tools/call") if id.is_some() => MessageKind::Call {
-                name: params
-                    .and_then(|params| params.get("name")?.as_str())
-                    .map(ToOwned::to_owned),
-                cancels: !is_legacy,
-            },
+        }
+        let kind = match seen.method.as_deref() {
+            // If the method is said twice, the workers may take either.
+            _ if seen.is_call && id.is_some() => call(seen.name),
+            Some("ping") if id.is_some() && is_legacy && !seen.has_odd_params => MessageKind::Ping,
             _ => MessageKind::Other,
         };
-        Self { id, kind }
+        Self {
+            id,
+            kind,
+            is_json: true,
+        }
+    }
+
+    /// Whether a message with this head may be a call. `rmcp` compares the header with the body only since 2026-07-28, so that it
+    /// proves nothing in an earlier revision.
+    pub(crate) fn may_be_call(headers: &HeaderMap) -> bool {
+        let method = headers.get(METHOD).filter(|_| !is_legacy(headers));
+        method.is_none_or(|method| method == CALL)
+    }
+}
+
+/// Whether the head names a revision before 2026-07-28, or none.
+fn is_legacy(headers: &HeaderMap) -> bool {
+    headers.get(VERSION).is_none_or(|version| {
+        LEGACY
+            .iter()
+            .any(|known| known.as_bytes() == version.as_bytes())
+    })
+}
+
+/// What has been read of a message. It holds even where the rest cannot be read.
+#[derive(Default)]
+struct Seen {
+    id: Option<Value>,
+    method: Option<String>,
+    is_call: bool,
+    name: Option<String>,
+    has_odd_params: bool,
+    has_version: bool,
+}
+
+/// Reads one level of a message, and skips what the front has no use for.
+struct Level<'s> {
+    at: At,
+    seen: &'s mut Seen,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    Message,
+    Params,
+    Meta,
+}
+
+impl Level<'_> {
+    /// The value of this level is no object and not null.
+    fn odd<E: serde_core::de::Error>(self) -> Result<(), E> {
+        match self.at {
+            At::Message => Err(E::custom("a message is an object")),
+            At::Params => {
+                self.seen.has_odd_params = true;
+                Ok(())
+            }
+            At::Meta => Ok(()),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { at, seen } = self;
+        while let Some(key) = map.next_key::<String>()? {
+            match (at, &*key) {
+                (At::Message, "id") => seen.id = Some(map.next_value()?),
+                (At::Message, "method") => {
+                    seen.method = map.next_value::<Value>()?.as_str().map(ToOwned::to_owned);
+                    seen.is_call |= seen.method.as_deref() == Some(CALL);
+                }
+                (At::Message, "params") => map.next_value_seed(Level {
+                    at: At::Params,
+                    seen: &mut *seen,
+                })?,
+                (At::Params, "name") => {
+                    seen.name = map.next_value::<Value>()?.as_str().map(ToOwned::to_owned);
+                }
+                (At::Params, "_meta") => map.next_value_seed(Level {
+                    at: At::Meta,
+                    seen: &mut *seen,
+                })?,
+                (at, key) => {
+                    seen.has_version |= at == At::Meta && key == VERSION_KEY;
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E: serde_core::de::Error>(self) -> Result<(), E> {
+        match self.at {
+            At::Message => self.odd(),
+            At::Params | At::Meta => Ok(()),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        self.odd()
+    }
+
+    fn visit_bool<E: serde_core::de::Error>(self, _: bool) -> Result<(), E> {
+        self.odd()
+    }
+
+    fn visit_i64<E: serde_core::de::Error>(self, _: i64) -> Result<(), E> {
+        self.odd()
+    }
+
+    fn visit_u64<E: serde_core::de::Error>(self, _: u64) -> Result<(), E> {
+        self.odd()
+    }
+
+    fn visit_f64<E: serde_core::de::Error>(self, _: f64) -> Result<(), E> {
+        self.odd()
+    }
+
+    fn visit_str<E: serde_core::de::Error>(self, _: &str) -> Result<(), E> {
+        self.odd()
     }
 }
 
@@ -118,6 +265,7 @@ mod tests {
                 let expected = Message {
                     id: Some(id.clone()),
                     kind: MessageKind::Ping,
+                    is_json: true,
                 };
                 assert_eq!(Message::of(&headers(version), body.as_bytes()), expected);
             }
@@ -156,18 +304,82 @@ mod tests {
                     name: Some("forecast".to_owned()),
                     cancels,
                 },
+                is_json: true,
             };
             assert_eq!(Message::of(&headers(version), call), expected);
         }
         let list = br#"{"method":"tools/list","id":1}"#;
         assert_eq!(kind(&headers(""), list), MessageKind::Other);
-        let large = vec![b' '; LARGEST + 1];
+    }
+
+    /// A call whose text argument has this many bytes, with the method and the id behind it or before it.
+    fn large(bytes: usize, method: &str, is_last: bool) -> Vec<u8> {
+        let text = "x".repeat(bytes);
+        let params = format!(r#""params":{{"name":"forecast","arguments":{{"text":"{text}"}}}}"#);
+        let rest = format!(r#""method":"{method}","id":1"#);
+        match is_last {
+            true => format!("{{{params},{rest}}}").into_bytes(),
+            false => format!("{{{rest},{params}}}").into_bytes(),
+        }
+    }
+
+    #[test]
+    fn a_header_that_the_workers_do_not_check_hides_no_call() {
+        let mut listing = headers("");
+        listing.insert(METHOD, "tools/list".parse().expect("a value"));
+        for bytes in [9 << 10, MOST_READ] {
+            for is_last in [true, false] {
+                let message = Message::of(&listing, &large(bytes, CALL, is_last));
+                let call = MessageKind::Call {
+                    name: Some("forecast".to_owned()),
+                    cancels: false,
+                };
+                assert_eq!(message.kind, call, "{bytes} {is_last}");
+            }
+        }
+        let twice = br#"{"method":"tools/call","id":1,"method":"tools/list"}"#;
         assert!(matches!(
-            kind(&headers(""), &large),
-            MessageKind::Call { name: None, .. }
+            kind(&headers(""), twice),
+            MessageKind::Call { .. }
         ));
-        let mut other = headers("2026-07-28");
-        other.insert(METHOD, "tools/list".parse().expect("a value"));
-        assert_eq!(kind(&other, &large), MessageKind::Other);
+    }
+
+    #[test]
+    fn a_large_message_has_its_id_and_its_method() {
+        for is_last in [true, false] {
+            let call = Message::of(&headers(""), &large(10 << 10, CALL, is_last));
+            assert_eq!(call.id, Some(json!(1)));
+            let prompt = Message::of(&headers(""), &large(10 << 10, "prompts/get", is_last));
+            assert_eq!(prompt.kind, MessageKind::Other);
+        }
+        // Of one that is longer than what is read, what stands at its beginning is known.
+        let call = Message::of(&headers(""), &large(MOST_READ, CALL, false));
+        assert_eq!(call.id, Some(json!(1)));
+        let mut modern = headers("2026-07-28");
+        modern.insert(METHOD, "tools/list".parse().expect("a value"));
+        let listed = large(MOST_READ, "tools/list", true);
+        assert_eq!(kind(&modern, &listed), MessageKind::Other);
+        modern.insert(METHOD, CALL.parse().expect("a value"));
+        modern.insert(NAME, "other".parse().expect("a value"));
+        let unread = vec![b' '; MOST_READ + 1];
+        let call = MessageKind::Call {
+            name: Some("other".to_owned()),
+            cancels: true,
+        };
+        assert_eq!(kind(&modern, &unread), call);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_from_what_is_no_message() {
+        for (body, is_json) in [
+            ("{", false),
+            ("", false),
+            ("[]", true),
+            ("3", true),
+            ("{}", true),
+        ] {
+            let message = Message::of(&headers(""), body.as_bytes());
+            assert_eq!(message.is_json, is_json, "{body}");
+        }
     }
 }

@@ -327,7 +327,7 @@ impl Scope {
         Some(Activity::held(Arc::clone(self)))
     }
 
-    pub(super) fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+    pub(crate) fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
         self.flight().permit.lock()
     }
 }

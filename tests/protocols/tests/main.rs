@@ -6,6 +6,7 @@ mod support;
 
 mod calls;
 mod faults;
+mod layers;
 #[path = "../../not_tested.rs"]
 mod not_tested;
 mod offers;

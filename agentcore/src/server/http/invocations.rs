@@ -57,6 +57,7 @@ enum Stage<B> {
     Restoring {
         restored: BoxFuture<bool>,
         activity: Activity,
+        head: Option<Box<http::request::Parts>>,
         body: Bytes,
     },
     /// The workers make the reply.
@@ -93,8 +94,6 @@ fn admit<B: RequestBody>(
             return Err(refuse(connection, request, response));
         }
         Phase::Serving => {}
-        // A health probe is answered to the end, and only the body tells whether this is one.
-        Phase::Draining if connection.port.is_mcp() => {}
         Phase::Draining => {
             let response = front.unavailable("Shutting down", Refused::NotServing);
             return Err(refuse(connection, request, response));
@@ -106,7 +105,11 @@ fn admit<B: RequestBody>(
     let is_invocation = request.uri().path() == &*front.settings.invocations_path
         && request.method() == Method::POST;
     let is_work = is_invocation && !is_mcp;
-    let permit = if is_work {
+    #[cfg(feature = "mcp")]
+    let is_large_call = is_mcp && mcp::is_large_call(&request);
+    #[cfg(not(feature = "mcp"))]
+    let is_large_call = false;
+    let permit = if is_work || is_large_call {
         let session = || headers::session_id(request.headers());
         match front.instance.concurrency.admit(session) {
             Ok(permit) => permit,
@@ -142,7 +145,7 @@ fn admit<B: RequestBody>(
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
-        head: (front.has_layers && !is_mcp).then(|| Box::new(head)),
+        head: front.has_layers.then(|| Box::new(head)),
     })
 }
 
@@ -232,10 +235,12 @@ impl<B: RequestBody> Replying<B> {
             metrics.request_bytes.add(body.len() as u64);
         }
         #[cfg(feature = "mcp")]
-        if let Some(restored) = mcp::restoring(&self.connection, &activity, &body) {
+        if let Some(restored) = mcp::restoring(&self.connection, &activity, head.as_deref(), &body)
+        {
             self.stage = Stage::Restoring {
                 restored,
                 activity,
+                head,
                 body,
             };
             return None;
@@ -246,19 +251,23 @@ impl<B: RequestBody> Replying<B> {
     /// Goes on with a message after the restore hooks, or returns the refusal if they have failed.
     #[cfg(feature = "mcp")]
     fn restored(&mut self, is_restored: bool) -> Option<Response> {
-        let Stage::Restoring { activity, body, .. } =
-            std::mem::replace(&mut self.stage, Stage::Over)
+        let Stage::Restoring {
+            activity,
+            head,
+            body,
+            ..
+        } = std::mem::replace(&mut self.stage, Stage::Over)
         else {
             return None;
         };
         if is_restored {
-            return self.make(activity, None, body);
+            return self.make(activity, head, body);
         }
         let refused = self.connection.front.not_restored();
         Some(mcp::refuse_message(
             &self.connection,
             &activity,
-            &body,
+            body,
             refused,
         ))
     }
@@ -279,6 +288,7 @@ impl<B: RequestBody> Replying<B> {
             what,
             unwanted,
             watches,
+            reshape,
         } = next;
         let scope = Arc::clone(what.scope());
         let (sender, reply) = oneshot::channel();
@@ -288,6 +298,7 @@ impl<B: RequestBody> Replying<B> {
                 reply: sender,
                 errors: front.settings.errors,
                 unwanted,
+                reshape,
             },
         });
         show_end_if(self.exchange.as_ref(), watches);

@@ -6,10 +6,24 @@ use http::Request;
 
 use super::front::Front;
 use super::router;
+#[cfg(feature = "mcp")]
+use crate::config::ErrorMode;
 use crate::handler::body::Body;
+#[cfg(feature = "mcp")]
+use crate::handler::invoke::Options;
 use crate::handler::layer;
 use crate::handler::routes::Mounted;
 use crate::util::BoxFuture;
+
+/// An extension of a request to the port of the Model Context Protocol, whose layers are those of the agent.
+#[cfg(feature = "mcp")]
+#[derive(Clone, Copy)]
+pub(super) enum ToMcp {
+    Message(Options),
+    /// A request to the path of messages with another method than POST.
+    OtherMethod,
+    OtherPath,
+}
 
 /// The service inside all layers.
 pub(crate) fn agent(
@@ -21,7 +35,22 @@ pub(crate) fn agent(
     let (debug, errors) = (front.settings.debug, front.settings.errors);
     let (mounts, own) = (Arc::clone(&front.mounts), front.routes);
     let invocations = front.settings.invocations_path.clone();
+    #[cfg(feature = "mcp")]
+    let mcp = front.mcp.clone();
     move |request| {
+        #[cfg(feature = "mcp")]
+        if let Some(to) = request.extensions().get().copied() {
+            let refused = match (to, mcp.clone()) {
+                (ToMcp::Message(options), Some(run)) => {
+                    // The reply becomes an error of the protocol behind the layers.
+                    let call = layer::call((options, run), false, ErrorMode::Http, request);
+                    return Box::pin(call);
+                }
+                (ToMcp::OtherMethod, _) => router::method_not_allowed("POST"),
+                (ToMcp::Message(_) | ToMcp::OtherPath, _) => router::not_found(),
+            };
+            return Box::pin(async move { refused.into_http() });
+        }
         let (path, method) = (request.uri().path(), request.method());
         let refused = router::refusal(entrypoint.is_some().then_some(&*invocations), path, method);
         let is_for_entrypoint = entrypoint.is_some() && path == &*invocations;

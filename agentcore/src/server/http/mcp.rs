@@ -3,56 +3,175 @@
 //! The platform's health probe is a JSON-RPC `ping`. The front answers it whatever the workers do, and `GET /ping` too. Every other
 //! message goes to the workers, as an invocation does.
 
+mod errors;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
-use serde_json::{Value, json};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use serde_json::json;
 
+use self::errors::in_json_rpc;
+pub(super) use self::errors::refusal;
 use super::exchange::{Admission, Connection, Exchange};
+use super::front::Front;
 use super::invocations::{self, no_room};
+use super::layered::ToMcp;
 use super::next::Next;
 use super::phase::Phase;
-use super::request_body::RequestBody;
-use super::router::{Answer, method_not_allowed, not_found, refuse};
+use super::request_body::{Problem, Read, RequestBody, discard_rest};
+use super::router::{Answer, method_not_allowed, not_found};
 use super::warmup;
-use crate::config::{BusyWhile, ErrorMode};
+use crate::config::BusyWhile;
+use crate::handler::body::Body;
 use crate::handler::extract::Invocation;
 use crate::handler::invoke::{Job, Options, Unwanted};
-use crate::handler::response::Response;
+use crate::handler::response::{Response, internal_error};
 use crate::headers;
-use crate::mcp::{Message, MessageKind};
+use crate::mcp::{LARGEST_PROBE, MOST_READ, Message, MessageKind};
 use crate::metrics::Refused;
 use crate::report;
+use crate::request::detach::FREED_ON_WORKERS;
+use crate::request::drops::DropOnWorkers;
 use crate::request::{Activity, Arrival};
 use crate::server::threads::handover::What;
 use crate::util::BoxFuture;
-
-/// The code of errors that have none in the protocol. The platform has -32001 to -32011 for its own errors.
-const SERVER_ERROR: i64 = -32000;
 
 /// Answers one request to the port.
 pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = exchange.front();
     let path = request.uri().path();
-    // The platform's probe comes with a slash at the end and without one.
-    let is_own = path.strip_suffix('/').unwrap_or(path) == &*front.settings.mcp_path;
-    let reply = match (path, request.method()) {
-        (_, &Method::POST) if is_own => {
-            return match invocations::accept(exchange, request) {
-                Ok(reply) => Answer::Invocation(reply),
-                Err((exchange, refused)) => {
-                    let refused = refusal(exchange.front().settings.errors, refused, None);
-                    Answer::now(exchange.reply(refused))
-                }
-            };
-        }
-        (path, _) if is_warmup(&exchange, path) => return warmup::answer(exchange, request),
-        _ if is_own => method_not_allowed("POST"),
-        _ => not_found(),
+    let is_own = is_own(front, path);
+    if is_own && request.method() == Method::POST {
+        return answer_message(exchange, request);
+    }
+    if is_warmup(&exchange, path) {
+        return warmup::answer(exchange, request);
+    }
+    if front.has_layers && exchange.connection.admission != Admission::Crowded {
+        // Layers answer preflights, and paths of their own.
+        return accept(exchange, request);
+    }
+    let reply = match is_own {
+        true => method_not_allowed("POST"),
+        false => not_found(),
     };
-    let reply = refuse(&exchange.connection, request, reply);
-    Answer::now(exchange.reply(reply))
+    Answer::now(exchange.refuse(request, reply))
+}
+
+/// Whether the path is that of messages. The platform's probe comes with a slash at the end and without one.
+fn is_own(front: &Front, path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == &*front.settings.mcp_path
+}
+
+/// Answers one message.
+fn answer_message<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let errors = exchange.front().settings.errors;
+    if is_foreign(request.headers()) {
+        let refused = Response::error("Forbidden: requests from pages of this origin are refused");
+        let refused = refusal(errors, refused.with_status(StatusCode::FORBIDDEN), None);
+        return Answer::now(exchange.refuse(request, refused));
+    }
+    match unavailable(&exchange.connection) {
+        None => accept(exchange, request),
+        // It answers the probe, and only the body tells whether this is one.
+        Some(_) if request.body().size_hint().lower() <= LARGEST_PROBE as u64 => {
+            answer_probe(exchange, request)
+        }
+        Some((why, reason)) => {
+            let refused = refusal(errors, exchange.front().unavailable(why, reason), None);
+            Answer::now(exchange.refuse(request, refused))
+        }
+    }
+}
+
+fn accept<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    match invocations::accept(exchange, request) {
+        Ok(reply) => Answer::Invocation(reply),
+        Err((exchange, refused)) => {
+            let refused = refusal(exchange.front().settings.errors, refused, None);
+            Answer::now(exchange.reply(refused))
+        }
+    }
+}
+
+/// Why all messages but the probe are refused, if they are.
+fn unavailable(connection: &Connection) -> Option<(&'static str, Refused)> {
+    match (connection.admission, connection.front.phase.get()) {
+        (Admission::Crowded, _) => Some(("Too many connections", Refused::Connections)),
+        (_, Phase::Draining) => Some(("Shutting down", Refused::NotServing)),
+        (_, Phase::Starting | Phase::Serving) => None,
+    }
+}
+
+/// Answers a message if it is the probe, and refuses it otherwise. The message is not in flight, so that no client can prolong the
+/// drain, and it is answered while the shutdown hooks run.
+fn answer_probe<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let (head, body) = request.into_parts();
+    let connection = Arc::clone(&exchange.connection);
+    let settings = &connection.front.settings;
+    let read = Read::up_to(LARGEST_PROBE, body, settings, Arc::clone(&connection.end));
+    Answer::later(async move {
+        let read = read.await;
+        let front = &connection.front;
+        let errors = front.settings.errors;
+        let message = match &read {
+            Ok(body) => Some(Message::of(&head.headers, body)),
+            Err(_) => None,
+        };
+        if let Some(pong) = message.as_ref().and_then(pong) {
+            return exchange.reply(pong);
+        }
+        let refused = match (read, unavailable(&connection)) {
+            (Err(problem @ (Problem::Stalled | Problem::Broken(_))), _) => {
+                problem.into_response(&head.headers, &connection)
+            }
+            (read, unavailable) => {
+                if let Err(Problem::TooLarge { body, .. }) = read {
+                    discard_rest(&connection, body);
+                }
+                let (why, reason) = unavailable.unwrap_or(("Unavailable", Refused::NotServing));
+                front.unavailable(why, reason)
+            }
+        };
+        let id = message.and_then(|message| message.id);
+        exchange.reply(refusal(errors, refused, id.as_ref()))
+    })
+}
+
+/// The answer to a message if it is the probe.
+fn pong(message: &Message) -> Option<Response> {
+    match (&message.kind, &message.id) {
+        (MessageKind::Ping, Some(id)) => {
+            let pong = json!({ "jsonrpc": "2.0", "id": id, "result": {} });
+            Some(Response::json(&pong))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a web page of another machine has sent the request. A browser sends the origin of the page; other clients send none.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.to_str().ok()?;
+        let (scheme, host) = origin.split_once("://")?;
+        let host: Authority = host.parse().ok()?;
+        let is_ours = matches!(scheme, "http" | "https")
+            && ["localhost", "127.0.0.1", "[::1]"].contains(&host.host())
+            && !host.as_str().contains('@');
+        Some(is_ours)
+    };
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    !origins.all(|origin| is_ours(origin) == Some(true))
+}
+
+/// Whether the request may be a call, and its body is larger than what the front reads of a message. It gets its permit before its body
+/// is read, so that the limit of calls bounds their bodies too. If it proves to be no call, it gives the permit back.
+pub(super) fn is_large_call<B: RequestBody>(request: &Request<B>) -> bool {
+    request.method() == Method::POST
+        && request.body().size_hint().lower() > MOST_READ as u64
+        && Message::may_be_call(request.headers())
 }
 
 /// Whether the path is the platform's warm-up, which comes to this port if the agent has no other.
@@ -63,18 +182,19 @@ fn is_warmup(exchange: &Exchange, path: &str) -> bool {
         && path == &*front.settings.warmup_path
 }
 
-/// The end of the restore hooks, if the message has to wait for it. A health probe and a refusal do not wait.
+/// The end of the restore hooks, if the request has to wait for it. A health probe does not wait.
 pub(super) fn restoring(
     connection: &Connection,
     activity: &Activity,
+    head: Option<&http::request::Parts>,
     body: &Bytes,
 ) -> Option<BoxFuture<bool>> {
     let front = &connection.front;
-    let may_wait = connection.port.is_mcp()
-        && front.after_restore.has_hooks()
-        && connection.admission != Admission::Crowded;
-    if !may_wait {
+    if !(connection.port.is_mcp() && front.after_restore.has_hooks()) {
         return None;
+    }
+    if passes_as(front, head).is_some() {
+        return front.until_restored();
     }
     match Message::of(activity.scope().headers(), body).kind {
         MessageKind::Ping => None,
@@ -82,52 +202,92 @@ pub(super) fn restoring(
     }
 }
 
+/// What layers get a request as if it is no message. The head is known if there are layers, and without them only messages come
+/// this far.
+fn passes_as(front: &Front, head: Option<&http::request::Parts>) -> Option<ToMcp> {
+    let head = head?;
+    match (is_own(front, head.uri.path()), &head.method) {
+        (true, &Method::POST) => None,
+        (true, _) => Some(ToMcp::OtherMethod),
+        (false, _) => Some(ToMcp::OtherPath),
+    }
+}
+
 /// A refusal of a message that has been read.
 pub(super) fn refuse_message(
     connection: &Connection,
     activity: &Activity,
-    body: &Bytes,
+    body: Bytes,
     response: Response,
 ) -> Response {
-    let message = Message::of(activity.scope().headers(), body);
+    let message = Message::of(activity.scope().headers(), &body);
+    free(connection, body);
     let errors = connection.front.settings.errors;
     refusal(errors, response, message.id.as_ref())
 }
 
-/// Decides about a message that has been read. The error is the answer that the front has for it. `activity` belongs to a request
+/// Frees the body of a message that the front refuses. For a large one this takes milliseconds, so the workers do it.
+fn free(connection: &Connection, body: Bytes) {
+    if body.len() >= FREED_ON_WORKERS {
+        let workers = connection.front.workers.runtime();
+        drop(DropOnWorkers::on(
+            workers,
+            body,
+            "the body of a refused message",
+        ));
+    }
+}
+
+/// Decides about a request that has been read. The error is the answer that the front has for it. `activity` belongs to a request
 /// that does not make the agent busy.
 pub(super) fn next(
     connection: &Connection,
     activity: Activity,
+    head: Option<Box<http::request::Parts>>,
     body: Bytes,
 ) -> Result<Next, Response> {
     let front = &connection.front;
+    if let Some(to) = passes_as(front, head.as_deref()) {
+        // What is no call needs no permit.
+        drop(activity.scope().permit().take());
+        let what = layered(front, activity, head, body, to).ok_or_else(not_found)?;
+        return Ok(Next {
+            what,
+            unwanted: Unwanted::Finishes,
+            watches: false,
+            reshape: None,
+        });
+    }
     let message = Message::of(activity.scope().headers(), &body);
-    if let (MessageKind::Ping, Some(id)) = (&message.kind, &message.id) {
-        let pong = json!({ "jsonrpc": "2.0", "id": id, "result": {} });
-        return Err(Response::json(&pong));
+    if let Some(pong) = pong(&message) {
+        return Err(pong);
     }
     let errors = front.settings.errors;
     let refused = |response| refusal(errors, response, message.id.as_ref());
-    if connection.admission == Admission::Crowded {
-        let response = front.unavailable("Too many connections", Refused::Connections);
-        return Err(refused(response));
-    }
-    if front.phase.get() == Phase::Draining {
-        return Err(refused(
-            front.unavailable("Shutting down", Refused::NotServing),
-        ));
+    if let Some((why, reason)) = unavailable(connection) {
+        free(connection, body);
+        return Err(refused(front.unavailable(why, reason)));
     }
     let Some(run) = front.mcp.clone() else {
         return Err(not_found());
     };
+    let permit = activity.scope().permit().take();
     let (activity, name, cancels) = match message.kind {
         MessageKind::Call { ref name, cancels } => {
             let headers = activity.scope().headers();
-            let session = || headers::session_id(headers);
-            let permit = match front.instance.concurrency.admit(session) {
+            let permit = match permit {
+                None => front
+                    .instance
+                    .concurrency
+                    .admit(|| headers::session_id(headers)),
+                permit => Ok(permit),
+            };
+            let permit = match permit {
                 Ok(permit) => permit,
-                Err(refusal) => return Err(refused(no_room(front, refusal))),
+                Err(refusal) => {
+                    free(connection, body);
+                    return Err(refused(no_room(front, refusal)));
+                }
             };
             let tool = name.as_ref().and_then(|name| front.agent.tools.find(name));
             let name = tool.map_or("tools/call", |tool| tool.name());
@@ -145,45 +305,80 @@ pub(super) fn next(
         }
         MessageKind::Ping | MessageKind::Other => (activity, "", false),
     };
-    let job = Job {
-        invocation: Invocation::new(Arc::clone(activity.scope()), body),
-        options: Options::new(name),
-        debug: false,
-        activity,
+    let options = Options {
+        cancel_on_disconnect: cancels,
+        ..Options::new(name)
     };
+    let what = if head.is_some() {
+        let to = ToMcp::Message(options);
+        let what = layered(front, activity, head, body, to);
+        what.ok_or_else(|| refused(internal_error()))?
+    } else {
+        let job = Job {
+            invocation: Invocation::new(Arc::clone(activity.scope()), body),
+            options,
+            debug: false,
+            activity,
+        };
+        What::Invocation(run, job)
+    };
+    let is_mounted = front.agent.mcp_service.is_some();
+    let reshape = move |response| in_json_rpc(errors, is_mounted, &message, response);
     Ok(Next {
-        what: What::Invocation(run, job),
+        what,
         unwanted: Unwanted::by_client(cancels),
         watches: cancels,
+        reshape: Some(Box::new(reshape)),
     })
 }
 
-/// A refusal of the front as a JSON-RPC error, because clients of the protocol read no other. `id` is that of the message, if it is
-/// known.
-pub(super) fn refusal(errors: ErrorMode, response: Response, id: Option<&Value>) -> Response {
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let body = response.body().unwrap_or_default();
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |key: &str| body.get(key).and_then(Value::as_str);
-    let error = text("error")
-        .or(status.canonical_reason())
-        .unwrap_or("error");
-    let message = match text("details") {
-        Some(details) => format!("{error}: {details}"),
-        None => error.to_owned(),
-    };
-    let error = json!({
-        "jsonrpc": "2.0",
-        "id": id,
-        "error": { "code": SERVER_ERROR, "message": message, "data": { "status": status.as_u16() } },
-    });
-    let response = response.with_json(&error);
-    match errors {
-        ErrorMode::Http => response,
-        // The platform drops the body of every other reply.
-        ErrorMode::InBand => response.set_status(StatusCode::OK),
+/// A request for the layers; `None` if they have not been built.
+fn layered(
+    front: &Front,
+    activity: Activity,
+    head: Option<Box<http::request::Parts>>,
+    body: Bytes,
+    to: ToMcp,
+) -> Option<What> {
+    let endpoint = front.endpoint.get()?.clone();
+    let mut request = Request::from_parts(*head?, Body::from(body));
+    *request.headers_mut() = activity.scope().headers().clone();
+    request.extensions_mut().insert(to);
+    Some(What::Layered(endpoint, Box::new(request), activity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_this_machine_alone_may_send_messages() {
+        let foreign = |origins: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for origin in origins {
+                headers.append(header::ORIGIN, origin.parse().expect("a value"));
+            }
+            is_foreign(&headers)
+        };
+        for ours in [
+            "http://localhost",
+            "http://127.0.0.1:5173",
+            "https://[::1]:3000",
+        ] {
+            assert!(!foreign(&[ours]), "{ours}");
+        }
+        assert!(!foreign(&[]));
+        for other in [
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "http://evil.example@localhost",
+            "file://localhost",
+            "null",
+            "",
+        ] {
+            assert!(foreign(&[other]), "{other}");
+        }
+        assert!(foreign(&["http://localhost", "https://evil.example"]));
     }
 }

@@ -11,7 +11,7 @@ use super::front::Front;
 use super::mcp;
 use crate::handler::body::Body;
 use crate::handler::extract::Invocation;
-use crate::handler::invoke::{Job, Unwanted};
+use crate::handler::invoke::{Job, Reshape, Unwanted};
 use crate::handler::response::{Response, internal_error};
 use crate::request::Activity;
 use crate::server::threads::handover::What;
@@ -23,6 +23,7 @@ pub(super) struct Next {
     pub(super) unwanted: Unwanted,
     /// Whether a client that leaves has to be noticed while the reply is made.
     pub(super) watches: bool,
+    pub(super) reshape: Option<Reshape>,
 }
 
 /// Decides about a request. The error is the answer that the front itself has for it.
@@ -34,7 +35,7 @@ pub(super) fn decide(
 ) -> Result<Next, Response> {
     #[cfg(feature = "mcp")]
     if connection.port.is_mcp() {
-        return mcp::next(connection, activity, body);
+        return mcp::next(connection, activity, head, body);
     }
     let front = &connection.front;
     let what = work(front, activity, head, body);
@@ -45,6 +46,7 @@ pub(super) fn decide(
         what,
         unwanted: Unwanted::by_client(cancels),
         watches: options.is_some_and(|options| options.watch_disconnect),
+        reshape: None,
     })
 }
 

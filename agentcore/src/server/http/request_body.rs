@@ -78,11 +78,16 @@ impl<B> Read<B> {
 
 impl<B: RequestBody> Read<B> {
     pub(crate) fn new(body: B, settings: &Settings, end: Arc<End>) -> Self {
+        Self::up_to(settings.max_body_bytes, body, settings, end)
+    }
+
+    /// Reads a body of at most `limit` bytes.
+    pub(crate) fn up_to(limit: usize, body: B, settings: &Settings, end: Arc<End>) -> Self {
         Self {
             announced: usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX),
             body: Some(body),
             end,
-            limit: settings.max_body_bytes,
+            limit,
             first: Bytes::new(),
             rest: BytesMut::new(),
             patience: Patience::new(settings.body_timeout),

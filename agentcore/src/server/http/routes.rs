@@ -136,6 +136,7 @@ fn admit<B: RequestBody>(
             reply: sender,
             errors: ErrorMode::Http,
             unwanted: Unwanted::Finishes,
+            reshape: None,
         },
     });
     Ok(Admitted {
