@@ -9,7 +9,7 @@ use super::database::{DEADLINE, claim, engine, job, named, submit_until_accepted
 use super::server::{Server, server};
 use super::world::{done, json};
 use crate::engine::postgres::Postgres;
-use crate::engine::{Engine, Hold, Status, Wanted};
+use crate::engine::{Cancel, Engine, Hold, Keep, Status, Wanted};
 
 /// A session of another program.
 async fn other_session(server: &Server) -> Client {
@@ -168,4 +168,28 @@ async fn a_server_that_takes_no_writes_is_left() {
     read_only("off");
     submit_until_accepted(&engine, &task).await;
     assert!(engine.is_reachable());
+}
+
+#[tokio::test]
+async fn a_queue_in_partitions_is_cleaned_too() {
+    let Some(server) = server() else { return };
+    let (engine, task) = (engine(server), task());
+    let make = format!("SELECT absurd.create_queue('{task}', 'partitioned')");
+    server.psql("jobs", &make).unwrap();
+    let id = engine.submit(job(&task)).await.unwrap().id;
+    assert_eq!(engine.cancel(&id).await, Ok(Cancel::Cancelled));
+    let keep = Keep {
+        done: Duration::ZERO,
+        failed: Duration::ZERO,
+    };
+    let limit = Instant::now() + DEADLINE;
+    while engine
+        .clean(std::slice::from_ref(&task), keep)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(Instant::now() < limit);
+    }
+    assert_eq!(engine.state(&id).await, Ok(None));
 }
