@@ -350,10 +350,10 @@ pub(super) static TASK_MAX_AGE: Setting<Duration, Computed> = Setting {
 pub(crate) static DURABLE: Setting<Store, Computed> = Setting {
     name: "durable",
     variable: "AGENTCORE_DURABLE",
-    takes: "sqlite:PATH or sqlite:PATH?locks=none, or postgres://USER:PASSWORD@HOST/DATABASE with the feature `durable-postgres`",
+    takes: "sqlite:PATH or sqlite:PATH?locks=none, or postgres://USER:PASSWORD@HOST/DATABASE with the feature durable-postgres",
     allowed: any,
     default: Computed("`sqlite:agentcore-jobs.db`"),
-    meaning: "where the jobs of durable tasks are stored (feature `durable`): a file, for the processes of one host, or a PostgreSQL database with the schema of Absurd, for any number of hosts",
+    meaning: "with the feature durable: where jobs are stored: a file for one host, or a PostgreSQL database with Absurd for any number of hosts",
 };
 
 #[cfg(feature = "durable")]
@@ -363,7 +363,7 @@ pub(crate) static DURABLE_WORK: Setting<Work> = Setting {
     takes: "all, none, or names of durable tasks with commas between them",
     allowed: any,
     default: Work::All,
-    meaning: "which durable tasks this process runs (feature `durable`); any process submits",
+    meaning: "with the feature durable: which durable tasks this process runs; any process submits",
 };
 
 #[cfg(feature = "durable")]
@@ -373,7 +373,7 @@ pub(super) static DURABLE_LEASE: Setting<Duration> = Setting {
     takes: "a duration with its unit, such as 10s or 1m, from 1s up to an hour",
     allowed: |lease| (seconds(1)..=seconds(3600)).contains(lease),
     default: seconds(30),
-    meaning: "how long a process that has died keeps a durable job (feature `durable`)",
+    meaning: "with the feature durable: how long a process that has died keeps a job",
 };
 
 #[cfg(feature = "durable")]
@@ -383,7 +383,7 @@ pub(super) static DURABLE_CONCURRENCY: Setting<usize, Computed> = Setting {
     takes: "a number from 1 to 10000",
     allowed: |jobs| (1..=10_000).contains(jobs),
     default: Computed("two per CPU"),
-    meaning: "durable jobs that one process runs at once (feature `durable`)",
+    meaning: "with the feature durable: jobs that one process runs at once",
 };
 
 pub(super) static DEBUG: Setting<bool> = Setting {
