@@ -316,6 +316,8 @@ fn the_settings_are_all_there_and_in_the_order_of_the_table() {
     let documented: Vec<_> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| [`")?.split('`').next())
+        // They are there with the feature `durable`, which this agent is built without.
+        .filter(|name| !name.starts_with("durable"))
         .collect();
     assert!(documented.len() > 20, "{documented:?}");
     assert_eq!(names, documented);
