@@ -139,11 +139,13 @@ async fn figures(bench: &Bench) {
     backlog.submit(backlog_size, 200).await;
     let rate = backlog_size as f64 / begun.elapsed().as_secs_f64();
     bench.say("submit, 200 at a time", &format!("{rate:.0}/s"));
-    let rate = backlog.work(3200, 64).await;
-    bench.say(
-        &format!("claim 64 and finish them, {backlog_size} pending"),
-        &format!("{rate:.0} jobs/s"),
-    );
+    for batch in [64, 256] {
+        let rate = backlog.work(3200, batch).await;
+        bench.say(
+            &format!("claim {batch} and finish them, {backlog_size} pending"),
+            &format!("{rate:.0} jobs/s"),
+        );
+    }
     let rate = backlog.work(100, 1).await;
     bench.say(
         "claim 1 and finish it, of those that are left",
