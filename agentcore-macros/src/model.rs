@@ -102,7 +102,7 @@ pub(crate) struct AsyncTask<'a> {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// A durable task, whose calls make jobs.
+/// A durable task. Its calls make jobs.
 pub(crate) struct DurableTask<'a> {
     pub(crate) function: Function<'a>,
     pub(crate) item: &'a AnnotatedFn,
@@ -127,7 +127,7 @@ pub(crate) struct DurableParameter<'a> {
     pub(crate) stored: Option<&'a Ident>,
 }
 
-/// A step: a function whose results are recorded.
+/// A step: the results of the function are recorded.
 pub(crate) struct Step<'a> {
     pub(crate) private: Private,
     pub(crate) name: String,

@@ -97,7 +97,7 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// the job gets [`Notice::Cancelled`] where possible, and [`Hold::Cancelled`] as its next answer in any case.
     fn cancel<'a>(&'a self, id: &'a JobId) -> Reply<'a, Cancel>;
 
-    /// Takes due jobs, oldest first, and gives each a lease. Takes over jobs whose lease has ended.
+    /// Takes due jobs, oldest first, and gives each a lease. Takes over jobs after the end of their lease.
     fn claim<'a>(&'a self, wanted: &'a Wanted) -> Reply<'a, Claimed>;
 
     /// Makes leases end a `lease` from now. The answers stand in the order of the runs.

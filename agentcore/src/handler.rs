@@ -182,7 +182,7 @@ macro_rules! returned {
         blocking(move || $call).await
     };
 }
-use returned;
+pub(crate) use returned;
 
 /// Implements the trait for the functions of one form, with one number of arguments.
 macro_rules! handler {

@@ -69,6 +69,7 @@ pub(super) fn expand(model: &DurableTask<'_>) -> TokenStream {
             #stored::__agentcore_store(&#name, #text, &mut #arguments);
         })
     });
+    // A parameter may be absent by its `cfg`.
     let mutable = parameters
         .iter()
         .any(|parameter| parameter.stored.is_some())

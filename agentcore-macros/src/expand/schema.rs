@@ -4,6 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::arguments::{compile_panic, probe};
+use super::reply::blamed;
 use crate::model::{Argument, Entrypoint, Function, Range};
 
 /// The statements of an entrypoint's `describe`, which fill in `description`.
@@ -91,15 +92,8 @@ fn asked(
         site,
     );
     let probe = Ident::new("__agentcore_probe", output.value.start);
-    let shown = {
-        let Range { start, end } = output.value;
-        let tuple = Ident::new("__agentcore_tuple", start);
-        let mut index = proc_macro2::Literal::usize_unsuffixed(0);
-        index.set_span(end);
-        let dot = quote_spanned!(end=> .);
-        (tuple.clone(), quote!(#tuple #dot #index))
-    };
-    let (tuple, shown) = shown;
+    let (shown, tuple) = blamed("__agentcore_tuple", output.value);
+    // The closure is never called, so its arguments are never made, and rustc would call the code behind them unreachable.
     quote_spanned! {site=>
         #[allow(unreachable_code, clippy::diverging_sub_expression)]
         {

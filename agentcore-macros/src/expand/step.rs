@@ -83,6 +83,7 @@ pub(super) fn expand(model: &Step<'_>) -> TokenStream {
     let future = Ident::new("__agentcore_body", site);
     let call = quote_spanned!(end=> (#key, #future));
 
+    // Nothing is added to the key of a step without arguments.
     quote_spanned! {site=>
         #(#attrs)*
         #(#inner_attrs)*

@@ -397,7 +397,7 @@ impl DurableDef {
         self
     }
 
-    /// Fails a job whose attempts together take longer than `limit`.
+    /// Fails a job if its attempts together take longer than `limit`.
     #[must_use]
     pub const fn deadline(mut self, limit: Duration) -> Self {
         self.task.deadline = Some(limit);

@@ -74,7 +74,7 @@ where
     named(name.into().0, body)
 }
 
-/// The code of `#[step]`, whose body is a future that has not begun.
+/// The code of `#[step]`. Its body is a future that has not begun.
 pub async fn keyed_step<T, E, F>(key: StepKey, body: F) -> Result<T, E>
 where
     T: Serialize + DeserializeOwned,

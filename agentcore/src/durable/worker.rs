@@ -1,7 +1,7 @@
 //! The worker of a process: it claims jobs, runs them on the caller's runtime, and renews their leases.
 //!
 //! It has a thread of its own, so that handlers that block all workers keep their leases. Only the code of jobs runs on the
-//! workers. In tests it is a task of the test's runtime, whose time may be paused.
+//! workers. In tests it is a task of the test's runtime, where time may be paused.
 //!
 //! ```text
 //! claim  ── as many as there are free slots ──▶ start ──▶ Attempt::drive, a task of the workers
@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     instance: Arc<Instance>,
     workers: Handle,
     tasks: Vec<Worked>,
-    /// The attempts that run here, whose leases are renewed.
+    /// The attempts that run here. Their leases are renewed.
     leases: Mutex<Leases>,
     shutdown_grace: Duration,
     gate: Arc<dyn Gate>,

@@ -18,6 +18,7 @@ use super::registered::{Draft, Hints, Input, Offer, TaskMode};
 use crate::error::BoxError;
 use crate::handler::extract::{FromInvocation, Requirements};
 use crate::handler::response::Json;
+use crate::handler::returned;
 use crate::request::blocking;
 use crate::schema::{SchemaOf, Schemas, schema_of};
 use crate::util::meta::Meta;
@@ -311,12 +312,13 @@ where
     }
 }
 
-macro_rules! tools {
-    ($(($($argument:ident),*)),+) => {$(
-        impl<F, Fut, R, Kind, P, $($argument),*> ToolHandler<(Awaited, Kind, P, $($argument,)*)> for F
+/// Implements the trait for the functions of one form, with one number of further arguments.
+macro_rules! tool {
+    ($form:ident $($future:ident)? -> $result:ident where [$($bounds:tt)*]; $($argument:ident),*) => {
+        impl<F, $($future,)? R, Kind, P, $($argument),*> ToolHandler<($form, Kind, P, $($argument,)*)> for F
         where
-            F: Fn(Json<P>, $($argument),*) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output = R> + Send + 'static,
+            F: Fn(Json<P>, $($argument),*) -> $result + Clone + Send + Sync + 'static,
+            $($bounds)*,
             R: ToolResult<Kind>,
             P: DeserializeOwned + JsonSchema + Send + 'static,
             $($argument: FromInvocation + Send + 'static,)*
@@ -347,48 +349,17 @@ macro_rules! tools {
                         return call.refused();
                     };
                     drop(call);
-                    self(Json(payload), $($argument),*).await.into_outcome(seal)
+                    returned!($form self(Json(payload), $($argument),*)).into_outcome(seal)
                 }
             }
         }
+    };
+}
 
-        impl<F, R, Kind, P, $($argument),*> ToolHandler<(Blocking, Kind, P, $($argument,)*)> for F
-        where
-            F: Fn(Json<P>, $($argument),*) -> R + Clone + Send + Sync + 'static,
-            R: ToolResult<Kind> + Send + 'static,
-            P: DeserializeOwned + JsonSchema + Send + 'static,
-            $($argument: FromInvocation + Send + 'static,)*
-        {
-            fn requires(requirements: &mut Requirements, _: Seal) {
-                let _ = &requirements;
-                $($argument::requires(requirements);)*
-            }
-
-            fn arguments(_: Seal) -> SchemaOf {
-                schema_of::<P>
-            }
-
-            fn describe(schemas: &mut Schemas, seal: Seal) {
-                R::describe(schemas, seal);
-            }
-
-            #[allow(non_snake_case, reason = "the type parameters double as variables")]
-            fn call(
-                self,
-                mut call: ToolCall,
-                seal: Seal,
-            ) -> impl Future<Output = ToolOutcome> + Send + 'static {
-                async move {
-                    $(let $argument = call.extract::<$argument>();)*
-                    let payload = call.all::<P>();
-                    let (Some(payload), $(Some($argument),)*) = (payload, $($argument,)*) else {
-                        return call.refused();
-                    };
-                    drop(call);
-                    blocking(move || self(Json(payload), $($argument),*)).await.into_outcome(seal)
-                }
-            }
-        }
+macro_rules! tools {
+    ($(($($argument:ident),*)),+) => {$(
+        tool! { Awaited Fut -> Fut where [Fut: Future<Output = R> + Send + 'static]; $($argument),* }
+        tool! { Blocking -> R where [R: Send + 'static]; $($argument),* }
     )+};
 }
 

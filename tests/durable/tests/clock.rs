@@ -14,34 +14,34 @@ fn libfaketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
     folders
         .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
-        .find(|library| library.exists())
+        .find(|file| file.exists())
 }
 
 /// The wall clock of an agent.
 struct Clock {
     folder: Folder,
-    library: PathBuf,
+    preload: PathBuf,
 }
 
 impl Clock {
-    /// `None` where this machine lacks the library.
+    /// `None` where this machine lacks libfaketime.
     fn new() -> Option<Self> {
-        let Some(library) = libfaketime() else {
+        let Some(preload) = libfaketime() else {
             not_tested("libfaketime is not installed");
             return None;
         };
         let clock = Self {
             folder: Folder::new(),
-            library,
+            preload,
         };
         clock.set("+0");
         Some(clock)
     }
 
     fn start(&self, fleet: &Fleet, more: &[(&str, &str)]) -> Agent {
-        let (library, offset) = (self.library.to_string_lossy(), self.offset());
+        let (preload, offset) = (self.preload.to_string_lossy(), self.offset());
         let faked = [
-            ("LD_PRELOAD", &*library),
+            ("LD_PRELOAD", &*preload),
             ("FAKETIME_TIMESTAMP_FILE", &*offset.to_string_lossy()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("FAKETIME_NO_CACHE", "1"),

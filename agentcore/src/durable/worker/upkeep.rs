@@ -57,7 +57,7 @@ pub(super) async fn keep_ready(client: &Client) {
 }
 
 impl Worker {
-    /// Until when this process may run a job whose lease was requested at `sent`.
+    /// The end of a lease that was requested at `sent`, for this process.
     pub(super) fn until(&self, sent: Instant) -> Instant {
         let lease = self.client.settings().lease;
         sent + lease.saturating_sub(MARGIN.min(lease / 4))
