@@ -145,14 +145,20 @@ async fn of_task(
     wanted: &Wanted,
 ) -> Result<Vec<Claim>, Fault> {
     let holder = asked.holder.clone();
+    // Without statistics of the queue, PostgreSQL sorts all jobs that wait instead of reading them in the order of the index, and
+    // compiles the query of each claim. The settings end with the statement.
+    //
     // The sub-query sees the job as it was before this claim, and not at all if it was submitted while the statement runs.
     let statement = format!(
-        "SELECT c.run_id, c.task_id, c.attempt, c.task_name, c.params, c.max_attempts, c.headers,
+        "WITH planner AS MATERIALIZED (
+             SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
+         )
+         SELECT c.run_id, c.task_id, c.attempt, c.task_name, c.params, c.max_attempts, c.headers,
                 (SELECT jsonb_build_array(
                      t.idempotency_key,
                      (extract(epoch FROM absurd.current_time() - t.first_started_at) * 1000000)::bigint
                  ) FROM absurd.\"t_{task}\" t WHERE t.task_id = c.task_id) AS earlier
-         FROM absurd.claim_task($1, $2, $3, $4) c"
+         FROM planner, LATERAL absurd.claim_task($1, $2, $3, CASE WHEN planner IS NOT NULL THEN $4 END) c"
     );
     let quantity = i32::try_from(free).unwrap_or(i32::MAX);
     let (name, holder_text) = (&**task, &*holder);

@@ -107,10 +107,7 @@ pub(super) async fn make(client: &Client, tasks: &[Arc<str>]) -> Result<(), Faul
         if known.iter().any(|known| known == name) {
             continue;
         }
-        // The lock is for processes that start together: two that make one queue would collide.
-        let make = "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(7211605))
-             SELECT absurd.create_queue($1)::text FROM turn";
-        if let Err(error) = client.query_typed(make, &[(&name, Type::TEXT)]).await {
+        if let Err(error) = client.batch_execute(&made(name)).await {
             if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
                 return Err(schema(format!(
                     "the database has no queue {name:?}, and does not let this user make it ({}); run \
@@ -122,4 +119,18 @@ pub(super) async fn make(client: &Client, tasks: &[Arc<str>]) -> Result<(), Faul
         }
     }
     Ok(())
+}
+
+/// The statements that make a queue, which are one transaction. The lock is for processes that start together: two that make one
+/// queue would collide.
+///
+/// Absurd's own indexes make a claim read all jobs that wait. With this one it reads those that it takes. A queue that has been
+/// made by another program does not get it here, because its table may be large, and making an index locks it.
+fn made(name: &str) -> String {
+    format!(
+        "SELECT pg_advisory_xact_lock(7211605);
+         SELECT absurd.create_queue('{name}');
+         CREATE INDEX IF NOT EXISTS \"r_{name}_due\" ON absurd.\"r_{name}\" (available_at, run_id)
+             WHERE state IN ('pending', 'sleeping')"
+    )
 }

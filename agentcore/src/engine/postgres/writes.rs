@@ -1,4 +1,4 @@
-//! The statements that write. All changes are made by Absurd's functions, except for one column in [`finish`].
+//! The statements that write. All changes are made by Absurd's functions, except for one column in [`finish`] and one in [`renew`].
 //!
 //! Absurd's functions compare the number of a run only. After a release the next holder has that number too, so each
 //! statement here also compares `claimed_by`, under a lock of the run's row. The order of locks is Absurd's: run, then task.
@@ -153,13 +153,13 @@ impl Given {
     }
 }
 
-/// Calls a function for each of the runs that have their jobs. `call` is its SQL: `h.run_id` is the run, `$1` the task and
-/// `$5` the argument.
+/// Changes each of the runs that have their jobs. `change` is the SQL that does it: it reads `h.n` and `h.run_id` of the runs
+/// from `held h`, and returns `n` of those that it has changed. `$1` is the task and `$5` the argument.
 async fn for_each(
     client: &Client,
     task: &str,
     runs: &[&Run],
-    call: &str,
+    change: &str,
     argument: (&(dyn ToSql + Sync), Type),
 ) -> Result<Vec<Hold>, Fault> {
     let given = Given::new(runs);
@@ -170,11 +170,9 @@ async fn for_each(
              SELECT r.run_id, g.n FROM given g JOIN absurd.\"r_{task}\" r ON r.run_id = g.run_id
              WHERE r.claimed_by = g.holder AND r.state = 'running'
              ORDER BY r.run_id FOR UPDATE OF r
-         ), called AS MATERIALIZED (
-             SELECT h.n, ({call})::text AS done FROM held h
-         )
-         SELECT count(c.done) > 0, bool_or(t.state = 'cancelled')
-         FROM given g LEFT JOIN called c ON c.n = g.n LEFT JOIN absurd.\"t_{task}\" t ON t.task_id = g.task_id
+         ), changed AS MATERIALIZED ({change})
+         SELECT count(c.n) > 0, bool_or(t.state = 'cancelled')
+         FROM given g LEFT JOIN changed c ON c.n = g.n LEFT JOIN absurd.\"t_{task}\" t ON t.task_id = g.task_id
          GROUP BY g.n ORDER BY g.n"
     );
     let parameters: Parameters<'_> = &[
@@ -195,14 +193,18 @@ async fn for_each(
     Ok(holds)
 }
 
+/// Extends the leases of runs. `absurd.extend_claim` does it for one run, and costs the server ten times as much for each.
 pub(super) async fn renew(
     client: &Client,
     task: &str,
     runs: &[&Run],
     lease: Duration,
 ) -> Result<Vec<Hold>, Fault> {
-    let call = "absurd.extend_claim($1, h.run_id, $5)";
-    for_each(client, task, runs, call, (&seconds(lease), Type::INT4)).await
+    let change = format!(
+        "UPDATE absurd.\"r_{task}\" r SET claim_expires_at = absurd.current_time() + make_interval(secs => $5)
+         FROM held h WHERE r.run_id = h.run_id RETURNING h.n"
+    );
+    for_each(client, task, runs, &change, (&seconds(lease), Type::INT4)).await
 }
 
 pub(super) async fn release(
@@ -211,12 +213,14 @@ pub(super) async fn release(
     runs: &[&Run],
     after: Duration,
 ) -> Result<Vec<Hold>, Fault> {
-    let call = format!(
-        "absurd.schedule_run($1, h.run_id, absurd.current_time() + $5 * interval '1 microsecond')::text
-             || coalesce(CASE WHEN $5 = 0 THEN pg_notify('{}', '')::text END, '')",
+    let change = format!(
+        "SELECT h.n,
+                absurd.schedule_run($1, h.run_id, absurd.current_time() + $5 * interval '1 microsecond')::text,
+                CASE WHEN $5 = 0 THEN pg_notify('{}', '')::text END
+         FROM held h",
         wake_up::channel(task)
     );
-    for_each(client, task, runs, &call, (&micros(after), Type::INT8)).await
+    for_each(client, task, runs, &change, (&micros(after), Type::INT8)).await
 }
 
 pub(super) async fn record(
