@@ -27,6 +27,7 @@ use super::gate::Gate;
 use super::run::{End, JobRun};
 use super::task::Task;
 use crate::engine::{Claim, Claimed, EngineError, Run, Wanted};
+use crate::platform;
 use crate::report::stall::At;
 use crate::request::Instance;
 use crate::util::spawn;
@@ -149,6 +150,7 @@ impl Worker {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build();
+            platform::step_back();
             match runtime {
                 Ok(runtime) => runtime.block_on(worker.run()),
                 Err(error) => {

@@ -5,9 +5,12 @@ mod init;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -29,10 +32,15 @@ pub(crate) fn random(mut bytes: &mut [u8]) -> bool {
     true
 }
 
-/// Gives the calling thread, and processes that it starts, a lower priority than the front's.
+/// Gives the calling thread, and threads and processes that it starts, a lower priority than the front's.
 pub(crate) fn step_back() {
-    // On Linux niceness belongs to a thread. Raising it needs no permission, and a failure costs only the advantage.
-    let _ = nice(STEP_BACK);
+    static OF_FRONT: OnceLock<Option<i32>> = OnceLock::new();
+    // On Linux niceness belongs to a thread, which hands it on to those that it starts. The first one to step back has not yet.
+    let of_front = OF_FRONT.get_or_init(|| getpriority_process(None).ok());
+    if let Some(of_front) = of_front {
+        // Raising it needs no permission, and a failure costs only the advantage.
+        let _ = setpriority_process(None, of_front + STEP_BACK);
+    }
 }
 
 /// Raises the limit of open files to the maximum that the process may set.

@@ -107,7 +107,10 @@ impl Link {
         let stop = link.stop.clone();
         std::thread::Builder::new()
             .name("agentcore-postgres".to_owned())
-            .spawn(move || runtime.block_on(stop.cancelled()))?;
+            .spawn(move || {
+                platform::step_back();
+                runtime.block_on(stop.cancelled());
+            })?;
         Ok(link)
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use super::open::{Locks, Opened, open};
 use crate::engine::error::EngineError;
 use crate::engine::{Notice, Reply};
+use crate::platform;
 use crate::util::sync::{AtomicBool, AtomicUsize, Ordering, oneshot};
 
 /// How long a call waits for its turn, and for locks of other processes.
@@ -123,7 +124,10 @@ impl Thread {
         };
         std::thread::Builder::new()
             .name("agentcore-sqlite".to_owned())
-            .spawn(move || store.serve(&received))?;
+            .spawn(move || {
+                platform::step_back();
+                store.serve(&received);
+            })?;
         Ok(Self {
             calls,
             notices,
