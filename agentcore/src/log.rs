@@ -55,13 +55,13 @@ impl Log {
         #[cfg(feature = "otel")]
         if let Some(spans) = otel::span_layer() {
             // The filter applies to lines, not to traced spans.
-            let lines = self.format.layer().with_filter(self.filter.0);
+            let lines = self.format.layer().with_filter(self.filter.into_targets());
             let subscriber = tracing_subscriber::registry().with(spans).with(lines);
             let _ = tracing::subscriber::set_global_default(subscriber);
             return;
         }
         let subscriber = Registry::new()
-            .with(self.filter.0)
+            .with(self.filter.into_targets())
             .with(self.format.layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
     }

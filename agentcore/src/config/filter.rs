@@ -33,6 +33,23 @@ impl Value for Filter {
     }
 }
 
+impl Filter {
+    /// The targets, without what the SDK of the Model Context Protocol says about each message below `warn`, unless the setting names it.
+    pub(crate) fn into_targets(self) -> Targets {
+        let names_sdk = self.0.iter().any(|(target, _)| target.starts_with(SDK));
+        match names_sdk {
+            true => self.0,
+            false => {
+                let level = self.0.default_level().unwrap_or(LevelFilter::OFF);
+                self.0.with_target(SDK, level.min(LevelFilter::WARN))
+            }
+        }
+    }
+}
+
+/// The target of the SDK. It has two lines of the level `info` for each message.
+const SDK: &str = "rmcp";
+
 /// A module's path. A filter by span or field is refused: it would be taken for a module that logs nothing.
 fn target_of(text: &str) -> Option<&str> {
     let text = text.trim();
