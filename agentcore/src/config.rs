@@ -15,6 +15,7 @@ mod job_store;
 #[cfg(feature = "ws")]
 mod origins;
 mod paths;
+mod state_key;
 pub(crate) mod table;
 pub(crate) mod unknown;
 mod value;
@@ -37,6 +38,7 @@ pub(crate) use job_store::{Store, Work};
 #[cfg(feature = "ws")]
 pub(crate) use origins::Origins;
 pub(crate) use paths::UrlPath;
+pub(crate) use state_key::StateKey;
 pub(crate) use value::Value;
 #[cfg(feature = "ws")]
 pub(crate) use ws::WsSettings;
@@ -92,6 +94,7 @@ pub struct Config {
     openapi: Option<bool>,
     mcp_port: Option<u16>,
     mcp_path: Option<String>,
+    mcp_state_key: Option<StateKey>,
     #[cfg(feature = "ws")]
     ws: ws::WsOptions,
     log_invocations: Option<LogLevel>,
@@ -248,6 +251,22 @@ impl Config {
         self
     }
 
+    /// The key that seals what a client keeps of a call that asks it, with the feature `mcp`. A random one for each
+    /// process by default. It has 32 bytes or more, and is never shown.
+    ///
+    /// Since revision 2026-07-28 of the protocol a client repeats a call with its answers, and with a state that the agent has given it.
+    /// An agent of several replicas, of which any may get the next call, needs one key for all of them.
+    ///
+    /// ```
+    /// # let secret = "0123456789abcdef0123456789abcdef";
+    /// let config = agentcore::Config::new().mcp_state_key(secret);
+    /// # let _ = config;
+    /// ```
+    pub fn mcp_state_key(mut self, key: impl Into<String>) -> Self {
+        self.mcp_state_key = Some(key.into().into());
+        self
+    }
+
     /// The path of invocations; `/invocations` by default.
     ///
     /// It begins with `/`, and has at most 2048 characters, which are letters, digits and `-._~/%`. It is compared with the path
@@ -361,6 +380,7 @@ impl Config {
                 &table::MCP_PATH,
                 self.mcp_path.as_deref().map(UrlPath::from),
             ),
+            mcp_state_key: env.optional(&table::MCP_STATE_KEY, self.mcp_state_key.clone()),
             #[cfg(feature = "ws")]
             ws: self.ws.read(env),
             log_invocations: env.value(&table::LOG_INVOCATIONS, self.log_invocations),
@@ -516,6 +536,11 @@ pub(crate) struct Settings {
     pub(crate) openapi: bool,
     pub(crate) mcp_port: u16,
     pub(crate) mcp_path: UrlPath,
+    #[cfg_attr(
+        not(feature = "mcp"),
+        expect(dead_code, reason = "the port of the protocol needs the feature")
+    )]
+    pub(crate) mcp_state_key: Option<StateKey>,
     #[cfg(feature = "ws")]
     pub(crate) ws: WsSettings,
     pub(crate) log_invocations: LogLevel,

@@ -185,7 +185,9 @@ pub mod testing;
 #[cfg(feature = "schema")]
 pub mod tool {
     #[cfg(feature = "mcp")]
-    pub use crate::tools::Messages;
+    pub use crate::tools::{
+        Client, ClientError, Elicited, Messages, Root, Sampled, Sampling, resource_changed,
+    };
     pub use crate::tools::{Content, Tool, ToolError, ToolHandler, ToolInfo, ToolResult, Tools};
 }
 

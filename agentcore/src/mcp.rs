@@ -10,31 +10,41 @@
 //!                                                   └─▶ workers: rmcp ─▶ handler ─▶ tools::run ─▶ the function
 //! ```
 
+mod asking;
+mod completion;
 mod handler;
+mod logging;
 mod message;
 mod nodes;
 mod prompts;
 mod resources;
+mod sessions;
+mod state;
+mod subscriptions;
 mod task;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use self::handler::Handler;
 pub(crate) use self::message::{LARGEST_PROBE, MOST_READ, Message, MessageKind};
+use self::sessions::{SESSION_ID, Sessions};
 use crate::app::parts::Agent;
 use crate::config::Settings;
 use crate::handler::body::Body;
 use crate::handler::extract::{self, Invocation};
 use crate::handler::invoke::{self, Run};
 use crate::handler::layer::Endpoint;
-use crate::handler::response::{IntoResponse, Response};
+use crate::handler::response::{IntoResponse, Response, internal_error};
+use crate::report::Kind;
 use crate::request::Scope;
 
 /// The media types that a client of MCP has to accept. `rmcp` refuses other clients with 406, and some clients of legacy revisions
@@ -43,64 +53,185 @@ const BOTH: &str = "application/json, text/event-stream";
 
 /// The request that a call belongs to, in the extensions of the request that `rmcp` gets.
 #[derive(Clone)]
-struct Caller(Arc<Scope>);
+struct Caller {
+    scope: Arc<Scope>,
+    /// Whether it belongs to a session of the protocol.
+    is_in_session: bool,
+}
 
 /// The two kinds of servers behind the port.
 enum McpServer {
     /// The agent's own tools.
-    Tools(StreamableHttpService<Handler, NeverSessionManager>),
+    Tools(Box<OwnTools>),
     /// The service that the program has mounted.
     Mounted(Endpoint),
 }
 
-/// Runs the requests to the port on the workers.
-pub(crate) fn run(agent: &Agent, settings: &Settings) -> Run {
-    let server = match &agent.mcp_service {
-        Some(service) => McpServer::Mounted(service.clone()),
-        None => McpServer::Tools(tools(agent, settings)),
-    };
-    let server = Arc::new(server);
-    Arc::new(move |job, run_in| {
-        let server = Arc::clone(&server);
-        invoke::start(job, run_in, |invocation| server.answer(invocation))
-    })
+/// The services of the agent's own tools.
+struct OwnTools {
+    service: StreamableHttpService<Handler, NeverSessionManager>,
+    /// Where there is a function that asks its client.
+    sessions: Option<Sessions>,
 }
 
-/// The service for the agent's own tools.
-fn tools(
-    agent: &Agent,
-    settings: &Settings,
-) -> StreamableHttpService<Handler, NeverSessionManager> {
-    let handler = Handler::new(agent);
-    let config = StreamableHttpServerConfig::default()
-        // The platform forwards session ids that this server has not given out.
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        // Behind a gateway the host is the gateway's. The front keeps pages of the web out by their origin.
-        .disable_allowed_hosts()
-        // The body has been read, within the limit of every body.
-        .with_max_request_body_bytes(settings.max_body_bytes);
-    StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config)
+/// What runs the requests to the port on the workers.
+#[derive(Clone)]
+pub(crate) struct Runs {
+    message: Run,
+    of_session: Option<[Run; 2]>,
+}
+
+/// A request that is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfSession {
+    /// `GET`: opens the stream of messages that belong to no call.
+    Open,
+    /// `DELETE`.
+    End,
+}
+
+impl OfSession {
+    /// The request with this method and these headers, if it may be one.
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Option<Self> {
+        let kind = match *method {
+            Method::GET => Self::Open,
+            Method::DELETE => Self::End,
+            _ => return None,
+        };
+        headers.contains_key(SESSION_ID).then_some(kind)
+    }
+}
+
+impl Runs {
+    /// Streams that would have no other end are over when `ended` is.
+    pub(crate) fn new(agent: &Agent, settings: &Settings, ended: &CancellationToken) -> Self {
+        let server = match &agent.mcp_service {
+            Some(service) => McpServer::Mounted(service.clone()),
+            None => McpServer::Tools(Box::new(OwnTools::new(agent, settings, ended))),
+        };
+        let server = Arc::new(server);
+        let has_sessions = matches!(&*server, McpServer::Tools(tools) if tools.sessions.is_some());
+        let of_session = has_sessions.then(|| {
+            [Method::GET, Method::DELETE].map(|method| {
+                let server = Arc::clone(&server);
+                run(move |invocation| {
+                    let (server, method) = (Arc::clone(&server), method.clone());
+                    async move { server.answer_of_session(invocation, method).await }
+                })
+            })
+        });
+        Self {
+            message: run(move |invocation| Arc::clone(&server).answer(invocation)),
+            of_session,
+        }
+    }
+
+    /// Runs messages.
+    pub(crate) fn message(&self) -> Run {
+        Arc::clone(&self.message)
+    }
+
+    /// Whether clients have sessions.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.of_session.is_some()
+    }
+
+    /// Runs requests that are no messages, if clients have sessions.
+    pub(crate) fn of_session(&self, which: OfSession) -> Option<Run> {
+        let [open, end] = self.of_session.as_ref()?;
+        Some(Arc::clone(match which {
+            OfSession::Open => open,
+            OfSession::End => end,
+        }))
+    }
+}
+
+fn run<Fut>(answer: impl Fn(Invocation) -> Fut + Clone + Send + Sync + 'static) -> Run
+where
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    Arc::new(move |job, run_in| invoke::start(job, run_in, answer.clone()))
+}
+
+impl OwnTools {
+    fn new(agent: &Agent, settings: &Settings, ended: &CancellationToken) -> Self {
+        let handler = Handler::new(agent, settings, ended);
+        let config = StreamableHttpServerConfig::default()
+            // The platform forwards session ids that this server has not given out.
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            // Behind a gateway the host is the gateway's. The front keeps pages of the web out by their origin.
+            .disable_allowed_hosts()
+            // The body has been read, within the limit of every body.
+            .with_max_request_body_bytes(settings.max_body_bytes);
+        let sessions = handler
+            .needs_sessions()
+            .map(|for_whom| Sessions::new(for_whom, &handler, config.clone(), ended));
+        let service =
+            StreamableHttpService::new(move || Ok(handler.for_session()), Arc::default(), config);
+        Self { service, sessions }
+    }
+
+    async fn answer(&self, mut request: Request<Bytes>, scope: Arc<Scope>) -> http::Response<Body> {
+        let caller = |is_in_session| Caller {
+            scope: Arc::clone(&scope),
+            is_in_session,
+        };
+        if let Some(sessions) = &self.sessions {
+            // A call begins no session.
+            let may_begin = scope.kind() != Kind::Tool && reads_events(scope.headers());
+            request.extensions_mut().insert(caller(true));
+            request = match sessions.answer(request, may_begin).await {
+                Ok(response) => return response.map(Body::new),
+                Err(request) => request,
+            };
+        }
+        request.extensions_mut().insert(caller(false));
+        // Boxed, because the future is large, and this one is moved into its task.
+        let response = Box::pin(self.service.handle(request.map(Full::new))).await;
+        response.map(Body::new)
+    }
 }
 
 impl McpServer {
+    /// Answers a request of a session that is no message.
+    async fn answer_of_session(&self, invocation: Invocation, method: Method) -> Response {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.headers_mut() = invocation.scope().headers().clone();
+        drop(invocation);
+        let sessions = match self {
+            Self::Tools(tools) => tools.sessions.as_ref(),
+            Self::Mounted(_) => None,
+        };
+        match sessions {
+            Some(sessions) => {
+                let mut response = sessions.answer_other(request).await;
+                if response.status() == StatusCode::ACCEPTED {
+                    // The official Python client takes any other status for a failure.
+                    *response.status_mut() = StatusCode::OK;
+                }
+                unbuffered(response.map(Body::new)).into_response()
+            }
+            None => internal_error(),
+        }
+    }
+
     async fn answer(self: Arc<Self>, invocation: Invocation) -> Response {
         let scope = Arc::clone(invocation.scope());
         let mut request = Request::new(Bytes::clone(invocation.body()));
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = Method::POST;
         drop(invocation);
         *request.headers_mut() = scope.headers().clone();
         let accept = HeaderValue::from_static(BOTH);
         request.headers_mut().insert(header::ACCEPT, accept);
-        request.extensions_mut().insert(Caller(Arc::clone(&scope)));
-        let mut response = match &*self {
-            Self::Tools(service) => {
+        let response = match &*self {
+            Self::Tools(tools) => {
                 let most = scope.instance().max_json_nodes;
                 if nodes::are_more_than(most, request.body()) {
                     return extract::too_many(most);
                 }
-                let response = service.handle(request.map(Full::new)).await;
-                response.map(Body::new)
+                tools.answer(request, scope).await
             }
             Self::Mounted(service) => {
                 let mut service = service.clone();
@@ -108,15 +239,25 @@ impl McpServer {
                 response
             }
         };
-        let is_stream = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        if is_stream {
-            // A proxy that collects a stream keeps its progress back.
-            let no = HeaderValue::from_static("no");
-            response.headers_mut().insert("x-accel-buffering", no);
-        }
-        response.into_response()
+        unbuffered(response).into_response()
     }
+}
+
+/// Whether a client says that it reads event streams.
+fn reads_events(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.any(|kinds| memchr::memmem::find(kinds.as_bytes(), b"text/event-stream").is_some())
+}
+
+/// A proxy that collects a stream keeps its messages back.
+fn unbuffered(mut response: http::Response<Body>) -> http::Response<Body> {
+    let is_stream = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        let no = HeaderValue::from_static("no");
+        response.headers_mut().insert("x-accel-buffering", no);
+    }
+    response
 }

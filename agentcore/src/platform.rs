@@ -39,6 +39,14 @@ pub(crate) fn random_number() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
+/// A random key; zeros if the system has no random numbers.
+#[cfg(feature = "mcp")]
+pub(crate) fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    random(&mut key);
+    key
+}
+
 /// Makes `stream` send a reset when it is closed. The peer then knows that what it has read is not everything.
 pub(crate) fn reset_when_closed(stream: &tokio::net::TcpStream) {
     let _ = stream.set_zero_linger();

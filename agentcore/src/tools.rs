@@ -9,6 +9,8 @@
 
 mod argument;
 mod call;
+#[cfg(feature = "mcp")]
+mod client;
 mod content;
 mod handler;
 mod inside;
@@ -19,10 +21,16 @@ mod registered;
 mod run;
 mod set;
 #[cfg(feature = "mcp")]
+mod updates;
+#[cfg(feature = "mcp")]
 mod uri;
 mod variants;
 
 pub use call::ToolCall;
+#[cfg(feature = "mcp")]
+pub(crate) use client::{Can, Kept, LogLevel, Question, QuestionKind, ToClient};
+#[cfg(feature = "mcp")]
+pub use client::{Client, ClientError, Elicited, Root, Sampled, Sampling};
 #[cfg(feature = "mcp")]
 pub(crate) use content::Block;
 pub use content::Content;
@@ -42,3 +50,7 @@ pub use registered::{ToolAdapter, ToolDef};
 #[cfg(feature = "mcp")]
 pub(crate) use run::run;
 pub(crate) use set::{Offered, ToolSet};
+#[cfg(feature = "mcp")]
+pub(crate) use updates::Updates;
+#[cfg(feature = "mcp")]
+pub use updates::resource_changed;

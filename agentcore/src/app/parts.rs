@@ -24,6 +24,8 @@ use crate::handler::routes::{Build, Mount, Routes};
 use crate::request::{StateSlot, States};
 #[cfg(feature = "schema")]
 use crate::schema::Schemas;
+#[cfg(feature = "mcp")]
+use crate::tools::Updates;
 #[cfg(feature = "schema")]
 use crate::tools::{self, Offered, ToolDef, ToolSet};
 use crate::tracker::PingStatus;
@@ -174,6 +176,9 @@ pub(crate) struct Agent {
     pub(crate) resources: ToolSet,
     #[cfg(feature = "mcp")]
     pub(crate) prompts: ToolSet,
+    /// The news of the resources.
+    #[cfg(feature = "mcp")]
+    pub(crate) updates: Updates,
     #[cfg(feature = "mcp")]
     pub(crate) mcp_service: Option<Endpoint>,
     /// The OpenAPI document, if `GET /openapi.json` is switched on.
@@ -423,6 +428,10 @@ impl Parts {
             .for_each(|(slot, _)| states.insert(slot));
         #[cfg(feature = "schema")]
         offered.tools.share(&states);
+        #[cfg(feature = "mcp")]
+        let updates = Updates::default();
+        #[cfg(feature = "mcp")]
+        updates.share(&states);
         let mut entrypoint = self.entrypoints.into_iter().next();
         if let Some(Entrypoint {
             options, requires, ..
@@ -445,6 +454,8 @@ impl Parts {
             resources: offered.resources,
             #[cfg(feature = "mcp")]
             prompts: offered.prompts,
+            #[cfg(feature = "mcp")]
+            updates,
             #[cfg(feature = "mcp")]
             mcp_service: self.mcp_services.pop(),
             #[cfg(feature = "schema")]

@@ -14,6 +14,7 @@ use super::job_store::{Store, Work};
 #[cfg(feature = "ws")]
 use super::origins::Origins;
 use super::paths::UrlPath;
+use super::state_key::StateKey;
 use super::value::Value;
 
 /// One setting, of type `T`. Its default is a value, or [`Computed`].
@@ -148,6 +149,7 @@ pub(crate) static ALL: &[&dyn Entry] = &[
     &OPENAPI,
     &MCP_PORT,
     &MCP_PATH,
+    &MCP_STATE_KEY,
     #[cfg(feature = "ws")]
     &WS_PING_INTERVAL,
     #[cfg(feature = "ws")]
@@ -459,6 +461,16 @@ pub(super) static MCP_PATH: Setting<UrlPath> = Setting {
     meaning: "with the feature mcp: the path on that port; it is answered with a slash at its end, too",
 };
 
+pub(super) static MCP_STATE_KEY: Setting<StateKey, Computed> = Setting {
+    name: "mcp_state_key",
+    variable: "AGENTCORE_MCP_STATE_KEY",
+    takes: "a secret of 32 bytes or more",
+    allowed: StateKey::is_long_enough,
+    default: Computed("a random one for each process"),
+    meaning: "with the feature mcp: the key that seals what a client keeps of a call that asks it; replicas need the same one, \
+              because a client's next call may come to any of them",
+};
+
 pub(super) static OPENAPI: Setting<bool> = Setting {
     name: "openapi",
     variable: "AGENTCORE_OPENAPI",
@@ -567,7 +579,7 @@ pub(crate) static LOG: Setting<Filter, Computed> = Setting {
     takes: "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug",
     allowed: any,
     default: Computed("`RUST_LOG`, else `info`"),
-    meaning: "what is logged",
+    meaning: "what is logged; lines of rmcp, the SDK of the Model Context Protocol, below warn only if the list names it",
 };
 
 pub(crate) static LOG_FORMAT: Setting<LogFormat, Computed> = Setting {

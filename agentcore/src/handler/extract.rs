@@ -176,6 +176,8 @@ pub struct Requirements {
     states: Vec<(TypeId, &'static str)>,
     disconnects: bool,
     automatic_status: bool,
+    #[cfg(feature = "mcp")]
+    client: bool,
 }
 
 impl Requirements {
@@ -196,6 +198,17 @@ impl Requirements {
 
     pub(crate) fn needs_automatic_status(&self) -> bool {
         self.automatic_status
+    }
+
+    /// Requires that the client of a tool can be asked, as far as its revision of the protocol allows.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn client(&mut self) {
+        self.client = true;
+    }
+
+    #[cfg(feature = "mcp")]
+    pub(crate) fn needs_client(&self) -> bool {
+        self.client
     }
 
     pub(crate) fn needs_disconnects(&self) -> bool {

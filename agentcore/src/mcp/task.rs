@@ -4,18 +4,29 @@
 //! session that began it, and its result is kept in the table of results. The id on the wire is the task's, which is random, and
 //! the second in which it began.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rmcp::ErrorData;
-use rmcp::model::{CreateTaskResult, DetailedTask, GetTaskResult, Task, TaskPayload};
+use rmcp::model::{
+    CreateTaskResult, DetailedTask, GetTaskResult, InputRequest, InputRequests, InputResponses,
+    Task, TaskPayload,
+};
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 
-use super::handler::{result_of, told};
+use super::asking;
+use super::handler::{result_of, tell, told};
 use crate::request::{Scope, Work};
 use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
-use crate::tools::{Registered, run};
+use crate::tools::{
+    Can, Client, Content, Kept, Question, Registered, ToClient, ToolFailure, ToolFailureKind, run,
+};
 use crate::tracker::TaskId;
+use crate::util::sync::Mutex;
 
 /// How long the result of a task is kept, unless newer results take its place.
 const RESULTS_LAST: Duration = Duration::from_secs(3600);
@@ -23,55 +34,181 @@ const RESULTS_LAST: Duration = Duration::from_secs(3600);
 /// How often a client may ask.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Begins a task that calls `tool`. The call's permit is the task's from here on, and the request's end is not that of the task.
-pub(super) fn begin(
-    tool: &Arc<Registered>,
-    scope: &Arc<Scope>,
-    arguments: Map<String, Value>,
-) -> CreateTaskResult {
-    let began = unix_seconds(SystemTime::now());
-    let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
-    let (part, work) = Work::detached(scope);
-    let handle = Arc::clone(&part).enter(|| {
-        TaskBuilder::new(tool.name()).spawn(async move {
-            let _work = work;
-            let panicked = told(&caller, &tool);
-            let done = run(&tool, part, arguments, |_, _| None, panicked).await;
-            let result = result_of(&caller, &tool, done);
-            json!({ "at": unix_seconds(SystemTime::now()), "result": result })
-        })
-    });
-    let id = Id {
-        task: handle.detach(),
-        began,
-    };
-    CreateTaskResult::new(id.task(TaskPayload::Working.status(), began))
+/// The questions of tasks that wait for answers.
+#[derive(Clone, Default)]
+pub(super) struct Tasks(Arc<Mutex<HashMap<TaskId, Weak<Questions>>>>);
+
+/// The questions of one task, by their keys.
+#[derive(Default)]
+struct Questions(Mutex<BTreeMap<String, (InputRequest, Question)>>);
+
+impl Questions {
+    fn take(&self, question: Question) {
+        let mut waiting = self.0.lock();
+        let request = match waiting.contains_key(&question.key) {
+            true => Err(format!("two questions have the key `{}`", question.key)),
+            false => asking::request_of(&question),
+        };
+        match request {
+            Ok(request) => {
+                waiting.insert(question.key.clone(), (request, question));
+            }
+            Err(why) => {
+                let _ = question.reply.send(Err(why));
+            }
+        }
+    }
+
+    fn requests(&self) -> InputRequests {
+        let waiting = self.0.lock();
+        let request = |(key, (request, _)): (&String, &(InputRequest, Question))| {
+            (key.clone(), request.clone())
+        };
+        waiting.iter().map(request).collect()
+    }
+
+    /// Runs `work`, and takes what it asks.
+    async fn hear<F: Future>(
+        &self,
+        mut messages: mpsc::Receiver<Box<ToClient>>,
+        work: F,
+    ) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(message) = messages.recv() => match *message {
+                    ToClient::Question(question) => self.take(question),
+                    // A task has no stream to its client.
+                    ToClient::Log { .. } => {}
+                },
+            }
+        }
+    }
 }
 
-/// The status of the task `id`, for the session of the caller.
-pub(super) fn get(id: &str, scope: &Arc<Scope>) -> Result<GetTaskResult, ErrorData> {
-    let id = Id::parse(id).ok_or_else(unknown)?;
-    let failed = |text: String| {
-        let error = json!({ "code": -32603, "message": text });
-        TaskPayload::Failed {
-            error: object(error),
+impl Tasks {
+    /// Begins a task that calls `tool`. The call's permit is the task's from here on, and the request's end is not that of the task.
+    pub(super) fn begin(
+        &self,
+        tool: &Arc<Registered>,
+        scope: &Arc<Scope>,
+        arguments: Map<String, Value>,
+        can: Can,
+    ) -> CreateTaskResult {
+        let began = unix_seconds(SystemTime::now());
+        let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
+        let (part, work) = Work::detached(scope);
+        let (client, messages) = Client::new(can, Kept::default());
+        let questions = Arc::new(Questions::default());
+        let of_task = Arc::downgrade(&questions);
+        let handle = Arc::clone(&part).enter(|| {
+            TaskBuilder::new(tool.name()).spawn(async move {
+                let _work = work;
+                let panicked = told(&caller, &tool);
+                let work = client.scope(run(&tool, part, arguments, |_, _| None, panicked));
+                let done = questions.hear(messages, work).await;
+                let at = unix_seconds(SystemTime::now());
+                match error_of(&done) {
+                    Some((error, failure)) => {
+                        tell(&caller, &tool, failure);
+                        json!({ "at": at, "error": error })
+                    }
+                    None => json!({ "at": at, "result": result_of(&caller, &tool, done) }),
+                }
+            })
+        });
+        let id = Id {
+            task: handle.detach(),
+            began,
+        };
+        let mut all = self.0.lock();
+        all.retain(|_, questions| questions.strong_count() > 0);
+        all.insert(id.task, of_task);
+        drop(all);
+        CreateTaskResult::new(id.task(TaskPayload::Working.status(), began))
+    }
+
+    fn questions(&self, task: TaskId) -> Option<Arc<Questions>> {
+        self.0.lock().get(&task)?.upgrade()
+    }
+
+    /// The status of the task `id`, for the session of the caller.
+    pub(super) fn get(&self, id: &str, scope: &Arc<Scope>) -> Result<GetTaskResult, ErrorData> {
+        let id = Id::parse(id).ok_or_else(unknown)?;
+        let failed = |text: String| {
+            let error = json!({ "code": -32603, "message": text });
+            TaskPayload::Failed {
+                error: object(error),
+            }
+        };
+        let now = unix_seconds(SystemTime::now());
+        let (payload, at) = match scope.enter(|| task_status(id.task)) {
+            TaskStatus::Running => {
+                let questions = self.questions(id.task);
+                let input_requests = questions.map(|asked| asked.requests()).unwrap_or_default();
+                let payload = match input_requests.is_empty() {
+                    true => TaskPayload::Working,
+                    false => TaskPayload::InputRequired { input_requests },
+                };
+                (payload, id.began)
+            }
+            TaskStatus::Completed(mut kept) => {
+                let at = kept["at"].as_u64().unwrap_or(now);
+                let payload = match kept.get("error").is_some() {
+                    true => TaskPayload::Failed {
+                        error: object(kept["error"].take()),
+                    },
+                    false => TaskPayload::Completed {
+                        result: object(kept["result"].take()),
+                    },
+                };
+                (payload, at)
+            }
+            TaskStatus::Failed(text) => (failed(text), now),
+            TaskStatus::TimedOut => (failed("the task became too old".to_owned()), now),
+            TaskStatus::Cancelled => (TaskPayload::Cancelled, now),
+            TaskStatus::Unknown => return Err(unknown()),
+        };
+        let task = id.task(payload.status(), at);
+        Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
+    }
+
+    /// Answers questions of the task `id`, if it belongs to the session of the caller. Answers that nothing waits for are ignored.
+    ///
+    /// # Errors
+    ///
+    /// There is no such task, or an answer does not fit. The others are taken nevertheless.
+    pub(super) fn answer(
+        &self,
+        id: &str,
+        answers: InputResponses,
+        scope: &Arc<Scope>,
+    ) -> Result<(), ErrorData> {
+        self.get(id, scope)?;
+        let id = Id::parse(id).ok_or_else(unknown)?;
+        let Some(questions) = self.questions(id.task) else {
+            return Ok(());
+        };
+        let mut misfits = Vec::new();
+        let mut waiting = questions.0.lock();
+        for (key, answer) in answers {
+            let Some((_, question)) = waiting.get(&key) else {
+                continue;
+            };
+            if let Err(why) = (question.check)(&answer) {
+                misfits.push(format!("the answer to `{key}` does not fit: {why}"));
+            } else if let Some((_, question)) = waiting.remove(&key) {
+                // The function may have stopped to wait.
+                let _ = question.reply.send(Ok(answer));
+            }
         }
-    };
-    let now = unix_seconds(SystemTime::now());
-    let (payload, at) = match scope.enter(|| task_status(id.task)) {
-        TaskStatus::Running => (TaskPayload::Working, id.began),
-        TaskStatus::Completed(mut kept) => {
-            let at = kept["at"].as_u64().unwrap_or(now);
-            let result = object(kept["result"].take());
-            (TaskPayload::Completed { result }, at)
+        match misfits.is_empty() {
+            true => Ok(()),
+            false => Err(ErrorData::invalid_params(misfits.join("; "), None)),
         }
-        TaskStatus::Failed(text) => (failed(text), now),
-        TaskStatus::TimedOut => (failed("the task became too old".to_owned()), now),
-        TaskStatus::Cancelled => (TaskPayload::Cancelled, now),
-        TaskStatus::Unknown => return Err(unknown()),
-    };
-    let task = id.task(payload.status(), at);
-    Ok(GetTaskResult::new(DetailedTask::new(task, payload)))
+    }
 }
 
 /// Cancels the task `id`, if it runs and belongs to the session of the caller.
@@ -85,9 +222,17 @@ pub(super) fn cancel(id: &str, scope: &Arc<Scope>) -> Result<(), ErrorData> {
     Ok(())
 }
 
-/// Whether there is a task `id`, for the session of the caller.
-pub(super) fn is_known(id: &str, scope: &Arc<Scope>) -> Result<(), ErrorData> {
-    get(id, scope).map(|_| ())
+/// The error of the protocol that a task ends with: no result that a model may learn from.
+fn error_of(done: &Result<Content, ToolFailure>) -> Option<(ErrorData, &ToolFailure)> {
+    let failure = done.as_ref().err()?;
+    let error = match failure.kind {
+        ToolFailureKind::Panicked => ErrorData::internal_error(failure.text.clone(), None),
+        ToolFailureKind::Unsupported(kind) => asking::lacks(kind),
+        ToolFailureKind::Arguments | ToolFailureKind::Failed | ToolFailureKind::TimedOut => {
+            return None;
+        }
+    };
+    Some((error, failure))
 }
 
 fn unknown() -> ErrorData {

@@ -10,7 +10,7 @@ use crate::schema::{Argument, SchemaOf, Schemas, made};
 
 /// The settings of the schemas of tools. Schemas stand where they are used, because not every model API follows a reference;
 /// only types that contain themselves are referred to.
-fn settings() -> schemars::generate::SchemaSettings {
+pub(crate) fn settings() -> schemars::generate::SchemaSettings {
     schemars::generate::SchemaSettings::draft2020_12()
         .with(|settings| {
             settings.inline_subschemas = true;

@@ -213,6 +213,10 @@ fn end_of(failure: &ToolFailure) -> TaskEnd {
     match failure.kind {
         ToolFailureKind::TimedOut => TaskEnd::TimedOut,
         ToolFailureKind::Panicked => TaskEnd::Panicked,
+        #[cfg(feature = "mcp")]
+        ToolFailureKind::Unsupported(_) => {
+            TaskEnd::Failed(tracker::Failure::new(failure.for_log().to_owned(), true))
+        }
         ToolFailureKind::Arguments | ToolFailureKind::Failed => {
             TaskEnd::Failed(tracker::Failure::new(failure.for_log().to_owned(), true))
         }

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "mcp")]
+use super::client::{ClientError, QuestionKind};
 use super::content::Content;
 use crate::error::{BoxError, with_causes};
 
@@ -41,6 +43,9 @@ pub(crate) enum ToolFailureKind {
     Failed,
     TimedOut,
     Panicked,
+    /// The function has asked its client what that does not answer, and has returned the error of it.
+    #[cfg(feature = "mcp")]
+    Unsupported(QuestionKind),
 }
 
 impl fmt::Debug for Reply {
@@ -62,9 +67,16 @@ impl ToolFailure {
     }
 
     pub(crate) fn of_error(error: &BoxError) -> Self {
+        #[cfg(feature = "mcp")]
+        let kind = error
+            .downcast_ref()
+            .and_then(ClientError::lacking)
+            .map_or(ToolFailureKind::Failed, ToolFailureKind::Unsupported);
+        #[cfg(not(feature = "mcp"))]
+        let kind = ToolFailureKind::Failed;
         Self {
             causes: Some(with_causes(error.as_ref())),
-            ..Self::new(ToolFailureKind::Failed, error.to_string())
+            ..Self::new(kind, error.to_string())
         }
     }
 

@@ -298,6 +298,9 @@ pub(crate) struct Registered {
         expect(dead_code, reason = "only clients of MCP need an object")
     )]
     pub(crate) wraps: bool,
+    /// Whether the function takes a [`Client`](super::Client).
+    #[cfg(feature = "mcp")]
+    pub(crate) asks: bool,
     pub(crate) call: Call,
 }
 
@@ -334,6 +337,12 @@ impl Draft {
         };
         let title = self.title.or_else(|| first_line(&self.description));
         #[cfg(feature = "mcp")]
+        let asks = {
+            let mut requirements = Requirements::default();
+            (self.requires)(&mut requirements);
+            requirements.needs_client()
+        };
+        #[cfg(feature = "mcp")]
         let uri = match self.offer {
             Offer::Resource { uri, .. } => Some(Template::of(uri)),
             Offer::Tool | Offer::Prompt => None,
@@ -354,6 +363,8 @@ impl Draft {
             is_closed,
             output,
             wraps,
+            #[cfg(feature = "mcp")]
+            asks,
             call: self.call,
         })
     }

@@ -14,11 +14,11 @@ use super::restore_detector::RestoreDetector;
 use super::warmup::Warmup;
 use crate::app::parts::{Agent, Router};
 use crate::config::Settings;
-#[cfg(feature = "mcp")]
-use crate::handler::invoke::Run;
 use crate::handler::layer::Endpoint;
 use crate::handler::response::Response;
 use crate::handler::routes::Mounts;
+#[cfg(feature = "mcp")]
+use crate::mcp::Runs;
 use crate::metrics::Refused;
 use crate::otel;
 use crate::report;
@@ -56,7 +56,7 @@ pub(crate) struct Front {
     pub(crate) after_restore: AfterRestore,
     /// Runs what comes to the port of the Model Context Protocol; `None` if nothing answers there.
     #[cfg(feature = "mcp")]
-    pub(crate) mcp: Option<Run>,
+    pub(crate) mcp: Option<Runs>,
     restores: Mutex<RestoreDetector>,
     /// `Some` if the app has durable tasks.
     #[cfg(feature = "durable")]
@@ -73,10 +73,6 @@ impl Front {
         has_layers: bool,
     ) -> Self {
         let states = std::mem::take(&mut agent.states);
-        #[cfg(feature = "mcp")]
-        let mcp = agent
-            .serves_mcp()
-            .then(|| crate::mcp::run(&agent, &settings));
         let concurrency = Concurrency::new(settings.max_invocations, settings.session_policy);
         tracker.set_max_age(settings.task_max_age);
         tracker.set_line_level(settings.log_tasks);
@@ -86,6 +82,10 @@ impl Front {
             .with_max_json_nodes(settings.max_json_nodes)
             .with_invocations_path(settings.invocations_path.clone());
         instance.states = states;
+        #[cfg(feature = "mcp")]
+        let mcp = agent
+            .serves_mcp()
+            .then(|| Runs::new(&agent, &settings, &instance.stop_told));
         #[cfg(feature = "mcp")]
         instance.mcp_path.clone_from(&settings.mcp_path);
         #[cfg(feature = "durable")]

@@ -125,6 +125,10 @@ fn admit<B: RequestBody>(
             client.note_session();
         }
     }
+    #[cfg(feature = "mcp")]
+    let needs_head = front.has_layers || mcp::needs_head(connection, request.method());
+    #[cfg(not(feature = "mcp"))]
+    let needs_head = front.has_layers;
     let (mut head, body) = request.into_parts();
     let entrypoint = front.agent.entrypoint.as_ref();
     let arrival = Arrival {
@@ -145,7 +149,7 @@ fn admit<B: RequestBody>(
     Ok(Stage::Reading {
         read: Read::new(body, &front.settings, Arc::clone(&connection.end)),
         activity: Activity::begin(Arc::clone(&front.instance), arrival),
-        head: front.has_layers.then(|| Box::new(head)),
+        head: needs_head.then(|| Box::new(head)),
     })
 }
 

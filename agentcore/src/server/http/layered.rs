@@ -13,6 +13,8 @@ use crate::handler::body::Body;
 use crate::handler::invoke::Options;
 use crate::handler::layer;
 use crate::handler::routes::Mounted;
+#[cfg(feature = "mcp")]
+use crate::mcp::OfSession;
 use crate::util::BoxFuture;
 
 /// An extension of a request to the port of the Model Context Protocol, whose layers are those of the agent.
@@ -20,6 +22,8 @@ use crate::util::BoxFuture;
 #[derive(Clone, Copy)]
 pub(super) enum ToMcp {
     Message(Options),
+    /// A request of a session of the protocol that is no message.
+    OfSession(OfSession),
     /// A request to the path of messages with another method than POST.
     OtherMethod,
     OtherPath,
@@ -41,13 +45,24 @@ pub(crate) fn agent(
         #[cfg(feature = "mcp")]
         if let Some(to) = request.extensions().get().copied() {
             let refused = match (to, mcp.clone()) {
-                (ToMcp::Message(options), Some(run)) => {
+                (ToMcp::OfSession(which), Some(mcp)) => match mcp.of_session(which) {
+                    Some(run) => {
+                        let run = (Options::new(""), run);
+                        let call = layer::call(run, false, ErrorMode::Http, request);
+                        return Box::pin(call);
+                    }
+                    None => router::method_not_allowed("POST"),
+                },
+                (ToMcp::Message(options), Some(mcp)) => {
+                    let run = mcp.message();
                     // The reply becomes an error of the protocol behind the layers.
                     let call = layer::call((options, run), false, ErrorMode::Http, request);
                     return Box::pin(call);
                 }
                 (ToMcp::OtherMethod, _) => router::method_not_allowed("POST"),
-                (ToMcp::Message(_) | ToMcp::OtherPath, _) => router::not_found(),
+                (ToMcp::Message(_) | ToMcp::OfSession(_) | ToMcp::OtherPath, _) => {
+                    router::not_found()
+                }
             };
             return Box::pin(async move { refused.into_http() });
         }

@@ -29,7 +29,7 @@ use crate::handler::extract::Invocation;
 use crate::handler::invoke::{Job, Options, Unwanted};
 use crate::handler::response::{Response, internal_error};
 use crate::headers;
-use crate::mcp::{LARGEST_PROBE, MOST_READ, Message, MessageKind};
+use crate::mcp::{LARGEST_PROBE, MOST_READ, Message, MessageKind, OfSession, Runs};
 use crate::metrics::Refused;
 use crate::report;
 use crate::request::detach::FREED_ON_WORKERS;
@@ -49,6 +49,9 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     if is_warmup(&exchange, path) {
         return warmup::answer(exchange, request);
     }
+    if is_own && of_session(front, request.method(), request.headers()).is_some() {
+        return answer_of_session(exchange, request);
+    }
     if front.has_layers && exchange.connection.admission != Admission::Crowded {
         // Layers answer preflights, and paths of their own.
         return accept(exchange, request);
@@ -65,13 +68,40 @@ fn is_own(front: &Front, path: &str) -> bool {
     path.strip_suffix('/').unwrap_or(path) == &*front.settings.mcp_path
 }
 
+/// A request of a session of the protocol that is no message, if this agent has sessions.
+fn of_session(front: &Front, method: &Method, headers: &HeaderMap) -> Option<OfSession> {
+    let mcp = front.mcp.as_ref()?;
+    OfSession::of(method, headers).filter(|_| mcp.has_sessions())
+}
+
+/// Answers a request of a session that is no message.
+fn answer_of_session<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let errors = exchange.front().settings.errors;
+    if is_foreign(request.headers()) {
+        return forbid(exchange, request);
+    }
+    match unavailable(&exchange.connection) {
+        None => accept(exchange, request),
+        Some((why, reason)) => {
+            let refused = refusal(errors, exchange.front().unavailable(why, reason), None);
+            Answer::now(exchange.refuse(request, refused))
+        }
+    }
+}
+
+/// Refuses a request from a page of the web.
+fn forbid<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
+    let refused = Response::error("Forbidden: requests from pages of this origin are refused");
+    let refused = refused.with_status(StatusCode::FORBIDDEN);
+    let refused = refusal(exchange.front().settings.errors, refused, None);
+    Answer::now(exchange.refuse(request, refused))
+}
+
 /// Answers one message.
 fn answer_message<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let errors = exchange.front().settings.errors;
     if is_foreign(request.headers()) {
-        let refused = Response::error("Forbidden: requests from pages of this origin are refused");
-        let refused = refusal(errors, refused.with_status(StatusCode::FORBIDDEN), None);
-        return Answer::now(exchange.refuse(request, refused));
+        return forbid(exchange, request);
     }
     match unavailable(&exchange.connection) {
         None => accept(exchange, request),
@@ -193,7 +223,7 @@ pub(super) fn restoring(
     if !(connection.port.is_mcp() && front.after_restore.has_hooks()) {
         return None;
     }
-    if passes_as(front, head).is_some() {
+    if passes_as(front, activity, head).is_some() {
         return front.until_restored();
     }
     match Message::of(activity.scope().headers(), body).kind {
@@ -202,15 +232,27 @@ pub(super) fn restoring(
     }
 }
 
-/// What layers get a request as if it is no message. The head is known if there are layers, and without them only messages come
-/// this far.
-fn passes_as(front: &Front, head: Option<&http::request::Parts>) -> Option<ToMcp> {
+/// What a request passes as if it is no message. The head is known if there are layers, and of a request of a session; without
+/// layers no others but messages come this far.
+fn passes_as(
+    front: &Front,
+    activity: &Activity,
+    head: Option<&http::request::Parts>,
+) -> Option<ToMcp> {
     let head = head?;
     match (is_own(front, head.uri.path()), &head.method) {
         (true, &Method::POST) => None,
-        (true, _) => Some(ToMcp::OtherMethod),
+        (true, method) => {
+            let of_session = of_session(front, method, activity.scope().headers());
+            Some(of_session.map_or(ToMcp::OtherMethod, ToMcp::OfSession))
+        }
         (false, _) => Some(ToMcp::OtherPath),
     }
+}
+
+/// Whether the head of a request is needed after its body has been read, though there are no layers.
+pub(super) fn needs_head(connection: &Connection, method: &Method) -> bool {
+    connection.port.is_mcp() && method != Method::POST
 }
 
 /// A refusal of a message that has been read.
@@ -247,10 +289,19 @@ pub(super) fn next(
     body: Bytes,
 ) -> Result<Next, Response> {
     let front = &connection.front;
-    if let Some(to) = passes_as(front, head.as_deref()) {
+    if let Some(to) = passes_as(front, &activity, head.as_deref()) {
         // What is no call needs no permit.
         drop(activity.scope().permit().take());
-        let what = layered(front, activity, head, body, to).ok_or_else(not_found)?;
+        let run = match to {
+            ToMcp::OfSession(which) if !front.has_layers => {
+                front.mcp.as_ref().and_then(|mcp| mcp.of_session(which))
+            }
+            _ => None,
+        };
+        let what = match run {
+            Some(run) => What::Invocation(run, job(activity, Bytes::new(), Options::new(""))),
+            None => layered(front, activity, head, body, to).ok_or_else(not_found)?,
+        };
         return Ok(Next {
             what,
             unwanted: Unwanted::Finishes,
@@ -268,7 +319,7 @@ pub(super) fn next(
         free(connection, body);
         return Err(refused(front.unavailable(why, reason)));
     }
-    let Some(run) = front.mcp.clone() else {
+    let Some(run) = front.mcp.as_ref().map(Runs::message) else {
         return Err(not_found());
     };
     let permit = activity.scope().permit().take();
@@ -309,18 +360,12 @@ pub(super) fn next(
         cancel_on_disconnect: cancels,
         ..Options::new(name)
     };
-    let what = if head.is_some() {
+    let what = if front.has_layers {
         let to = ToMcp::Message(options);
         let what = layered(front, activity, head, body, to);
         what.ok_or_else(|| refused(internal_error()))?
     } else {
-        let job = Job {
-            invocation: Invocation::new(Arc::clone(activity.scope()), body),
-            options,
-            debug: false,
-            activity,
-        };
-        What::Invocation(run, job)
+        What::Invocation(run, job(activity, body, options))
     };
     let is_mounted = front.agent.mcp_service.is_some();
     let reshape = move |response| in_json_rpc(errors, is_mounted, &message, response);
@@ -330,6 +375,15 @@ pub(super) fn next(
         watches: cancels,
         reshape: Some(Box::new(reshape)),
     })
+}
+
+fn job(activity: Activity, body: Bytes, options: Options) -> Job {
+    Job {
+        invocation: Invocation::new(Arc::clone(activity.scope()), body),
+        options,
+        debug: false,
+        activity,
+    }
 }
 
 /// A request for the layers; `None` if they have not been built.
