@@ -5,6 +5,7 @@ import sys
 
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ElicitResult
 
 
 async def main(url: str) -> None:
@@ -28,4 +29,22 @@ async def main(url: str) -> None:
             assert seen == [(1.0, "0"), (2.0, "50"), (3.0, "100")], seen
 
 
+            await session.call_tool("test_tool_with_logging", {})
+
+
+async def ask(url: str) -> None:
+    """A client that answers questions gets a session, and is asked in it."""
+
+    async def answer(context, params):
+        assert params.message == "What is your name?", params
+        return ElicitResult(action="accept", content={"name": "Ada"})
+
+    async with streamable_http_client(url) as streams:
+        async with ClientSession(streams[0], streams[1], elicitation_callback=answer) as session:
+            await session.initialize()
+            result = await session.call_tool("test_input_required_result_elicitation", {})
+            assert result.content[0].text == "Hello, Ada!", result
+
+
 asyncio.run(main(sys.argv[1]))
+asyncio.run(ask(sys.argv[1]))

@@ -14,17 +14,6 @@ fn both_eras_are_served_on_one_path() {
         agent.address(),
         "tools alone have the port for themselves"
     );
-    let initialize = json!({
-        "jsonrpc": "2.0", "id": 0, "method": "initialize",
-        "params": { "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } },
-    });
-    let reply = send(address, ACCEPT, &initialize);
-    assert_eq!(reply.json()["result"]["protocolVersion"], "2025-06-18");
-    assert_eq!(
-        reply.json()["result"]["serverInfo"]["name"],
-        "agentcore-protocol-tests"
-    );
-    assert_eq!(reply.header("mcp-session-id"), None);
     let value = json!({ "city": "Oslo", "celsius": [4, 4] });
     let arguments = json!({ "city": "Oslo", "days": 2 });
     let session =
@@ -35,6 +24,26 @@ fn both_eras_are_served_on_one_path() {
     let reply = send(address, &head, &body).json();
     assert_eq!(reply["result"]["structuredContent"], value);
     assert_eq!(reply["result"]["resultType"], "complete");
+}
+
+#[test]
+fn an_agent_without_questions_and_resources_has_no_sessions() {
+    let agent = Agent::start(BOTH_PORTS, &[]);
+    let address = mcp_address(&agent);
+    let initialize = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": { "protocolVersion": "2025-06-18", "capabilities": { "elicitation": {} }, "clientInfo": { "name": "test", "version": "1" } },
+    });
+    let reply = send(address, ACCEPT, &initialize);
+    assert_eq!(reply.json()["result"]["protocolVersion"], "2025-06-18");
+    assert_eq!(
+        reply.json()["result"]["serverInfo"]["name"],
+        "agentcore-protocol-tests"
+    );
+    assert_eq!(reply.header("mcp-session-id"), None);
+    let delete = b"DELETE /mcp HTTP/1.1\r\nhost: agent\r\nmcp-session-id: any\r\n\r\n";
+    let reply = Client::connect(address).send(delete).reply();
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
 }
 
 #[test]
@@ -193,5 +202,5 @@ fn what_is_no_message_is_refused_and_the_server_goes_on() {
     let own = format!("{ACCEPT}origin: http://localhost:3000\r\n");
     assert_eq!(send(address, &own, &list).status, 200);
     let reply: Value = send(address, ACCEPT, &list).json();
-    assert_eq!(reply["result"]["tools"].as_array().map(Vec::len), Some(17));
+    assert_eq!(reply["result"]["tools"].as_array().map(Vec::len), Some(35));
 }

@@ -262,7 +262,7 @@ fn a_task_keeps_the_agent_busy_to_its_end() {
     let cells = [
         ("Value", "completed"),
         ("Error", "completed"),
-        ("Panic", "completed"),
+        ("Panic", "failed"),
         ("Abort", "completed"),
         ("cancelled", "cancelled"),
     ];
@@ -296,8 +296,14 @@ fn a_task_keeps_the_agent_busy_to_its_end() {
         for task in &begun {
             let found = ask(address, &session, "tasks/get", task);
             assert_eq!(found["result"]["status"], status, "{end}: {found}");
-            let fails = found["result"]["result"]["isError"] == true;
-            assert_eq!(fails, !is_cancelled && end != "Value", "{found}");
+            // A panic is no result that a model may learn from.
+            let is_error = found["result"]["result"]["isError"] == true;
+            assert_eq!(is_error, matches!(end, "Error" | "Abort"), "{found}");
+            assert_eq!(
+                found["result"]["error"].is_object(),
+                end == "Panic",
+                "{found}"
+            );
             assert!(!found.to_string().contains("secret"), "{found}");
         }
     });

@@ -4,6 +4,7 @@
 #[path = "../../integration/support.rs"]
 mod support;
 
+mod asking;
 mod calls;
 mod faults;
 mod layers;
@@ -17,6 +18,7 @@ mod probe;
 mod restorable;
 #[cfg(target_os = "linux")]
 mod restored;
+mod sessions;
 mod tasks;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Agent, Client, Reply};
 
+const ASKING: &str = env!("CARGO_BIN_EXE_asking");
 const FURTHER_PORTS: &str = env!("CARGO_BIN_EXE_further_ports");
 const BOTH_PORTS: &str = env!("CARGO_BIN_EXE_both_ports");
 const TOOLS_ONLY: &str = env!("CARGO_BIN_EXE_tools_only");

@@ -117,8 +117,10 @@ fn prompts_are_listed_and_take_texts() {
             ],
         })
     );
+    let mut all = listed.as_array().expect("a list").iter();
+    let with_arguments = all.find(|prompt| prompt["name"] == "test_prompt_with_arguments");
     assert_eq!(
-        listed[1]["arguments"][0],
+        with_arguments.expect("a prompt")["arguments"][0],
         json!({ "name": "arg1", "description": "The first one.", "required": true })
     );
     let made = get(
