@@ -64,6 +64,42 @@ async fn the_schema_is_checked_and_queues_are_made() {
 }
 
 #[tokio::test]
+async fn a_claim_reads_the_jobs_that_it_takes_and_not_all_that_wait() {
+    const WAITING: u32 = 3000;
+    const CLAIMS: u32 = 20;
+    let Some(server) = server() else { return };
+    let (engine, task) = (engine(server), task());
+    engine.check(std::slice::from_ref(&task)).await.unwrap();
+    let submit = format!(
+        "SELECT count(*) FROM generate_series(1, {WAITING}),
+             LATERAL absurd.spawn_task('{task}', '{task}', to_jsonb(generate_series), '{{}}')"
+    );
+    server.psql("jobs", &submit).unwrap();
+    let wanted = Wanted {
+        tasks: vec![(task.clone(), 1)],
+        free: 1,
+        lease: Duration::from_secs(60),
+    };
+    for _ in 0..CLAIMS {
+        assert_eq!(engine.claim(&wanted).await.unwrap().claims.len(), 1);
+    }
+    // PostgreSQL counts what it reads in its index, and tells it a moment later.
+    let counted = format!(
+        "SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'r_{task}_due'"
+    );
+    let read = loop {
+        let counted = server.psql("jobs", &counted).unwrap();
+        let (scans, read) = counted.trim().split_once('|').expect("the index");
+        if scans.parse::<u32>().unwrap() >= CLAIMS {
+            break read.parse::<u32>().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    // With each claim that reads all that wait it is 60 000.
+    assert!(read < WAITING, "{read}");
+}
+
+#[tokio::test]
 async fn a_database_without_the_schema_or_of_another_version_says_which_command_to_run() {
     let Some(server) = server() else { return };
     server.psql("jobs", "CREATE DATABASE bare").unwrap();

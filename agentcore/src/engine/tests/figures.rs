@@ -20,30 +20,27 @@ struct Bench {
     name: &'static str,
     engine: Arc<dyn Engine>,
     task: Arc<str>,
+    /// The processes that work for the engine.
+    processes: fn() -> Vec<String>,
 }
 
 impl Bench {
     fn new(name: &'static str, engine: Arc<dyn Engine>) -> Self {
         let task = format!("bench-{:x}", platform::random_number()).into();
-        Self { name, engine, task }
+        Self {
+            name,
+            engine,
+            task,
+            processes: || vec!["self".to_owned()],
+        }
     }
 
     /// An engine of this kind with an empty queue.
     fn next(&self) -> Self {
-        Self::new(self.name, self.engine.clone())
-    }
-
-    /// This process, and those of the server.
-    fn processes(&self) -> Vec<String> {
-        let mut processes = vec!["self".to_owned()];
-        #[cfg(feature = "durable-postgres")]
-        if self.name == "postgres" {
-            let server = super::server::server().unwrap();
-            let statement = "SELECT pid FROM pg_stat_activity WHERE backend_type <> 'autovacuum worker' AND pid <> pg_backend_pid()";
-            let pids = server.psql("jobs", statement).unwrap();
-            processes.extend(pids.lines().map(str::to_owned));
+        Self {
+            processes: self.processes,
+            ..Self::new(self.name, self.engine.clone())
         }
-        processes
     }
 
     fn say(&self, what: &str, figure: &str) {
@@ -214,13 +211,13 @@ async fn figures(bench: &Bench) {
         .collect();
     assert_eq!(runs.len(), 1000);
     let mut times = Vec::new();
-    let before = processor_ms(&bench.processes());
+    let before = processor_ms(&(bench.processes)());
     for _ in 0..50 {
         let begun = Instant::now();
         bench.engine.renew(&runs, LEASE).await.unwrap();
         times.push(begun.elapsed());
     }
-    let spent = (processor_ms(&bench.processes()) - before) / times.len() as f64;
+    let spent = (processor_ms(&(bench.processes)()) - before) / times.len() as f64;
     bench.say(
         "renew 1 000 running jobs",
         &format!(
@@ -258,15 +255,23 @@ async fn of_a_database() {
         return;
     };
     let engine = || Arc::new(Postgres::new(&server.url()).unwrap());
-    let bench = Bench::new("postgres", engine());
+    let mut bench = Bench::new("postgres", engine());
+    bench.processes = || {
+        let server = super::server::server().unwrap();
+        let pids = "SELECT pid FROM pg_stat_activity
+             WHERE backend_type <> 'autovacuum worker' AND pid <> pg_backend_pid()";
+        let pids = server.psql("jobs", pids).unwrap();
+        let servers = pids.lines().map(str::to_owned);
+        servers.chain(["self".to_owned()]).collect()
+    };
     figures(&bench).await;
 
     // From the call of `submit` to the claim in another process, which is woken up.
     let (submitter, worker) = (bench.next(), engine());
     let worker = Bench {
-        name: "postgres",
         engine: worker,
         task: submitter.task.clone(),
+        ..submitter.next()
     };
     worker.claim(1).await;
     let mut notices = worker.engine.notices();
