@@ -812,7 +812,8 @@ mod tests {
                 "port" => (Source::Builder, Some("0")),
                 "debug" => (Source::Environment("AGENTCORE_DEBUG"), Some("true")),
                 "probes" => (Source::Default, Some("false")),
-                "admin_port" | "worker_threads" | "max_invocations" | "task_max_age" => {
+                "admin_port" | "worker_threads" | "max_invocations" | "task_max_age"
+                | "mcp_state_key" => {
                     assert_eq!(found.value, None);
                     continue;
                 }

@@ -266,6 +266,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         sources(&root.join("src"), &mut text);
         sources(&root.join("../tests/integration"), &mut text);
+        sources(&root.join("../tests/protocols/tests"), &mut text);
         let page = include_str!("../docs/guide/limits.md");
         let rows = page.lines().filter(|line| line.starts_with("| "));
         let tests = rows

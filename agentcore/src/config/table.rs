@@ -467,8 +467,7 @@ pub(super) static MCP_STATE_KEY: Setting<StateKey, Computed> = Setting {
     takes: "a secret of 32 bytes or more",
     allowed: StateKey::is_long_enough,
     default: Computed("a random one for each process"),
-    meaning: "with the feature mcp: the key that seals what a client keeps of a call that asks it; replicas need the same one, \
-              because a client's next call may come to any of them",
+    meaning: "with the feature mcp: the key that seals calls which ask their client; one for all replicas",
 };
 
 pub(super) static OPENAPI: Setting<bool> = Setting {
@@ -579,7 +578,7 @@ pub(crate) static LOG: Setting<Filter, Computed> = Setting {
     takes: "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug",
     allowed: any,
     default: Computed("`RUST_LOG`, else `info`"),
-    meaning: "what is logged; lines of rmcp, the SDK of the Model Context Protocol, below warn only if the list names it",
+    meaning: "what is logged; rmcp, the SDK of MCP, logs warnings alone unless the list names it",
 };
 
 pub(crate) static LOG_FORMAT: Setting<LogFormat, Computed> = Setting {
