@@ -109,12 +109,14 @@ impl JobError {
         matches!(self.0, Kind::Unknown(_))
     }
 
-    /// The status of a reply that says so: 503 if the store is out of reach, 409 for a key conflict, 413 for what is too large,
+    /// The status of a reply that says so: 503 if the store is out of reach or lacks its schema, 409 for a key conflict, 413 for what is too large,
     /// 404 for an unknown job, and 500 otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match &self.0 {
-            Kind::Engine(EngineError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Engine(EngineError::Unreachable(_) | EngineError::Schema(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Kind::Engine(EngineError::KeyConflict { .. }) => StatusCode::CONFLICT,
             Kind::Engine(EngineError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Unknown(_) => StatusCode::NOT_FOUND,
@@ -125,8 +127,11 @@ impl JobError {
     /// The text for a client. The address of the store and its trouble are for the log only.
     pub(crate) fn client_text(&self) -> String {
         match &self.0 {
-            Kind::Engine(EngineError::Unreachable(_)) => {
+            Kind::Engine(EngineError::Unreachable(_) | EngineError::Schema(_)) => {
                 "The store of durable jobs is unavailable".to_owned()
+            }
+            Kind::Engine(EngineError::Refused(_)) => {
+                "The store of durable jobs refuses the call".to_owned()
             }
             _ => self.to_string(),
         }

@@ -256,11 +256,12 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let scope = known(&context)?;
         let Some(tool) = self.agent.tools.find(&request.name) else {
+            scope.note(Outcome::ClientError, None);
             let message = format!("there is no tool `{}`", request.name);
             return Err(ErrorData::invalid_params(message, None));
         };
-        let scope = known(&context)?;
         let arguments = request.arguments.unwrap_or_default();
         let can_poll = context.client_capabilities();
         let can_poll = can_poll.is_some_and(|capabilities| capabilities.supports_tasks());
@@ -271,6 +272,7 @@ impl ServerHandler for Handler {
                 return Ok(CallToolResponse::Task(task));
             }
             TaskMode::Always => {
+                scope.note(Outcome::ClientError, None);
                 let needed = ClientCapabilities::builder().enable_tasks().build();
                 return Err(ErrorData::missing_required_client_capability(needed));
             }
@@ -284,7 +286,9 @@ impl ServerHandler for Handler {
             asks: tool.asks,
         };
         let input = (request.input_responses, request.request_state);
-        let mut conversation = self.converse(&context, tool, &called, input)?;
+        let conversation = self.converse(&context, tool, &called, input);
+        let mut conversation =
+            conversation.inspect_err(|_| scope.note(Outcome::ClientError, None))?;
         // The client may leave, and the function not stop: the agent is busy until it has.
         let _hold = scope.hold();
         let progress = progress(&context);

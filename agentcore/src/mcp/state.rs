@@ -65,7 +65,10 @@ impl Sealer {
     /// The state has been changed, is that of another call or another agent, or is older than an hour.
     pub(super) fn open(&self, state: &str, binding: &[u8]) -> Result<Answers, ErrorData> {
         let refused = |why: &dyn fmt::Display| {
-            let message = format!("the `requestState` is not the one of this call: {why}");
+            let message = format!(
+                "the `requestState` is not one that this agent has given out for this call ({why}); processes that serve one client \
+                 need one AGENTCORE_MCP_STATE_KEY"
+            );
             ErrorData::invalid_params(message, None)
         };
         let opened = self

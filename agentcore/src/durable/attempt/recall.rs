@@ -39,6 +39,11 @@ impl Attempt {
             if let Some(figures) = self.run.client().figures(self.task.name) {
                 figures.taken_over();
             }
+            let name = self.task.name;
+            tracing::info!(
+                target: "agentcore",
+                "durable task `{name}` was taken over: the process of the attempt before has lost its lease"
+            );
         }
         Ok(())
     }

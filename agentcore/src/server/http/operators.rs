@@ -58,7 +58,7 @@ fn ready(front: &Front) -> Response {
             .as_ref()
             .is_some_and(|client| !client.is_ready())
     {
-        let body = r#"{"ready":false,"reason":"durable store out of reach"}"#;
+        let body = r#"{"ready":false,"reason":"durable store out of reach or not set up"}"#;
         return probe(false, body.to_owned());
     }
     let ready = phase == Phase::Serving;
