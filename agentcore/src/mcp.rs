@@ -27,7 +27,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -55,8 +55,17 @@ const BOTH: &str = "application/json, text/event-stream";
 #[derive(Clone)]
 struct Caller {
     scope: Arc<Scope>,
-    /// Whether it belongs to a session of the protocol.
-    is_in_session: bool,
+    /// Of a request in a session of the protocol: cancelled when its client cannot be asked any more.
+    in_session: Option<CancellationToken>,
+}
+
+impl Caller {
+    fn of(scope: &Arc<Scope>, in_session: Option<CancellationToken>) -> Self {
+        Self {
+            scope: Arc::clone(scope),
+            in_session,
+        }
+    }
 }
 
 /// The two kinds of servers behind the port.
@@ -173,20 +182,15 @@ impl OwnTools {
     }
 
     async fn answer(&self, mut request: Request<Bytes>, scope: Arc<Scope>) -> http::Response<Body> {
-        let caller = |is_in_session| Caller {
-            scope: Arc::clone(&scope),
-            is_in_session,
-        };
         if let Some(sessions) = &self.sessions {
             // A call begins no session.
             let may_begin = scope.kind() != Kind::Tool && reads_events(scope.headers());
-            request.extensions_mut().insert(caller(true));
-            request = match sessions.answer(request, may_begin).await {
-                Ok(response) => return response.map(Body::new),
+            request = match sessions.answer(request, &scope, may_begin).await {
+                Ok(response) => return response,
                 Err(request) => request,
             };
         }
-        request.extensions_mut().insert(caller(false));
+        request.extensions_mut().insert(Caller::of(&scope, None));
         // Boxed, because the future is large, and this one is moved into its task.
         let response = Box::pin(self.service.handle(request.map(Full::new))).await;
         response.map(Body::new)
@@ -199,6 +203,7 @@ impl McpServer {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = method;
         *request.headers_mut() = invocation.scope().headers().clone();
+        let scope = Arc::clone(invocation.scope());
         drop(invocation);
         let sessions = match self {
             Self::Tools(tools) => tools.sessions.as_ref(),
@@ -206,12 +211,8 @@ impl McpServer {
         };
         match sessions {
             Some(sessions) => {
-                let mut response = sessions.answer_other(request).await;
-                if response.status() == StatusCode::ACCEPTED {
-                    // The official Python client takes any other status for a failure.
-                    *response.status_mut() = StatusCode::OK;
-                }
-                unbuffered(response.map(Body::new)).into_response()
+                let response = sessions.answer_other(request, &scope).await;
+                unbuffered(response).into_response()
             }
             None => internal_error(),
         }

@@ -5,29 +5,31 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, pending, ready};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use rmcp::ErrorData;
 use rmcp::model::{
     ClientCapabilities, ClientResult, ElicitationCapability, InputRequest, InputRequests,
     InputRequiredResult, InputResponses, RootsCapabilities, SamplingCapability, ServerRequest,
 };
-use rmcp::service::{Peer, RequestContext, RoleServer, ServiceError};
+use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RoleServer, ServiceError};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
+use crate::report::panics;
 use crate::tools::{Can, Client, Kept, Question, QuestionKind, ToClient};
 use crate::util::BoxFuture;
 
 /// How a client is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Way {
     /// By the result of the call.
     Rounds,
-    /// By a request on the call's stream.
-    Session,
+    /// By a request on the call's stream, until the token is cancelled.
+    Session(CancellationToken),
     /// Not at all: an earlier revision, and no session.
     None,
 }
@@ -87,7 +89,8 @@ impl<'a> Conversation<'a> {
         (responses, state): Input,
         logging: Logging<'a>,
     ) -> Result<Self, ErrorData> {
-        let binding = (way == Way::Rounds && called.asks).then(|| called.binding());
+        let seals = matches!(way, Way::Rounds) && called.asks;
+        let binding = seals.then(|| called.binding());
         let mut earlier = Answers::default();
         let mut can = Can::default();
         let desk = match way {
@@ -100,11 +103,11 @@ impl<'a> Conversation<'a> {
                 can = can_do(context);
                 Desk::Rounds(Rounds::new(earlier.answers))
             }
-            Way::Session if called.asks => {
+            Way::Session(over) if called.asks => {
                 can = can_do(context);
-                Desk::Session(Session::new(context.peer.clone()))
+                Desk::Session(Session::new(context.peer.clone(), over))
             }
-            Way::Session | Way::None => Desk::None,
+            Way::Session(_) | Way::None => Desk::None,
         };
         let kept = Kept::new(earlier.kept);
         let (client, messages) = match called.asks {
@@ -220,6 +223,17 @@ pub(super) fn lacks(kind: QuestionKind) -> ErrorData {
     ErrorData::missing_required_client_capability(needed)
 }
 
+/// Says why an answer is none to the question. The user's code reads it.
+pub(super) fn misfit(check: fn(&Value) -> Result<(), String>, answer: &Value) -> Option<String> {
+    match panics::guard(|| check(answer)) {
+        Ok(checked) => checked.err(),
+        Err(panic) => {
+            panic.log("the type of an answer");
+            Some("its type cannot be read".to_owned())
+        }
+    }
+}
+
 /// A question as `rmcp` has it.
 pub(super) fn request_of(question: &Question) -> Result<InputRequest, String> {
     serde_json::from_value(question.request.clone()).map_err(|_| {
@@ -256,9 +270,9 @@ impl Desk {
     }
 
     /// Whether a question waits for the next call.
-    fn waits(&self) -> bool {
+    fn waits(&mut self) -> bool {
         match self {
-            Self::Rounds(rounds) => !rounds.asked.is_empty(),
+            Self::Rounds(rounds) => rounds.waits(),
             Self::Session(_) | Self::None => false,
         }
     }
@@ -288,7 +302,7 @@ impl Rounds {
     fn take(&mut self, question: Question) -> Result<(), ErrorData> {
         let key = question.key.clone();
         if let Some(answer) = self.answers.get(&key) {
-            if let Err(why) = (question.check)(answer) {
+            if let Some(why) = misfit(question.check, answer) {
                 let message = format!("the answer to `{key}` does not fit: {why}");
                 return Err(ErrorData::invalid_params(message, None));
             }
@@ -297,6 +311,7 @@ impl Rounds {
             let _ = question.reply.send(Ok(answer.clone()));
             return Ok(());
         }
+        self.forget_dropped();
         let request = match self.asked.contains_key(&key) {
             true => Err(format!("two questions have the key `{key}`")),
             false => request_of(&question),
@@ -312,11 +327,30 @@ impl Rounds {
         }
         Ok(())
     }
+
+    fn waits(&mut self) -> bool {
+        self.forget_dropped();
+        !self.asked.is_empty()
+    }
+
+    /// Takes back the questions that the function does not wait for any more.
+    fn forget_dropped(&mut self) {
+        let asked = &mut self.asked;
+        self.unanswered.retain(|question| {
+            let waits = !question.reply.is_closed();
+            if !waits {
+                asked.remove(&question.key);
+            }
+            waits
+        });
+    }
 }
 
 /// Questions that are requests in the session of a client, one after the other.
 struct Session {
     peer: Peer<RoleServer>,
+    /// Nobody answers any more.
+    over: CancellationToken,
     waiting: VecDeque<Question>,
     current: Option<Current>,
 }
@@ -325,13 +359,37 @@ struct Session {
 struct Current {
     reply: oneshot::Sender<Result<Value, String>>,
     check: fn(&Value) -> Result<(), String>,
+    /// Takes the question back.
+    stop: CancellationToken,
     answer: BoxFuture<Result<ClientResult, ServiceError>>,
 }
 
+impl Current {
+    /// The answer. The question is taken back once `over` is cancelled, or the function waits no more. Cancel safe.
+    async fn answered(&mut self, over: &CancellationToken) -> Result<ClientResult, ServiceError> {
+        let Self {
+            reply,
+            stop,
+            answer,
+            ..
+        } = self;
+        let mut over = pin!(over.cancelled());
+        let mut dropped = pin!(reply.closed());
+        loop {
+            tokio::select! {
+                answer = &mut *answer => return answer,
+                () = &mut over, if !stop.is_cancelled() => stop.cancel(),
+                () = &mut dropped, if !stop.is_cancelled() => stop.cancel(),
+            }
+        }
+    }
+}
+
 impl Session {
-    fn new(peer: Peer<RoleServer>) -> Self {
+    fn new(peer: Peer<RoleServer>, over: CancellationToken) -> Self {
         Self {
             peer,
+            over,
             waiting: VecDeque::new(),
             current: None,
         }
@@ -347,33 +405,56 @@ impl Session {
         let Some(current) = &mut self.current else {
             return;
         };
-        let answer = (&mut current.answer).await;
+        let answer = current.answered(&self.over).await;
         let Some(Current { reply, check, .. }) = self.current.take() else {
             return;
         };
         let answer = match answer {
             Ok(answer) => serde_json::to_value(answer).map_err(|error| error.to_string()),
             Err(ServiceError::McpError(error)) => Err(error.message.into_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(_) => Err("it has left, or its session or the agent has ended".to_owned()),
         };
-        let answer = answer.and_then(|answer| check(&answer).map(|()| answer));
-        let _ = reply.send(answer);
+        let _ = reply.send(answer.and_then(|answer| match misfit(check, &answer) {
+            None => Ok(answer),
+            Some(why) => Err(why),
+        }));
     }
 
     fn begin(&mut self, question: Question) {
         match request_of(&question) {
             Ok(request) => {
                 let (peer, request) = (self.peer.clone(), to_server_request(request));
+                let stop = CancellationToken::new();
                 self.current = Some(Current {
                     reply: question.reply,
                     check: question.check,
+                    stop: stop.clone(),
                     // It is polled by the task that serves the call: from another one `rmcp` would not send it on the call's stream.
-                    answer: Box::pin(async move { peer.send_request(request).await }),
+                    answer: Box::pin(ask(peer, request, stop)),
                 });
             }
             Err(why) => {
                 let _ = question.reply.send(Err(why));
             }
+        }
+    }
+}
+
+/// Sends a request to the client, and takes it back when `stop` is cancelled.
+async fn ask(
+    peer: Peer<RoleServer>,
+    request: ServerRequest,
+    stop: CancellationToken,
+) -> Result<ClientResult, ServiceError> {
+    let options = PeerRequestOptions::no_options();
+    let mut asked = peer.send_cancellable_request(request, options).await?;
+    tokio::select! {
+        biased;
+        answer = &mut asked.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
+        () = stop.cancelled() => {
+            // A client that has left needs no message.
+            let _ = asked.cancel(None).await;
+            Err(ServiceError::TransportClosed)
         }
     }
 }

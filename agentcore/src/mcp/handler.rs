@@ -268,7 +268,8 @@ impl ServerHandler for Handler {
         match tool.task {
             TaskMode::Auto | TaskMode::Always if can_poll => {
                 let can = asking::can_do(&context);
-                let task = self.agent.tasks.begin(tool, &scope, arguments, can);
+                let ended = &self.agent.ended;
+                let task = self.agent.tasks.begin(tool, &scope, arguments, can, ended);
                 return Ok(CallToolResponse::Task(task));
             }
             TaskMode::Always => {
@@ -296,17 +297,10 @@ impl ServerHandler for Handler {
         let work = run(tool, Arc::clone(&scope), arguments, progress, panicked);
         let work = conversation.client().scope(work);
         let mut work = Box::pin(request::within(Arc::clone(&scope), work));
-        let left = async {
-            if is_modern(&context) {
-                context.ct.cancelled().await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
         let driven = tokio::select! {
             biased;
             driven = conversation.drive(work.as_mut()) => driven,
-            () = left => {
+            () = cancelled(&context) => {
                 scope.cancel();
                 scope.note(Outcome::Cancelled, None);
                 panics::drop_caught(work, &named(tool));
@@ -369,7 +363,7 @@ impl ServerHandler for Handler {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if self.agent.info.capabilities.resources.is_none() || !is_in_session(&context) {
+        if self.agent.info.capabilities.resources.is_none() || in_session(&context).is_none() {
             return Err(ErrorData::method_not_found::<SubscribeRequestMethod>());
         }
         self.subscriptions
@@ -381,7 +375,7 @@ impl ServerHandler for Handler {
         request: UnsubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if self.agent.info.capabilities.resources.is_none() || !is_in_session(&context) {
+        if self.agent.info.capabilities.resources.is_none() || in_session(&context).is_none() {
             return Err(ErrorData::method_not_found::<UnsubscribeRequestMethod>());
         }
         self.subscriptions.remove(&request.uri);
@@ -453,7 +447,15 @@ impl Handler {
         );
         let work = conversation.client().scope(work);
         let mut work = Box::pin(request::within(scope, work));
-        let done = match conversation.drive(work.as_mut()).await {
+        let driven = tokio::select! {
+            biased;
+            driven = conversation.drive(work.as_mut()) => driven,
+            () = cancelled(context) => {
+                panics::drop_caught(work, &offered.to_string());
+                return Err(ErrorData::internal_error("cancelled", None));
+            }
+        };
+        let done = match driven {
             Ok(Asked::Done(done)) => done,
             Ok(Asked::Waits) => {
                 panics::drop_caught(work, &offered.to_string());
@@ -489,10 +491,10 @@ impl Handler {
         input: Input,
     ) -> Result<Conversation<'a>, ErrorData> {
         let is_modern = is_modern(context);
-        let way = match is_modern {
-            true => Way::Rounds,
-            false if is_in_session(context) => Way::Session,
-            false => Way::None,
+        let way = match in_session(context) {
+            _ if is_modern => Way::Rounds,
+            Some(over) => Way::Session(over.clone()),
+            None => Way::None,
         };
         let level = reads_events(context).then_some(&self.level);
         let logging = Logging::new(context, is_modern, level, offered.name());
@@ -564,9 +566,19 @@ fn reads_events(context: &RequestContext<RoleServer>) -> bool {
     caller(context).is_some_and(|caller| super::reads_events(caller.scope.headers()))
 }
 
-/// Whether the request belongs to a session of the protocol.
-fn is_in_session(context: &RequestContext<RoleServer>) -> bool {
-    caller(context).is_some_and(|caller| caller.is_in_session)
+/// Of a request in a session of the protocol: the token that is cancelled when its client cannot be asked any more.
+fn in_session(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
+    caller(context)?.in_session.as_ref()
+}
+
+/// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message. A client of an earlier
+/// revision without a session cannot.
+async fn cancelled(context: &RequestContext<RoleServer>) {
+    if is_modern(context) || in_session(context).is_some() {
+        context.ct.cancelled().await;
+    } else {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Whether the request is of revision 2026-07-28 or a later one. Since then a client that leaves cancels its call, no request goes

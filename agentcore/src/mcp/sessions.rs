@@ -3,33 +3,49 @@
 //! Without sessions a server has nowhere to put the answer of a client: it comes with a request of its own. So an agent with a tool
 //! that asks gives a session to each client that can be asked, and one with resources, which clients may subscribe to, to all. No
 //! client needs one, and the platform's probe has none.
+//!
+//! `rmcp` keeps the messages of a session. Its idle clock also counts while a call runs, and starts anew with each message to a client
+//! that has gone, so the clock is here. A session belongs to the session of the platform that it has begun in.
 
-use std::collections::{HashSet, VecDeque};
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+mod stream;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use http_body_util::combinators::BoxBody;
+use rmcp::transport::streamable_http_server::session::SessionManager as _;
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use self::stream::pumped;
+use super::Caller;
 use super::handler::Handler;
 use super::message::MOST_READ;
+use crate::handler::body::Body;
+use crate::headers;
+use crate::request::Scope;
 use crate::util::sync::Mutex;
 
-/// How many sessions there are at a time. A further client is served without one, and cannot be asked.
+/// How many sessions there are at a time. A further one takes the place of the one that has been silent for longest. If all are in use,
+/// its client is served without one, and cannot be asked.
 const MOST_SESSIONS: usize = 1000;
 
 /// How many ids are known as those of sessions that there have been. A client has to begin another one when it gets a 404 for its own.
 const MOST_IDS: usize = 10_000;
 
-/// A session ends when its client has sent nothing for so long. A person may take as long to answer.
+/// The longest `initialize` in bytes that begins a session, because `rmcp` keeps it.
+const LONGEST_BEGIN: usize = 16 << 10;
+
+/// A session ends when its client has had no request open for so long.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How often idle sessions are looked for.
+const LOOKED_FOR: Duration = Duration::from_secs(60);
 
 /// The header that names a session of the protocol.
 pub(super) const SESSION_ID: &str = "mcp-session-id";
@@ -45,15 +61,73 @@ pub(super) enum SessionsFor {
 /// The sessions of clients.
 pub(super) struct Sessions {
     clients: SessionsFor,
-    issued: Mutex<Issued>,
+    known: Arc<Mutex<Known>>,
     manager: Arc<LocalSessionManager>,
     service: StreamableHttpService<Handler, LocalSessionManager>,
-    /// The service for requests that are no messages.
+    /// The service for requests that are no messages. Its streams end with the agent.
     others: StreamableHttpService<Handler, LocalSessionManager>,
+    ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Known {
+    live: HashMap<Bytes, Session>,
+    /// The ids of sessions that have ended.
+    past: HashSet<Bytes>,
+    /// Those ids, the oldest first.
+    past_in_order: VecDeque<Bytes>,
+    looked_at: Instant,
+}
+
+#[derive(Debug)]
+struct Session {
+    /// The session of the platform.
+    of_platform: Option<String>,
+    /// When its client has last sent something, or a reply to it has ended.
+    seen: Instant,
+    /// Its requests whose replies have not ended.
+    open: usize,
+    /// Their ids, as JSON.
+    ids: HashSet<String>,
+    ended: CancellationToken,
+}
+
+/// A request of a session, until its reply has ended.
+pub(super) struct Open {
+    known: Weak<Mutex<Known>>,
+    session: Bytes,
+    id: Option<String>,
+    /// Cancelled when nobody can answer questions of the call any more: its client has left, or the session or the agent has ended.
+    over: CancellationToken,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.over.cancel();
+        let Some(known) = self.known.upgrade() else {
+            return;
+        };
+        if let Some(session) = known.lock().live.get_mut(&self.session) {
+            session.open -= 1;
+            session.seen = Instant::now();
+            if let Some(id) = &self.id {
+                session.ids.remove(id);
+            }
+        }
+    }
+}
+
+/// What becomes of a request with the id of a session.
+enum Found {
+    /// The id is the platform's.
+    Foreign,
+    Ended,
+    /// The session has a request with this id.
+    Repeated(Value),
+    Live(Open),
 }
 
 impl Sessions {
-    /// Streams that belong to no call end with `ended`.
     pub(super) fn new(
         clients: SessionsFor,
         handler: &Handler,
@@ -61,7 +135,7 @@ impl Sessions {
         ended: &CancellationToken,
     ) -> Self {
         let mut sessions = SessionConfig::default();
-        sessions.keep_alive = Some(IDLE);
+        sessions.keep_alive = None;
         // What a stream has delivered is not kept for a client that asks for it again: it would have no bound.
         sessions.completed_cache_ttl = Duration::ZERO;
         let mut manager = LocalSessionManager::default();
@@ -75,75 +149,222 @@ impl Sessions {
                 config.with_legacy_session_mode(true),
             )
         };
+        let known = Known {
+            live: HashMap::new(),
+            past: HashSet::new(),
+            past_in_order: VecDeque::new(),
+            looked_at: Instant::now(),
+        };
         Self {
             clients,
-            issued: Mutex::default(),
+            known: Arc::new(Mutex::new(known)),
             service: service(config.clone()),
             others: service(config.with_cancellation_token(ended.clone())),
             manager,
+            ended: ended.clone(),
         }
+    }
+
+    /// Answers a message that belongs to a session or begins one; gives back any other. Only a client that reads event streams may begin
+    /// one, because everything in it is answered by a stream. A session id that is none of these sessions' is the platform's.
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<Bytes>,
+        scope: &Arc<Scope>,
+        may_begin: bool,
+    ) -> Result<Response<Body>, Request<Bytes>> {
+        self.end_idle_ones().await;
+        if may_begin && begins_one(self.clients, request.body()) {
+            if !self.make_room().await {
+                return Err(request);
+            }
+            request.headers_mut().remove(SESSION_ID);
+            request.extensions_mut().insert(Caller::of(scope, None));
+            let response = Box::pin(self.service.handle(request.map(Full::new))).await;
+            if let Some(id) = response.headers().get(SESSION_ID) {
+                let id = Bytes::copy_from_slice(id.as_bytes());
+                let session = Session {
+                    of_platform: headers::session_id(scope.headers()).map(ToOwned::to_owned),
+                    seen: Instant::now(),
+                    open: 0,
+                    ids: HashSet::new(),
+                    ended: self.ended.child_token(),
+                };
+                self.known.lock().live.insert(id, session);
+            }
+            return Ok(response.map(Body::new));
+        }
+        let open = match self.find(request.headers(), scope, id_of_request(request.body())) {
+            Found::Foreign => return Err(request),
+            Found::Ended => return Ok(not_found()),
+            Found::Repeated(id) => return Ok(repeated(&id)),
+            Found::Live(open) => open,
+        };
+        let over = open.over.clone();
+        request
+            .extensions_mut()
+            .insert(Caller::of(scope, Some(over)));
+        let response = Box::pin(self.service.handle(request.map(Full::new))).await;
+        Ok(response.map(|body| pumped(body, open)))
     }
 
     /// Answers a request that is no message.
     pub(super) async fn answer_other(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Response<BoxBody<Bytes, Infallible>> {
-        self.others.handle(request).await
+        scope: &Arc<Scope>,
+    ) -> Response<Body> {
+        let open = match self.find(request.headers(), scope, None) {
+            Found::Foreign | Found::Ended | Found::Repeated(_) => return not_found(),
+            Found::Live(open) => open,
+        };
+        if request.method() == Method::DELETE {
+            self.end(&open.session).await;
+            return Response::new(Body::default());
+        }
+        let response = Box::pin(self.others.handle(request)).await;
+        response.map(|body| pumped(body, open))
     }
 
-    /// Answers a message that belongs to a session or begins one; gives back any other. Only a client that reads event streams
-    /// may begin one, because everything in it is answered by a stream. A session id that is none of these sessions' is
-    /// the platform's.
-    pub(super) async fn answer(
-        &self,
-        mut request: Request<Bytes>,
-        may_begin: bool,
-    ) -> Result<Response<BoxBody<Bytes, Infallible>>, Request<Bytes>> {
-        if may_begin && begins_one(self.clients, request.body()) {
-            if self.manager.sessions.read().await.len() >= MOST_SESSIONS {
-                return Err(request);
-            }
-            request.headers_mut().remove(SESSION_ID);
-            let response = Box::pin(self.service.handle(request.map(Full::new))).await;
-            if let Some(id) = response.headers().get(SESSION_ID) {
-                let id = Bytes::copy_from_slice(id.as_bytes());
-                self.issued.lock().add(id);
-            }
-            return Ok(response);
+    /// The session that a head names, for the session of the platform that `scope` belongs to.
+    fn find(&self, headers: &HeaderMap, scope: &Scope, id: Option<Value>) -> Found {
+        let Some(name) = headers.get(SESSION_ID) else {
+            return Found::Foreign;
+        };
+        let mut known = self.known.lock();
+        if known.past.contains(name.as_bytes()) {
+            return Found::Ended;
         }
-        match request.headers().get(SESSION_ID) {
-            Some(id) if self.issued.lock().ids.contains(id.as_bytes()) => {
-                Ok(Box::pin(self.service.handle(request.map(Full::new))).await)
-            }
-            _ => Err(request),
+        let Some((name, _)) = known.live.get_key_value(name.as_bytes()) else {
+            return Found::Foreign;
+        };
+        let name = name.clone();
+        let Some(session) = known.live.get_mut(&name) else {
+            return Found::Foreign;
+        };
+        if session.of_platform.as_deref() != headers::session_id(scope.headers()) {
+            return Found::Ended;
         }
-    }
-}
-
-/// The ids that have been given out.
-#[derive(Debug, Default)]
-struct Issued {
-    ids: HashSet<Bytes>,
-    /// The oldest first.
-    order: VecDeque<Bytes>,
-}
-
-impl Issued {
-    fn add(&mut self, id: Bytes) {
-        if self.order.len() >= MOST_IDS
-            && let Some(oldest) = self.order.pop_front()
+        if let Some(id) = &id
+            && !session.ids.insert(id.to_string())
         {
-            self.ids.remove(&oldest);
+            return Found::Repeated(id.clone());
         }
-        self.order.push_back(id.clone());
-        self.ids.insert(id);
+        session.open += 1;
+        session.seen = Instant::now();
+        Found::Live(Open {
+            known: Arc::downgrade(&self.known),
+            session: name,
+            id: id.map(|id| id.to_string()),
+            over: session.ended.child_token(),
+        })
     }
+
+    /// Ends the session with this id.
+    async fn end(&self, id: &Bytes) {
+        let ended = self.known.lock().end(id);
+        if let Some(ended) = ended {
+            ended.cancel();
+            if let Ok(id) = std::str::from_utf8(id) {
+                let _ = self.manager.close_session(&id.into()).await;
+            }
+        }
+    }
+
+    /// Ends the sessions whose clients have been silent for too long.
+    async fn end_idle_ones(&self) {
+        let idle = self.known.lock().idle(Instant::now());
+        for id in idle {
+            self.end(&id).await;
+        }
+    }
+
+    /// Whether there is room for another session. The one that has been silent for longest ends if there is none.
+    async fn make_room(&self) -> bool {
+        let silent = {
+            let known = self.known.lock();
+            if known.live.len() < MOST_SESSIONS {
+                return true;
+            }
+            known.longest_silent()
+        };
+        match silent {
+            Some(id) => {
+                self.end(&id).await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Known {
+    /// Takes a session out, and remembers that there has been one.
+    fn end(&mut self, id: &Bytes) -> Option<CancellationToken> {
+        let session = self.live.remove(id)?;
+        if self.past_in_order.len() >= MOST_IDS
+            && let Some(oldest) = self.past_in_order.pop_front()
+        {
+            self.past.remove(&oldest);
+        }
+        self.past_in_order.push_back(id.clone());
+        self.past.insert(id.clone());
+        Some(session.ended)
+    }
+
+    /// The sessions that have been silent for too long, from time to time.
+    fn idle(&mut self, now: Instant) -> Vec<Bytes> {
+        if now.duration_since(self.looked_at) < LOOKED_FOR {
+            return Vec::new();
+        }
+        self.looked_at = now;
+        let is_idle =
+            |session: &Session| session.open == 0 && now.duration_since(session.seen) >= IDLE;
+        let idle = self.live.iter().filter(|(_, session)| is_idle(session));
+        idle.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn longest_silent(&self) -> Option<Bytes> {
+        let silent = self.live.iter().filter(|(_, session)| session.open == 0);
+        silent
+            .min_by_key(|(_, session)| session.seen)
+            .map(|(id, _)| id.clone())
+    }
+}
+
+/// Tells a client to begin another session.
+fn not_found() -> Response<Body> {
+    let mut response = Response::new(Body::from("Not Found: there is no such session"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+/// Refuses a request whose id another one has: `rmcp` would answer one of them alone.
+fn repeated(id: &Value) -> Response<Body> {
+    let error = json!({ "code": -32600, "message": "a request of the session has this id, and has not ended" });
+    let body = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let json = http::HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// The id of a request; `None` for another message, and for one that is too long to be read twice.
+fn id_of_request(body: &[u8]) -> Option<Value> {
+    if body.len() > MOST_READ {
+        return None;
+    }
+    let mut message = serde_json::from_slice::<Value>(body).ok()?;
+    message.get("method")?;
+    message.get_mut("id").map(Value::take)
 }
 
 /// Whether a message is the `initialize` of a client that gets a session.
 fn begins_one(clients: SessionsFor, body: &[u8]) -> bool {
-    if body.len() > MOST_READ || memchr::memmem::find(body, b"initialize").is_none() {
+    if body.len() > LONGEST_BEGIN || memchr::memmem::find(body, b"initialize").is_none() {
         return false;
     }
     let Ok(message) = serde_json::from_slice::<Value>(body) else {
@@ -159,8 +380,6 @@ fn begins_one(clients: SessionsFor, body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -177,7 +396,58 @@ mod tests {
         }
         assert!(!begins("initialize", json!({})));
         assert!(!begins("initialize", json!({ "elicitation": null })));
+        let long = "x".repeat(LONGEST_BEGIN);
+        assert!(!begins(
+            "initialize",
+            json!({ "elicitation": {}, "experimental": { "x": long } })
+        ));
         assert!(!begins_one(b"{\"method\":\"initialize\""));
         assert!(!begins_one(b"[\"initialize\"]"));
+    }
+
+    fn session(seen: Instant, open: usize) -> Session {
+        Session {
+            of_platform: None,
+            seen,
+            open,
+            ids: HashSet::new(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn sessions_end_that_have_been_silent_and_have_no_request_open() {
+        let begun = Instant::now();
+        let now = begun + IDLE + LOOKED_FOR;
+        let id = |name: &'static str| Bytes::from_static(name.as_bytes());
+        let mut known = Known {
+            live: HashMap::from([
+                (id("silent"), session(begun, 0)),
+                (id("calls"), session(begun, 1)),
+                (id("alive"), session(now, 0)),
+            ]),
+            past: HashSet::new(),
+            past_in_order: VecDeque::new(),
+            looked_at: begun,
+        };
+        assert_eq!(known.idle(begun), Vec::<Bytes>::new());
+        assert_eq!(known.longest_silent(), Some(id("silent")));
+        assert_eq!(known.idle(now), [id("silent")]);
+        let ended = known.end(&id("silent")).expect("a session");
+        assert!(!ended.is_cancelled() && known.past.contains(&id("silent")));
+        assert_eq!(known.longest_silent(), Some(id("alive")));
+        assert!(known.end(&id("silent")).is_none());
+    }
+
+    #[test]
+    fn requests_alone_have_ids_that_count() {
+        let id = |body: Value| id_of_request(body.to_string().as_bytes());
+        assert_eq!(
+            id(json!({ "id": 3, "method": "tools/list" })),
+            Some(json!(3))
+        );
+        assert_eq!(id(json!({ "id": 3, "result": {} })), None);
+        assert_eq!(id(json!({ "method": "notifications/initialized" })), None);
+        assert_eq!(id_of_request(b"{"), None);
     }
 }

@@ -17,6 +17,7 @@ use rmcp::model::{
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::asking;
 use super::handler::{result_of, tell, told};
@@ -45,6 +46,7 @@ struct Questions(Mutex<BTreeMap<String, (InputRequest, Question)>>);
 impl Questions {
     fn take(&self, question: Question) {
         let mut waiting = self.0.lock();
+        waiting.retain(|_, (_, question)| !question.reply.is_closed());
         let request = match waiting.contains_key(&question.key) {
             true => Err(format!("two questions have the key `{}`", question.key)),
             false => asking::request_of(&question),
@@ -60,17 +62,19 @@ impl Questions {
     }
 
     fn requests(&self) -> InputRequests {
-        let waiting = self.0.lock();
+        let mut waiting = self.0.lock();
+        waiting.retain(|_, (_, question)| !question.reply.is_closed());
         let request = |(key, (request, _)): (&String, &(InputRequest, Question))| {
             (key.clone(), request.clone())
         };
         waiting.iter().map(request).collect()
     }
 
-    /// Runs `work`, and takes what it asks.
+    /// Runs `work`, and takes what it asks until `ended` is cancelled.
     async fn hear<F: Future>(
         &self,
         mut messages: mpsc::Receiver<Box<ToClient>>,
+        ended: CancellationToken,
         work: F,
     ) -> F::Output {
         let mut work = pin!(work);
@@ -78,6 +82,12 @@ impl Questions {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
+                () = ended.cancelled(), if !messages.is_closed() => {
+                    messages.close();
+                    for (_, question) in std::mem::take(&mut *self.0.lock()).into_values() {
+                        let _ = question.reply.send(Err("the agent stops".to_owned()));
+                    }
+                }
                 Some(message) = messages.recv() => match *message {
                     ToClient::Question(question) => self.take(question),
                     // A task has no stream to its client.
@@ -96,6 +106,7 @@ impl Tasks {
         scope: &Arc<Scope>,
         arguments: Map<String, Value>,
         can: Can,
+        ended: &CancellationToken,
     ) -> CreateTaskResult {
         let began = unix_seconds(SystemTime::now());
         let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
@@ -103,12 +114,13 @@ impl Tasks {
         let (client, messages) = Client::new(can, Kept::default());
         let questions = Arc::new(Questions::default());
         let of_task = Arc::downgrade(&questions);
+        let ended = ended.clone();
         let handle = Arc::clone(&part).enter(|| {
             TaskBuilder::new(tool.name()).spawn(async move {
                 let _work = work;
                 let panicked = told(&caller, &tool);
                 let work = client.scope(run(&tool, part, arguments, |_, _| None, panicked));
-                let done = questions.hear(messages, work).await;
+                let done = questions.hear(messages, ended, work).await;
                 let at = unix_seconds(SystemTime::now());
                 match error_of(&done) {
                     Some((error, failure)) => {
@@ -192,16 +204,19 @@ impl Tasks {
             return Ok(());
         };
         let mut misfits = Vec::new();
-        let mut waiting = questions.0.lock();
         for (key, answer) in answers {
-            let Some((_, question)) = waiting.get(&key) else {
+            let Some((request, question)) = questions.0.lock().remove(&key) else {
                 continue;
             };
-            if let Err(why) = (question.check)(&answer) {
-                misfits.push(format!("the answer to `{key}` does not fit: {why}"));
-            } else if let Some((_, question)) = waiting.remove(&key) {
-                // The function may have stopped to wait.
-                let _ = question.reply.send(Ok(answer));
+            match asking::misfit(question.check, &answer) {
+                None => {
+                    // The function may have stopped to wait.
+                    let _ = question.reply.send(Ok(answer));
+                }
+                Some(why) => {
+                    misfits.push(format!("the answer to `{key}` does not fit: {why}"));
+                    questions.0.lock().entry(key).or_insert((request, question));
+                }
             }
         }
         match misfits.is_empty() {

@@ -373,3 +373,40 @@ fn a_task_that_panics_or_lacks_its_client_has_failed() {
     agent.line_with("tool `panic_in_task` panicked: the secret of the panic");
     agent.until_idle();
 }
+
+#[test]
+fn a_type_that_panics_is_an_answer_that_does_not_fit() {
+    let agent = Agent::start(ASKING, &[]);
+    let client = Asked {
+        capabilities: json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } }),
+        ..Asked::new(&agent)
+    };
+    let answers = json!({ "name": accepted(&json!({ "name": "Ada" })) });
+    let asked = client.call("panicky", &json!({}));
+    let refused = client.again("panicky", &json!({}), &asked["result"], &answers);
+    let message = "the answer to `name` does not fit: its type cannot be read";
+    assert_eq!(refused["error"]["message"], message);
+    agent.until_idle();
+    let begun = client.call("panicky_task", &json!({}));
+    let id = &begun["result"]["taskId"];
+    let get = || client.send("tasks/get", json!({ "taskId": id })).json()["result"].clone();
+    agent.until("the task asks", |_| get()["status"] == "input_required");
+    let update = json!({ "taskId": id, "inputResponses": answers });
+    let refused = client.send("tasks/update", update).json();
+    assert_eq!(refused["error"]["message"], message);
+    // The question is still there.
+    assert_eq!(get()["status"], "input_required");
+    client.send("tasks/cancel", json!({ "taskId": id }));
+    agent.until_idle();
+}
+
+#[test]
+fn a_question_that_the_function_has_given_up_is_not_asked() {
+    let agent = Agent::start(ASKING, &[]);
+    let asked = Asked::new(&agent).call("two_tries", &json!({}));
+    // The function waits for the first one when the call ends.
+    let asked = asked["result"]["inputRequests"]
+        .as_object()
+        .expect("questions");
+    assert_eq!(asked.keys().collect::<Vec<_>>(), ["a"]);
+}

@@ -148,6 +148,179 @@ fn a_function_waits_in_its_session_for_the_answer() {
     );
 }
 
+/// An agent that has room for one call, and a call that waits for the answer of its client.
+fn waiting(agent: &Agent) -> (Session, Events, Value) {
+    let session = Session::begin(agent);
+    let mut events = session.open(&call("chat", &json!({})));
+    let question = events.until("question", |event| event["method"] == "elicitation/create");
+    assert!(agent.ping().busy);
+    (session, events, question)
+}
+
+const ONE_CALL: &[(&str, &str)] = &[("AGENTCORE_MAX_INVOCATIONS", "1")];
+
+/// Waits until the agent has room for a call.
+fn until_free(agent: &Agent) {
+    agent.until_idle();
+    let json_alone = "accept: application/json\r\n";
+    agent.until("there is room", |agent| {
+        send(mcp_address(agent), json_alone, &call("can", &json!({}))).status == 200
+    });
+}
+
+#[test]
+fn a_client_cancels_its_call_by_a_message() {
+    let agent = Agent::start(ASKING, ONE_CALL);
+    let (session, _events, _) = waiting(&agent);
+    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 7 } });
+    assert_eq!(session.send(&cancelled).status, 202);
+    until_free(&agent);
+}
+
+#[test]
+fn a_client_that_leaves_is_asked_no_more() {
+    let agent = Agent::start(ASKING, ONE_CALL);
+    let (_session, events, _) = waiting(&agent);
+    drop(events);
+    until_free(&agent);
+    agent.line_with(
+        "the client has not answered: it has left, or its session or the agent has ended",
+    );
+}
+
+#[test]
+fn the_end_of_a_session_ends_its_questions() {
+    let agent = Agent::start(ASKING, ONE_CALL);
+    let (session, _events, _) = waiting(&agent);
+    let ended = Client::connect(session.address)
+        .send(&session.other("DELETE"))
+        .reply();
+    assert_eq!(ended.status, 200);
+    until_free(&agent);
+}
+
+#[test]
+fn a_stop_ends_the_questions() {
+    // The harness waits for less than this.
+    let agent = Agent::start(ASKING, &[("AGENTCORE_SHUTDOWN_GRACE", "600s")]);
+    let (_session, mut events, _) = waiting(&agent);
+    agent.signal("TERM");
+    let done = events.until("result", |event| event["id"] == 7);
+    assert_eq!(done["result"]["isError"], true);
+    let (status, log) = agent.wait();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn a_type_that_panics_is_an_answer_that_does_not_fit() {
+    let agent = Agent::start(ASKING, ONE_CALL);
+    let session = Session::begin(&agent);
+    let mut events = session.open(&call("panicky", &json!({})));
+    let question = events.until("question", |event| event["method"] == "elicitation/create");
+    session.answer(
+        &question,
+        &json!({ "action": "accept", "content": { "name": "Ada" } }),
+    );
+    let done = events.until("result", |event| event["id"] == 7);
+    let text = done["result"]["content"][0]["text"]
+        .as_str()
+        .expect("a text");
+    assert_eq!(text, "the client has not answered: its type cannot be read");
+    until_free(&agent);
+}
+
+#[test]
+fn a_question_that_the_function_has_given_up_is_taken_back() {
+    let agent = Agent::start(ASKING, &[]);
+    let session = Session::begin(&agent);
+    let mut stream = session.stream();
+    let mut events = session.open(&call("two_tries", &json!({})));
+    let first = events.until("question", |event| event["method"] == "elicitation/create");
+    assert_eq!(first["params"]["message"], "First?");
+    let second = events.until("question", |event| event["params"]["message"] == "Second?");
+    session.answer(
+        &second,
+        &json!({ "action": "accept", "content": { "name": "Ada" } }),
+    );
+    let done = events.until("result", |event| event["id"] == 7);
+    assert_eq!(done["result"]["content"][0]["text"], "Ada");
+    let back = stream.until("cancellation", |event| {
+        event["method"] == "notifications/cancelled"
+    });
+    assert_eq!(back["params"]["requestId"], first["id"]);
+}
+
+#[test]
+fn a_stream_that_is_not_read_holds_up_no_call() {
+    let agent = Agent::start(ASKING, &[]);
+    let session = Session::begin(&agent);
+    let stream = session.stream();
+    // More than the sockets and the agent keep.
+    let mut events = session.open(&call("chatty", &json!({ "messages": 3000 })));
+    let done = events.until("result", |event| event["id"] == 7);
+    assert_eq!(done["result"]["content"][0]["text"], "told");
+    agent.until_idle();
+    drop(stream);
+}
+
+#[test]
+fn a_session_belongs_to_the_session_of_the_platform_that_it_began_in() {
+    const PLATFORM: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
+    let agent = Agent::start(ASKING, &[]);
+    let address = mcp_address(&agent);
+    let head = |platform: char| {
+        format!(
+            "{ACCEPT}{PLATFORM}: {}\r\n",
+            platform.to_string().repeat(33)
+        )
+    };
+    let begun = send(
+        address,
+        &head('a'),
+        &initialize(&json!({ "elicitation": {} })),
+    );
+    let id = begun
+        .header("mcp-session-id")
+        .expect("a session")
+        .to_owned();
+    let list = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/list" });
+    let status = |platform: char| {
+        let head = format!("{}{VERSION}mcp-session-id: {id}\r\n", head(platform));
+        send(address, &head, &list).status
+    };
+    assert_eq!((status('a'), status('b'), status('a')), (200, 404, 200));
+    let ended = format!(
+        "DELETE /mcp HTTP/1.1\r\nhost: agent\r\n{}{VERSION}mcp-session-id: {id}\r\n\r\n",
+        head('b')
+    );
+    assert_eq!(
+        Client::connect(address)
+            .send(ended.as_bytes())
+            .reply()
+            .status,
+        404
+    );
+    assert_eq!(status('a'), 200);
+}
+
+#[test]
+fn a_second_request_with_the_id_of_one_that_goes_on_is_refused() {
+    let agent = Agent::start(ASKING, &[]);
+    let (session, mut events, question) = waiting(&agent);
+    let refused = session.send(&call("can", &json!({})));
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (400, &json!(-32600))
+    );
+    session.answer(&question, &json!({ "action": "decline" }));
+    events.until("result", |event| event["id"] == 7);
+    assert_eq!(events.next(), None);
+    // It is free again.
+    agent.until("the id is free", |_| {
+        session.send(&call("can", &json!({}))).status == 200
+    });
+}
+
 #[test]
 fn two_sessions_are_asked_each_for_itself() {
     let agent = Agent::start(ASKING, &[]);

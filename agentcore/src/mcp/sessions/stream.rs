@@ -1,0 +1,77 @@
+//! Streams of a session. A client that does not read one must not hold up the others: `rmcp` serves all of them in one task, which waits
+//! for each.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::BoxBody;
+use tokio::sync::mpsc;
+
+use super::Open;
+use crate::handler::body::Body;
+use crate::util::spawn;
+
+/// How many bytes of a stream may wait for its client. A message that comes when more of them wait ends the stream.
+const MOST_WAITING: usize = 1 << 20;
+
+/// Reads `source` whether the client reads or not, until too much waits. `open` ends with the stream.
+pub(super) fn pumped(source: BoxBody<Bytes, Infallible>, open: Open) -> Body {
+    let (frames, reader) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    spawn::boxed(pump(source, frames, Arc::clone(&waiting)));
+    Body::new(Pumped {
+        frames: reader,
+        waiting,
+        _open: open,
+    })
+}
+
+async fn pump(
+    mut source: BoxBody<Bytes, Infallible>,
+    frames: mpsc::UnboundedSender<Bytes>,
+    waiting: Arc<AtomicUsize>,
+) {
+    loop {
+        let frame = tokio::select! {
+            frame = source.frame() => frame,
+            // The client has left.
+            () = frames.closed() => return,
+        };
+        let Some(Ok(frame)) = frame else { return };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let before = waiting.fetch_add(data.len(), Ordering::Relaxed);
+        if before > MOST_WAITING || frames.send(data).is_err() {
+            return;
+        }
+    }
+}
+
+struct Pumped {
+    frames: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+    _open: Open,
+}
+
+impl http_body::Body for Pumped {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.frames.poll_recv(cx).map(|data| {
+            let data = data?;
+            self.waiting.fetch_sub(data.len(), Ordering::Relaxed);
+            Some(Ok(Frame::data(data)))
+        })
+    }
+}
