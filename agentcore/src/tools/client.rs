@@ -70,7 +70,8 @@ tokio::task_local! {
 /// - **Before**, and in a tool that runs as a task, the function waits for the answer, and runs once. A client of these revisions
 ///   can be asked only in a session of the protocol, which it gets at `initialize`.
 ///
-/// While a call waits for its client, the agent is busy in the second case, and not in the first.
+/// While a call waits for its client, the agent is busy in the second case, and not in the first. There a question fails when its client
+/// has left, when its session ends, and when the agent is told to stop.
 ///
 /// An extractor of your own that takes a client calls `Client::requires` in its `requires`.
 ///
