@@ -39,12 +39,14 @@ pub mod concepts {
     //! [super::faq]: super::faq
     #![doc = include_str!("../docs/guide/concepts.md")]
 }
-#[cfg(feature = "schema")]
+#[cfg(feature = "mcp")]
 pub mod tools {
     //! [crate::App::layer]: crate::App::layer
     //! [crate::FromInvocation]: crate::FromInvocation
     //! [crate::Stream]: crate::Stream
+    //! [crate::tool::Client]: crate::tool::Client
     //! [crate::tool::Content]: crate::tool::Content
+    //! [fn@crate::tool::resource_changed]: fn@crate::tool::resource_changed
     //! [fn@crate::tools]: fn@crate::tools
     //! [macro@crate::on_restore]: macro@crate::on_restore
     //! [macro@crate::prompt]: macro@crate::prompt
@@ -52,9 +54,9 @@ pub mod tools {
     //! [macro@crate::tool]: macro@crate::tool
     #![doc = include_str!("../docs/guide/tools.md")]
 }
-#[cfg(not(feature = "schema"))]
+#[cfg(not(feature = "mcp"))]
 pub mod tools {
-    //! This page needs the feature `schema`.
+    //! This page needs the feature `mcp`.
 }
 pub mod errors {
     //! [crate::BoxError]: crate::BoxError
