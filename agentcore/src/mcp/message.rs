@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(crate) const LARGEST_PROBE: usize = 8 << 10;
 
 /// How many bytes of a message the front reads. More would delay `/ping`. A longer message counts as a call, unless its head says
-/// otherwise.
+/// otherwise, or what has been read is of an answer.
 pub(crate) const MOST_READ: usize = 64 << 10;
 
 const VERSION: &str = "mcp-protocol-version";
@@ -57,14 +57,14 @@ impl Message {
         let read = level.deserialize(&mut json).and_then(|()| json.end());
         let is_legacy = is_legacy(headers) && !seen.has_version;
         let is_id = |id: &Value| matches!(id, Value::String(_) | Value::Number(_));
-        let id = seen.id.filter(is_id);
+        let id = seen.id.take().filter(is_id);
         let call = |name| MessageKind::Call {
             name,
             cancels: !is_legacy,
         };
         if body.len() > MOST_READ {
             let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-            let kind = match Self::may_be_call(headers) {
+            let kind = match Self::may_be_call(headers) && !seen.is_answer() {
                 true if is_legacy => call(seen.name),
                 true => call(seen.name.or_else(|| header(NAME).map(ToOwned::to_owned))),
                 false => MessageKind::Other,
@@ -116,11 +116,22 @@ fn is_legacy(headers: &HeaderMap) -> bool {
 #[derive(Default)]
 struct Seen {
     id: Option<Value>,
+    has_method: bool,
+    /// Whether it has a `result` or an `error`.
+    has_outcome: bool,
     method: Option<String>,
     is_call: bool,
     name: Option<String>,
     has_odd_params: bool,
     has_version: bool,
+}
+
+impl Seen {
+    /// Whether the message is an answer to a request of the server. A method may follow in the part that has not been read, but `rmcp`
+    /// refuses a message that has both.
+    fn is_answer(&self) -> bool {
+        self.has_outcome && !self.has_method
+    }
 }
 
 /// Reads one level of a message, and skips what the front has no use for.
@@ -171,8 +182,13 @@ impl<'de> Visitor<'de> for Level<'_> {
             match (at, &*key) {
                 (At::Message, "id") => seen.id = Some(map.next_value()?),
                 (At::Message, "method") => {
+                    seen.has_method = true;
                     seen.method = map.next_value::<Value>()?.as_str().map(ToOwned::to_owned);
                     seen.is_call |= seen.method.as_deref() == Some(CALL);
+                }
+                (At::Message, "result" | "error") => {
+                    seen.has_outcome = true;
+                    map.next_value::<IgnoredAny>()?;
                 }
                 (At::Message, "params") => map.next_value_seed(Level {
                     at: At::Params,
@@ -367,6 +383,32 @@ mod tests {
             cancels: true,
         };
         assert_eq!(kind(&modern, &unread), call);
+    }
+
+    #[test]
+    fn a_large_answer_is_no_call() {
+        let text = "x".repeat(MOST_READ);
+        let answers = [
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{text}"}}}}"#),
+            format!(r#"{{"result":{{"text":"{text}","method":"{CALL}"}},"id":1}}"#),
+            format!(r#"{{"id":1,"error":{{"code":-1,"message":"{text}"}}}}"#),
+        ];
+        for version in ["", "2025-11-25", "2026-07-28"] {
+            for answer in &answers {
+                let kind = kind(&headers(version), answer.as_bytes());
+                assert_eq!(kind, MessageKind::Other, "{version} {}", &answer[..40]);
+            }
+        }
+        let calls = [
+            // The result is one of the parameters.
+            format!(r#"{{"params":{{"result":1,"error":2,"text":"{text}"}},"method":"{CALL}"}}"#),
+            format!(r#"{{"method":"{CALL}","result":1,"params":{{"text":"{text}"}}}}"#),
+            format!(r#"{{"result":1,"method":3,"params":{{"text":"{text}"}}}}"#),
+        ];
+        for call in calls {
+            let kind = kind(&headers(""), call.as_bytes());
+            assert!(matches!(kind, MessageKind::Call { .. }), "{}", &call[..40]);
+        }
     }
 
     #[test]

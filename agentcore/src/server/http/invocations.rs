@@ -106,7 +106,7 @@ fn admit<B: RequestBody>(
         && request.method() == Method::POST;
     let is_work = is_invocation && !is_mcp;
     #[cfg(feature = "mcp")]
-    let is_large_call = is_mcp && mcp::is_large_call(&request);
+    let is_large_call = is_mcp && mcp::is_large_call(front, &request);
     #[cfg(not(feature = "mcp"))]
     let is_large_call = false;
     let permit = if is_work || is_large_call {

@@ -38,6 +38,13 @@ use crate::request::{Activity, Arrival};
 use crate::server::threads::handover::What;
 use crate::util::BoxFuture;
 
+/// The largest body in bytes that a message of a session may have without being taken for a call before it is read. A client answers
+/// questions with such messages while its call has the last permit, and the result of a model, such as an image, may be large.
+const LARGEST_ANSWER: u64 = 1 << 20;
+
+/// The header that names a session of the protocol.
+const SESSION_ID: &str = "mcp-session-id";
+
 /// Answers one request to the port.
 pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = exchange.front();
@@ -197,11 +204,21 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the request may be a call, and its body is larger than what the front reads of a message. It gets its permit before its body
-/// is read, so that the limit of calls bounds their bodies too. If it proves to be no call, it gives the permit back.
-pub(super) fn is_large_call<B: RequestBody>(request: &Request<B>) -> bool {
+/// is read, so that the limit of calls bounds their bodies too. If it proves to be no call, it gives the permit back. A message of a
+/// session may be an answer, so more of it is read without a permit.
+pub(super) fn is_large_call<B: RequestBody>(front: &Front, request: &Request<B>) -> bool {
+    let has_sessions = || front.mcp.as_ref().is_some_and(Runs::has_sessions);
     request.method() == Method::POST
-        && request.body().size_hint().lower() > MOST_READ as u64
+        && request.body().size_hint().lower() > read_without_permit(request.headers(), has_sessions)
         && Message::may_be_call(request.headers())
+}
+
+/// How many bytes of a message with this head are read before it has a permit.
+fn read_without_permit(headers: &HeaderMap, has_sessions: impl FnOnce() -> bool) -> u64 {
+    match headers.contains_key(SESSION_ID) && has_sessions() {
+        true => LARGEST_ANSWER,
+        false => MOST_READ as u64,
+    }
 }
 
 /// Whether the path is the platform's warm-up, which comes to this port if the agent has no other.
@@ -404,6 +421,16 @@ fn layered(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_a_session_is_read_without_a_permit_if_it_may_be_an_answer() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(read_without_permit(&headers, || true), MOST_READ as u64);
+        headers.insert(SESSION_ID, "1".parse().expect("a value"));
+        assert_eq!(read_without_permit(&headers, || true), LARGEST_ANSWER);
+        // The platform sends ids to agents that have no sessions, too.
+        assert_eq!(read_without_permit(&headers, || false), MOST_READ as u64);
+    }
 
     #[test]
     fn pages_of_this_machine_alone_may_send_messages() {
