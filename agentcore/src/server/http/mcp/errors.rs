@@ -18,7 +18,8 @@ const LONGEST_TEXT: usize = 1024;
 
 /// The reply to a message as a client of the protocol reads it. An error becomes one of JSON-RPC if it is not one already, and its
 /// status 200 if errors are in-band. A 401 is left alone: its status and headers are what tells the client to authenticate. So is an
-/// error of a mounted service unless errors are in-band.
+/// error of a mounted service unless errors are in-band. A 404 that is not JSON-RPC stays a 404: it says that the session has ended, and a
+/// client begins another one at no other status.
 pub(super) fn in_json_rpc(
     errors: ErrorMode,
     is_mounted: bool,
@@ -49,6 +50,10 @@ pub(super) fn in_json_rpc(
         PARSE_ERROR
     };
     let response = response.without_header(&header::CONTENT_ENCODING);
+    let errors = match status {
+        StatusCode::NOT_FOUND => ErrorMode::Http,
+        _ => errors,
+    };
     error(errors, response, code, message.id.as_ref())
 }
 
@@ -137,6 +142,22 @@ mod tests {
             let (status, body) = reply(ErrorMode::Http, is_mounted, list, internal_error());
             assert_eq!((status, &body.expect("a body")["id"]), (500, &json!("a")));
         }
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_not_found_wherever_errors_are() {
+        let list = r#"{"jsonrpc":"2.0","method":"tools/list","id":"a"}"#;
+        for errors in [ErrorMode::Http, ErrorMode::InBand] {
+            let gone = Response::text("Not Found: Session not found").with_status(404);
+            let (status, body) = reply(errors, false, list, gone);
+            let body = body.expect("a body");
+            assert_eq!((status, &body["id"]), (404, &json!("a")));
+            assert_eq!(body["error"]["message"], "Not Found: Session not found");
+        }
+        // That of a service that is mounted is the same.
+        let gone = Response::text("Not Found: Session not found").with_status(404);
+        let (status, body) = reply(ErrorMode::InBand, true, list, gone);
+        assert_eq!((status, &body.expect("a body")["id"]), (404, &json!("a")));
     }
 
     #[test]
