@@ -34,20 +34,21 @@ impl Value for Filter {
 }
 
 impl Filter {
-    /// The targets, without what the SDK of the Model Context Protocol says about each message below `warn`, unless the setting names it.
+    /// The targets, without what the SDK of the Model Context Protocol says below `error`, unless the setting names it.
     pub(crate) fn into_targets(self) -> Targets {
         let names_sdk = self.0.iter().any(|(target, _)| target.starts_with(SDK));
         match names_sdk {
             true => self.0,
             false => {
                 let level = self.0.default_level().unwrap_or(LevelFilter::OFF);
-                self.0.with_target(SDK, level.min(LevelFilter::WARN))
+                self.0.with_target(SDK, level.min(LevelFilter::ERROR))
             }
         }
     }
 }
 
-/// The target of the SDK. It has two lines of the level `info` for each message.
+/// The target of the SDK. It has two lines of the level `info` for each message, and a warning with the text of each error that it
+/// answers, which may have what the client has sent. The line of the call reports the error.
 const SDK: &str = "rmcp";
 
 /// A module's path. A filter by span or field is refused: it would be taken for a module that logs nothing.
@@ -67,5 +68,27 @@ fn level(text: &str) -> Option<LevelFilter> {
         Some(LevelFilter::WARN)
     } else {
         text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn the_sdk_logs_errors_alone_unless_the_list_names_it() {
+        let logs = |text: &str, target: &str, level: Level| {
+            let filter = Filter::parse(text).expect("a filter");
+            filter.into_targets().would_enable(target, &level)
+        };
+        for text in ["info", "trace", "warn,my_agent=debug"] {
+            assert!(logs(text, "rmcp::service", Level::ERROR), "{text}");
+            assert!(!logs(text, "rmcp::service", Level::WARN), "{text}");
+            assert!(logs(text, "my_agent", Level::WARN), "{text}");
+        }
+        assert!(!logs("off", "rmcp::service", Level::ERROR));
+        assert!(logs("error,rmcp=info", "rmcp::service", Level::INFO));
     }
 }

@@ -578,7 +578,7 @@ pub(crate) static LOG: Setting<Filter, Computed> = Setting {
     takes: "a level (error, warn, info, debug, trace, off) or a list such as info,my_agent=debug",
     allowed: any,
     default: Computed("`RUST_LOG`, else `info`"),
-    meaning: "what is logged; rmcp, the SDK of MCP, logs warnings alone unless the list names it",
+    meaning: "what is logged; rmcp, the SDK of MCP, logs errors alone unless the list names it",
 };
 
 pub(crate) static LOG_FORMAT: Setting<LogFormat, Computed> = Setting {

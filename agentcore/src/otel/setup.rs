@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::sync::oneshot;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::SCOPE;
@@ -301,6 +301,14 @@ pub(crate) async fn flush(patience: Duration) {
     }
 }
 
+/// The spans and events that are exported. Those of the SDK of the Model Context Protocol are not: they have ids of sessions, with which
+/// anybody can use them, and the contents of messages.
+fn exported() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("rmcp", LevelFilter::OFF)
+}
+
 /// A layer that exports the program's own `tracing` spans; `None` while tracing is off.
 pub(crate) fn span_layer<S>() -> Option<impl Layer<S> + Send + Sync>
 where
@@ -310,11 +318,13 @@ where
     let layer = tracing_opentelemetry::layer()
         .with_tracer(tracer.clone())
         .with_threads(false);
-    Some(layer.with_filter(LevelFilter::INFO))
+    Some(layer.with_filter(exported()))
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn destination(variables: &[(&str, &str)]) -> Destination {
@@ -326,6 +336,20 @@ mod tests {
             variable: &variable,
             in_container: false,
         })
+    }
+
+    #[test]
+    fn the_sdk_of_the_protocol_exports_nothing() {
+        let filter = exported();
+        for target in [
+            "rmcp",
+            "rmcp::service",
+            "rmcp::transport::streamable_http_server::tower",
+        ] {
+            assert!(!filter.would_enable(target, &Level::ERROR), "{target}");
+        }
+        assert!(filter.would_enable("my_agent", &Level::INFO));
+        assert!(!filter.would_enable("my_agent", &Level::DEBUG));
     }
 
     #[test]
