@@ -29,6 +29,9 @@ use crate::util::sync::Mutex;
 /// How many questions wait until the task that serves the call takes them.
 const MOST_WAITING: usize = 16;
 
+/// The longest message to a client in bytes. Some wait for a client that does not read.
+const LONGEST_MESSAGE: usize = 4 << 10;
+
 tokio::task_local! {
     static CLIENT: Client;
 }
@@ -420,7 +423,7 @@ impl Client {
     }
 
     /// Sends a message to the client at the level `debug`, if the client wants it. The protocol advises against such messages
-    /// since revision 2026-07-28; `tracing` writes into the agent's own log.
+    /// since revision 2026-07-28; `tracing` writes into the agent's own log. A message is cut after 4 KiB.
     pub async fn debug(&self, message: impl Into<String>) {
         self.log(LogLevel::Debug, message.into()).await;
     }
@@ -442,6 +445,7 @@ impl Client {
 
     async fn log(&self, level: LogLevel, message: String) {
         if let Some(line) = &self.line {
+            let message = cut(message);
             // After the call nobody reads it.
             let _ = line
                 .messages
@@ -516,6 +520,18 @@ fn roots(answer: &Value) -> Result<Vec<Root>, String> {
     read.ok_or_else(|| "a root has no `uri`".to_owned())
 }
 
+/// A message, as far as a client gets it.
+fn cut(message: String) -> String {
+    if message.len() <= LONGEST_MESSAGE {
+        return message;
+    }
+    let end = (0..=LONGEST_MESSAGE)
+        .rev()
+        .find(|&at| message.is_char_boundary(at));
+    // A copy, which does not keep the memory of the whole.
+    message[..end.unwrap_or_default()].to_owned()
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.can().fmt(f)
@@ -531,5 +547,20 @@ impl FromInvocation for Client {
 
     fn requires(requirements: &mut Requirements) {
         requirements.client();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_two_letters() {
+        let whole = "x".repeat(LONGEST_MESSAGE);
+        assert_eq!(cut(whole.clone()), whole);
+        assert_eq!(cut(format!("{whole}y")), whole);
+        let wide = cut(format!("x{}", "ä".repeat(LONGEST_MESSAGE)));
+        assert_eq!(wide.len(), LONGEST_MESSAGE - 1);
+        assert!(wide.ends_with('ä'));
     }
 }

@@ -9,6 +9,9 @@ use crate::request::{self, StateSlot, States};
 /// How much news waits for a client that is slow. One that has missed some is told that all its resources have changed.
 const MOST_WAITING: usize = 256;
 
+/// The longest URI in bytes that there is news of. No client can subscribe to a longer one.
+const LONGEST_URI: usize = 2048;
+
 /// The news of an app. The states of the app hold it.
 #[derive(Clone, Debug)]
 pub(crate) struct Updates(broadcast::Sender<Arc<str>>);
@@ -35,7 +38,7 @@ impl Updates {
 ///
 /// It can be called in a request, a task or a hook of the agent; elsewhere it does nothing. Since revision 2026-07-28 a client
 /// subscribes by `subscriptions/listen`; before, by `resources/subscribe` in a session. A client that falls 256 messages behind is told
-/// that all its resources have changed.
+/// that all its resources have changed. A URI of more than 2048 bytes is ignored, because nobody can have subscribed to it.
 ///
 /// ```
 /// use agentcore::tool::resource_changed;
@@ -58,6 +61,9 @@ impl Updates {
 /// }
 /// ```
 pub fn resource_changed(uri: &str) {
+    if uri.len() > LONGEST_URI {
+        return;
+    }
     let scope = request::current();
     let updates = scope.and_then(|scope| scope.instance().states.find::<Updates>());
     if let Some(updates) = updates {
