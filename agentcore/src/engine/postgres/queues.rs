@@ -124,13 +124,20 @@ pub(super) async fn make(client: &Client, tasks: &[Arc<str>]) -> Result<(), Faul
 /// The statements that make a queue, which are one transaction. The lock is for processes that start together: two that make one
 /// queue would collide.
 ///
-/// Absurd's own indexes make a claim read all jobs that wait. With this one it reads those that it takes. A queue that has been
-/// made by another program does not get it here, because its table may be large, and making an index locks it.
+/// Absurd's own indexes make a claim read all jobs that wait. With the index of the last statement it reads those that it takes. A queue
+/// that has been made by another program does not get it here, because its table may be large, and making an index locks it.
+///
+/// Where the function makes tables that belong to another user, this one may not make an index on them. Then the block undoes the index
+/// alone, and the queue works without it.
 fn made(name: &str) -> String {
     format!(
         "SELECT pg_advisory_xact_lock(7211605);
          SELECT absurd.create_queue('{name}');
-         CREATE INDEX IF NOT EXISTS \"r_{name}_due\" ON absurd.\"r_{name}\" (available_at, run_id)
-             WHERE state IN ('pending', 'sleeping')"
+         DO $$ BEGIN
+             CREATE INDEX IF NOT EXISTS \"r_{name}_due\" ON absurd.\"r_{name}\" (available_at, run_id)
+                 WHERE state IN ('pending', 'sleeping');
+         EXCEPTION WHEN insufficient_privilege THEN
+             NULL;
+         END $$"
     )
 }

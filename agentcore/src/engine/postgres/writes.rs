@@ -193,7 +193,8 @@ async fn for_each(
     Ok(holds)
 }
 
-/// Extends the leases of runs. `absurd.extend_claim` does it for one run, and costs the server ten times as much for each.
+/// Extends the leases of runs. `absurd.extend_claim` does it for one run, and costs the server ten times as much for each. As that
+/// function, this one refuses a run without a lease.
 pub(super) async fn renew(
     client: &Client,
     task: &str,
@@ -202,7 +203,7 @@ pub(super) async fn renew(
 ) -> Result<Vec<Hold>, Fault> {
     let change = format!(
         "UPDATE absurd.\"r_{task}\" r SET claim_expires_at = absurd.current_time() + make_interval(secs => $5)
-         FROM held h WHERE r.run_id = h.run_id RETURNING h.n"
+         FROM held h WHERE r.run_id = h.run_id AND r.claim_expires_at IS NOT NULL RETURNING h.n"
     );
     for_each(client, task, runs, &change, (&seconds(lease), Type::INT4)).await
 }

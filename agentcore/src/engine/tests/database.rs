@@ -154,6 +154,56 @@ async fn a_user_who_may_not_make_queues_is_told_the_command() {
 }
 
 #[tokio::test]
+async fn a_queue_whose_tables_belong_to_another_user_works_without_its_index() {
+    let Some(server) = server() else { return };
+    server.psql("postgres", "CREATE DATABASE owned").unwrap();
+    let schema = "CREATE SCHEMA absurd;
+         CREATE FUNCTION absurd.get_schema_version() RETURNS text LANGUAGE sql AS $$ SELECT '0.5.9' $$;
+         CREATE TABLE absurd.queues (queue_name text);
+         CREATE FUNCTION absurd.create_queue(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+             INSERT INTO absurd.queues VALUES (name);
+             EXECUTE format('CREATE TABLE absurd.%I (run_id uuid, state text, available_at timestamptz)', 'r_' || name);
+         END $$;
+         CREATE ROLE guest LOGIN;
+         GRANT USAGE ON SCHEMA absurd TO guest; GRANT SELECT ON absurd.queues TO guest";
+    server.psql("owned", schema).unwrap();
+    let url = server.url().replace("/jobs", "/owned");
+    let indexes = "SELECT indexname FROM pg_indexes WHERE schemaname = 'absurd'";
+    for (user, has_index) in [("guest", false), ("postgres", true)] {
+        let url = url.replace("postgres@", &format!("{user}@"));
+        let task = task();
+        let engine = Postgres::new(&url).unwrap();
+        engine.check(std::slice::from_ref(&task)).await.unwrap();
+        let queues = server.psql("owned", "SELECT * FROM absurd.queues").unwrap();
+        assert!(queues.contains(&*task), "{queues}");
+        let indexes = server.psql("owned", indexes).unwrap();
+        let index = format!("r_{task}_due");
+        assert_eq!(indexes.contains(&index), has_index, "{user}: {indexes}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_without_a_lease_gets_none() {
+    let Some(server) = server() else { return };
+    let (engine, task) = (engine(server), task());
+    engine.submit(job(&task)).await.unwrap();
+    let run = claim(&engine, &task).await.remove(0).run;
+    let renew = async || {
+        let lease = Duration::from_secs(30);
+        engine
+            .renew(std::slice::from_ref(&run), lease)
+            .await
+            .unwrap()
+    };
+    assert_eq!(renew().await, [Hold::Held]);
+    let none = format!("UPDATE absurd.\"r_{task}\" SET claim_expires_at = NULL");
+    server.psql("jobs", &none).unwrap();
+    assert_eq!(renew().await, [Hold::Lost]);
+    let leases = format!("SELECT count(claim_expires_at) FROM absurd.\"r_{task}\"");
+    assert_eq!(server.psql("jobs", &leases).unwrap().trim(), "0");
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_makes_calls_fail_and_is_connected_to_again() {
     let Some(server) = server() else { return };
     // Nothing listens there.
