@@ -103,6 +103,13 @@ impl Events {
         }
     }
 
+    /// The result of the request with this id, which is the last message. The id is free when the stream has ended.
+    fn result(mut self, id: u8) -> Value {
+        let result = self.until("result", |event| event["id"] == id);
+        assert_eq!(self.next(), None);
+        result
+    }
+
     fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
             let event = self.next().unwrap_or_else(|| panic!("no {what}"));
@@ -127,9 +134,8 @@ fn a_function_waits_in_its_session_for_the_answer() {
         &question,
         &json!({ "action": "accept", "content": { "name": "Ada" } }),
     );
-    let done = events.until("result", |event| event["id"] == 7);
+    let done = events.result(7);
     assert_eq!(done["result"]["content"][0]["text"], "Ada");
-    assert_eq!(events.next(), None);
     agent.until_idle();
     let mut events = session.open(&call("chat", &json!({})));
     let question = events.until("question", |event| event["method"] == "elicitation/create");
@@ -137,7 +143,7 @@ fn a_function_waits_in_its_session_for_the_answer() {
         &question,
         &json!({ "action": "accept", "content": { "name": 3 } }),
     );
-    let done = events.until("result", |event| event["id"] == 7);
+    let done = events.result(7);
     assert_eq!(done["result"]["isError"], true);
     let text = done["result"]["content"][0]["text"]
         .as_str()
@@ -166,6 +172,20 @@ fn until_free(agent: &Agent) {
     agent.until("there is room", |agent| {
         send(mcp_address(agent), json_alone, &call("can", &json!({}))).status == 200
     });
+}
+
+#[test]
+fn a_long_answer_comes_to_the_call_that_has_the_last_permit() {
+    let agent = Agent::start(ASKING, ONE_CALL);
+    let (session, events, question) = waiting(&agent);
+    let long = "x".repeat(200 << 10);
+    session.answer(
+        &question,
+        &json!({ "action": "accept", "content": { "name": long } }),
+    );
+    let done = events.result(7);
+    assert_eq!(done["result"]["content"][0]["text"], long);
+    until_free(&agent);
 }
 
 #[test]
@@ -203,9 +223,9 @@ fn the_end_of_a_session_ends_its_questions() {
 fn a_stop_ends_the_questions() {
     // The harness waits for less than this.
     let agent = Agent::start(ASKING, &[("AGENTCORE_SHUTDOWN_GRACE", "600s")]);
-    let (_session, mut events, _) = waiting(&agent);
+    let (_session, events, _) = waiting(&agent);
     agent.signal("TERM");
-    let done = events.until("result", |event| event["id"] == 7);
+    let done = events.result(7);
     assert_eq!(done["result"]["isError"], true);
     let (status, log) = agent.wait();
     assert!(status.success(), "{log}");
@@ -221,7 +241,7 @@ fn a_type_that_panics_is_an_answer_that_does_not_fit() {
         &question,
         &json!({ "action": "accept", "content": { "name": "Ada" } }),
     );
-    let done = events.until("result", |event| event["id"] == 7);
+    let done = events.result(7);
     let text = done["result"]["content"][0]["text"]
         .as_str()
         .expect("a text");
@@ -242,7 +262,7 @@ fn a_question_that_the_function_has_given_up_is_taken_back() {
         &second,
         &json!({ "action": "accept", "content": { "name": "Ada" } }),
     );
-    let done = events.until("result", |event| event["id"] == 7);
+    let done = events.result(7);
     assert_eq!(done["result"]["content"][0]["text"], "Ada");
     let back = stream.until("cancellation", |event| {
         event["method"] == "notifications/cancelled"
@@ -256,8 +276,8 @@ fn a_stream_that_is_not_read_holds_up_no_call() {
     let session = Session::begin(&agent);
     let stream = session.stream();
     // More than the sockets and the agent keep.
-    let mut events = session.open(&call("chatty", &json!({ "messages": 3000 })));
-    let done = events.until("result", |event| event["id"] == 7);
+    let events = session.open(&call("chatty", &json!({ "messages": 3000 })));
+    let done = events.result(7);
     assert_eq!(done["result"]["content"][0]["text"], "told");
     agent.until_idle();
     drop(stream);
@@ -306,15 +326,14 @@ fn a_session_belongs_to_the_session_of_the_platform_that_it_began_in() {
 #[test]
 fn a_second_request_with_the_id_of_one_that_goes_on_is_refused() {
     let agent = Agent::start(ASKING, &[]);
-    let (session, mut events, question) = waiting(&agent);
+    let (session, events, question) = waiting(&agent);
     let refused = session.send(&call("can", &json!({})));
     assert_eq!(
         (refused.status, &refused.json()["error"]["code"]),
         (400, &json!(-32600))
     );
     session.answer(&question, &json!({ "action": "decline" }));
-    events.until("result", |event| event["id"] == 7);
-    assert_eq!(events.next(), None);
+    events.result(7);
     // It is free again.
     agent.until("the id is free", |_| {
         session.send(&call("can", &json!({}))).status == 200
@@ -325,7 +344,7 @@ fn a_second_request_with_the_id_of_one_that_goes_on_is_refused() {
 fn two_sessions_are_asked_each_for_itself() {
     let agent = Agent::start(ASKING, &[]);
     let [one, other] = [(); 2].map(|()| Session::begin(&agent));
-    let mut open = [&one, &other].map(|session| {
+    let open = [&one, &other].map(|session| {
         let mut events = session.open(&call("chat", &json!({})));
         let question = events.until("question", |event| event["method"] == "elicitation/create");
         (events, question)
@@ -333,8 +352,8 @@ fn two_sessions_are_asked_each_for_itself() {
     let name = |name: &str| json!({ "action": "accept", "content": { "name": name } });
     other.answer(&open[1].1, &name("Bob"));
     one.answer(&open[0].1, &name("Ada"));
-    for ((events, _), name) in open.iter_mut().zip(["Ada", "Bob"]) {
-        let done = events.until("result", |event| event["id"] == 7);
+    for ((events, _), name) in open.into_iter().zip(["Ada", "Bob"]) {
+        let done = events.result(7);
         assert_eq!(done["result"]["content"][0]["text"], name);
     }
     agent.until_idle();
@@ -347,16 +366,14 @@ fn messages_and_news_come_on_the_stream_of_the_session_alone() {
     let mut stream = session.stream();
     let subscribe = |method: &str| {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "uri": "notes://all" } });
-        session
-            .open(&body)
-            .until("answer", |event| event["id"] == 1)
+        session.open(&body).result(1)
     };
     assert_eq!(subscribe("resources/subscribe")["result"], json!({}));
     // An open stream does not make the agent busy.
     agent.until_idle();
     let touch = |uri: &str| {
         let touched = session.open(&call("touch", &json!({ "uri": uri })));
-        { touched }.until("result", |event| event["id"] == 7);
+        touched.result(7);
     };
     touch("notes://other");
     touch("notes://all");
@@ -378,16 +395,14 @@ fn messages_and_news_come_on_the_stream_of_the_session_alone() {
     let params = json!({ "level": "debug", "logger": "chat", "data": "about to ask" });
     assert_eq!(told["params"], params);
     session.answer(&question, &json!({ "action": "decline" }));
-    events.until("result", |event| event["id"] == 7);
+    events.result(7);
     // The session wants less.
     let body = json!({ "jsonrpc": "2.0", "id": 2, "method": "logging/setLevel", "params": { "level": "info" } });
-    session
-        .open(&body)
-        .until("answer", |event| event["id"] == 2);
+    session.open(&body).result(2);
     let mut events = session.open(&call("chat", &json!({})));
     let question = events.until("question", |event| event["method"] == "elicitation/create");
     session.answer(&question, &json!({ "action": "decline" }));
-    events.until("result", |event| event["id"] == 7);
+    events.result(7);
     assert_eq!(subscribe("resources/subscribe")["result"], json!({}));
     touch("notes://all");
     assert_eq!(
@@ -403,9 +418,7 @@ fn a_session_subscribes_to_short_uris() {
     let subscribe = |bytes: usize| {
         let uri = format!("notes://{}", "x".repeat(bytes - 8));
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": { "uri": uri } });
-        session
-            .open(&body)
-            .until("answer", |event| event["id"] == 1)
+        session.open(&body).result(1)
     };
     assert_eq!(subscribe(2048)["result"], json!({}));
     assert_eq!(subscribe(2049)["error"]["code"], -32600);
