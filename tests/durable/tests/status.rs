@@ -81,7 +81,7 @@ fn a_store_that_cannot_be_used_is_said_by_the_probe_and_harms_nothing_else() {
     });
     assert_eq!(
         agent.get("/readyz").json()["reason"],
-        "durable store out of reach"
+        "durable store out of reach or not set up"
     );
     let reply = agent.invoke(json!({ "action": "nothing" }));
     assert_eq!(reply.status, 503, "{reply:?}");
