@@ -11,11 +11,13 @@
 //! ```
 
 mod asking;
+mod caller;
 mod completion;
 mod handler;
 mod logging;
 mod message;
 mod nodes;
+mod outcome;
 mod prompts;
 mod resources;
 mod sessions;
@@ -34,6 +36,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
+use self::caller::{Caller, accepts_events};
 use self::handler::Handler;
 pub(crate) use self::message::{LARGEST_PROBE, MOST_READ, Message, MessageKind};
 use self::sessions::{SESSION_ID, Sessions};
@@ -50,23 +53,6 @@ use crate::request::Scope;
 /// The media types that a client of MCP has to accept. `rmcp` refuses other clients with 406, and some clients of legacy revisions
 /// accept only JSON.
 const BOTH: &str = "application/json, text/event-stream";
-
-/// The request that a call belongs to, in the extensions of the request that `rmcp` gets.
-#[derive(Clone)]
-struct Caller {
-    scope: Arc<Scope>,
-    /// Of a request in a session of the protocol: cancelled when its client cannot be asked any more.
-    in_session: Option<CancellationToken>,
-}
-
-impl Caller {
-    fn of(scope: &Arc<Scope>, in_session: Option<CancellationToken>) -> Self {
-        Self {
-            scope: Arc::clone(scope),
-            in_session,
-        }
-    }
-}
 
 /// The two kinds of servers behind the port.
 enum McpServer {
@@ -184,7 +170,7 @@ impl OwnTools {
     async fn answer(&self, mut request: Request<Bytes>, scope: Arc<Scope>) -> http::Response<Body> {
         if let Some(sessions) = &self.sessions {
             // A call begins no session.
-            let may_begin = scope.kind() != Kind::Tool && reads_events(scope.headers());
+            let may_begin = scope.kind() != Kind::Tool && accepts_events(scope.headers());
             request = match sessions.answer(request, &scope, may_begin).await {
                 Ok(response) => return response,
                 Err(request) => request,
@@ -242,12 +228,6 @@ impl McpServer {
         };
         unbuffered(response).into_response()
     }
-}
-
-/// Whether a client says that it reads event streams.
-fn reads_events(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(header::ACCEPT).iter();
-    accepted.any(|kinds| memchr::memmem::find(kinds.as_bytes(), b"text/event-stream").is_some())
 }
 
 /// A proxy that collects a stream keeps its messages back.

@@ -3,25 +3,28 @@
 //! Since revision 2026-07-28 a question without an answer ends the call, and its answer comes with the next one. Before, a question
 //! is a request on the open stream of the call, which a client answers in its session.
 
-use std::collections::{BTreeMap, VecDeque};
+mod rounds;
+mod session;
+
 use std::future::{Future, pending, ready};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    ClientCapabilities, ClientResult, ElicitationCapability, InputRequest, InputRequests,
-    InputRequiredResult, InputResponses, RootsCapabilities, SamplingCapability, ServerRequest,
+    ClientCapabilities, ElicitationCapability, InputRequest, InputRequiredResult, InputResponses,
+    RootsCapabilities, SamplingCapability,
 };
-use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RoleServer, ServiceError};
+use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Map, Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::rounds::Rounds;
+use self::session::Session;
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::panics;
 use crate::tools::{Can, Client, Kept, Question, QuestionKind, ToClient};
-use crate::util::BoxFuture;
 
 /// How a client is asked.
 #[derive(Clone, Debug)]
@@ -254,7 +257,7 @@ impl Desk {
         match self {
             Self::Rounds(rounds) => rounds.take(question),
             Self::Session(session) => {
-                session.waiting.push_back(question);
+                session.take(question);
                 Ok(())
             }
             Self::None => Ok(()),
@@ -275,195 +278,5 @@ impl Desk {
             Self::Rounds(rounds) => rounds.waits(),
             Self::Session(_) | Self::None => false,
         }
-    }
-}
-
-/// Questions whose answers come with a call.
-struct Rounds {
-    /// The answers that the client has sent, with this call and before.
-    answers: BTreeMap<String, Value>,
-    /// Those of them that the function has asked for. The client keeps no others for the next call.
-    used: BTreeMap<String, Value>,
-    asked: InputRequests,
-    /// The function waits as long as these exist.
-    unanswered: Vec<Question>,
-}
-
-impl Rounds {
-    fn new(answers: BTreeMap<String, Value>) -> Self {
-        Self {
-            answers,
-            used: BTreeMap::new(),
-            asked: InputRequests::new(),
-            unanswered: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, question: Question) -> Result<(), ErrorData> {
-        let key = question.key.clone();
-        if let Some(answer) = self.answers.get(&key) {
-            if let Some(why) = misfit(question.check, answer) {
-                let message = format!("the answer to `{key}` does not fit: {why}");
-                return Err(ErrorData::invalid_params(message, None));
-            }
-            self.used.insert(key, answer.clone());
-            // The function may have stopped to wait.
-            let _ = question.reply.send(Ok(answer.clone()));
-            return Ok(());
-        }
-        self.forget_dropped();
-        let request = match self.asked.contains_key(&key) {
-            true => Err(format!("two questions have the key `{key}`")),
-            false => request_of(&question),
-        };
-        match request {
-            Ok(request) => {
-                self.asked.insert(key, request);
-                self.unanswered.push(question);
-            }
-            Err(why) => {
-                let _ = question.reply.send(Err(why));
-            }
-        }
-        Ok(())
-    }
-
-    fn waits(&mut self) -> bool {
-        self.forget_dropped();
-        !self.asked.is_empty()
-    }
-
-    /// Takes back the questions that the function does not wait for any more.
-    fn forget_dropped(&mut self) {
-        let asked = &mut self.asked;
-        self.unanswered.retain(|question| {
-            let waits = !question.reply.is_closed();
-            if !waits {
-                asked.remove(&question.key);
-            }
-            waits
-        });
-    }
-}
-
-/// Questions that are requests in the session of a client, one after the other.
-struct Session {
-    peer: Peer<RoleServer>,
-    /// Nobody answers any more.
-    over: CancellationToken,
-    waiting: VecDeque<Question>,
-    current: Option<Current>,
-}
-
-/// A question that the client has got.
-struct Current {
-    reply: oneshot::Sender<Result<Value, String>>,
-    check: fn(&Value) -> Result<(), String>,
-    /// Takes the question back.
-    stop: CancellationToken,
-    answer: BoxFuture<Result<ClientResult, ServiceError>>,
-}
-
-impl Current {
-    /// The answer. The question is taken back once `over` is cancelled, or the function waits no more. Cancel safe.
-    async fn answered(&mut self, over: &CancellationToken) -> Result<ClientResult, ServiceError> {
-        let Self {
-            reply,
-            stop,
-            answer,
-            ..
-        } = self;
-        let mut over = pin!(over.cancelled());
-        let mut dropped = pin!(reply.closed());
-        loop {
-            tokio::select! {
-                answer = &mut *answer => return answer,
-                () = &mut over, if !stop.is_cancelled() => stop.cancel(),
-                () = &mut dropped, if !stop.is_cancelled() => stop.cancel(),
-            }
-        }
-    }
-}
-
-impl Session {
-    fn new(peer: Peer<RoleServer>, over: CancellationToken) -> Self {
-        Self {
-            peer,
-            over,
-            waiting: VecDeque::new(),
-            current: None,
-        }
-    }
-
-    async fn turn(&mut self) {
-        if self.current.is_none() {
-            match self.waiting.pop_front() {
-                Some(question) => self.begin(question),
-                None => pending().await,
-            }
-        }
-        let Some(current) = &mut self.current else {
-            return;
-        };
-        let answer = current.answered(&self.over).await;
-        let Some(Current { reply, check, .. }) = self.current.take() else {
-            return;
-        };
-        let answer = match answer {
-            Ok(answer) => serde_json::to_value(answer).map_err(|error| error.to_string()),
-            Err(ServiceError::McpError(error)) => Err(error.message.into_owned()),
-            Err(_) => Err("it has left, or its session or the agent has ended".to_owned()),
-        };
-        let _ = reply.send(answer.and_then(|answer| match misfit(check, &answer) {
-            None => Ok(answer),
-            Some(why) => Err(why),
-        }));
-    }
-
-    fn begin(&mut self, question: Question) {
-        match request_of(&question) {
-            Ok(request) => {
-                let (peer, request) = (self.peer.clone(), to_server_request(request));
-                let stop = CancellationToken::new();
-                self.current = Some(Current {
-                    reply: question.reply,
-                    check: question.check,
-                    stop: stop.clone(),
-                    // It is polled by the task that serves the call: from another one `rmcp` would not send it on the call's stream.
-                    answer: Box::pin(ask(peer, request, stop)),
-                });
-            }
-            Err(why) => {
-                let _ = question.reply.send(Err(why));
-            }
-        }
-    }
-}
-
-/// Sends a request to the client, and takes it back when `stop` is cancelled.
-async fn ask(
-    peer: Peer<RoleServer>,
-    request: ServerRequest,
-    stop: CancellationToken,
-) -> Result<ClientResult, ServiceError> {
-    let options = PeerRequestOptions::no_options();
-    let mut asked = peer.send_cancellable_request(request, options).await?;
-    tokio::select! {
-        biased;
-        answer = &mut asked.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
-        () = stop.cancelled() => {
-            // A client that has left needs no message.
-            let _ = asked.cancel(None).await;
-            Err(ServiceError::TransportClosed)
-        }
-    }
-}
-
-fn to_server_request(request: InputRequest) -> ServerRequest {
-    match request {
-        InputRequest::CreateMessage(request) => ServerRequest::CreateMessageRequest(request),
-        InputRequest::ListRoots(request) => ServerRequest::ListRootsRequest(request),
-        InputRequest::Elicitation(request) => ServerRequest::ElicitRequest(request),
-        _ => unreachable!("`rmcp` reads no others"),
     }
 }

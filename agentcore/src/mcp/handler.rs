@@ -5,13 +5,12 @@ use std::sync::Arc;
 use rmcp::ErrorData;
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    ClientCapabilities, CompleteRequestMethod, CompleteRequestParams, CompleteResult, ContentBlock,
-    GetPromptRequestMethod, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
-    GetTaskResult, Implementation, InputRequiredResult, ListPromptsRequestMethod,
-    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestMethod,
+    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, ClientCapabilities,
+    CompleteRequestMethod, CompleteRequestParams, CompleteResult, GetPromptRequestMethod,
+    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
+    InputRequiredResult, ListPromptsRequestMethod, ListPromptsResult,
+    ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestMethod,
     ReadResourceRequestParams, ReadResourceResponse, ResourcesCapability, ServerCapabilities,
     ServerConfig, SetLevelRequestMethod, SubscribeRequestMethod, SubscribeRequestParams,
     SubscriptionFilter, Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskParams,
@@ -21,27 +20,24 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{self, Asked, Called, Conversation, Input, Way};
+use super::caller::{cancelled, in_session, is_modern, known, reads_events};
 use super::logging::{Logging, SessionLevel};
+use super::outcome::{progress, result_of_call, told};
 use super::sessions::SessionsFor;
 use super::state::Sealer;
 use super::subscriptions::OfSession;
 use super::task::Tasks;
-use super::{Caller, completion, prompts, resources, subscriptions, task};
+use super::{completion, prompts, resources, subscriptions, task};
 use crate::app::parts::Agent;
 use crate::config::{Settings, StateKey};
 use crate::headers;
+use crate::report::Outcome;
 use crate::report::panics::{self, Panic};
-use crate::report::{self, Outcome};
-use crate::request::{self, Scope};
-use crate::tools::{
-    Block, Content, Registered, TaskMode, ToolFailure, ToolFailureKind, ToolSet, Updates, run,
-};
+use crate::request;
+use crate::tools::{Content, Registered, TaskMode, ToolFailureKind, ToolSet, Updates, run};
 
 /// How long a client may keep the list, in milliseconds. The list does not change while the agent runs.
 const LIST_LASTS: u64 = 60_000;
-
-/// The maximum length of a progress message in bytes.
-const LONGEST_MESSAGE: usize = 256;
 
 #[derive(Clone)]
 pub(super) struct Handler {
@@ -303,18 +299,18 @@ impl ServerHandler for Handler {
             () = cancelled(&context) => {
                 scope.cancel();
                 scope.note(Outcome::Cancelled, None);
-                panics::drop_caught(work, &named(tool));
+                panics::drop_caught(work, &tool.to_string());
                 return Err(ErrorData::internal_error("cancelled", None));
             }
         };
         match driven {
             Ok(Asked::Done(done)) => result_of_call(&scope, tool, done, is_modern(&context)),
             Ok(Asked::Waits) => {
-                panics::drop_caught(work, &named(tool));
+                panics::drop_caught(work, &tool.to_string());
                 Ok(conversation.into_questions()?.into())
             }
             Err(error) => {
-                panics::drop_caught(work, &named(tool));
+                panics::drop_caught(work, &tool.to_string());
                 scope.note(Outcome::ClientError, None);
                 Err(error)
             }
@@ -500,160 +496,4 @@ impl Handler {
         let logging = Logging::new(context, is_modern, level, offered.name());
         Conversation::begin(&self.agent.sealer, context, way, called, input, logging)
     }
-}
-
-/// The request. It is missing only if `rmcp` has lost it.
-fn known(context: &RequestContext<RoleServer>) -> Result<Arc<Scope>, ErrorData> {
-    caller(context)
-        .map(|caller| Arc::clone(&caller.scope))
-        .ok_or_else(|| ErrorData::internal_error("the request is not known", None))
-}
-
-/// Returns a function that records a panic of `tool` for the line at the end of the call.
-pub(super) fn told(
-    scope: &Arc<Scope>,
-    tool: &Arc<Registered>,
-) -> impl FnOnce(Panic) + Send + use<> {
-    let (scope, tool) = (Arc::clone(scope), Arc::clone(tool));
-    move |panic| {
-        scope.note(panic.outcome(), None);
-        let failure = report::Failure::panic(named(&tool), panic);
-        scope.observed().fail(failure);
-    }
-}
-
-/// The result of a call, and of one that has failed a text that the model reads.
-pub(super) fn result_of(
-    scope: &Arc<Scope>,
-    tool: &Registered,
-    done: Result<Content, ToolFailure>,
-) -> CallToolResult {
-    match done {
-        Ok(content) => result(content.wrapped(tool.wraps)),
-        Err(failure) => {
-            tell(scope, tool, &failure);
-            CallToolResult::error(vec![ContentBlock::text(failure.text)])
-        }
-    }
-}
-
-/// The result of a call over the protocol. If the client does not answer what the function has asked, a client that knows the error
-/// for that gets it, and another one the text.
-fn result_of_call(
-    scope: &Arc<Scope>,
-    tool: &Registered,
-    done: Result<Content, ToolFailure>,
-    is_modern: bool,
-) -> Result<CallToolResponse, ErrorData> {
-    if let Err(failure) = &done
-        && let ToolFailureKind::Unsupported(kind) = failure.kind
-        && is_modern
-    {
-        scope.note(Outcome::ClientError, None);
-        return Err(asking::lacks(kind));
-    }
-    Ok(result_of(scope, tool, done).into())
-}
-
-/// The request as the agent knows it.
-fn caller(context: &RequestContext<RoleServer>) -> Option<&Caller> {
-    let parts = context.extensions.get::<http::request::Parts>()?;
-    parts.extensions.get::<Caller>()
-}
-
-/// Whether the client reads event streams: messages before the result make the reply one.
-fn reads_events(context: &RequestContext<RoleServer>) -> bool {
-    caller(context).is_some_and(|caller| super::reads_events(caller.scope.headers()))
-}
-
-/// Of a request in a session of the protocol: the token that is cancelled when its client cannot be asked any more.
-fn in_session(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
-    caller(context)?.in_session.as_ref()
-}
-
-/// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message. A client of an earlier
-/// revision without a session cannot.
-async fn cancelled(context: &RequestContext<RoleServer>) {
-    if is_modern(context) || in_session(context).is_some() {
-        context.ct.cancelled().await;
-    } else {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Whether the request is of revision 2026-07-28 or a later one. Since then a client that leaves cancels its call, no request goes
-/// from the server to the client, and there are no sessions.
-fn is_modern(context: &RequestContext<RoleServer>) -> bool {
-    let version = context.protocol_version();
-    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
-}
-
-fn named(tool: &Registered) -> String {
-    tool.to_string()
-}
-
-/// Sends the items of a stream to the client, where that asks for progress.
-fn progress(
-    context: &RequestContext<RoleServer>,
-) -> impl FnMut(usize, &Content) -> Option<crate::util::BoxFuture<()>> + Send + use<> {
-    let token = context.meta.get_progress_token();
-    let wanted = token
-        .filter(|_| reads_events(context))
-        .map(|token| (token, context.peer.clone()));
-    move |count, content| {
-        let (token, peer) = wanted.as_ref()?;
-        let mut told = ProgressNotificationParam::new(token.clone(), (count + 1) as f64);
-        let mut message = content.to_text();
-        if message.len() > LONGEST_MESSAGE {
-            let end = (0..=LONGEST_MESSAGE)
-                .rev()
-                .find(|&at| message.is_char_boundary(at));
-            message.truncate(end.unwrap_or_default());
-        }
-        told.message = (!message.is_empty()).then_some(message);
-        let peer = peer.clone();
-        Some(Box::pin(async move {
-            // A client that has left needs no progress.
-            let _ = peer.notify_progress(told).await;
-        }))
-    }
-}
-
-/// Records why the call failed, for the line at its end. Invalid arguments are the model's mistake and not the agent's.
-pub(super) fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure) {
-    let (outcome, told) = match failure.kind {
-        ToolFailureKind::Arguments | ToolFailureKind::Unsupported(_) => {
-            (Outcome::ClientError, None)
-        }
-        ToolFailureKind::Failed => {
-            let told = report::Failure::error(named(tool), failure.for_log());
-            (Outcome::Error, Some(told))
-        }
-        ToolFailureKind::TimedOut => {
-            let told = report::Failure::stopped(named(tool), failure.for_log());
-            (Outcome::Timeout, Some(told))
-        }
-        // It has been recorded.
-        ToolFailureKind::Panicked => return,
-    };
-    scope.note(outcome, None);
-    if let Some(told) = told {
-        scope.observed().fail(told);
-    }
-}
-
-/// A block as `rmcp` has it.
-pub(super) fn block_of(block: Block) -> Option<ContentBlock> {
-    match block.into_text() {
-        Ok(text) => Some(ContentBlock::text(text)),
-        Err(block) => serde_json::from_value(block.to_json()).ok(),
-    }
-}
-
-fn result(content: Content) -> CallToolResult {
-    let (blocks, structured) = content.into_parts();
-    let blocks = blocks.into_iter().filter_map(block_of);
-    let mut result = CallToolResult::success(blocks.collect());
-    result.structured_content = structured;
-    result
 }

@@ -2,7 +2,7 @@
 
 use rmcp::model::{GetPromptResult, Prompt, PromptArgument, PromptMessage, Role};
 
-use super::handler::block_of;
+use super::outcome::block_of;
 use crate::tools::{Content, Registered, ToolSet};
 
 /// All prompts, in the order of their names.

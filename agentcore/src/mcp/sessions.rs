@@ -7,9 +7,9 @@
 //! `rmcp` keeps the messages of a session. Its idle clock also counts while a call runs, and starts anew with each message to a client
 //! that has gone, so the clock is here. A session belongs to the session of the platform that it has begun in.
 
+mod known;
 mod stream;
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,9 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use self::known::{Known, Session};
 use self::stream::pumped;
-use super::Caller;
+use super::caller::Caller;
 use super::handler::Handler;
 use super::message::MOST_READ;
 use crate::handler::body::Body;
@@ -35,17 +36,8 @@ use crate::util::sync::Mutex;
 /// its client is served without one, and cannot be asked.
 const MOST_SESSIONS: usize = 1000;
 
-/// How many ids are known as those of sessions that there have been. A client has to begin another one when it gets a 404 for its own.
-const MOST_IDS: usize = 10_000;
-
 /// The longest `initialize` in bytes that begins a session, because `rmcp` keeps it.
 const LONGEST_BEGIN: usize = 16 << 10;
-
-/// A session ends when its client has had no request open for so long.
-const IDLE: Duration = Duration::from_secs(3600);
-
-/// How often idle sessions are looked for.
-const LOOKED_FOR: Duration = Duration::from_secs(60);
 
 /// The header that names a session of the protocol.
 pub(super) const SESSION_ID: &str = "mcp-session-id";
@@ -66,29 +58,6 @@ pub(super) struct Sessions {
     service: StreamableHttpService<Handler, LocalSessionManager>,
     /// The service for requests that are no messages. Its streams end with the agent.
     others: StreamableHttpService<Handler, LocalSessionManager>,
-    ended: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Known {
-    live: HashMap<Bytes, Session>,
-    /// The ids of sessions that have ended.
-    past: HashSet<Bytes>,
-    /// Those ids, the oldest first.
-    past_in_order: VecDeque<Bytes>,
-    looked_at: Instant,
-}
-
-#[derive(Debug)]
-struct Session {
-    /// The session of the platform.
-    of_platform: Option<String>,
-    /// When its client has last sent something, or a reply to it has ended.
-    seen: Instant,
-    /// Its requests whose replies have not ended.
-    open: usize,
-    /// Their ids, as JSON.
-    ids: HashSet<String>,
     ended: CancellationToken,
 }
 
@@ -149,15 +118,9 @@ impl Sessions {
                 config.with_legacy_session_mode(true),
             )
         };
-        let known = Known {
-            live: HashMap::new(),
-            past: HashSet::new(),
-            past_in_order: VecDeque::new(),
-            looked_at: Instant::now(),
-        };
         Self {
             clients,
-            known: Arc::new(Mutex::new(known)),
+            known: Arc::default(),
             service: service(config.clone()),
             others: service(config.with_cancellation_token(ended.clone())),
             manager,
@@ -183,13 +146,8 @@ impl Sessions {
             let response = Box::pin(self.service.handle(request.map(Full::new))).await;
             if let Some(id) = response.headers().get(SESSION_ID) {
                 let id = Bytes::copy_from_slice(id.as_bytes());
-                let session = Session {
-                    of_platform: headers::session_id(scope.headers()).map(ToOwned::to_owned),
-                    seen: Instant::now(),
-                    open: 0,
-                    ids: HashSet::new(),
-                    ended: self.ended.child_token(),
-                };
+                let of_platform = headers::session_id(scope.headers());
+                let session = Session::new(of_platform, self.ended.child_token());
                 self.known.lock().live.insert(id, session);
             }
             return Ok(response.map(Body::new));
@@ -298,40 +256,6 @@ impl Sessions {
     }
 }
 
-impl Known {
-    /// Takes a session out, and remembers that there has been one.
-    fn end(&mut self, id: &Bytes) -> Option<CancellationToken> {
-        let session = self.live.remove(id)?;
-        if self.past_in_order.len() >= MOST_IDS
-            && let Some(oldest) = self.past_in_order.pop_front()
-        {
-            self.past.remove(&oldest);
-        }
-        self.past_in_order.push_back(id.clone());
-        self.past.insert(id.clone());
-        Some(session.ended)
-    }
-
-    /// The sessions that have been silent for too long, from time to time.
-    fn idle(&mut self, now: Instant) -> Vec<Bytes> {
-        if now.duration_since(self.looked_at) < LOOKED_FOR {
-            return Vec::new();
-        }
-        self.looked_at = now;
-        let is_idle =
-            |session: &Session| session.open == 0 && now.duration_since(session.seen) >= IDLE;
-        let idle = self.live.iter().filter(|(_, session)| is_idle(session));
-        idle.map(|(id, _)| id.clone()).collect()
-    }
-
-    fn longest_silent(&self) -> Option<Bytes> {
-        let silent = self.live.iter().filter(|(_, session)| session.open == 0);
-        silent
-            .min_by_key(|(_, session)| session.seen)
-            .map(|(id, _)| id.clone())
-    }
-}
-
 /// Tells a client to begin another session.
 fn not_found() -> Response<Body> {
     let mut response = Response::new(Body::from("Not Found: there is no such session"));
@@ -403,40 +327,6 @@ mod tests {
         ));
         assert!(!begins_one(b"{\"method\":\"initialize\""));
         assert!(!begins_one(b"[\"initialize\"]"));
-    }
-
-    fn session(seen: Instant, open: usize) -> Session {
-        Session {
-            of_platform: None,
-            seen,
-            open,
-            ids: HashSet::new(),
-            ended: CancellationToken::new(),
-        }
-    }
-
-    #[test]
-    fn sessions_end_that_have_been_silent_and_have_no_request_open() {
-        let begun = Instant::now();
-        let now = begun + IDLE + LOOKED_FOR;
-        let id = |name: &'static str| Bytes::from_static(name.as_bytes());
-        let mut known = Known {
-            live: HashMap::from([
-                (id("silent"), session(begun, 0)),
-                (id("calls"), session(begun, 1)),
-                (id("alive"), session(now, 0)),
-            ]),
-            past: HashSet::new(),
-            past_in_order: VecDeque::new(),
-            looked_at: begun,
-        };
-        assert_eq!(known.idle(begun), Vec::<Bytes>::new());
-        assert_eq!(known.longest_silent(), Some(id("silent")));
-        assert_eq!(known.idle(now), [id("silent")]);
-        let ended = known.end(&id("silent")).expect("a session");
-        assert!(!ended.is_cancelled() && known.past.contains(&id("silent")));
-        assert_eq!(known.longest_silent(), Some(id("alive")));
-        assert!(known.end(&id("silent")).is_none());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::asking;
-use super::handler::{result_of, tell, told};
+use super::outcome::{result_of, tell, told};
 use crate::request::{Scope, Work};
 use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
 use crate::tools::{

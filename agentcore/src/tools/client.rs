@@ -5,13 +5,12 @@
 
 mod error;
 mod form;
+mod question;
 mod sampling;
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde_core::Serialize;
@@ -21,10 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::ClientError;
 use self::form::{Answered, of_type};
+pub(crate) use self::question::{Can, Kept, LogLevel, Question, QuestionKind, ToClient};
 pub use self::sampling::{Sampled, Sampling};
 use crate::error::BoxError;
 use crate::handler::extract::{FromInvocation, Invocation, Requirements};
-use crate::util::sync::Mutex;
 
 /// How many questions wait until the task that serves the call takes them.
 const MOST_WAITING: usize = 16;
@@ -92,64 +91,6 @@ struct Line {
     messages: mpsc::Sender<Box<ToClient>>,
     can: Can,
     kept: Kept,
-}
-
-/// The questions that a client answers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Can {
-    pub(crate) elicit: bool,
-    pub(crate) open: bool,
-    pub(crate) sample: bool,
-    pub(crate) list_roots: bool,
-}
-
-/// A kind of questions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum QuestionKind {
-    Elicit,
-    Open,
-    Sample,
-    ListRoots,
-}
-
-/// A message of a tool for its client.
-pub(crate) enum ToClient {
-    Question(Question),
-    Log { level: LogLevel, message: String },
-}
-
-/// The level of a message to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum LogLevel {
-    Debug,
-    Info,
-    Warning,
-    Error,
-}
-
-/// A question on its way to the client.
-pub(crate) struct Question {
-    pub(crate) key: String,
-    /// The request, as the protocol has it: `{"method": .., "params": ..}`.
-    pub(crate) request: Value,
-    /// Says why an answer is none to this question.
-    pub(crate) check: fn(&Value) -> Result<(), String>,
-    /// The answer, or why there is none.
-    pub(crate) reply: oneshot::Sender<Result<Value, String>>,
-}
-
-/// The values of [`Client::once`], by their keys.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<BTreeMap<String, Value>>>);
-
-impl Kept {
-    pub(crate) fn new(values: BTreeMap<String, Value>) -> Self {
-        Self(Arc::new(Mutex::new(values)))
-    }
-
-    pub(crate) fn take(&self) -> BTreeMap<String, Value> {
-        std::mem::take(&mut *self.0.lock())
-    }
 }
 
 /// The decision of a person about a question.
@@ -481,27 +422,6 @@ impl Client {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(why)) => Err(ClientError::refused(why)),
             Err(_) => Err(ClientError::over()),
-        }
-    }
-}
-
-impl Can {
-    fn has(self, kind: QuestionKind) -> bool {
-        match kind {
-            QuestionKind::Elicit => self.elicit,
-            QuestionKind::Open => self.open,
-            QuestionKind::Sample => self.sample,
-            QuestionKind::ListRoots => self.list_roots,
-        }
-    }
-}
-
-impl QuestionKind {
-    fn method(self) -> &'static str {
-        match self {
-            Self::Elicit | Self::Open => "elicitation/create",
-            Self::Sample => "sampling/createMessage",
-            Self::ListRoots => "roots/list",
         }
     }
 }
