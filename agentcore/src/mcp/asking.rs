@@ -64,7 +64,7 @@ pub(super) struct Conversation<'a> {
     client: Client,
     /// `None` if the function takes no client.
     messages: Option<mpsc::Receiver<Box<ToClient>>>,
-    desk: Desk,
+    questions: Questions,
     kept: Kept,
     sealer: &'a Sealer,
     /// What the state of the call belongs to. `None` if no state is sealed in the revision of the client, or the function asks
@@ -96,21 +96,21 @@ impl<'a> Conversation<'a> {
         let binding = seals.then(|| called.binding());
         let mut earlier = Answers::default();
         let mut can = Can::default();
-        let desk = match way {
-            Way::Rounds if !called.asks => Desk::None,
+        let questions = match way {
+            Way::Rounds if !called.asks => Questions::None,
             Way::Rounds => {
                 if let (Some(state), Some(binding)) = (state, &binding) {
                     earlier = sealer.open(&state, binding)?;
                 }
                 earlier.answers.extend(responses.unwrap_or_default());
                 can = can_do(context);
-                Desk::Rounds(Rounds::new(earlier.answers))
+                Questions::Rounds(Rounds::new(earlier.answers))
             }
             Way::Session(over) if called.asks => {
                 can = can_do(context);
-                Desk::Session(Session::new(context.peer.clone(), over))
+                Questions::Session(Session::new(context.peer.clone(), over))
             }
-            Way::Session(_) | Way::None => Desk::None,
+            Way::Session(_) | Way::None => Questions::None,
         };
         let kept = Kept::new(earlier.kept);
         let (client, messages) = match called.asks {
@@ -123,7 +123,7 @@ impl<'a> Conversation<'a> {
         Ok(Self {
             client,
             messages,
-            desk,
+            questions,
             kept,
             sealer,
             binding,
@@ -153,16 +153,16 @@ impl<'a> Conversation<'a> {
                 biased;
                 done = &mut work => {
                     while let Ok(message) = messages.try_recv() {
-                        hear(&mut self.desk, &self.logging, *message).await?;
+                        hear(&mut self.questions, &self.logging, *message).await?;
                     }
                     return Ok(Asked::Done(done));
                 }
                 Some(message) = messages.recv() => {
-                    hear(&mut self.desk, &self.logging, *message).await?;
+                    hear(&mut self.questions, &self.logging, *message).await?;
                 }
-                () = self.desk.turn() => {}
+                () = self.questions.turn() => {}
                 // The function waits, and all that it has asked until then has been heard.
-                () = ready(()), if self.desk.waits() => return Ok(Asked::Waits),
+                () = ready(()), if self.questions.waits() => return Ok(Asked::Waits),
             }
         }
     }
@@ -173,7 +173,7 @@ impl<'a> Conversation<'a> {
     ///
     /// The answers and values of the call are too large to travel with the client.
     pub(super) fn into_questions(self) -> Result<InputRequiredResult, ErrorData> {
-        let (Desk::Rounds(rounds), Some(binding)) = (self.desk, self.binding) else {
+        let (Questions::Rounds(rounds), Some(binding)) = (self.questions, self.binding) else {
             return Err(ErrorData::internal_error("nothing has been asked", None));
         };
         let answers = Answers {
@@ -185,9 +185,13 @@ impl<'a> Conversation<'a> {
     }
 }
 
-async fn hear(desk: &mut Desk, logging: &Logging<'_>, message: ToClient) -> Result<(), ErrorData> {
+async fn hear(
+    questions: &mut Questions,
+    logging: &Logging<'_>,
+    message: ToClient,
+) -> Result<(), ErrorData> {
     match message {
-        ToClient::Question(question) => desk.take(question),
+        ToClient::Question(question) => questions.take(question),
         ToClient::Log { level, message } => {
             logging.tell(level, message).await;
             Ok(())
@@ -245,14 +249,14 @@ pub(super) fn request_of(question: &Question) -> Result<InputRequest, String> {
 }
 
 /// Takes questions, and knows how they are answered.
-enum Desk {
+enum Questions {
     Rounds(Rounds),
     Session(Session),
     /// The client cannot be asked.
     None,
 }
 
-impl Desk {
+impl Questions {
     fn take(&mut self, question: Question) -> Result<(), ErrorData> {
         match self {
             Self::Rounds(rounds) => rounds.take(question),

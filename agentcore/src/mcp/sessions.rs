@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Session};
-use self::stream::pumped;
+use self::stream::read_ahead;
 use super::caller::Caller;
 use super::handler::Handler;
 use super::message::MOST_READ;
@@ -163,7 +163,7 @@ impl Sessions {
             .extensions_mut()
             .insert(Caller::of(scope, Some(over)));
         let response = Box::pin(self.service.handle(request.map(Full::new))).await;
-        Ok(response.map(|body| pumped(body, open)))
+        Ok(response.map(|body| read_ahead(body, open)))
     }
 
     /// Answers a request that is no message.
@@ -181,7 +181,7 @@ impl Sessions {
             return Response::new(Body::default());
         }
         let response = Box::pin(self.others.handle(request)).await;
-        response.map(|body| pumped(body, open))
+        response.map(|body| read_ahead(body, open))
     }
 
     /// The session that a head names, for the session of the platform that `scope` belongs to.

@@ -82,11 +82,11 @@ tokio::task_local! {
 /// There is no client for [`tools().call`](crate::tool::Tools::call): each question is an error, and each `can_..` is `false`.
 #[derive(Clone, Default)]
 pub struct Client {
-    line: Option<Line>,
+    channel: Option<Channel>,
 }
 
 #[derive(Clone)]
-struct Line {
+struct Channel {
     /// Boxed, because the channel makes room for several at once.
     messages: mpsc::Sender<Box<ToClient>>,
     can: Can,
@@ -156,12 +156,17 @@ impl Client {
     /// A client that can be asked, and the messages to it.
     pub(crate) fn new(can: Can, kept: Kept) -> (Self, mpsc::Receiver<Box<ToClient>>) {
         let (messages, receiver) = mpsc::channel(MOST_WAITING);
-        let line = Line {
+        let channel = Channel {
             messages,
             can,
             kept,
         };
-        (Self { line: Some(line) }, receiver)
+        (
+            Self {
+                channel: Some(channel),
+            },
+            receiver,
+        )
     }
 
     /// Runs `work` on behalf of this client: functions in it get it as an argument.
@@ -170,7 +175,10 @@ impl Client {
     }
 
     fn can(&self) -> Can {
-        self.line.as_ref().map(|line| line.can).unwrap_or_default()
+        self.channel
+            .as_ref()
+            .map(|channel| channel.can)
+            .unwrap_or_default()
     }
 
     /// Whether the client shows forms to its user.
@@ -350,16 +358,16 @@ impl Client {
         F: Future<Output = Result<T, E>>,
     {
         let key = key.into();
-        let Some(line) = &self.line else {
+        let Some(channel) = &self.channel else {
             return work().await.map_err(Into::into);
         };
-        let kept = line.kept.0.lock().get(&key).cloned();
+        let kept = channel.kept.0.lock().get(&key).cloned();
         if let Some(kept) = kept {
             return Ok(T::deserialize(kept)?);
         }
         let value = work().await.map_err(Into::into)?;
         let json = serde_json::to_value(&value)?;
-        line.kept.0.lock().insert(key, json);
+        channel.kept.0.lock().insert(key, json);
         Ok(value)
     }
 
@@ -385,10 +393,10 @@ impl Client {
     }
 
     async fn log(&self, level: LogLevel, message: String) {
-        if let Some(line) = &self.line {
+        if let Some(channel) = &self.channel {
             let message = cut(message);
             // After the call nobody reads it.
-            let _ = line
+            let _ = channel
                 .messages
                 .send(Box::new(ToClient::Log { level, message }))
                 .await;
@@ -402,8 +410,8 @@ impl Client {
         params: Value,
         check: fn(&Value) -> Result<(), String>,
     ) -> Result<Value, ClientError> {
-        let line = self.line.as_ref().ok_or_else(ClientError::nobody)?;
-        if !line.can.has(kind) {
+        let channel = self.channel.as_ref().ok_or_else(ClientError::nobody)?;
+        if !channel.can.has(kind) {
             return Err(ClientError::lacks(kind));
         }
         let (reply, answer) = oneshot::channel();
@@ -413,7 +421,7 @@ impl Client {
             check,
             reply,
         };
-        let sent = line
+        let sent = channel
             .messages
             .send(Box::new(ToClient::Question(question)))
             .await;

@@ -21,18 +21,18 @@ use crate::util::spawn;
 const MOST_WAITING: usize = 1 << 20;
 
 /// Reads `source` whether the client reads or not, until too much waits. `open` ends with the stream.
-pub(super) fn pumped(source: BoxBody<Bytes, Infallible>, open: Open) -> Body {
+pub(super) fn read_ahead(source: BoxBody<Bytes, Infallible>, open: Open) -> Body {
     let (frames, reader) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    spawn::boxed(pump(source, frames, Arc::clone(&waiting)));
-    Body::new(Pumped {
+    spawn::boxed(read(source, frames, Arc::clone(&waiting)));
+    Body::new(ReadAhead {
         frames: reader,
         waiting,
         _open: open,
     })
 }
 
-async fn pump(
+async fn read(
     mut source: BoxBody<Bytes, Infallible>,
     frames: mpsc::UnboundedSender<Bytes>,
     waiting: Arc<AtomicUsize>,
@@ -54,13 +54,13 @@ async fn pump(
     }
 }
 
-struct Pumped {
+struct ReadAhead {
     frames: mpsc::UnboundedReceiver<Bytes>,
     waiting: Arc<AtomicUsize>,
     _open: Open,
 }
 
-impl http_body::Body for Pumped {
+impl http_body::Body for ReadAhead {
     type Data = Bytes;
     type Error = Infallible;
 
