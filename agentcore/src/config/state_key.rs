@@ -14,6 +14,10 @@ const SHORTEST: usize = 32;
 pub(crate) struct StateKey(String);
 
 impl StateKey {
+    pub(super) fn is_long_enough(&self) -> bool {
+        self.0.len() >= SHORTEST
+    }
+
     #[cfg(feature = "mcp")]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -37,12 +41,6 @@ impl Value for StateKey {
 
     fn censored(_: &str) -> String {
         "..".to_owned()
-    }
-}
-
-impl StateKey {
-    pub(super) fn is_long_enough(&self) -> bool {
-        self.0.len() >= SHORTEST
     }
 }
 

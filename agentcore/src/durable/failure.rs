@@ -109,8 +109,8 @@ impl JobError {
         matches!(self.0, Kind::Unknown(_))
     }
 
-    /// The status of a reply that says so: 503 if the store is out of reach or lacks its schema, 409 for a key conflict, 413 for what is too large,
-    /// 404 for an unknown job, and 500 otherwise.
+    /// The status of a reply that says so: 503 if the store is out of reach or lacks its schema, 409 for a key conflict, 413 for what is
+    /// too large, 404 for an unknown job, and 500 otherwise.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match &self.0 {
@@ -163,3 +163,23 @@ impl fmt::Display for JobError {
 }
 
 impl std::error::Error for JobError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_not_told_where_the_store_is() {
+        let address = || "run .. -d 'postgres://me@db/jobs'".to_owned();
+        for (error, status) in [
+            (EngineError::Unreachable(address()), 503),
+            (EngineError::Schema(address()), 503),
+            (EngineError::Refused(address()), 500),
+        ] {
+            let error = JobError::from(error);
+            assert_eq!(error.status().as_u16(), status, "{error}");
+            assert!(!error.client_text().contains("db"), "{error}");
+            assert!(error.to_string().contains("postgres://me@db/jobs"));
+        }
+    }
+}

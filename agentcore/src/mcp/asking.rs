@@ -1,4 +1,4 @@
-//! [`Conversation`]: a call whose function may ask its client.
+//! [`Conversation`]: a call, in which the function may ask the client.
 //!
 //! Since revision 2026-07-28 a question without an answer ends the call, and its answer comes with the next one. Before, a question
 //! is a request on the open stream of the call, which a client answers in its session.
@@ -8,6 +8,7 @@ mod session;
 
 use std::future::{Future, pending, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -20,11 +21,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::rounds::Rounds;
-use self::session::Session;
+use self::session::InSession;
+use super::caller::cancelled;
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
-use crate::report::panics;
-use crate::tools::{Can, Client, Kept, Question, QuestionKind, ToClient};
+use crate::report::{Outcome, panics};
+use crate::request::{self, Scope};
+use crate::tools::{Can, Client, Kept, Question, QuestionKind, Registered, ToClient};
 
 /// How a client is asked.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ impl Called<'_> {
 /// The answers that come with a call, and the state that the client sends back.
 pub(super) type Input = (Option<InputResponses>, Option<String>);
 
-/// A call whose function may ask its client.
+/// A call, in which the function may ask the client.
 pub(super) struct Conversation<'a> {
     client: Client,
     /// `None` if the function takes no client.
@@ -73,11 +76,41 @@ pub(super) struct Conversation<'a> {
     logging: Logging<'a>,
 }
 
-/// The end of a function.
-pub(super) enum Asked<T> {
+/// The end of a call.
+pub(super) enum Ended<T> {
+    /// The function has returned.
     Done(T),
-    /// It waits for answers that come with the next call.
-    Waits,
+    /// The function waits for answers, which come with the next call.
+    Asks(InputRequiredResult),
+}
+
+/// A call has no result.
+pub(super) enum Unfinished {
+    /// The client has cancelled the call.
+    Cancelled,
+    /// An answer of the client does not fit its question.
+    Misfit(ErrorData),
+    /// The answers and values of the call are too large to travel with the client.
+    TooLarge(ErrorData),
+}
+
+impl Unfinished {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Cancelled => Outcome::Cancelled,
+            Self::Misfit(_) => Outcome::ClientError,
+            Self::TooLarge(_) => Outcome::Error,
+        }
+    }
+}
+
+impl From<Unfinished> for ErrorData {
+    fn from(unfinished: Unfinished) -> Self {
+        match unfinished {
+            Unfinished::Cancelled => Self::internal_error("cancelled", None),
+            Unfinished::Misfit(error) | Unfinished::TooLarge(error) => error,
+        }
+    }
 }
 
 impl<'a> Conversation<'a> {
@@ -108,7 +141,7 @@ impl<'a> Conversation<'a> {
             }
             Way::Session(over) if called.asks => {
                 can = can_do(context);
-                Questions::Session(Session::new(context.peer.clone(), over))
+                Questions::Session(InSession::new(context.peer.clone(), over))
             }
             Way::Session(_) | Way::None => Questions::None,
         };
@@ -131,22 +164,50 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// The client that the function asks.
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
+    /// Runs `work`, which calls the function `what`, until it ends, waits for answers, or the client cancels the call. Work that has not
+    /// ended is dropped.
+    pub(super) async fn run<F: Future>(
+        mut self,
+        work: F,
+        context: &RequestContext<RoleServer>,
+        scope: &Arc<Scope>,
+        what: &Registered,
+    ) -> Result<Ended<F::Output>, Unfinished> {
+        let work = self.client.clone().scope(work);
+        let mut work = Box::pin(request::within(Arc::clone(scope), work));
+        let driven = tokio::select! {
+            biased;
+            driven = self.drive(work.as_mut()) => driven.map_err(Unfinished::Misfit),
+            () = cancelled(context) => {
+                scope.cancel();
+                Err(Unfinished::Cancelled)
+            }
+        };
+        match driven {
+            Ok(Some(done)) => Ok(Ended::Done(done)),
+            Ok(None) => {
+                panics::drop_caught(work, &what.to_string());
+                let questions = self.into_questions();
+                questions.map(Ended::Asks).map_err(Unfinished::TooLarge)
+            }
+            Err(unfinished) => {
+                panics::drop_caught(work, &what.to_string());
+                Err(unfinished)
+            }
+        }
     }
 
-    /// Runs `work` until it has ended or waits for answers.
+    /// Runs `work` until it has ended. `None` means that it waits for answers.
     ///
     /// # Errors
     ///
     /// An answer of the client does not fit its question.
-    pub(super) async fn drive<F: Future>(
+    async fn drive<F: Future>(
         &mut self,
         mut work: Pin<&mut F>,
-    ) -> Result<Asked<F::Output>, ErrorData> {
+    ) -> Result<Option<F::Output>, ErrorData> {
         let Some(messages) = &mut self.messages else {
-            return Ok(Asked::Done(work.await));
+            return Ok(Some(work.await));
         };
         loop {
             tokio::select! {
@@ -155,14 +216,14 @@ impl<'a> Conversation<'a> {
                     while let Ok(message) = messages.try_recv() {
                         hear(&mut self.questions, &self.logging, *message).await?;
                     }
-                    return Ok(Asked::Done(done));
+                    return Ok(Some(done));
                 }
                 Some(message) = messages.recv() => {
                     hear(&mut self.questions, &self.logging, *message).await?;
                 }
                 () = self.questions.turn() => {}
                 // The function waits, and all that it has asked until then has been heard.
-                () = ready(()), if self.questions.waits() => return Ok(Asked::Waits),
+                () = ready(()), if self.questions.waits() => return Ok(None),
             }
         }
     }
@@ -172,7 +233,7 @@ impl<'a> Conversation<'a> {
     /// # Errors
     ///
     /// The answers and values of the call are too large to travel with the client.
-    pub(super) fn into_questions(self) -> Result<InputRequiredResult, ErrorData> {
+    fn into_questions(self) -> Result<InputRequiredResult, ErrorData> {
         let (Questions::Rounds(rounds), Some(binding)) = (self.questions, self.binding) else {
             return Err(ErrorData::internal_error("nothing has been asked", None));
         };
@@ -251,7 +312,7 @@ pub(super) fn request_of(question: &Question) -> Result<InputRequest, String> {
 /// Takes questions, and knows how they are answered.
 enum Questions {
     Rounds(Rounds),
-    Session(Session),
+    Session(InSession),
     /// The client cannot be asked.
     None,
 }

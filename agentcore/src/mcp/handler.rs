@@ -19,21 +19,20 @@ use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{self, Asked, Called, Conversation, Input, Way};
-use super::caller::{cancelled, in_session, is_modern, known, reads_events};
+use super::asking::{self, Called, Conversation, Ended, Input, Way};
+use super::caller::{in_session, is_modern, known, reads_events};
 use super::logging::{Logging, SessionLevel};
 use super::outcome::{progress, result_of_call, told};
 use super::sessions::SessionsFor;
 use super::state::Sealer;
-use super::subscriptions::OfSession;
+use super::subscriptions::Subscriptions;
 use super::task::Tasks;
 use super::{completion, prompts, resources, subscriptions, task};
 use crate::app::parts::Agent;
 use crate::config::{Settings, StateKey};
 use crate::headers;
 use crate::report::Outcome;
-use crate::report::panics::{self, Panic};
-use crate::request;
+use crate::report::panics::Panic;
 use crate::tools::{Content, Registered, TaskMode, ToolFailureKind, ToolSet, Updates, run};
 
 /// How long a client may keep the list, in milliseconds. The list does not change while the agent runs.
@@ -43,7 +42,7 @@ const LIST_LASTS: u64 = 60_000;
 pub(super) struct Handler {
     agent: Arc<Offers>,
     level: SessionLevel,
-    subscriptions: OfSession,
+    subscriptions: Subscriptions,
 }
 
 /// What all sessions share.
@@ -101,7 +100,7 @@ impl Handler {
         Self {
             agent,
             level: SessionLevel::default(),
-            subscriptions: OfSession::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -284,35 +283,19 @@ impl ServerHandler for Handler {
         };
         let input = (request.input_responses, request.request_state);
         let conversation = self.converse(&context, tool, &called, input);
-        let mut conversation =
-            conversation.inspect_err(|_| scope.note(Outcome::ClientError, None))?;
+        let conversation = conversation.inspect_err(|_| scope.note(Outcome::ClientError, None))?;
         // The client may leave, and the function not stop: the agent is busy until it has.
         let _hold = scope.hold();
         let progress = progress(&context);
         let panicked = told(&scope, tool);
         let work = run(tool, Arc::clone(&scope), arguments, progress, panicked);
-        let work = conversation.client().scope(work);
-        let mut work = Box::pin(request::within(Arc::clone(&scope), work));
-        let driven = tokio::select! {
-            biased;
-            driven = conversation.drive(work.as_mut()) => driven,
-            () = cancelled(&context) => {
-                scope.cancel();
-                scope.note(Outcome::Cancelled, None);
-                panics::drop_caught(work, &tool.to_string());
-                return Err(ErrorData::internal_error("cancelled", None));
-            }
-        };
-        match driven {
-            Ok(Asked::Done(done)) => result_of_call(&scope, tool, done, is_modern(&context)),
-            Ok(Asked::Waits) => {
-                panics::drop_caught(work, &tool.to_string());
-                Ok(conversation.into_questions()?.into())
-            }
-            Err(error) => {
-                panics::drop_caught(work, &tool.to_string());
-                scope.note(Outcome::ClientError, None);
-                Err(error)
+        let ended = conversation.run(work, &context, &scope, tool).await;
+        match ended {
+            Ok(Ended::Done(done)) => result_of_call(&scope, tool, done, is_modern(&context)),
+            Ok(Ended::Asks(questions)) => Ok(questions.into()),
+            Err(unfinished) => {
+                scope.note(unfinished.outcome(), None);
+                Err(unfinished.into())
             }
         }
     }
@@ -347,11 +330,14 @@ impl ServerHandler for Handler {
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
         self.agent.info.capabilities.resources.as_ref()?;
+        // The client is told that it listens before `listen` is called.
+        self.subscriptions.listen_from_now(&self.agent.updates);
         Some(subscriptions::accepted(requested))
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        subscriptions::listen(&self.agent.updates, &self.agent.ended, context).await
+        let news = self.subscriptions.news(&self.agent.updates);
+        subscriptions::listen(news, &self.agent.ended, context).await
     }
 
     async fn subscribe(
@@ -431,36 +417,20 @@ impl Handler {
             session: headers::session_id(scope.headers()),
             asks: offered.asks,
         };
-        let mut conversation = self.converse(context, offered, &called, input)?;
+        let conversation = self.converse(context, offered, &called, input)?;
         let what = offered.to_string();
         let panicked = move |panic: Panic| panic.log(&what);
+        let no_progress = |_, _: &Content| None;
         let work = run(
             offered,
             Arc::clone(&scope),
             arguments,
-            |_, _| None,
+            no_progress,
             panicked,
         );
-        let work = conversation.client().scope(work);
-        let mut work = Box::pin(request::within(scope, work));
-        let driven = tokio::select! {
-            biased;
-            driven = conversation.drive(work.as_mut()) => driven,
-            () = cancelled(context) => {
-                panics::drop_caught(work, &offered.to_string());
-                return Err(ErrorData::internal_error("cancelled", None));
-            }
-        };
-        let done = match driven {
-            Ok(Asked::Done(done)) => done,
-            Ok(Asked::Waits) => {
-                panics::drop_caught(work, &offered.to_string());
-                return conversation.into_questions().map(Made::Questions);
-            }
-            Err(error) => {
-                panics::drop_caught(work, &offered.to_string());
-                return Err(error);
-            }
+        let done = match conversation.run(work, context, &scope, offered).await? {
+            Ended::Done(done) => done,
+            Ended::Asks(questions) => return Ok(Made::Questions(questions)),
         };
         done.map(Made::Content).map_err(|failure| {
             let text = failure.text.clone();
@@ -478,7 +448,7 @@ impl Handler {
         })
     }
 
-    /// A call whose function may ask the client.
+    /// The conversation of a call with its client.
     fn converse<'a>(
         &'a self,
         context: &'a RequestContext<RoleServer>,

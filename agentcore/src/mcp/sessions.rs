@@ -40,7 +40,7 @@ const MOST_SESSIONS: usize = 1000;
 const LONGEST_BEGIN: usize = 16 << 10;
 
 /// The header that names a session of the protocol.
-pub(super) const SESSION_ID: &str = "mcp-session-id";
+pub(crate) const SESSION_ID: &str = "mcp-session-id";
 
 /// The clients that get a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,7 +263,7 @@ fn not_found() -> Response<Body> {
     response
 }
 
-/// Refuses a request whose id another one has: `rmcp` would answer one of them alone.
+/// Refuses a request that has the id of another one: `rmcp` would answer one of them alone.
 fn repeated(id: &Value) -> Response<Body> {
     let error = json!({ "code": -32600, "message": "a request of the session has this id, and has not ended" });
     let body = json!({ "jsonrpc": "2.0", "id": id, "error": error });

@@ -33,11 +33,10 @@ pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 
 /// Sends the client of a stream the news that it has asked for, until it leaves or the agent stops.
 pub(super) async fn listen(
-    updates: &Updates,
+    mut news: broadcast::Receiver<Arc<str>>,
     ended: &CancellationToken,
     context: SubscriptionContext,
 ) -> Result<(), ErrorData> {
-    let mut news = updates.subscribe();
     let uris = context.accepted().resource_subscriptions.clone();
     let uris: BTreeSet<_> = uris.unwrap_or_default().into_iter().collect();
     loop {
@@ -66,18 +65,32 @@ async fn next(news: &mut broadcast::Receiver<Arc<str>>, uris: &BTreeSet<String>)
     }
 }
 
-/// The subscriptions of one session of an earlier revision. Dropping the last clone ends the task that sends the news.
+/// The subscriptions of one session of an earlier revision, or of one request of a later one. Dropping the last clone ends the task
+/// that sends a session its news.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OfSession(Arc<Subscriptions>);
+pub(super) struct Subscriptions(Arc<Inner>);
 
 #[derive(Debug, Default)]
-struct Subscriptions {
+struct Inner {
     uris: Arc<Mutex<BTreeSet<String>>>,
     /// The end of the task that sends the news.
     sends: OnceLock<DropGuard>,
+    /// The news since a request was told that it listens.
+    listens: Mutex<Option<broadcast::Receiver<Arc<str>>>>,
 }
 
-impl OfSession {
+impl Subscriptions {
+    /// Keeps the news from now on, for [`Self::news`].
+    pub(super) fn listen_from_now(&self, updates: &Updates) {
+        *self.0.listens.lock() = Some(updates.subscribe());
+    }
+
+    /// The news since [`Self::listen_from_now`].
+    pub(super) fn news(&self, updates: &Updates) -> broadcast::Receiver<Arc<str>> {
+        let kept = self.0.listens.lock().take();
+        kept.unwrap_or_else(|| updates.subscribe())
+    }
+
     /// # Errors
     ///
     /// The session has too many subscriptions, or the URI is too long.
@@ -134,5 +147,21 @@ async fn send(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_is_kept_from_the_moment_in_which_a_client_is_accepted() {
+        let updates = Updates::default();
+        let subscriptions = Subscriptions::default();
+        updates.tell("notes://before");
+        subscriptions.listen_from_now(&updates);
+        updates.tell("notes://all");
+        let mut news = subscriptions.news(&updates);
+        assert_eq!(news.try_recv().as_deref(), Ok("notes://all"));
     }
 }

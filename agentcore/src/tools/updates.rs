@@ -28,6 +28,11 @@ impl Updates {
         states.insert(StateSlot::new(self.clone()));
     }
 
+    pub(crate) fn tell(&self, uri: &str) {
+        // Nobody may have subscribed.
+        let _ = self.0.send(uri.into());
+    }
+
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.subscribe()
     }
@@ -67,7 +72,6 @@ pub fn resource_changed(uri: &str) {
     let scope = request::current();
     let updates = scope.and_then(|scope| scope.instance().states.find::<Updates>());
     if let Some(updates) = updates {
-        // Nobody may have subscribed.
-        let _ = updates.0.send(uri.into());
+        updates.tell(uri);
     }
 }

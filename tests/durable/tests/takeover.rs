@@ -23,6 +23,7 @@ on_each_store! {
         let status = ended(&second, &job);
         assert_eq!(status["status"], "completed", "{status}");
         assert_eq!(status["result"], json!({ "pages": 3, "sum": 3 }));
+        second.line_with("durable task `pages` was taken over");
         let taken_over = r#"agentcore_durable_takeovers_total{task="pages"} 1"#;
         assert!(counts(&second, taken_over));
         assert_eq!(status["attempt"], 2);

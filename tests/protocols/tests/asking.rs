@@ -292,6 +292,8 @@ fn questions_that_cannot_be_asked_are_errors_of_the_tool() {
     assert_eq!(reply["error"]["code"], -32603, "{reply}");
     let message = reply["error"]["message"].as_str().expect("a message");
     assert!(message.contains("1048576 is the most"), "{message}");
+    let line = agent.line_with("tool `large`");
+    assert!(line.contains("\"outcome\":\"error\""), "{line}");
     // The call of the client is over.
     client.call("leave", &json!({}));
     let reply = client.call("ask_left", &json!({}));

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{misfit, request_of};
 use crate::tools::Question;
 
-/// Questions whose answers come with a call.
+/// Questions of a call. Their answers come with the next call.
 pub(super) struct Rounds {
     /// The answers that the client has sent, with this call and before.
     answers: BTreeMap<String, Value>,

@@ -1,4 +1,4 @@
-//! [`Session`]: questions of a call before revision 2026-07-28, which goes on.
+//! [`InSession`]: questions of a call before revision 2026-07-28, which goes on.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -15,7 +15,7 @@ use crate::tools::Question;
 use crate::util::BoxFuture;
 
 /// Questions that are requests in the session of a client, one after the other.
-pub(super) struct Session {
+pub(super) struct InSession {
     peer: Peer<RoleServer>,
     /// Nobody answers any more.
     over: CancellationToken,
@@ -53,7 +53,7 @@ impl Current {
     }
 }
 
-impl Session {
+impl InSession {
     pub(super) fn new(peer: Peer<RoleServer>, over: CancellationToken) -> Self {
         Self {
             peer,

@@ -32,7 +32,7 @@ pub(super) struct Session {
     pub(super) of_platform: Option<String>,
     /// When its client has last sent something, or a reply to it has ended.
     pub(super) seen: Instant,
-    /// Its requests whose replies have not ended.
+    /// The number of its requests with a reply that has not ended.
     pub(super) open: usize,
     /// Their ids, as JSON.
     pub(super) ids: HashSet<String>,

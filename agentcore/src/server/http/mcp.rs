@@ -29,7 +29,7 @@ use crate::handler::extract::Invocation;
 use crate::handler::invoke::{Job, Options, Unwanted};
 use crate::handler::response::{Response, internal_error};
 use crate::headers;
-use crate::mcp::{LARGEST_PROBE, MOST_READ, Message, MessageKind, OfSession, Runs};
+use crate::mcp::{LARGEST_PROBE, MOST_READ, Message, MessageKind, OfSession, Runs, SESSION_ID};
 use crate::metrics::Refused;
 use crate::report;
 use crate::request::detach::FREED_ON_WORKERS;
@@ -41,9 +41,6 @@ use crate::util::BoxFuture;
 /// The largest body in bytes that a message of a session may have without being taken for a call before it is read. A client answers
 /// questions with such messages while its call has the last permit, and the result of a model, such as an image, may be large.
 const LARGEST_ANSWER: u64 = 1 << 20;
-
-/// The header that names a session of the protocol.
-const SESSION_ID: &str = "mcp-session-id";
 
 /// Answers one request to the port.
 pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
