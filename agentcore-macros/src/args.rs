@@ -65,6 +65,8 @@ pub(crate) enum TaskMode {
     /// Where the client can poll.
     Auto,
     Always,
+    /// From the moment on in which the function says so.
+    OnDemand,
 }
 
 /// What happens to an invocation whose client is gone.
@@ -164,7 +166,7 @@ impl Key {
                 "the path of a JSON file, seen from this source file, for example `schema = \"forecast.json\"`"
             }
             Self::Title => "a string literal, for example `title = \"Weather forecast\"`",
-            Self::Task => "`\"never\"`, `\"auto\"` or `\"always\"`",
+            Self::Task => "`\"never\"`, `\"auto\"`, `\"always\"` or `\"on_demand\"`",
             Self::Uri => "a URI in a string literal, for example `uri = \"notes://{name}\"`",
             Self::MimeType => "a string literal, for example `mime_type = \"text/markdown\"`",
             Self::Crate => "a path, for example `crate = ::agentcore`",
@@ -336,6 +338,7 @@ impl Argument {
             "never" => Some(TaskMode::Never),
             "auto" => Some(TaskMode::Auto),
             "always" => Some(TaskMode::Always),
+            "on_demand" => Some(TaskMode::OnDemand),
             _ => {
                 self.mismatch(errors);
                 None

@@ -188,7 +188,9 @@ pub mod tool {
     pub use crate::tools::{
         Client, ClientError, Elicited, Messages, Root, Sampled, Sampling, resource_changed,
     };
-    pub use crate::tools::{Content, Tool, ToolError, ToolHandler, ToolInfo, ToolResult, Tools};
+    pub use crate::tools::{
+        Content, TaskMode, Tool, ToolError, ToolHandler, ToolInfo, ToolResult, Tools,
+    };
 }
 
 #[doc(hidden)]

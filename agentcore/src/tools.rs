@@ -20,6 +20,7 @@ mod outcome;
 mod registered;
 mod run;
 mod set;
+mod task_mode;
 #[cfg(feature = "mcp")]
 mod updates;
 #[cfg(feature = "mcp")]
@@ -43,13 +44,14 @@ pub use messages::Messages;
 pub(crate) use outcome::ToolFailureKind;
 pub use outcome::ToolOutcome;
 pub(crate) use outcome::{Reply, ToolFailure, mapped};
-pub(crate) use registered::{Draft, Registered};
 #[cfg(feature = "mcp")]
-pub(crate) use registered::{Offer, TaskMode};
+pub(crate) use registered::Offer;
+pub(crate) use registered::{Draft, Registered};
 pub use registered::{ToolAdapter, ToolDef};
 #[cfg(feature = "mcp")]
 pub(crate) use run::run;
 pub(crate) use set::{Offered, ToolSet};
+pub use task_mode::TaskMode;
 #[cfg(feature = "mcp")]
 pub(crate) use updates::Updates;
 #[cfg(feature = "mcp")]

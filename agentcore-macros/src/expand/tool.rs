@@ -306,6 +306,7 @@ fn registration(model: &Tool<'_>) -> TokenStream {
         TaskMode::Never => None,
         TaskMode::Auto => Some(Literal::u8_unsuffixed(1)),
         TaskMode::Always => Some(Literal::u8_unsuffixed(2)),
+        TaskMode::OnDemand => Some(Literal::u8_unsuffixed(3)),
     };
     let task = task.map(|task| quote_spanned!(site=> .task(#task)));
     // With the literal's span: the path is relative to the file of the literal.

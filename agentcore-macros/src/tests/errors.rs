@@ -726,7 +726,7 @@ fn a_tools_keys_are_checked() {
             "no"
                 `destructive` takes no value, or `true` or `false`
             "sometimes"
-                `task` takes `"never"`, `"auto"` or `"always"`
+                `task` takes `"never"`, `"auto"`, `"always"` or `"on_demand"`
             schema
                 expected `key = value`, for example `schema = "forecast.json"`
             "5"

@@ -17,7 +17,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::rounds::Rounds;
@@ -26,8 +26,9 @@ use super::caller::cancelled;
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::{Outcome, panics};
-use crate::request::{self, Scope};
+use crate::request::{Scope, Work, within};
 use crate::tools::{Can, Client, Kept, Question, QuestionKind, Registered, ToClient};
+use crate::util::BoxFuture;
 
 /// How a client is asked.
 #[derive(Clone, Debug)]
@@ -74,6 +75,21 @@ pub(super) struct Conversation<'a> {
     /// nothing.
     binding: Option<Vec<u8>>,
     logging: Logging<'a>,
+    /// What a task takes over, if the function may begin one.
+    work: Option<Arc<Work>>,
+}
+
+/// The reason why a function is not driven further.
+enum Paused<T> {
+    Done(T),
+    /// It waits for answers that come with the next call.
+    Waits,
+    /// It begins a task.
+    BeginsTask {
+        work: Arc<Work>,
+        messages: mpsc::Receiver<Box<ToClient>>,
+        begun: oneshot::Sender<bool>,
+    },
 }
 
 /// The end of a call.
@@ -82,6 +98,21 @@ pub(super) enum Ended<T> {
     Done(T),
     /// The function waits for answers, which come with the next call.
     Asks(InputRequiredResult),
+    /// The function has begun a task.
+    GoesOn(DetachedCall<T>),
+}
+
+/// A call that goes on when its request has ended.
+pub(super) struct DetachedCall<T> {
+    /// The scope of the function.
+    pub(super) part: Arc<Scope>,
+    pub(super) work: Arc<Work>,
+    pub(super) function: BoxFuture<T>,
+    pub(super) messages: mpsc::Receiver<Box<ToClient>>,
+    /// Questions without an answer.
+    pub(super) questions: Vec<Question>,
+    /// Tells the function that it is a task, if it has asked for that.
+    pub(super) begun: Option<oneshot::Sender<bool>>,
 }
 
 /// A call has no result.
@@ -161,69 +192,109 @@ impl<'a> Conversation<'a> {
             sealer,
             binding,
             logging,
+            work: None,
         })
     }
 
-    /// Runs `work`, which calls the function `what`, until it ends, waits for answers, or the client cancels the call. Work that has not
-    /// ended is dropped.
-    pub(super) async fn run<F: Future>(
+    /// Lets the function begin a task. Returns the scope that it runs in then.
+    pub(super) fn may_begin_task(&mut self, scope: &Arc<Scope>) -> Arc<Scope> {
+        let (part, work) = Work::detached(scope);
+        self.work = Some(work);
+        part
+    }
+
+    /// Runs `function`, whose name is `what`, in the scope of the request or a part of it until it ends, waits for answers or begins a task, or the client cancels the
+    /// call. A function that has not ended and does not go on is dropped.
+    pub(super) async fn run<F>(
         mut self,
-        work: F,
+        function: F,
         context: &RequestContext<RoleServer>,
-        scope: &Arc<Scope>,
+        (request, part): (&Arc<Scope>, &Arc<Scope>),
         what: &Registered,
-    ) -> Result<Ended<F::Output>, Unfinished> {
-        let work = self.client.clone().scope(work);
-        let mut work = Box::pin(request::within(Arc::clone(scope), work));
-        let driven = tokio::select! {
+    ) -> Result<Ended<F::Output>, Unfinished>
+    where
+        F: Future + Send + 'static,
+    {
+        let function = self.client.clone().scope(function);
+        let mut function = Box::pin(within(Arc::clone(part), function));
+        let paused = tokio::select! {
             biased;
-            driven = self.drive(work.as_mut()) => driven.map_err(Unfinished::Misfit),
+            paused = self.drive(function.as_mut()) => paused.map_err(Unfinished::Misfit),
             () = cancelled(context) => {
-                scope.cancel();
+                request.cancel();
+                part.cancel();
                 Err(Unfinished::Cancelled)
             }
         };
-        match driven {
-            Ok(Some(done)) => Ok(Ended::Done(done)),
-            Ok(None) => {
-                panics::drop_caught(work, &what.to_string());
+        let work = self.work.take();
+        let ended = match paused {
+            Ok(Paused::Done(done)) => Ok(Ended::Done(done)),
+            Ok(Paused::Waits) => {
+                panics::drop_caught(function, &what.to_string());
                 let questions = self.into_questions();
                 questions.map(Ended::Asks).map_err(Unfinished::TooLarge)
             }
+            Ok(Paused::BeginsTask {
+                work,
+                messages,
+                begun,
+            }) => Ok(Ended::GoesOn(DetachedCall {
+                part: Arc::clone(part),
+                work,
+                function,
+                messages,
+                questions: self.questions.unanswered(),
+                begun: Some(begun),
+            })),
             Err(unfinished) => {
-                panics::drop_caught(work, &what.to_string());
+                panics::drop_caught(function, &what.to_string());
                 Err(unfinished)
             }
+        };
+        if let Some(work) = work {
+            work.give_back(request);
         }
+        ended
     }
 
-    /// Runs `work` until it has ended. `None` means that it waits for answers.
+    /// Runs `function` until it has ended or is not to be driven here.
     ///
     /// # Errors
     ///
     /// An answer of the client does not fit its question.
     async fn drive<F: Future>(
         &mut self,
-        mut work: Pin<&mut F>,
-    ) -> Result<Option<F::Output>, ErrorData> {
-        let Some(messages) = &mut self.messages else {
-            return Ok(Some(work.await));
+        mut function: Pin<&mut F>,
+    ) -> Result<Paused<F::Output>, ErrorData> {
+        let Some(mut messages) = self.messages.take() else {
+            return Ok(Paused::Done(function.await));
         };
         loop {
-            tokio::select! {
+            let message = tokio::select! {
                 biased;
-                done = &mut work => {
+                done = &mut function => {
                     while let Ok(message) = messages.try_recv() {
                         hear(&mut self.questions, &self.logging, *message).await?;
                     }
-                    return Ok(Some(done));
+                    return Ok(Paused::Done(done));
                 }
-                Some(message) = messages.recv() => {
-                    hear(&mut self.questions, &self.logging, *message).await?;
-                }
-                () = self.questions.turn() => {}
+                Some(message) = messages.recv() => *message,
+                () = self.questions.turn() => continue,
                 // The function waits, and all that it has asked until then has been heard.
-                () = ready(()), if self.questions.waits() => return Ok(None),
+                () = ready(()), if self.questions.waits() => return Ok(Paused::Waits),
+            };
+            match (message, self.work.take()) {
+                (ToClient::BeginTask(begun), Some(work)) => {
+                    return Ok(Paused::BeginsTask {
+                        work,
+                        messages,
+                        begun,
+                    });
+                }
+                (message, work) => {
+                    self.work = work;
+                    hear(&mut self.questions, &self.logging, message).await?;
+                }
             }
         }
     }
@@ -255,6 +326,11 @@ async fn hear(
         ToClient::Question(question) => questions.take(question),
         ToClient::Log { level, message } => {
             logging.tell(level, message).await;
+            Ok(())
+        }
+        ToClient::BeginTask(begun) => {
+            // The function may have stopped to wait.
+            let _ = begun.send(false);
             Ok(())
         }
     }
@@ -334,6 +410,14 @@ impl Questions {
         match self {
             Self::Rounds(_) | Self::None => pending().await,
             Self::Session(session) => session.turn().await,
+        }
+    }
+
+    /// The questions without an answer.
+    fn unanswered(self) -> Vec<Question> {
+        match self {
+            Self::Rounds(rounds) => rounds.unanswered,
+            Self::Session(_) | Self::None => Vec::new(),
         }
     }
 

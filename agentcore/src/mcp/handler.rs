@@ -1,28 +1,29 @@
 //! [`Handler`]: the answers to `rmcp`'s questions: the server's name, its tools, and the result of a call.
 
+mod calls;
+
 use std::sync::Arc;
 
 use rmcp::ErrorData;
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, ClientCapabilities,
-    CompleteRequestMethod, CompleteRequestParams, CompleteResult, GetPromptRequestMethod,
-    GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
-    InputRequiredResult, ListPromptsRequestMethod, ListPromptsResult,
-    ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestMethod,
-    ReadResourceRequestParams, ReadResourceResponse, ResourcesCapability, ServerCapabilities,
-    ServerConfig, SetLevelRequestMethod, SubscribeRequestMethod, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskParams,
+    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestMethod,
+    CompleteRequestParams, CompleteResult, GetPromptRequestMethod, GetPromptRequestParams,
+    GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+    ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse,
+    ResourcesCapability, ServerCapabilities, ServerConfig, SetLevelRequestMethod,
+    SubscribeRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{self, Called, Conversation, Ended, Input, Way};
-use super::caller::{in_session, is_modern, known, reads_events};
-use super::logging::{Logging, SessionLevel};
-use super::outcome::{progress, result_of_call, told};
+use self::calls::Produced;
+use super::caller::{in_session, known};
+use super::logging::SessionLevel;
 use super::sessions::SessionsFor;
 use super::state::Sealer;
 use super::subscriptions::Subscriptions;
@@ -30,10 +31,7 @@ use super::task::Tasks;
 use super::{completion, prompts, resources, subscriptions, task};
 use crate::app::parts::Agent;
 use crate::config::{Settings, StateKey};
-use crate::headers;
-use crate::report::Outcome;
-use crate::report::panics::Panic;
-use crate::tools::{Content, Registered, TaskMode, ToolFailureKind, ToolSet, Updates, run};
+use crate::tools::{Registered, TaskMode, ToolSet, Updates};
 
 /// How long a client may keep the list, in milliseconds. The list does not change while the agent runs.
 const LIST_LASTS: u64 = 60_000;
@@ -203,10 +201,10 @@ impl ServerHandler for Handler {
         };
         let called = ("resources/read", &*request.uri);
         let input = (request.input_responses, request.request_state);
-        let made = self.made(resource, called, arguments, input, &context);
+        let made = self.make(resource, called, arguments, input, &context);
         Ok(match made.await? {
-            Made::Content(content) => resources::result(resource, &request.uri, content).into(),
-            Made::Questions(questions) => questions.into(),
+            Produced::Content(content) => resources::result(resource, &request.uri, content).into(),
+            Produced::Questions(questions) => questions.into(),
         })
     }
 
@@ -239,10 +237,10 @@ impl ServerHandler for Handler {
         let arguments = request.arguments.unwrap_or_default();
         let called = ("prompts/get", &*request.name);
         let input = (request.input_responses, request.request_state);
-        let made = self.made(prompt, called, arguments, input, &context);
+        let made = self.make(prompt, called, arguments, input, &context);
         Ok(match made.await? {
-            Made::Content(content) => prompts::result(prompt, content).into(),
-            Made::Questions(questions) => questions.into(),
+            Produced::Content(content) => prompts::result(prompt, content).into(),
+            Produced::Questions(questions) => questions.into(),
         })
     }
 
@@ -251,53 +249,7 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let scope = known(&context)?;
-        let Some(tool) = self.agent.tools.find(&request.name) else {
-            scope.note(Outcome::ClientError, None);
-            let message = format!("there is no tool `{}`", request.name);
-            return Err(ErrorData::invalid_params(message, None));
-        };
-        let arguments = request.arguments.unwrap_or_default();
-        let can_poll = context.client_capabilities();
-        let can_poll = can_poll.is_some_and(|capabilities| capabilities.supports_tasks());
-        match tool.task {
-            TaskMode::Auto | TaskMode::Always if can_poll => {
-                let can = asking::can_do(&context);
-                let ended = &self.agent.ended;
-                let task = self.agent.tasks.begin(tool, &scope, arguments, can, ended);
-                return Ok(CallToolResponse::Task(task));
-            }
-            TaskMode::Always => {
-                scope.note(Outcome::ClientError, None);
-                let needed = ClientCapabilities::builder().enable_tasks().build();
-                return Err(ErrorData::missing_required_client_capability(needed));
-            }
-            TaskMode::Auto | TaskMode::Never => {}
-        }
-        let called = Called {
-            method: "tools/call",
-            name: &request.name,
-            arguments: &arguments,
-            session: headers::session_id(scope.headers()),
-            asks: tool.asks,
-        };
-        let input = (request.input_responses, request.request_state);
-        let conversation = self.converse(&context, tool, &called, input);
-        let conversation = conversation.inspect_err(|_| scope.note(Outcome::ClientError, None))?;
-        // The client may leave, and the function not stop: the agent is busy until it has.
-        let _hold = scope.hold();
-        let progress = progress(&context);
-        let panicked = told(&scope, tool);
-        let work = run(tool, Arc::clone(&scope), arguments, progress, panicked);
-        let ended = conversation.run(work, &context, &scope, tool).await;
-        match ended {
-            Ok(Ended::Done(done)) => result_of_call(&scope, tool, done, is_modern(&context)),
-            Ok(Ended::Asks(questions)) => Ok(questions.into()),
-            Err(unfinished) => {
-                scope.note(unfinished.outcome(), None);
-                Err(unfinished.into())
-            }
-        }
+        self.call(request, &context).await
     }
 
     async fn complete(
@@ -389,81 +341,5 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         task::cancel(&request.task_id, &known(&context)?)
-    }
-}
-
-/// What a resource or a prompt has come to.
-enum Made {
-    Content(Content),
-    Questions(InputRequiredResult),
-}
-
-impl Handler {
-    /// Calls the function of a resource or a prompt. It does not make the agent busy. A failure is an error of the protocol, because
-    /// a program reads it and not a model.
-    async fn made(
-        &self,
-        offered: &Registered,
-        (method, name): (&'static str, &str),
-        arguments: Map<String, Value>,
-        input: Input,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Made, ErrorData> {
-        let scope = known(context)?;
-        let called = Called {
-            method,
-            name,
-            arguments: &arguments,
-            session: headers::session_id(scope.headers()),
-            asks: offered.asks,
-        };
-        let conversation = self.converse(context, offered, &called, input)?;
-        let what = offered.to_string();
-        let panicked = move |panic: Panic| panic.log(&what);
-        let no_progress = |_, _: &Content| None;
-        let work = run(
-            offered,
-            Arc::clone(&scope),
-            arguments,
-            no_progress,
-            panicked,
-        );
-        let done = match conversation.run(work, context, &scope, offered).await? {
-            Ended::Done(done) => done,
-            Ended::Asks(questions) => return Ok(Made::Questions(questions)),
-        };
-        done.map(Made::Content).map_err(|failure| {
-            let text = failure.text.clone();
-            match failure.kind {
-                ToolFailureKind::Arguments => ErrorData::invalid_params(text, None),
-                ToolFailureKind::Unsupported(kind) if is_modern(context) => asking::lacks(kind),
-                ToolFailureKind::Unsupported(_) => ErrorData::invalid_request(text, None),
-                // It has been logged.
-                ToolFailureKind::Panicked => ErrorData::internal_error(text, None),
-                ToolFailureKind::Failed | ToolFailureKind::TimedOut => {
-                    tracing::error!("{offered} failed: {}", failure.for_log());
-                    ErrorData::internal_error(text, None)
-                }
-            }
-        })
-    }
-
-    /// The conversation of a call with its client.
-    fn converse<'a>(
-        &'a self,
-        context: &'a RequestContext<RoleServer>,
-        offered: &Registered,
-        called: &Called<'_>,
-        input: Input,
-    ) -> Result<Conversation<'a>, ErrorData> {
-        let is_modern = is_modern(context);
-        let way = match in_session(context) {
-            _ if is_modern => Way::Rounds,
-            Some(over) => Way::Session(over.clone()),
-            None => Way::None,
-        };
-        let level = reads_events(context).then_some(&self.level);
-        let logging = Logging::new(context, is_modern, level, offered.name());
-        Conversation::begin(&self.agent.sealer, context, way, called, input, logging)
     }
 }

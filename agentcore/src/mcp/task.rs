@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::asking;
+use super::asking::{self, DetachedCall};
 use super::outcome::{result_of, tell, told};
 use crate::request::{Scope, Work};
 use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
@@ -34,6 +34,31 @@ const RESULTS_LAST: Duration = Duration::from_secs(3600);
 
 /// How often a client may ask.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A call of a tool that is to be a task.
+type Call = DetachedCall<Result<Content, ToolFailure>>;
+
+/// A call that is a task from its beginning on.
+pub(super) fn call(
+    tool: &Arc<Registered>,
+    scope: &Arc<Scope>,
+    arguments: Map<String, Value>,
+    can: Can,
+) -> Call {
+    let (part, work) = Work::detached(scope);
+    let (client, messages) = Client::new(can, Kept::default());
+    let panicked = told(scope, tool);
+    let (tool, runs_in) = (Arc::clone(tool), Arc::clone(&part));
+    let function = async move { run(&tool, runs_in, arguments, |_, _| None, panicked).await };
+    DetachedCall {
+        part,
+        work,
+        function: Box::pin(client.scope(function)),
+        messages,
+        questions: Vec::new(),
+        begun: None,
+    }
+}
 
 /// The questions of tasks that wait for answers.
 #[derive(Clone, Default)]
@@ -92,6 +117,10 @@ impl Questions {
                     ToClient::Question(question) => self.take(question),
                     // A task has no stream to its client.
                     ToClient::Log { .. } => {}
+                    ToClient::BeginTask(begun) => {
+                        // The function may have stopped to wait.
+                        let _ = begun.send(true);
+                    }
                 },
             }
         }
@@ -99,28 +128,26 @@ impl Questions {
 }
 
 impl Tasks {
-    /// Begins a task that calls `tool`. The call's permit is the task's from here on, and the request's end is not that of the task.
+    /// Begins a task that goes on with `call`. The call's permit is the task's, and the request's end is not that of the task.
     pub(super) fn begin(
         &self,
         tool: &Arc<Registered>,
         scope: &Arc<Scope>,
-        arguments: Map<String, Value>,
-        can: Can,
+        call: Call,
         ended: &CancellationToken,
     ) -> CreateTaskResult {
         let began = unix_seconds(SystemTime::now());
         let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
-        let (part, work) = Work::detached(scope);
-        let (client, messages) = Client::new(can, Kept::default());
         let questions = Arc::new(Questions::default());
+        for question in call.questions {
+            questions.take(question);
+        }
         let of_task = Arc::downgrade(&questions);
         let ended = ended.clone();
-        let handle = Arc::clone(&part).enter(|| {
+        let handle = call.part.enter(|| {
             TaskBuilder::new(tool.name()).spawn(async move {
-                let _work = work;
-                let panicked = told(&caller, &tool);
-                let work = client.scope(run(&tool, part, arguments, |_, _| None, panicked));
-                let done = questions.hear(messages, ended, work).await;
+                let _work = call.work;
+                let done = questions.hear(call.messages, ended, call.function).await;
                 let at = unix_seconds(SystemTime::now());
                 match error_of(&done) {
                     Some((error, failure)) => {
@@ -139,6 +166,10 @@ impl Tasks {
         all.retain(|_, questions| questions.strong_count() > 0);
         all.insert(id.task, of_task);
         drop(all);
+        if let Some(begun) = call.begun {
+            // The function may have stopped to wait.
+            let _ = begun.send(true);
+        }
         CreateTaskResult::new(id.task(TaskPayload::Working.status(), began))
     }
 

@@ -63,6 +63,14 @@ impl Work {
         Self::begin(of, true)
     }
 
+    /// Ends work that has not outlived its request. The request gets its permit back, unless a thread holds the work.
+    #[cfg(any(feature = "mcp", test))]
+    pub(crate) fn give_back(self: Arc<Self>, of: &Arc<Scope>) {
+        if let Some(mut work) = Arc::into_inner(self) {
+            *of.permit() = work.permit.take();
+        }
+    }
+
     fn begin(of: &Arc<Scope>, is_detached: bool) -> (Arc<Scope>, Arc<Self>) {
         of.instance.tracker.begin_invocation(true);
         let work = Arc::new(Self {
@@ -158,6 +166,23 @@ mod tests {
         drop(work);
         assert_eq!(instance.tracker.in_progress(), 0);
         assert!(!is_full(&instance));
+    }
+
+    #[test]
+    fn detached_work_gives_its_permit_back_unless_a_thread_holds_it() {
+        for is_held in [false, true] {
+            let (activity, instance) = call();
+            let (part, work) = Work::detached(activity.scope());
+            let held = is_held.then(|| part.work());
+            work.give_back(activity.scope());
+            assert!(is_full(&instance));
+            assert_eq!(activity.scope().permit().is_some(), !is_held);
+            drop(activity);
+            assert_eq!(is_full(&instance), is_held);
+            drop(held);
+            assert!(!is_full(&instance));
+            assert_eq!(instance.tracker.in_progress(), 0);
+        }
     }
 
     #[test]

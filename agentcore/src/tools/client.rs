@@ -69,8 +69,8 @@ tokio::task_local! {
 ///   **runs again from its top**, and questions that have been answered return at once. Questions that are asked together, as by
 ///   `tokio::join!`, take one round. What has an effect belongs behind the last question; what takes long or may come out
 ///   differently, into [`once`](Self::once).
-/// - **Before**, and in a tool that runs as a task, the function waits for the answer, and runs once. A client of these revisions
-///   can be asked only in a session of the protocol, which it gets at `initialize`.
+/// - **Before**, and in a task, the function waits for the answer, and runs once. A client of these revisions can be asked only in a
+///   session of the protocol, which it gets at `initialize`. [`begin_task`](Self::begin_task) makes a call a task.
 ///
 /// While a call waits for its client, the agent is busy in the second case, and not in the first. There a question fails when its client
 /// has left, when its session ends, and when the agent is told to stop.
@@ -369,6 +369,51 @@ impl Client {
         let json = serde_json::to_value(&value)?;
         channel.kept.0.lock().insert(key, json);
         Ok(value)
+    }
+
+    /// Makes the rest of the call a task that the client polls, in a tool with `#[tool(task = "on_demand")]`. Returns whether it is
+    /// one.
+    ///
+    /// Questions before it end the call and are answered by the next one, and the agent is idle until then. Questions after it are
+    /// asked by the status of the task, and the function goes on where it waits.
+    ///
+    /// The rest is no task if the client does not poll tasks, or the tool has another mode. Then the call goes on as it is. A task
+    /// gets no progress and no messages to its client.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use agentcore::tool::{Client, Elicited};
+    /// use agentcore::{BoxError, tool};
+    /// # use schemars::JsonSchema;
+    /// # use serde::Deserialize;
+    /// # #[derive(Deserialize, JsonSchema)]
+    /// # struct Approval { run: bool }
+    ///
+    /// /// Trains a model, if the user agrees to the price.
+    /// #[tool(task = "on_demand")]
+    /// async fn train(client: Client) -> Result<&'static str, BoxError> {
+    ///     let answer = client.elicit("price", "That costs 300 dollars. Train it?").await?;
+    ///     let Elicited::Accepted(Approval { run: true }) = answer else {
+    ///         return Ok("nothing has been trained");
+    ///     };
+    ///     client.begin_task().await;
+    ///     tokio::time::sleep(Duration::from_secs(3600)).await;
+    ///     Ok("the model is ready")
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the task may have begun.
+    pub async fn begin_task(&self) -> bool {
+        let Some(channel) = &self.channel else {
+            return false;
+        };
+        let (begun, is_task) = oneshot::channel();
+        let message = Box::new(ToClient::BeginTask(begun));
+        // After the call nobody hears it.
+        channel.messages.send(message).await.is_ok() && is_task.await.unwrap_or(false)
     }
 
     /// Sends a message to the client at the level `debug`, if the client wants it. The protocol advises against such messages

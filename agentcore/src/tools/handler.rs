@@ -14,7 +14,8 @@ use serde_core::de::DeserializeOwned;
 use super::call::ToolCall;
 use super::content::{Content, content_of};
 use super::outcome::{Reply, ToolFailure, ToolOutcome, mapped};
-use super::registered::{Draft, Hints, Input, Offer, TaskMode};
+use super::registered::{Draft, Hints, Input, Offer};
+use super::task_mode::TaskMode;
 use crate::error::BoxError;
 use crate::handler::extract::{FromInvocation, Requirements};
 use crate::handler::response::Json;
@@ -136,6 +137,13 @@ impl Tool {
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.draft.timeout = Some(limit);
+        self
+    }
+
+    /// Says when a call over the Model Context Protocol becomes a task, which its client polls; never by default.
+    #[must_use]
+    pub fn task(mut self, mode: TaskMode) -> Self {
+        self.draft.task = mode;
         self
     }
 }

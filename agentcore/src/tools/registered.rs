@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::argument;
 use super::call::ToolCall;
 use super::outcome::ToolOutcome;
+use super::task_mode::TaskMode;
 #[cfg(feature = "mcp")]
 use super::uri::Template;
 use crate::handler::extract::Requirements;
@@ -43,26 +44,6 @@ pub(crate) struct Hints {
     pub(crate) destructive: Option<bool>,
     pub(crate) idempotent: Option<bool>,
     pub(crate) open_world: Option<bool>,
-}
-
-/// Whether a call becomes a task that its client polls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum TaskMode {
-    #[default]
-    Never,
-    Auto,
-    Always,
-}
-
-impl TaskMode {
-    /// As the attribute says it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::Auto => "auto",
-            Self::Always => "always",
-        }
-    }
 }
 
 /// What a function offers.
@@ -180,12 +161,13 @@ impl ToolDef {
         self
     }
 
-    /// 1 for `auto`, 2 for `always`.
+    /// 1 for `auto`, 2 for `always`, 3 for `on_demand`.
     #[must_use]
     pub const fn task(mut self, mode: u8) -> Self {
         self.task = match mode {
             1 => TaskMode::Auto,
             2 => TaskMode::Always,
+            3 => TaskMode::OnDemand,
             _ => TaskMode::Never,
         };
         self
@@ -343,6 +325,11 @@ impl Draft {
             requirements.needs_client()
         };
         #[cfg(feature = "mcp")]
+        if self.task == TaskMode::OnDemand && !asks {
+            let problem = "`task = \"on_demand\"` needs an argument of the type `agentcore::tool::Client`, whose `begin_task` begins the task";
+            return Err(problem.to_owned());
+        }
+        #[cfg(feature = "mcp")]
         let uri = match self.offer {
             Offer::Resource { uri, .. } => Some(Template::of(uri)),
             Offer::Tool | Offer::Prompt => None,
@@ -455,5 +442,23 @@ impl fmt::Debug for Registered {
             .field("name", &self.meta.name())
             .field("input", &self.input)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "mcp"))]
+mod tests {
+    use super::super::{Client, Tool};
+    use super::*;
+    use crate::Json;
+
+    #[test]
+    fn a_tool_that_is_to_begin_a_task_needs_a_client() {
+        type Any = Json<Map<String, Value>>;
+        let with = Tool::new("with", async |_: Any, _: Client| ());
+        let without = Tool::new("without", async |_: Any| ());
+        let check = |tool: Tool| tool.task(TaskMode::OnDemand).draft.check();
+        check(with).expect("a tool");
+        let problem = check(without).expect_err("no client");
+        assert!(problem.contains("`without`") && problem.contains("`agentcore::tool::Client`"));
     }
 }

@@ -354,6 +354,61 @@ fn a_task_waits_for_its_answers_and_keeps_the_agent_busy() {
 }
 
 #[test]
+fn a_function_asks_before_and_after_it_begins_a_task() {
+    let agent = Agent::start(ASKING, &[("AGENTCORE_MAX_INVOCATIONS", "1")]);
+    let client = Asked {
+        capabilities: json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } }),
+        ..Asked::new(&agent)
+    };
+    let asked = &client.call("ask_first", &json!({}))["result"];
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    assert!(asked["taskId"].is_null(), "{asked}");
+    // Nothing runs while the user thinks.
+    agent.until_idle();
+    let ada = json!({ "name": accepted(&json!({ "name": "Ada" })) });
+    let begun = &client.again("ask_first", &json!({}), asked, &ada)["result"];
+    assert_eq!(begun["resultType"], "task", "{begun}");
+    assert!(begun["requestState"].is_null() && begun["inputRequests"].is_null());
+    assert!(agent.ping().busy);
+    let id = &begun["taskId"];
+    let get = || client.send("tasks/get", json!({ "taskId": id })).json()["result"].clone();
+    // The question from before the task is asked by its status.
+    let status = get();
+    assert_eq!(status["status"], "input_required", "{status}");
+    let message = &status["inputRequests"]["approval"]["params"]["message"];
+    assert_eq!(message, "Run?");
+    let refused = || send(client.address, ACCEPT, &call("can", &json!({}))).status == 503;
+    assert!(refused(), "the task has the permit");
+    let yes = json!({ "approval": accepted(&json!({ "run": true })) });
+    client.send(
+        "tasks/update",
+        json!({ "taskId": id, "inputResponses": yes }),
+    );
+    agent.until("the task has ended", |_| get()["status"] == "completed");
+    let text = "Some(\"Ada\"), runs: true, task: true";
+    assert_eq!(get()["result"]["content"][0]["text"], text);
+    agent.until_idle();
+    assert!(!refused(), "the permit is free");
+}
+
+#[test]
+fn a_function_begins_no_task_for_a_client_that_does_not_poll() {
+    let agent = Agent::start(ASKING, &[("AGENTCORE_MAX_INVOCATIONS", "1")]);
+    let client = Asked::new(&agent);
+    let asked = client.call("ask_first", &json!({}));
+    let ada = json!({ "name": accepted(&json!({ "name": "Ada" })) });
+    let asked = client.again("ask_first", &json!({}), &asked["result"], &ada);
+    assert_eq!(
+        asked["result"]["inputRequests"]["approval"]["params"]["message"], "Run?",
+        "{asked}"
+    );
+    let no = json!({ "approval": { "action": "decline" } });
+    let done = client.again("ask_first", &json!({}), &asked["result"], &no);
+    assert_eq!(text(&done), "Some(\"Ada\"), runs: false, task: false");
+    agent.until_idle();
+}
+
+#[test]
 fn a_task_that_panics_or_lacks_its_client_has_failed() {
     let agent = Agent::start(ASKING, &[]);
     let client = Asked {

@@ -202,5 +202,5 @@ fn what_is_no_message_is_refused_and_the_server_goes_on() {
     let own = format!("{ACCEPT}origin: http://localhost:3000\r\n");
     assert_eq!(send(address, &own, &list).status, 200);
     let reply: Value = send(address, ACCEPT, &list).json();
-    assert_eq!(reply["result"]["tools"].as_array().map(Vec::len), Some(35));
+    assert_eq!(reply["result"]["tools"].as_array().map(Vec::len), Some(36));
 }

@@ -17,7 +17,7 @@ pub(super) struct Rounds {
     pub(super) used: BTreeMap<String, Value>,
     pub(super) asked: InputRequests,
     /// The function waits as long as these exist.
-    unanswered: Vec<Question>,
+    pub(super) unanswered: Vec<Question>,
 }
 
 impl Rounds {

@@ -29,7 +29,12 @@ pub(crate) enum QuestionKind {
 /// A message of a tool for its client.
 pub(crate) enum ToClient {
     Question(Question),
-    Log { level: LogLevel, message: String },
+    Log {
+        level: LogLevel,
+        message: String,
+    },
+    /// The rest of the function is to be a task. The answer says whether it is.
+    BeginTask(oneshot::Sender<bool>),
 }
 
 /// The level of a message to the client.
