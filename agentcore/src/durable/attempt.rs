@@ -301,6 +301,7 @@ impl Attempt {
                 answer = client.hand_back(self.run.run().clone()) => answer,
             };
             let Err(error) = answer else {
+                self.scope.instance().note_handed_back();
                 tracing::info!(
                     target: "agentcore",
                     "{} was handed back: the process stops before it has ended",

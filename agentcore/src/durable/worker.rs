@@ -139,6 +139,11 @@ impl Worker {
         let Some(worker) = Self::new(instance, workers.clone(), shutdown_grace, gate) else {
             if let Some(client) = Client::of(instance) {
                 workers.spawn(async move {
+                    let store = &client.settings().store;
+                    tracing::info!(
+                        target: "agentcore",
+                        "durable jobs are stored in {store}; none of them runs here"
+                    );
                     let ended = client.ended_all();
                     ended.run_until_cancelled(upkeep::keep_ready(&client)).await;
                 });
@@ -151,6 +156,8 @@ impl Worker {
                 .enable_time()
                 .build();
             platform::step_back();
+            let store = &worker.client.settings().store;
+            tracing::info!(target: "agentcore", "durable jobs are stored in {store}");
             match runtime {
                 Ok(runtime) => runtime.block_on(worker.run()),
                 Err(error) => {

@@ -3,7 +3,7 @@
 #[cfg(feature = "durable")]
 use std::any::Any;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -44,6 +44,8 @@ pub(crate) struct Instance {
     /// The client of the store of durable jobs, if the app has durable tasks. The layer above knows its type.
     #[cfg(feature = "durable")]
     pub(crate) durable: Option<Arc<dyn Any + Send + Sync>>,
+    /// How many durable jobs have been handed back to their store, because the server stops.
+    handed_back: AtomicUsize,
     cut_off: AtomicBool,
     /// Cancelled after `cut_off` is set, for the code that waits for it.
     cut: CancellationToken,
@@ -64,6 +66,7 @@ impl Instance {
             max_json_nodes: usize::MAX,
             metrics: None,
             line_level: None,
+            handed_back: AtomicUsize::new(0),
             #[cfg(feature = "durable")]
             durable: None,
             cut_off: AtomicBool::new(false),
@@ -112,6 +115,16 @@ impl Instance {
 
     pub(crate) fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Counts a job that has been handed back.
+    #[cfg(feature = "durable")]
+    pub(crate) fn note_handed_back(&self) {
+        self.handed_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handed_back(&self) -> usize {
+        self.handed_back.load(Ordering::Relaxed)
     }
 }
 

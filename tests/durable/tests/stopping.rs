@@ -45,6 +45,7 @@ on_each_store! {
         agent.signal("TERM");
         let (status, log) = agent.wait();
         assert!(status.success(), "nothing was cut off: {log}");
+        assert!(log.contains(" finished, 20 handed back"), "{log}");
         // The lease is an hour: only what was handed back can be here.
         let began = Instant::now();
         let second: Vec<_> = jobs.iter().map(|_| latch.held()).collect();

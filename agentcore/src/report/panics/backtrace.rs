@@ -38,6 +38,14 @@ const LIBRARIES: [&str; 17] = [
     "tracing",
 ];
 
+/// Folders of the sources of the standard library and of dependencies.
+const FOREIGN_FOLDERS: [&str; 4] = [
+    "/rustc/",
+    "/lib/rustlib/",
+    "/registry/src/",
+    "/git/checkouts/",
+];
+
 /// One function of a backtrace.
 struct Frame<'a> {
     name: &'a str,
@@ -46,10 +54,21 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Whether the frame belongs to the panic, the runtime, or the start of a thread. A name without a path is a C function.
+    /// Whether the frame belongs to the panic, the runtime, or the start of a thread.
     fn is_of_a_library(&self) -> bool {
-        let of_a_library = crate_of(self.name).is_none_or(|name| LIBRARIES.contains(&name));
+        let of_a_library = match crate_of(self.name) {
+            Some(name) => LIBRARIES.contains(&name),
+            None => !self.is_in_the_programs_files(),
+        };
         of_a_library || self.name.contains(GENERATED)
+    }
+
+    /// For a name without a path: that of a C function, or, where the debug information has lines alone, of a generic or `async` Rust
+    /// function.
+    fn is_in_the_programs_files(&self) -> bool {
+        self.place.is_some_and(|place| {
+            place.contains(".rs:") && !FOREIGN_FOLDERS.iter().any(|folder| place.contains(folder))
+        })
     }
 
     /// Whether the frame is this function of the standard library. Type arguments may follow the name.
@@ -173,6 +192,17 @@ mod tests {
                     4: std::sys::backtrace::__rust_begin_short_backtrace\n5: std::thread::start";
         let text = of_the_program(text).expect("frames");
         assert_eq!(names(&text), ["core::panicking::panic", "agentcore::front"]);
+    }
+
+    #[test]
+    fn a_function_without_a_path_is_the_programs_if_its_file_is() {
+        let text = "0: core::panicking::panic_fmt\n             at /rustc/59807616/library/core/src/panicking.rs:80:14\n\
+                    1: {async_fn#0}<my_agent::Tool>\n             at ./src/main.rs:15:18\n\
+                    2: {async_block#0}<my_agent::Tool>\n             at /home/ada/.cargo/registry/src/index/agentcore-0.1.0/src/run.rs:41:3\n\
+                    3: do_call<core::panic::unwind_safe::AssertUnwindSafe<my_agent::Tool>>\n             at /rustc/59807616/library/std/src/panicking.rs:581:40\n\
+                    4: start_thread\n             at ./nptl/pthread_create.c:442:8";
+        let text = of_the_program(text).expect("frames");
+        assert_eq!(names(&text), ["{async_fn#0}<my_agent::Tool>"]);
     }
 
     #[test]

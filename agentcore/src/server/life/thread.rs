@@ -181,8 +181,17 @@ struct Ended {
     patience: Duration,
     /// Whether the future of `serve` was dropped, so that nothing waits for the end.
     is_abandoned: bool,
-    /// When the stop was asked for, and how many pieces of work were in progress then.
-    stop: Option<(StdInstant, usize)>,
+    stop: Option<AskedFor>,
+}
+
+/// A stop that was asked for.
+#[derive(Clone, Copy)]
+struct AskedFor {
+    since: StdInstant,
+    /// How many pieces of work were in progress then.
+    in_progress: usize,
+    /// How many of them went back to the store of durable jobs.
+    handed_back: usize,
 }
 
 impl Ended {
@@ -205,19 +214,31 @@ impl Ended {
         }
     }
 
-    /// Logs the last line of a stop: how long it took, and how much work finished or was cut off.
+    /// Logs the last line of a stop: how long it took, and how much work finished, was handed back to the store of durable jobs, or
+    /// was cut off.
     fn report(&self) {
-        let Some((since, in_progress)) = self.stop else {
+        let Some(AskedFor {
+            since,
+            in_progress,
+            handed_back,
+        }) = self.stop
+        else {
             return;
         };
         let cut_off = self.cut_off.work();
-        let finished = in_progress.saturating_sub(cut_off);
+        let finished = in_progress.saturating_sub(cut_off + handed_back);
         let took = humantime::format_duration(whole_milliseconds(since.elapsed()));
+        let mut work = Vec::new();
+        if finished + handed_back + cut_off > 0 {
+            work.push(format!("{finished} finished"));
+        }
         // A clean stop does not have the words "cut off" in its lines: operators search for them.
-        let work = match (finished, cut_off) {
-            (0, 0) => String::new(),
-            (finished, 0) => format!(": {finished} finished"),
-            (finished, cut_off) => format!(": {finished} finished, {cut_off} cut off"),
+        let others = [(handed_back, "handed back"), (cut_off, "cut off")];
+        let others = others.into_iter().filter(|(count, _)| *count > 0);
+        work.extend(others.map(|(count, what)| format!("{count} {what}")));
+        let work = match work.is_empty() {
+            true => String::new(),
+            false => format!(": {}", work.join(", ")),
         };
         report::emit(move || tracing::info!("stopped after {took}{work}"));
     }
@@ -324,7 +345,11 @@ impl Life {
                 self.front.instance.stopping.cancel();
                 let mut ended = Ended::early(Ok(()), grace);
                 ended.patience = LAST_FLUSH;
-                ended.stop = Some((StdInstant::now(), self.front.instance.tracker.in_progress()));
+                ended.stop = Some(AskedFor {
+                    since: StdInstant::now(),
+                    in_progress: self.front.instance.tracker.in_progress(),
+                    handed_back: 0,
+                });
                 self.finish_work_of_the_start(grace, requests, &mut ended.cut_off).await;
                 return ended;
             }
@@ -372,7 +397,11 @@ impl Life {
             },
             cut_off,
             is_abandoned: false,
-            stop: Some((since, count)),
+            stop: Some(AskedFor {
+                since,
+                in_progress: count,
+                handed_back: self.front.instance.handed_back(),
+            }),
         }
     }
 
