@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::rounds::Rounds;
 use self::session::InSession;
-use super::caller::cancelled;
+use super::caller::{cancelled, is_cancelled};
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::{Outcome, panics};
-use crate::request::{Scope, Work, within};
+use crate::request::{Scope, Work, in_scope, within};
 use crate::tools::{Can, Client, Kept, Question, QuestionKind, Registered, ToClient};
 use crate::util::BoxFuture;
 
@@ -75,8 +75,8 @@ pub(super) struct Conversation<'a> {
     /// nothing.
     binding: Option<Vec<u8>>,
     logging: Logging<'a>,
-    /// What a task takes over, if the function may begin one.
-    work: Option<Arc<Work>>,
+    /// What a task goes on with, if the function may begin one.
+    task: Option<Arc<Work>>,
 }
 
 /// The reason why a function is not driven further.
@@ -192,42 +192,46 @@ impl<'a> Conversation<'a> {
             sealer,
             binding,
             logging,
-            work: None,
+            task: None,
         })
     }
 
-    /// Lets the function begin a task. Returns the scope that it runs in then.
+    /// Lets the function begin a task, unless the agent stops. Returns the scope that the function runs in then.
     pub(super) fn may_begin_task(&mut self, scope: &Arc<Scope>) -> Arc<Scope> {
-        let (part, work) = Work::detached(scope);
-        self.work = Some(work);
+        let (part, work) = Work::detachable(scope);
+        self.task = Some(work);
         part
     }
 
-    /// Runs `function`, whose name is `what`, in the scope of the request or a part of it until it ends, waits for answers or begins a task, or the client cancels the
-    /// call. A function that has not ended and does not go on is dropped.
+    /// Runs `function`, whose name is `what`, in `part`, which is the request of `context` or a part of it, until it ends, waits for
+    /// answers or begins a task, or the client cancels the call. A function that has not ended and does not go on is dropped.
     pub(super) async fn run<F>(
         mut self,
         function: F,
         context: &RequestContext<RoleServer>,
-        (request, part): (&Arc<Scope>, &Arc<Scope>),
+        part: &Arc<Scope>,
         what: &Registered,
     ) -> Result<Ended<F::Output>, Unfinished>
     where
         F: Future + Send + 'static,
     {
         let function = self.client.clone().scope(function);
-        let mut function = Box::pin(within(Arc::clone(part), function));
-        let paused = tokio::select! {
-            biased;
-            paused = self.drive(function.as_mut()) => paused.map_err(Unfinished::Misfit),
-            () = cancelled(context) => {
-                request.cancel();
-                part.cancel();
-                Err(Unfinished::Cancelled)
+        let mut function = Box::pin(in_scope(Arc::clone(part), function));
+        let paused = {
+            // A task goes on without what belongs to the request: its span, and the watch on its polls.
+            let driven = within(Arc::clone(part), self.drive(function.as_mut()));
+            tokio::select! {
+                biased;
+                paused = driven => paused.map_err(Unfinished::Misfit),
+                () = cancelled(context) => Err(Unfinished::Cancelled),
             }
         };
-        let work = self.work.take();
-        let ended = match paused {
+        let paused = match paused {
+            // It would be a task whose id nobody gets.
+            Ok(Paused::BeginsTask { .. }) if is_cancelled(context) => Err(Unfinished::Cancelled),
+            paused => paused,
+        };
+        match paused {
             Ok(Paused::Done(done)) => Ok(Ended::Done(done)),
             Ok(Paused::Waits) => {
                 panics::drop_caught(function, &what.to_string());
@@ -238,23 +242,25 @@ impl<'a> Conversation<'a> {
                 work,
                 messages,
                 begun,
-            }) => Ok(Ended::GoesOn(DetachedCall {
-                part: Arc::clone(part),
-                work,
-                function,
-                messages,
-                questions: self.questions.unanswered(),
-                begun: Some(begun),
-            })),
+            }) => {
+                part.detach();
+                Ok(Ended::GoesOn(DetachedCall {
+                    part: Arc::clone(part),
+                    work,
+                    function,
+                    messages,
+                    questions: self.questions.unanswered(),
+                    begun: Some(begun),
+                }))
+            }
             Err(unfinished) => {
+                if let Unfinished::Cancelled = unfinished {
+                    part.cancel();
+                }
                 panics::drop_caught(function, &what.to_string());
                 Err(unfinished)
             }
-        };
-        if let Some(work) = work {
-            work.give_back(request);
         }
-        ended
     }
 
     /// Runs `function` until it has ended or is not to be driven here.
@@ -283,17 +289,26 @@ impl<'a> Conversation<'a> {
                 // The function waits, and all that it has asked until then has been heard.
                 () = ready(()), if self.questions.waits() => return Ok(Paused::Waits),
             };
-            match (message, self.work.take()) {
-                (ToClient::BeginTask(begun), Some(work)) => {
+            let begun = match message {
+                ToClient::BeginTask(begun) => begun,
+                message => {
+                    hear(&mut self.questions, &self.logging, message).await?;
+                    continue;
+                }
+            };
+            // When the agent stops, the result of a task could not be asked for, but that of a call is sent.
+            let may_begin = |work: &mut Arc<Work>| !work.stops();
+            match self.task.take_if(may_begin) {
+                Some(work) => {
                     return Ok(Paused::BeginsTask {
                         work,
                         messages,
                         begun,
                     });
                 }
-                (message, work) => {
-                    self.work = work;
-                    hear(&mut self.questions, &self.logging, message).await?;
+                None => {
+                    // The function may have stopped to wait.
+                    let _ = begun.send(false);
                 }
             }
         }

@@ -53,11 +53,20 @@ pub(super) fn in_session(context: &RequestContext<RoleServer>) -> Option<&Cancel
 /// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message. A client of an earlier
 /// revision without a session cannot.
 pub(super) async fn cancelled(context: &RequestContext<RoleServer>) {
-    if is_modern(context) || in_session(context).is_some() {
+    if can_cancel(context) {
         context.ct.cancelled().await;
     } else {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether the client has cancelled the request.
+pub(super) fn is_cancelled(context: &RequestContext<RoleServer>) -> bool {
+    can_cancel(context) && context.ct.is_cancelled()
+}
+
+fn can_cancel(context: &RequestContext<RoleServer>) -> bool {
+    is_modern(context) || in_session(context).is_some()
 }
 
 /// Whether the request is of revision 2026-07-28 or a later one. Since then a client that leaves cancels its call, no request goes

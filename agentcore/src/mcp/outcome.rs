@@ -17,16 +17,31 @@ use crate::util::BoxFuture;
 /// The maximum length of a progress message in bytes.
 const LONGEST_MESSAGE: usize = 256;
 
-/// Returns a function that records a panic of `tool` for the line at the end of the call.
+/// Returns a function that records a panic of `tool`, which runs in `scope`.
 pub(super) fn told(
     scope: &Arc<Scope>,
     tool: &Arc<Registered>,
 ) -> impl FnOnce(Panic) + Send + use<> {
     let (scope, tool) = (Arc::clone(scope), Arc::clone(tool));
     move |panic| {
-        scope.note(panic.outcome(), None);
+        let outcome = panic.outcome();
         let failure = report::Failure::panic(tool.to_string(), panic);
-        scope.observed().fail(failure);
+        record(&scope, outcome, Some(failure));
+    }
+}
+
+/// Records how a function in `scope` has failed, for the line at the end of the call. The failure of a task, which goes on when the
+/// call has ended, has a line of its own.
+fn record(scope: &Scope, outcome: Outcome, failure: Option<report::Failure>) {
+    match failure {
+        Some(failure) if scope.is_detached() => failure.log(),
+        None if scope.is_detached() => {}
+        failure => {
+            scope.note(outcome, None);
+            if let Some(failure) = failure {
+                scope.observed().fail(failure);
+            }
+        }
     }
 }
 
@@ -90,8 +105,8 @@ pub(super) fn progress(
     }
 }
 
-/// Records why the call failed, for the line at its end. Invalid arguments are the model's mistake and not the agent's.
-pub(super) fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure) {
+/// Records why the function in `scope` has failed. Invalid arguments are the model's mistake and not the agent's.
+pub(super) fn tell(scope: &Scope, tool: &Registered, failure: &ToolFailure) {
     let (outcome, told) = match failure.kind {
         ToolFailureKind::Arguments | ToolFailureKind::Unsupported(_) => {
             (Outcome::ClientError, None)
@@ -107,10 +122,7 @@ pub(super) fn tell(scope: &Arc<Scope>, tool: &Registered, failure: &ToolFailure)
         // It has been recorded.
         ToolFailureKind::Panicked => return,
     };
-    scope.note(outcome, None);
-    if let Some(told) = told {
-        scope.observed().fail(told);
-    }
+    record(scope, outcome, told);
 }
 
 /// A block as `rmcp` has it.

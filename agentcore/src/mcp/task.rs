@@ -24,7 +24,7 @@ use super::outcome::{result_of, tell, told};
 use crate::request::{Scope, Work};
 use crate::tasks::{TaskBuilder, TaskStatus, cancel_task, task_status};
 use crate::tools::{
-    Can, Client, Content, Kept, Question, Registered, ToClient, ToolFailure, ToolFailureKind, run,
+    Can, Client, Content, Question, Registered, ToClient, ToolFailure, ToolFailureKind, run,
 };
 use crate::tracker::TaskId;
 use crate::util::sync::Mutex;
@@ -46,8 +46,8 @@ pub(super) fn call(
     can: Can,
 ) -> Call {
     let (part, work) = Work::detached(scope);
-    let (client, messages) = Client::new(can, Kept::default());
-    let panicked = told(scope, tool);
+    let (client, messages) = Client::of_task(can);
+    let panicked = told(&part, tool);
     let (tool, runs_in) = (Arc::clone(tool), Arc::clone(&part));
     let function = async move { run(&tool, runs_in, arguments, |_, _| None, panicked).await };
     DetachedCall {
@@ -110,10 +110,13 @@ impl Questions {
                 () = ended.cancelled(), if !messages.is_closed() => {
                     messages.close();
                     for (_, question) in std::mem::take(&mut *self.0.lock()).into_values() {
-                        let _ = question.reply.send(Err("the agent stops".to_owned()));
+                        let _ = question.reply.send(stops());
                     }
                 }
                 Some(message) = messages.recv() => match *message {
+                    ToClient::Question(question) if messages.is_closed() => {
+                        let _ = question.reply.send(stops());
+                    }
                     ToClient::Question(question) => self.take(question),
                     // A task has no stream to its client.
                     ToClient::Log { .. } => {}
@@ -132,12 +135,11 @@ impl Tasks {
     pub(super) fn begin(
         &self,
         tool: &Arc<Registered>,
-        scope: &Arc<Scope>,
         call: Call,
         ended: &CancellationToken,
     ) -> CreateTaskResult {
         let began = unix_seconds(SystemTime::now());
-        let (tool, caller) = (Arc::clone(tool), Arc::clone(scope));
+        let (tool, part) = (Arc::clone(tool), Arc::clone(&call.part));
         let questions = Arc::new(Questions::default());
         for question in call.questions {
             questions.take(question);
@@ -151,10 +153,10 @@ impl Tasks {
                 let at = unix_seconds(SystemTime::now());
                 match error_of(&done) {
                     Some((error, failure)) => {
-                        tell(&caller, &tool, failure);
+                        tell(&part, &tool, failure);
                         json!({ "at": at, "error": error })
                     }
-                    None => json!({ "at": at, "result": result_of(&caller, &tool, done) }),
+                    None => json!({ "at": at, "result": result_of(&part, &tool, done) }),
                 }
             })
         });
@@ -255,6 +257,11 @@ impl Tasks {
             false => Err(ErrorData::invalid_params(misfits.join("; "), None)),
         }
     }
+}
+
+/// The answer to a question when the agent has been told to stop.
+fn stops() -> Result<Value, String> {
+    Err("the agent stops".to_owned())
 }
 
 /// Cancels the task `id`, if it runs and belongs to the session of the caller.

@@ -236,8 +236,13 @@ impl Observed {
     pub(crate) fn cut_off(&self, scope: &Arc<Scope>) {
         let before = self.line.set(CUT_OFF | SAID);
         // A failure that waits for the line is told alone.
-        let waits = before & FAILED != 0 && before & SAID == 0;
-        if let Some(failure) = self.failure.get().filter(|_| waits).cloned() {
+        if before & (SAID | FAILED) == FAILED {
+            self.log_failure(scope);
+        }
+    }
+
+    fn log_failure(&self, scope: &Arc<Scope>) {
+        if let Some(failure) = self.failure.get().cloned() {
             emit_below(Some(Arc::clone(scope)), move || failure.log());
         }
     }
@@ -257,6 +262,10 @@ impl Observed {
     /// Reports the end of the request of `scope`. Nothing of the request runs any more.
     pub(crate) fn end(&self, scope: &Arc<Scope>) {
         self.say(scope);
+        // A task of the request may go on. If it fails after this, its failure has a line of its own.
+        if self.line.set(SAID) & (SAID | FAILED) == FAILED {
+            self.log_failure(scope);
+        }
         let (outcome, status) = self.ending();
         if let Some(metrics) = &scope.instance().metrics {
             metrics.end(scope.kind(), outcome, scope.age());

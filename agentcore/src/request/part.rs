@@ -1,9 +1,10 @@
-//! [`Part`]: work of a request that has an end and a cancellation of its own. [`Work`]: keeps the agent busy with it.
+//! [`Part`]: work of a request that has an end and a cancellation of its own. [`Work`] keeps the agent busy with it.
 //!
 //! A call of a tool may outlive its request, as a task, or end before it, when its time is up. Then the request's own cancellation
 //! and its own [`Activity`](super::Activity) say nothing about the call.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio_util::sync::CancellationToken as Token;
 
@@ -18,15 +19,16 @@ pub(super) struct Part {
     pub(super) of: Arc<Scope>,
     cancellation: Cancellation,
     /// Whether it goes on when the request has ended.
-    pub(super) is_detached: bool,
+    is_detached: AtomicBool,
     work: Weak<Work>,
 }
 
-/// Keeps the agent busy with a part of a request, and holds its permit. A thread that cannot be stopped holds it too.
+/// A part of a request, for as long as it goes on. A thread that cannot be stopped holds it too.
 #[derive(Debug)]
 pub(crate) struct Work {
     instance: Arc<Instance>,
-    permit: Option<Permit>,
+    /// Set once the work keeps the agent busy by itself, with the request's permit if the work has taken it over.
+    counts: OnceLock<Option<Permit>>,
 }
 
 impl Part {
@@ -35,11 +37,11 @@ impl Part {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancellation.is_cancelled() || !self.is_detached && self.of.is_cancelled()
+        self.cancellation.is_cancelled() || !self.is_detached() && self.of.is_cancelled()
     }
 
     pub(super) fn token(&self) -> Token {
-        if self.is_detached {
+        if self.is_detached() {
             self.cancellation.token(&self.of.instance.stop_told)
         } else {
             self.cancellation.token(&self.of.token())
@@ -49,52 +51,78 @@ impl Part {
     pub(super) fn work(&self) -> Option<Arc<Work>> {
         self.work.upgrade()
     }
+
+    pub(super) fn is_detached(&self) -> bool {
+        self.is_detached.load(Ordering::Acquire)
+    }
+
+    /// Lets the work go on when the request has ended. It takes over the request's permit.
+    #[cfg(any(feature = "mcp", test))]
+    pub(super) fn detach(&self) {
+        if let Some(work) = self.work() {
+            work.count(self.of.permit().take());
+            self.is_detached.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl Work {
     /// Begins work that the caller waits for. The request's cancellation is the work's too.
     pub(crate) fn awaited(of: &Arc<Scope>) -> (Arc<Scope>, Arc<Self>) {
-        Self::begin(of, false)
+        let (scope, work) = Self::begin(of);
+        work.count(None);
+        (scope, work)
+    }
+
+    /// Begins work that the caller waits for until [`Scope::detach`]. Until then the request keeps the agent busy with it.
+    #[cfg(any(feature = "mcp", test))]
+    pub(crate) fn detachable(of: &Arc<Scope>) -> (Arc<Scope>, Arc<Self>) {
+        Self::begin(of)
     }
 
     /// Begins work that goes on when the request has ended. It takes over the request's permit.
     #[cfg(any(feature = "mcp", test))]
     pub(crate) fn detached(of: &Arc<Scope>) -> (Arc<Scope>, Arc<Self>) {
-        Self::begin(of, true)
+        let (scope, work) = Self::begin(of);
+        scope.detach();
+        (scope, work)
     }
 
-    /// Ends work that has not outlived its request. The request gets its permit back, unless a thread holds the work.
-    #[cfg(any(feature = "mcp", test))]
-    pub(crate) fn give_back(self: Arc<Self>, of: &Arc<Scope>) {
-        if let Some(mut work) = Arc::into_inner(self) {
-            *of.permit() = work.permit.take();
-        }
+    /// Whether the agent has been told to stop.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn stops(&self) -> bool {
+        self.instance.stopping.is_cancelled()
     }
 
-    fn begin(of: &Arc<Scope>, is_detached: bool) -> (Arc<Scope>, Arc<Self>) {
-        of.instance.tracker.begin_invocation(true);
+    fn begin(of: &Arc<Scope>) -> (Arc<Scope>, Arc<Self>) {
         let work = Arc::new(Self {
             instance: Arc::clone(&of.instance),
-            permit: if is_detached {
-                of.permit().take()
-            } else {
-                None
-            },
+            counts: OnceLock::new(),
         });
         let part = Part {
             of: Arc::clone(of),
             cancellation: Cancellation::default(),
-            is_detached,
+            is_detached: AtomicBool::new(false),
             work: Arc::downgrade(&work),
         };
         (Arc::new(Scope::of_part(part)), work)
+    }
+
+    /// From now on the work keeps the agent busy.
+    fn count(&self, permit: Option<Permit>) {
+        self.instance.tracker.begin_invocation(true);
+        if self.counts.set(permit).is_err() {
+            self.instance.tracker.end_invocation(true);
+        }
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        drop(self.permit.take());
-        self.instance.tracker.end_invocation(true);
+        if let Some(permit) = self.counts.take() {
+            drop(permit);
+            self.instance.tracker.end_invocation(true);
+        }
     }
 }
 
@@ -169,20 +197,32 @@ mod tests {
     }
 
     #[test]
-    fn detached_work_gives_its_permit_back_unless_a_thread_holds_it() {
-        for is_held in [false, true] {
-            let (activity, instance) = call();
-            let (part, work) = Work::detached(activity.scope());
-            let held = is_held.then(|| part.work());
-            work.give_back(activity.scope());
-            assert!(is_full(&instance));
-            assert_eq!(activity.scope().permit().is_some(), !is_held);
-            drop(activity);
-            assert_eq!(is_full(&instance), is_held);
-            drop(held);
-            assert!(!is_full(&instance));
-            assert_eq!(instance.tracker.in_progress(), 0);
-        }
+    fn work_that_may_be_detached_is_the_requests_until_then() {
+        let (activity, instance) = call();
+        let (part, work) = Work::detachable(activity.scope());
+        assert_eq!(instance.tracker.in_progress(), 1);
+        assert!(
+            part.hold().is_some(),
+            "a thread of it keeps the request in flight"
+        );
+        assert!(activity.scope().permit().is_some());
+        part.detach();
+        assert_eq!(instance.tracker.in_progress(), 2);
+        activity.scope().cancel();
+        assert!(!part.is_cancelled());
+        drop(activity);
+        assert!(is_full(&instance));
+        drop(work);
+        assert!(!is_full(&instance));
+        assert_eq!(instance.tracker.in_progress(), 0);
+    }
+
+    #[test]
+    fn work_that_is_never_detached_leaves_the_request_as_it_was() {
+        let (activity, instance) = call();
+        drop(Work::detachable(activity.scope()));
+        assert!(activity.scope().permit().is_some());
+        assert_eq!(instance.tracker.in_progress(), 1);
     }
 
     #[test]

@@ -212,6 +212,19 @@ impl Scope {
         }
     }
 
+    /// Whether the scope is that of a part that goes on when the request has ended.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.part().is_some_and(Part::is_detached)
+    }
+
+    /// Lets a part go on when the request has ended, if the scope is that of one.
+    #[cfg(any(feature = "mcp", test))]
+    pub(crate) fn detach(&self) {
+        if let Some(part) = self.part() {
+            part.detach();
+        }
+    }
+
     /// What keeps the agent busy, if the scope is that of a part and the part has not ended.
     pub(super) fn work(&self) -> Option<Arc<Work>> {
         self.part()?.work()
@@ -316,7 +329,7 @@ impl Scope {
 
     /// A further guard; `None` if the last one has been dropped, and for work that goes on without the request.
     pub(crate) fn hold(self: &Arc<Self>) -> Option<Activity> {
-        if self.part().is_some_and(|part| part.is_detached) {
+        if self.is_detached() {
             return None;
         }
         let more = |holds| (holds > 0).then_some(holds + 1);

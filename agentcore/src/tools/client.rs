@@ -11,6 +11,8 @@ mod sampling;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde_core::Serialize;
@@ -91,6 +93,8 @@ struct Channel {
     messages: mpsc::Sender<Box<ToClient>>,
     can: Can,
     kept: Kept,
+    /// Whether the call has become a task.
+    is_task: Arc<AtomicBool>,
 }
 
 /// The decision of a person about a question.
@@ -160,6 +164,7 @@ impl Client {
             messages,
             can,
             kept,
+            is_task: Arc::default(),
         };
         (
             Self {
@@ -167,6 +172,15 @@ impl Client {
             },
             receiver,
         )
+    }
+
+    /// The client of a call that is a task from its beginning on.
+    pub(crate) fn of_task(can: Can) -> (Self, mpsc::Receiver<Box<ToClient>>) {
+        let (client, messages) = Self::new(can, Kept::default());
+        if let Some(channel) = &client.channel {
+            channel.is_task.store(true, Ordering::Relaxed);
+        }
+        (client, messages)
     }
 
     /// Runs `work` on behalf of this client: functions in it get it as an argument.
@@ -371,14 +385,16 @@ impl Client {
         Ok(value)
     }
 
-    /// Makes the rest of the call a task that the client polls, in a tool with `#[tool(task = "on_demand")]`. Returns whether it is
-    /// one.
+    /// Makes the rest of the call a task that the client polls, in a tool with `#[tool(task = "on_demand")]`. Returns whether the call
+    /// is a task.
     ///
-    /// Questions before it end the call and are answered by the next one, and the agent is idle until then. Questions after it are
-    /// asked by the status of the task, and the function goes on where it waits.
+    /// Questions before it are answered by the next call, and the agent is idle until then. Questions after it are asked by the
+    /// status of the task, and the function goes on where it waits. A client that leaves does not end the task. The tool's `timeout`
+    /// goes on, and counts from the beginning of the last call.
     ///
-    /// The rest is no task if the client does not poll tasks, or the tool has another mode. Then the call goes on as it is. A task
-    /// gets no progress and no messages to its client.
+    /// The call goes on as a call if the client does not poll tasks or speaks a revision before 2026-07-28, if the agent has been
+    /// told to stop, or if the tool is never a task. A tool that is a task from its beginning on stays one. A task sends no progress
+    /// and no messages to its client.
     ///
     /// ```
     /// use std::time::Duration;
@@ -410,10 +426,15 @@ impl Client {
         let Some(channel) = &self.channel else {
             return false;
         };
-        let (begun, is_task) = oneshot::channel();
-        let message = Box::new(ToClient::BeginTask(begun));
-        // After the call nobody hears it.
-        channel.messages.send(message).await.is_ok() && is_task.await.unwrap_or(false)
+        if !channel.is_task.load(Ordering::Relaxed) {
+            let (begun, is_task) = oneshot::channel();
+            let message = Box::new(ToClient::BeginTask(begun));
+            // After the call nobody hears it.
+            let is_task =
+                channel.messages.send(message).await.is_ok() && is_task.await.unwrap_or(false);
+            channel.is_task.fetch_or(is_task, Ordering::Relaxed);
+        }
+        channel.is_task.load(Ordering::Relaxed)
     }
 
     /// Sends a message to the client at the level `debug`, if the client wants it. The protocol advises against such messages

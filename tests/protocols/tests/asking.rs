@@ -10,14 +10,14 @@ use crate::{ACCEPT, ASKING, call, mcp_address, send};
 const SESSION: &str = "x-amzn-bedrock-agentcore-runtime-session-id";
 
 /// A client of revision 2026-07-28.
-struct Asked<'a> {
-    address: SocketAddr,
-    session: &'a str,
-    capabilities: Value,
+pub(crate) struct Asked<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) session: &'a str,
+    pub(crate) capabilities: Value,
 }
 
 impl Asked<'_> {
-    fn new(agent: &Agent) -> Self {
+    pub(crate) fn new(agent: &Agent) -> Self {
         Self {
             address: mcp_address(agent),
             session: "first-session-of-the-client-0000001",
@@ -25,7 +25,13 @@ impl Asked<'_> {
         }
     }
 
-    fn send(&self, method: &str, mut params: Value) -> Reply {
+    pub(crate) fn send(&self, method: &str, params: Value) -> Reply {
+        let (head, body) = self.message(method, params);
+        send(self.address, &head, &body)
+    }
+
+    /// The head and the body of a message.
+    pub(crate) fn message(&self, method: &str, mut params: Value) -> (String, Value) {
         let name = ["name", "uri", "taskId"]
             .iter()
             .find_map(|key| params[key].as_str());
@@ -39,15 +45,21 @@ impl Asked<'_> {
             "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        send(self.address, &head, &body)
+        (head, body)
     }
 
-    fn call(&self, tool: &str, arguments: &Value) -> Value {
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> Value {
         self.again(tool, arguments, &Value::Null, &json!({}))
     }
 
     /// Repeats a call that has asked, with answers.
-    fn again(&self, tool: &str, arguments: &Value, asked: &Value, answers: &Value) -> Value {
+    pub(crate) fn again(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        asked: &Value,
+        answers: &Value,
+    ) -> Value {
         let mut params = json!({ "name": tool, "arguments": arguments });
         if let Some(state) = asked.get("requestState") {
             params["requestState"] = state.clone();
@@ -57,11 +69,11 @@ impl Asked<'_> {
     }
 }
 
-fn accepted(content: &Value) -> Value {
+pub(crate) fn accepted(content: &Value) -> Value {
     json!({ "action": "accept", "content": content })
 }
 
-fn text(reply: &Value) -> &str {
+pub(crate) fn text(reply: &Value) -> &str {
     let text = &reply["result"]["content"][0]["text"];
     text.as_str()
         .unwrap_or_else(|| panic!("no text in {reply}"))
@@ -350,61 +362,6 @@ fn a_task_waits_for_its_answers_and_keeps_the_agent_busy() {
     assert_eq!(update(&client, ada)["result"]["resultType"], "complete");
     agent.until("the task has ended", |_| get()["status"] == "completed");
     assert_eq!(get()["result"]["content"][0]["text"], "Ada");
-    agent.until_idle();
-}
-
-#[test]
-fn a_function_asks_before_and_after_it_begins_a_task() {
-    let agent = Agent::start(ASKING, &[("AGENTCORE_MAX_INVOCATIONS", "1")]);
-    let client = Asked {
-        capabilities: json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } }),
-        ..Asked::new(&agent)
-    };
-    let asked = &client.call("ask_first", &json!({}))["result"];
-    assert_eq!(asked["resultType"], "input_required", "{asked}");
-    assert!(asked["taskId"].is_null(), "{asked}");
-    // Nothing runs while the user thinks.
-    agent.until_idle();
-    let ada = json!({ "name": accepted(&json!({ "name": "Ada" })) });
-    let begun = &client.again("ask_first", &json!({}), asked, &ada)["result"];
-    assert_eq!(begun["resultType"], "task", "{begun}");
-    assert!(begun["requestState"].is_null() && begun["inputRequests"].is_null());
-    assert!(agent.ping().busy);
-    let id = &begun["taskId"];
-    let get = || client.send("tasks/get", json!({ "taskId": id })).json()["result"].clone();
-    // The question from before the task is asked by its status.
-    let status = get();
-    assert_eq!(status["status"], "input_required", "{status}");
-    let message = &status["inputRequests"]["approval"]["params"]["message"];
-    assert_eq!(message, "Run?");
-    let refused = || send(client.address, ACCEPT, &call("can", &json!({}))).status == 503;
-    assert!(refused(), "the task has the permit");
-    let yes = json!({ "approval": accepted(&json!({ "run": true })) });
-    client.send(
-        "tasks/update",
-        json!({ "taskId": id, "inputResponses": yes }),
-    );
-    agent.until("the task has ended", |_| get()["status"] == "completed");
-    let text = "Some(\"Ada\"), runs: true, task: true";
-    assert_eq!(get()["result"]["content"][0]["text"], text);
-    agent.until_idle();
-    assert!(!refused(), "the permit is free");
-}
-
-#[test]
-fn a_function_begins_no_task_for_a_client_that_does_not_poll() {
-    let agent = Agent::start(ASKING, &[("AGENTCORE_MAX_INVOCATIONS", "1")]);
-    let client = Asked::new(&agent);
-    let asked = client.call("ask_first", &json!({}));
-    let ada = json!({ "name": accepted(&json!({ "name": "Ada" })) });
-    let asked = client.again("ask_first", &json!({}), &asked["result"], &ada);
-    assert_eq!(
-        asked["result"]["inputRequests"]["approval"]["params"]["message"], "Run?",
-        "{asked}"
-    );
-    let no = json!({ "approval": { "action": "decline" } });
-    let done = client.again("ask_first", &json!({}), &asked["result"], &no);
-    assert_eq!(text(&done), "Some(\"Ada\"), runs: false, task: false");
     agent.until_idle();
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod asking;
+mod begin_task;
 mod calls;
 mod faults;
 mod layers;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Handler;
 use crate::headers;
-use crate::mcp::asking::{self, Called, Conversation, Ended, Input, Way};
+use crate::mcp::asking::{self, Called, Conversation, Ended, Input, Unfinished, Way};
 use crate::mcp::caller::{in_session, is_modern, known, reads_events};
 use crate::mcp::logging::Logging;
 use crate::mcp::outcome::{progress, result_of_call, told};
@@ -47,7 +47,7 @@ impl Handler {
             TaskMode::Auto | TaskMode::Always if can_poll => {
                 let can = asking::can_do(context);
                 let call = task::call(tool, &scope, arguments, can);
-                let task = tasks.begin(tool, &scope, call, stops);
+                let task = tasks.begin(tool, call, stops);
                 return Ok(CallToolResponse::Task(task));
             }
             TaskMode::Always => {
@@ -70,26 +70,28 @@ impl Handler {
             conversation.inspect_err(|_| scope.note(Outcome::ClientError, None))?;
         // The client may leave, and the function not stop: the agent is busy until it has.
         let _hold = scope.hold();
+        // A question in a session waits for its answer on the stream of the call, which ends when the task begins.
+        let may_begin = can_poll && is_modern(context);
         let part = match tool.task {
-            TaskMode::OnDemand if can_poll => conversation.may_begin_task(&scope),
+            TaskMode::OnDemand if may_begin => conversation.may_begin_task(&scope),
             _ => Arc::clone(&scope),
         };
         let function = {
             let (tool, part) = (Arc::clone(tool), Arc::clone(&part));
-            let (progress, panicked) = (progress(context), told(&scope, &tool));
+            let (progress, panicked) = (progress(context), told(&part, &tool));
             async move { run(&tool, part, arguments, progress, panicked).await }
         };
-        match conversation
-            .run(function, context, (&scope, &part), tool)
-            .await
-        {
+        match conversation.run(function, context, &part, tool).await {
             Ok(Ended::Done(done)) => result_of_call(&scope, tool, done, is_modern(context)),
             Ok(Ended::Asks(questions)) => Ok(questions.into()),
             Ok(Ended::GoesOn(call)) => {
-                let task = tasks.begin(tool, &scope, call, stops);
+                let task = tasks.begin(tool, call, stops);
                 Ok(CallToolResponse::Task(task))
             }
             Err(unfinished) => {
+                if let Unfinished::Cancelled = unfinished {
+                    scope.cancel();
+                }
                 scope.note(unfinished.outcome(), None);
                 Err(unfinished.into())
             }
@@ -123,10 +125,7 @@ impl Handler {
                 run(&offered, scope, arguments, no_progress, panicked).await
             }
         };
-        let done = match conversation
-            .run(function, context, (&scope, &scope), offered)
-            .await?
-        {
+        let done = match conversation.run(function, context, &scope, offered).await? {
             Ended::Done(done) => done,
             Ended::Asks(questions) => return Ok(Produced::Questions(questions)),
             Ended::GoesOn(_) => return Err(ErrorData::internal_error("no tool, no task", None)),
