@@ -3,23 +3,23 @@
 //! Since revision 2026-07-28 a question without an answer ends the call, and its answer comes with the next one. Before, a question
 //! is a request on the open stream of the call, which a client answers in its session.
 
+mod questions;
 mod rounds;
 mod session;
 
-use std::future::{Future, pending, ready};
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use rmcp::ErrorData;
-use rmcp::model::{
-    ClientCapabilities, ElicitationCapability, InputRequest, InputRequiredResult, InputResponses,
-    RootsCapabilities, SamplingCapability,
-};
+use rmcp::model::{InputRequiredResult, InputResponses};
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::questions::Questions;
+pub(super) use self::questions::{can_do, lacks, misfit, request_of};
 use self::rounds::Rounds;
 use self::session::InSession;
 use super::caller::{cancelled, is_cancelled};
@@ -27,7 +27,7 @@ use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::{Outcome, panics};
 use crate::request::{Scope, Work, in_scope, within};
-use crate::tools::{Can, Client, Kept, Question, QuestionKind, Registered, ToClient};
+use crate::tools::{Can, Client, Kept, Question, Registered, ToClient};
 use crate::util::BoxFuture;
 
 /// How a client is asked.
@@ -347,100 +347,6 @@ async fn hear(
             // The function may have stopped to wait.
             let _ = begun.send(false);
             Ok(())
-        }
-    }
-}
-
-/// What the client of a request can be asked.
-pub(super) fn can_do(context: &RequestContext<RoleServer>) -> Can {
-    let capabilities = context.client_capabilities().unwrap_or_default();
-    let elicitation = capabilities.elicitation.as_ref();
-    Can {
-        // An empty object stands for forms.
-        elicit: elicitation.is_some_and(|modes| modes.form.is_some() || modes.url.is_none()),
-        open: elicitation.is_some_and(|modes| modes.url.is_some()),
-        sample: capabilities.sampling.is_some(),
-        list_roots: capabilities.roots.is_some(),
-    }
-}
-
-/// The error for a client that does not answer questions of this kind.
-pub(super) fn lacks(kind: QuestionKind) -> ErrorData {
-    let mut needed = ClientCapabilities::default();
-    match kind {
-        QuestionKind::Elicit => {
-            let modes = ElicitationCapability::new().with_form(Default::default());
-            needed.elicitation = Some(modes);
-        }
-        QuestionKind::Open => {
-            let modes = ElicitationCapability::new().with_url(Default::default());
-            needed.elicitation = Some(modes);
-        }
-        QuestionKind::Sample => needed.sampling = Some(SamplingCapability::default()),
-        QuestionKind::ListRoots => needed.roots = Some(RootsCapabilities::default()),
-    }
-    ErrorData::missing_required_client_capability(needed)
-}
-
-/// Says why an answer is none to the question. The user's code reads it.
-pub(super) fn misfit(check: fn(&Value) -> Result<(), String>, answer: &Value) -> Option<String> {
-    match panics::guard(|| check(answer)) {
-        Ok(checked) => checked.err(),
-        Err(panic) => {
-            panic.log("the type of an answer");
-            Some("its type cannot be read".to_owned())
-        }
-    }
-}
-
-/// A question as `rmcp` has it.
-pub(super) fn request_of(question: &Question) -> Result<InputRequest, String> {
-    serde_json::from_value(question.request.clone()).map_err(|_| {
-        "the request is none of the protocol's: is the schema that of a form?".to_owned()
-    })
-}
-
-/// Takes questions, and knows how they are answered.
-enum Questions {
-    Rounds(Rounds),
-    Session(InSession),
-    /// The client cannot be asked.
-    None,
-}
-
-impl Questions {
-    fn take(&mut self, question: Question) -> Result<(), ErrorData> {
-        match self {
-            Self::Rounds(rounds) => rounds.take(question),
-            Self::Session(session) => {
-                session.take(question);
-                Ok(())
-            }
-            Self::None => Ok(()),
-        }
-    }
-
-    /// Makes progress with the questions that have been taken. Cancel safe.
-    async fn turn(&mut self) {
-        match self {
-            Self::Rounds(_) | Self::None => pending().await,
-            Self::Session(session) => session.turn().await,
-        }
-    }
-
-    /// The questions without an answer.
-    fn unanswered(self) -> Vec<Question> {
-        match self {
-            Self::Rounds(rounds) => rounds.unanswered,
-            Self::Session(_) | Self::None => Vec::new(),
-        }
-    }
-
-    /// Whether a question waits for the next call.
-    fn waits(&mut self) -> bool {
-        match self {
-            Self::Rounds(rounds) => rounds.waits(),
-            Self::Session(_) | Self::None => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use rmcp::ErrorData;
 use rmcp::model::InputRequests;
 use serde_json::Value;
 
-use super::{misfit, request_of};
+use super::questions::{misfit, request_of};
 use crate::tools::Question;
 
 /// Questions of a call. Their answers come with the next call.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{misfit, request_of};
+use super::questions::{misfit, request_of};
 use crate::tools::Question;
 use crate::util::BoxFuture;
 
