@@ -18,6 +18,7 @@ mod logging;
 mod message;
 mod nodes;
 mod outcome;
+mod parameters;
 mod prompts;
 mod resources;
 mod sessions;

@@ -22,9 +22,9 @@ use other as system;
 #[cfg(unix)]
 use unix as family;
 
-#[cfg(feature = "durable")]
-pub(crate) use family::make_private_file;
 pub(crate) use family::{Signals, reuse_address};
+#[cfg(feature = "durable")]
+pub(crate) use family::{identity_of_file, make_private_file};
 #[cfg(feature = "durable")]
 pub(crate) use system::lock_file;
 pub(crate) use system::{

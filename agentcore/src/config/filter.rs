@@ -41,7 +41,8 @@ impl Filter {
             true => self.0,
             false => {
                 let level = self.0.default_level().unwrap_or(LevelFilter::OFF);
-                self.0.with_target(SDK, level.min(LevelFilter::ERROR))
+                let errors = self.0.with_target(SDK, level.min(LevelFilter::ERROR));
+                errors.with_target(SDK_SERVICE, LevelFilter::OFF)
             }
         }
     }
@@ -50,6 +51,9 @@ impl Filter {
 /// The target of the SDK. It has two lines of the level `info` for each message, and a warning with the text of each error that it
 /// answers, which may have what the client has sent. The line of the call reports the error.
 const SDK: &str = "rmcp";
+
+/// The part of the SDK whose errors are replies that it cannot send, because the client has left. The line of the call says that.
+const SDK_SERVICE: &str = "rmcp::service";
 
 /// A module's path. A filter by span or field is refused: it would be taken for a module that logs nothing.
 fn target_of(text: &str) -> Option<&str> {
@@ -84,8 +88,9 @@ mod tests {
             filter.into_targets().would_enable(target, &level)
         };
         for text in ["info", "trace", "warn,my_agent=debug"] {
-            assert!(logs(text, "rmcp::service", Level::ERROR), "{text}");
-            assert!(!logs(text, "rmcp::service", Level::WARN), "{text}");
+            assert!(logs(text, "rmcp::transport", Level::ERROR), "{text}");
+            assert!(!logs(text, "rmcp::transport", Level::WARN), "{text}");
+            assert!(!logs(text, "rmcp::service", Level::ERROR), "{text}");
             assert!(logs(text, "my_agent", Level::WARN), "{text}");
         }
         assert!(!logs("off", "rmcp::service", Level::ERROR));

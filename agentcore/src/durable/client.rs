@@ -257,6 +257,11 @@ impl Client {
         }
     }
 
+    /// Whether a due job that waits makes the agent busy. It is no work in progress, and no stop waits for it.
+    pub(crate) fn holds_due(&self) -> bool {
+        self.due.is_held()
+    }
+
     /// How many due jobs have been submitted here.
     pub(crate) fn submits(&self) -> u64 {
         self.due.submits()

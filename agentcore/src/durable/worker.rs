@@ -42,6 +42,9 @@ const IDLE_POLL: Duration = Duration::from_millis(800);
 /// The longest pause between two attempts to reach the store.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a claim in progress may go on when the process is told to stop.
+const LAST_CLAIM: Duration = Duration::from_secs(1);
+
 /// The pauses after a failure of the restore hooks: the first one, and the longest. The agent is busy while they run, and in the
 /// long pauses a platform can see that it is idle.
 const FIRST_CLOSED: Duration = Duration::from_secs(1);
@@ -302,7 +305,12 @@ impl Worker {
     /// wait before the next look.
     async fn look(self: &Arc<Self>, restores: u64) -> Result<Duration, EngineError> {
         let client = &self.client;
-        client.ready().await?;
+        let stopping = &self.instance.stopping;
+        tokio::select! {
+            biased;
+            ready = client.ready() => ready?,
+            () = stopping.cancelled() => return Ok(Duration::ZERO),
+        };
         let submits = client.submits();
         let running = self.leases.lock().runs.len();
         let free = client.settings().concurrency.saturating_sub(running);
@@ -328,8 +336,15 @@ impl Worker {
             lease: client.settings().lease,
         };
         let sent = Instant::now();
-        let Claimed { claims, next } = client.engine().claim(&wanted).await?;
-        if self.instance.stopping.is_cancelled() {
+        let claimed = tokio::select! {
+            biased;
+            claimed = client.engine().claim(&wanted) => claimed?,
+            // What a claim takes nevertheless goes to another process when the leases end.
+            () = async { stopping.cancelled().await; sleep(LAST_CLAIM).await } => return Ok(Duration::ZERO),
+        };
+        let Claimed { claims, next } = claimed;
+        // The store may have been locked for so long that an attempt would be over before it has begun.
+        if stopping.is_cancelled() || Instant::now() >= self.until(sent) {
             self.give_back(claims).await;
             return Ok(Duration::ZERO);
         }
@@ -354,7 +369,7 @@ impl Worker {
         Ok(backoff::around(poll).min(next.unwrap_or(Duration::MAX)))
     }
 
-    /// Hands back jobs that were claimed while the process was told to stop.
+    /// Hands back jobs that were claimed while the process was told to stop, or too slowly. That uses up no attempt.
     async fn give_back(&self, claims: Vec<Claim>) {
         let runs: Vec<Run> = claims.into_iter().map(|claim| claim.run).collect();
         if !runs.is_empty() {

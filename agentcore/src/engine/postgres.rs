@@ -131,6 +131,7 @@ impl Engine for Postgres {
                 let (tasks, shown, queues) = &*all;
                 let schema = queues::check(&client, shown).await?;
                 queues.make(&client, tasks).await?;
+                queues::may_write(&client, tasks).await?;
                 Ok(About {
                     engine: "postgres",
                     schema,

@@ -102,7 +102,8 @@ impl Engine for Sqlite {
             return refused(error);
         }
         let location = self.path.display().to_string();
-        self.read(move |file, _| {
+        // It changes nothing, but a file that can only be read is of no use.
+        self.write(DROPPED, move |file, _, _| {
             Ok(About {
                 engine: "sqlite",
                 schema: open::version(file)?.to_string(),

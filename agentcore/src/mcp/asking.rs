@@ -22,7 +22,7 @@ use self::questions::Questions;
 pub(super) use self::questions::{can_do, lacks, misfit, request_of};
 use self::rounds::Rounds;
 use self::session::InSession;
-use super::caller::{cancelled, is_cancelled};
+use super::caller::cancelled;
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::{Outcome, panics};
@@ -228,7 +228,9 @@ impl<'a> Conversation<'a> {
         };
         let paused = match paused {
             // It would be a task whose id nobody gets.
-            Ok(Paused::BeginsTask { .. }) if is_cancelled(context) => Err(Unfinished::Cancelled),
+            Ok(Paused::BeginsTask { .. }) if context.ct.is_cancelled() => {
+                Err(Unfinished::Cancelled)
+            }
             paused => paused,
         };
         match paused {

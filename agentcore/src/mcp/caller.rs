@@ -14,12 +14,20 @@ use crate::request::Scope;
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) scope: Arc<Scope>,
-    /// Of a request in a session of the protocol: cancelled when its client cannot be asked any more.
-    pub(super) in_session: Option<CancellationToken>,
+    pub(super) in_session: Option<InSession>,
+}
+
+/// What a request in a session of the protocol is told.
+#[derive(Clone)]
+pub(super) struct InSession {
+    /// Cancelled when the client cannot be asked any more.
+    pub(super) over: CancellationToken,
+    /// Cancelled when the session has ended before the agent has been told to stop.
+    pub(super) ended: CancellationToken,
 }
 
 impl Caller {
-    pub(super) fn of(scope: &Arc<Scope>, in_session: Option<CancellationToken>) -> Self {
+    pub(super) fn of(scope: &Arc<Scope>, in_session: Option<InSession>) -> Self {
         Self {
             scope: Arc::clone(scope),
             in_session,
@@ -47,26 +55,29 @@ pub(super) fn reads_events(context: &RequestContext<RoleServer>) -> bool {
 
 /// Of a request in a session of the protocol: the token that is cancelled when its client cannot be asked any more.
 pub(super) fn in_session(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
-    caller(context)?.in_session.as_ref()
+    let session = caller(context)?.in_session.as_ref()?;
+    Some(&session.over)
 }
 
-/// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message. A client of an earlier
-/// revision without a session cannot.
+/// Cancelled when the session of the request has ended.
+fn session_ended(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
+    let session = caller(context)?.in_session.as_ref()?;
+    Some(&session.ended)
+}
+
+/// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message or by ending the session. A
+/// client of an earlier revision without a session cannot.
 pub(super) async fn cancelled(context: &RequestContext<RoleServer>) {
-    if can_cancel(context) {
-        context.ct.cancelled().await;
-    } else {
-        std::future::pending::<()>().await;
+    match session_ended(context) {
+        _ if is_modern(context) => context.ct.cancelled().await,
+        Some(ended) => {
+            tokio::select! {
+                () = context.ct.cancelled() => {}
+                () = ended.cancelled() => {}
+            }
+        }
+        None => std::future::pending::<()>().await,
     }
-}
-
-/// Whether the client has cancelled the request.
-pub(super) fn is_cancelled(context: &RequestContext<RoleServer>) -> bool {
-    can_cancel(context) && context.ct.is_cancelled()
-}
-
-fn can_cancel(context: &RequestContext<RoleServer>) -> bool {
-    is_modern(context) || in_session(context).is_some()
 }
 
 /// Whether the request is of revision 2026-07-28 or a later one. Since then a client that leaves cancels its call, no request goes

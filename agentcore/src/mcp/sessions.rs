@@ -10,6 +10,7 @@
 mod known;
 mod stream;
 
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Session};
 use self::stream::read_ahead;
-use super::caller::Caller;
+use super::caller::{Caller, InSession};
 use super::handler::Handler;
 use super::message::MOST_READ;
 use crate::handler::body::Body;
 use crate::headers;
+use crate::report::Outcome;
 use crate::request::Scope;
 use crate::util::sync::Mutex;
 
@@ -68,6 +70,8 @@ pub(super) struct Open {
     id: Option<String>,
     /// Cancelled when nobody can answer questions of the call any more: its client has left, or the session or the agent has ended.
     over: CancellationToken,
+    /// Cancelled when the session has ended.
+    ended: CancellationToken,
 }
 
 impl Drop for Open {
@@ -80,7 +84,7 @@ impl Drop for Open {
             session.open -= 1;
             session.seen = Instant::now();
             if let Some(id) = &self.id {
-                session.ids.remove(id);
+                session.calls.remove(id);
             }
         }
     }
@@ -158,10 +162,13 @@ impl Sessions {
             Found::Repeated(id) => return Ok(repeated(&id)),
             Found::Live(open) => open,
         };
-        let over = open.over.clone();
+        let session = InSession {
+            over: open.over.clone(),
+            ended: open.ended.clone(),
+        };
         request
             .extensions_mut()
-            .insert(Caller::of(scope, Some(over)));
+            .insert(Caller::of(scope, Some(session)));
         let response = Box::pin(self.service.handle(request.map(Full::new))).await;
         Ok(response.map(|body| read_ahead(body, open)))
     }
@@ -185,7 +192,7 @@ impl Sessions {
     }
 
     /// The session that a head names, for the session of the platform that `scope` belongs to.
-    fn find(&self, headers: &HeaderMap, scope: &Scope, id: Option<Value>) -> Found {
+    fn find(&self, headers: &HeaderMap, scope: &Arc<Scope>, id: Option<Value>) -> Found {
         let Some(name) = headers.get(SESSION_ID) else {
             return Found::Foreign;
         };
@@ -203,10 +210,11 @@ impl Sessions {
         if session.of_platform.as_deref() != headers::session_id(scope.headers()) {
             return Found::Ended;
         }
-        if let Some(id) = &id
-            && !session.ids.insert(id.to_string())
-        {
-            return Found::Repeated(id.clone());
+        if let Some(id) = id.as_ref() {
+            match session.calls.entry(id.to_string()) {
+                Entry::Occupied(_) => return Found::Repeated(id.clone()),
+                Entry::Vacant(entry) => entry.insert(Arc::clone(scope)),
+            };
         }
         session.open += 1;
         session.seen = Instant::now();
@@ -214,15 +222,21 @@ impl Sessions {
             known: Arc::downgrade(&self.known),
             session: name,
             id: id.map(|id| id.to_string()),
-            over: session.ended.child_token(),
+            over: session.over.child_token(),
+            ended: session.ended.clone(),
         })
     }
 
-    /// Ends the session with this id.
+    /// Ends the session with this id, and its calls.
     async fn end(&self, id: &Bytes) {
         let ended = self.known.lock().end(id);
-        if let Some(ended) = ended {
-            ended.cancel();
+        if let Some(session) = ended {
+            // The streams of the calls end with the session, before their functions do.
+            for call in session.calls.values() {
+                call.note(Outcome::Cancelled, None);
+            }
+            session.ended.cancel();
+            session.over.cancel();
             if let Ok(id) = std::str::from_utf8(id) {
                 let _ = self.manager.close_session(&id.into()).await;
             }

@@ -47,6 +47,14 @@ pub(crate) fn make_private_file(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
+/// Tells the file at a path from others. `None` if there is none.
+#[cfg(feature = "durable")]
+pub(crate) fn identity_of_file(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
+}
+
 #[cfg(all(test, feature = "durable"))]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;

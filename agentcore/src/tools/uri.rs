@@ -1,5 +1,7 @@
 //! [`Template`]: the URI of a resource. A name in braces stands for a part of it, which is an argument.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -57,7 +59,7 @@ impl Template {
                         _ => rest.len(),
                     };
                     let (value, behind) = rest.split_at(end);
-                    let value = percent_decode_str(value).decode_utf8().ok()?;
+                    let value = decoded(value)?;
                     if !is_segment(&value) {
                         return None;
                     }
@@ -68,6 +70,16 @@ impl Template {
         }
         rest.is_empty().then_some(arguments)
     }
+}
+
+/// `None` for a `%` without two hexadecimal digits behind it, and for what is no UTF-8.
+fn decoded(value: &str) -> Option<Cow<'_, str>> {
+    let is_code = |behind: &str| {
+        let digits = behind.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let fits = value.split('%').skip(1).all(is_code);
+    fits.then(|| percent_decode_str(value).decode_utf8().ok())?
 }
 
 /// Whether a decoded value is one segment of a path. A function may join it to a directory, and the path must not leave that.
@@ -95,6 +107,9 @@ mod tests {
             "test://template/1/2/data/a.md",
             "test://template/12/data/a.md/more",
             "test://template/12/data/%ff.md",
+            "test://template/12/data/%zz.md",
+            "test://template/%/data/a.md",
+            "test://template/a%4/data/a.md",
             "test://template/12/data/..%2Fsecret.md",
             "",
         ] {

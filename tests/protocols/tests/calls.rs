@@ -204,3 +204,22 @@ fn what_is_no_message_is_refused_and_the_server_goes_on() {
     let reply: Value = send(address, ACCEPT, &list).json();
     assert_eq!(reply["result"]["tools"].as_array().map(Vec::len), Some(36));
 }
+
+#[test]
+fn parameters_that_do_not_fit_are_named_with_their_place() {
+    let agent = Agent::start(TOOLS_ONLY, &[]);
+    let address = mcp_address(&agent);
+    let (head, mut modern) = modern_call("greet", &json!({}));
+    modern["params"]["arguments"] = json!([]);
+    let mut legacy = call("greet", &json!({}));
+    legacy["params"]["arguments"] = json!([]);
+    for (head, body) in [(&*head, modern), (ACCEPT, legacy)] {
+        let reply = send(address, head, &body).json();
+        assert_eq!(reply["error"]["code"], -32602, "{reply}");
+        let message = reply["error"]["message"].as_str().expect("a message");
+        assert!(message.starts_with("params.arguments: "), "{message}");
+    }
+    let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "no/such/method", "params": {} });
+    let reply = send(address, ACCEPT, &unknown).json();
+    assert_eq!(reply["error"]["code"], -32601, "{reply}");
+}

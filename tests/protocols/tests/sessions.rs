@@ -485,6 +485,26 @@ fn a_session_that_has_ended_is_not_found_and_a_foreign_one_is_accepted() {
 }
 
 #[test]
+fn the_end_of_a_session_ends_its_calls() {
+    let agent = Agent::start(ASKING, &[]);
+    let session = Session::begin(&agent);
+    let mut events = session.open(&call("chat", &json!({})));
+    events.until("question", |event| event["method"] == "elicitation/create");
+    let began = Instant::now();
+    let ended = Client::connect(session.address)
+        .send(&session.other("DELETE"))
+        .reply();
+    assert_eq!(ended.status, 200);
+    agent.until_idle();
+    // `rmcp` waits for its answer for 5 s.
+    assert!(began.elapsed().as_secs() < 4, "{:?}", began.elapsed());
+    assert_eq!(events.next(), None);
+    let line = agent.line_with("tool `chat`");
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["outcome"], "cancelled", "{line}");
+}
+
+#[test]
 fn a_session_is_for_clients_that_read_event_streams() {
     let agent = Agent::start(ASKING, &[]);
     let address = mcp_address(&agent);

@@ -9,6 +9,8 @@ use crate::util::sync::Mutex;
 pub(super) struct Due {
     tracker: TrackerHandle,
     hold: Mutex<Option<DueHold>>,
+    /// Whether there is a hold, for the front, which takes no lock.
+    is_held: AtomicBool,
     /// The number of submits. A look that began before a submit says nothing about that job.
     submits: AtomicU64,
     /// Whether this process takes jobs.
@@ -36,6 +38,7 @@ impl Due {
         Self {
             tracker,
             hold: Mutex::default(),
+            is_held: AtomicBool::new(false),
             submits: AtomicU64::new(0),
             is_working: AtomicBool::new(false),
         }
@@ -56,7 +59,18 @@ impl Due {
         // Not after the worker has stopped, because nothing would end the hold then.
         if hold.is_none() && self.is_working() {
             *hold = Some(DueHold::new(self.tracker.clone()));
+            self.is_held.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether a due job makes the agent busy.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
+    fn end(&self, hold: &mut Option<DueHold>) -> Option<DueHold> {
+        self.is_held.store(false, Ordering::Release);
+        hold.take()
     }
 
     /// How many due jobs have been submitted here.
@@ -69,7 +83,7 @@ impl Due {
     pub(super) fn nothing_is_due(&self, submits: u64) -> bool {
         let mut hold = self.hold.lock();
         let is_current = self.submits() == submits;
-        let ended = if is_current { hold.take() } else { None };
+        let ended = is_current.then(|| self.end(&mut hold));
         drop(hold);
         drop(ended);
         is_current
@@ -78,7 +92,7 @@ impl Due {
     pub(super) fn set_working(&self, is_working: bool) {
         let mut hold = self.hold.lock();
         self.is_working.store(is_working, Ordering::Release);
-        let ended = if is_working { None } else { hold.take() };
+        let ended = (!is_working).then(|| self.end(&mut hold));
         drop(hold);
         drop(ended);
     }

@@ -88,6 +88,28 @@ pub(super) async fn check(client: &Client, url: &str) -> Result<String, Fault> {
     Ok(version)
 }
 
+/// Checks that jobs can be stored in the queues.
+pub(super) async fn may_write(client: &Client, tasks: &[Arc<str>]) -> Result<(), Fault> {
+    let names: Vec<&str> = tasks.iter().map(|task| &**task).collect();
+    // A table that is not there has no privileges, and is no problem of theirs.
+    let statement = "SELECT name FROM unnest($1) AS name, unnest(ARRAY['t_', 'r_']) AS kind, \
+                     to_regclass(format('absurd.%I', kind || name)) AS stored \
+                     WHERE NOT (has_table_privilege(stored, 'INSERT') AND has_table_privilege(stored, 'UPDATE')) LIMIT 1";
+    let rows = client
+        .query_typed(statement, &[(&names, Type::TEXT_ARRAY)])
+        .await?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let name: String = row.try_get(0)?;
+            Err(schema(format!(
+                "the database does not let this user store jobs in the queue {name:?}; it needs `insert` and `update` on the \
+                 tables of the queue"
+            )))
+        }
+    }
+}
+
 fn schema(text: String) -> Fault {
     Fault::Other(EngineError::Schema(text))
 }

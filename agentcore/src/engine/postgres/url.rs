@@ -53,6 +53,14 @@ impl Url {
     /// A text without a password.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (url, query) = text.split_once('?').unwrap_or((text, ""));
+        // The parser of the driver takes what follows the first @ for the host, and messages name the host.
+        if url.matches('@').count() > 1 || query.contains('@') {
+            return Err(
+                "the URL of the database has an `@` that does not stand before the host; in a password write `%40` for it, and \
+                 `%3F` for `?`"
+                    .to_owned(),
+            );
+        }
         let mut mode = None;
         let mut roots = None;
         let mut others = Vec::new();
@@ -180,6 +188,9 @@ mod tests {
             "postgres://me:hunter2@db.example:port/jobs",
             "postgres://me:hunter2@db.example/jobs?no_such_option=hunter2",
             "postgres://me:hunter2@db.example/jobs?sslmode=prefer",
+            "postgres://me:a@hunter2@db.example/jobs",
+            "postgres://me:a@/hunter2#b@db.example/jobs",
+            "postgres://me:a?hunter2@db.example/jobs",
         ] {
             let error = Url::parse(wrong).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");

@@ -75,30 +75,46 @@ const MIGRATIONS: [&str; VERSION as usize] = ["
 /// A file that is open.
 pub(super) struct Opened {
     pub(super) file: Connection,
+    /// Tells the file from another one at its path.
+    identity: Option<(u64, u64)>,
     /// Keeps other processes out of a file without locks. It is closed after the connection.
     _owner: Option<File>,
 }
 
+impl Opened {
+    /// Whether the file is the one at its path. SQLite goes on with a file that has been moved or deleted, and no other process would
+    /// find the jobs in it.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.identity == platform::identity_of_file(path)
+    }
+}
+
 /// The version of what is in the file. Changes nothing, and makes no file.
 pub(super) fn look(path: &Path) -> Result<i64, EngineError> {
+    in_a_folder(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags)?;
     file.busy_timeout(PATIENCE)?;
     found(&file, path)
 }
 
-/// Opens the file, and makes or brings up to date what is in it.
-pub(super) fn open(path: &Path, locks: Locks) -> Result<Opened, EngineError> {
+/// Checks that the folder of the file is there. It is not made: in place of an unmounted volume it would hold jobs that do not last.
+fn in_a_folder(path: &Path) -> Result<(), EngineError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        // The folder is not made: in place of an unmounted volume it would hold jobs that do not last.
         return Err(EngineError::Unreachable(format!(
             "{}: there is no such folder, or it is not mounted yet",
             path.display()
         )));
     }
+    Ok(())
+}
+
+/// Opens the file, and makes or brings up to date what is in it.
+pub(super) fn open(path: &Path, locks: Locks) -> Result<Opened, EngineError> {
+    in_a_folder(path)?;
     // SQLite would make a file that every user can read.
     platform::make_private_file(path).map_err(|error| unreachable(path, &error))?;
     let owner = match locks {
@@ -115,6 +131,7 @@ pub(super) fn open(path: &Path, locks: Locks) -> Result<Opened, EngineError> {
         migrate(&mut file, path)?;
         Ok(Opened {
             file,
+            identity: platform::identity_of_file(path),
             _owner: owner,
         })
     });

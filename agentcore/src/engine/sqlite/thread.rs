@@ -290,7 +290,18 @@ impl Store {
         if batch.is_empty() {
             return;
         }
-        let opened = match self.file.take() {
+        let kept = self.file.take().filter(|file| {
+            let is_there = file.is_at(&self.path);
+            if !is_there {
+                let path = self.path.display();
+                tracing::warn!(
+                    target: "agentcore",
+                    "{path} has been moved or deleted; durable jobs are stored in a new file there"
+                );
+            }
+            is_there
+        });
+        let opened = match kept {
             Some(file) => Ok(file),
             None => open(&self.path, self.locks),
         };

@@ -154,6 +154,27 @@ async fn a_user_who_may_not_make_queues_is_told_the_command() {
 }
 
 #[tokio::test]
+async fn a_user_who_may_only_read_is_told_before_the_first_job() {
+    let Some(server) = server() else { return };
+    let task = task();
+    let tasks = std::slice::from_ref(&task);
+    engine(server).check(tasks).await.unwrap();
+    let user = "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA absurd TO reader;
+         GRANT SELECT ON ALL TABLES IN SCHEMA absurd TO reader";
+    server.psql("jobs", user).unwrap();
+    let url = server.url().replace("postgres@", "reader@");
+    let reader = Postgres::new(&url).unwrap();
+    let error = reader.check(tasks).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&*task) && error.contains("`insert` and `update`"),
+        "{error}"
+    );
+    let more = "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA absurd TO reader";
+    server.psql("jobs", more).unwrap();
+    reader.check(tasks).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_queue_whose_tables_belong_to_another_user_works_without_its_index() {
     let Some(server) = server() else { return };
     server.psql("postgres", "CREATE DATABASE owned").unwrap();
@@ -163,6 +184,7 @@ async fn a_queue_whose_tables_belong_to_another_user_works_without_its_index() {
          CREATE FUNCTION absurd.create_queue(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
              INSERT INTO absurd.queues VALUES (name);
              EXECUTE format('CREATE TABLE absurd.%I (run_id uuid, state text, available_at timestamptz)', 'r_' || name);
+             EXECUTE format('GRANT INSERT, UPDATE ON absurd.%I TO guest', 'r_' || name);
          END $$;
          CREATE ROLE guest LOGIN;
          GRANT USAGE ON SCHEMA absurd TO guest; GRANT SELECT ON absurd.queues TO guest";

@@ -48,6 +48,37 @@ async fn a_file_is_opened_by_the_first_call_after_its_folder_exists() {
 }
 
 #[tokio::test]
+async fn jobs_are_stored_where_other_processes_look_for_them() {
+    let folder = Folder::new();
+    let engine = sqlite(&folder);
+    let moved = engine.submit(job()).await.unwrap().id;
+    for end in ["", "-wal", "-shm"] {
+        let (from, to) = (format!("jobs.db{end}"), format!("moved.db{end}"));
+        std::fs::rename(folder.path(&from), folder.path(&to)).unwrap();
+    }
+    let id = engine.submit(job()).await.unwrap().id;
+    let other = sqlite(&folder);
+    assert!(other.state(&id).await.unwrap().is_some());
+    assert!(other.state(&moved).await.unwrap().is_none());
+    let at_the_other_path = Sqlite::new(folder.path("moved.db"), Locks::File).unwrap();
+    assert!(at_the_other_path.state(&moved).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_is_locked_is_not_usable_again_until_it_can_be_written() {
+    let folder = Folder::new();
+    let engine = sqlite(&folder);
+    engine.submit(job()).await.unwrap();
+    let lock = Connection::open(folder.path("jobs.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(engine.check(&[task()]).await.is_err());
+    assert!(!engine.is_reachable());
+    lock.execute_batch("ROLLBACK").unwrap();
+    engine.check(&[task()]).await.unwrap();
+    assert!(engine.is_reachable());
+}
+
+#[tokio::test]
 async fn jobs_outlive_the_engine() {
     let folder = Folder::new();
     let engine = sqlite(&folder);

@@ -1,10 +1,13 @@
 //! [`Known`]: which sessions there are and have been, and when their clients were last heard of.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+
+use crate::request::Scope;
 
 /// How many ids are known as those of sessions that there have been. A client has to begin another one when it gets a 404 for its own.
 const MOST_IDS: usize = 10_000;
@@ -34,8 +37,11 @@ pub(super) struct Session {
     pub(super) seen: Instant,
     /// The number of its requests with a reply that has not ended.
     pub(super) open: usize,
-    /// Their ids, as JSON.
-    pub(super) ids: HashSet<String>,
+    /// Those that have ids, by their ids as JSON.
+    pub(super) calls: HashMap<String, Arc<Scope>>,
+    /// Cancelled when nobody can be asked any more, since the session or the agent has ended.
+    pub(super) over: CancellationToken,
+    /// Cancelled when the session has ended.
     pub(super) ended: CancellationToken,
 }
 
@@ -51,20 +57,21 @@ impl Default for Known {
 }
 
 impl Session {
-    pub(super) fn new(of_platform: Option<&str>, ended: CancellationToken) -> Self {
+    pub(super) fn new(of_platform: Option<&str>, over: CancellationToken) -> Self {
         Self {
             of_platform: of_platform.map(ToOwned::to_owned),
             seen: Instant::now(),
             open: 0,
-            ids: HashSet::new(),
-            ended,
+            calls: HashMap::new(),
+            over,
+            ended: CancellationToken::new(),
         }
     }
 }
 
 impl Known {
     /// Takes a session out, and remembers that there has been one.
-    pub(super) fn end(&mut self, id: &Bytes) -> Option<CancellationToken> {
+    pub(super) fn end(&mut self, id: &Bytes) -> Option<Session> {
         let session = self.live.remove(id)?;
         if self.past_in_order.len() >= MOST_IDS
             && let Some(oldest) = self.past_in_order.pop_front()
@@ -73,7 +80,7 @@ impl Known {
         }
         self.past_in_order.push_back(id.clone());
         self.past.insert(id.clone());
-        Some(session.ended)
+        Some(session)
     }
 
     /// The sessions that have been silent for too long, from time to time.
@@ -126,7 +133,7 @@ mod tests {
         assert_eq!(known.longest_silent(), Some(id("silent")));
         assert_eq!(known.idle(now), [id("silent")]);
         let ended = known.end(&id("silent")).expect("a session");
-        assert!(!ended.is_cancelled() && known.past.contains(&id("silent")));
+        assert!(!ended.ended.is_cancelled() && known.past.contains(&id("silent")));
         assert_eq!(known.longest_silent(), Some(id("alive")));
         assert!(known.end(&id("silent")).is_none());
     }

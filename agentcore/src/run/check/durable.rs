@@ -131,9 +131,16 @@ pub(super) fn warn_of_default_work(
 }
 
 /// Whether the store can be asked without being made, and without harm to an agent that uses it. A file without locks is
-/// opened by one process alone.
+/// opened by one process alone. In a folder that is missing, none can be made.
 fn is_there(store: &Store) -> bool {
-    !store.is_of_a_session() && store.path().is_none_or(Path::exists)
+    let has_no_folder = |path: &Path| {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        folder.is_some_and(|folder| !folder.is_dir())
+    };
+    let is_there = |path: &Path| path.exists() || has_no_folder(path);
+    !store.is_of_a_session() && store.path().is_none_or(is_there)
 }
 
 /// Reads the kind and the version of the store. Changes nothing in it.

@@ -22,8 +22,8 @@ use crate::handler::layer::Wrap;
 use crate::platform::Signals;
 use crate::report;
 use crate::report::panics;
-use crate::request::TrackerHandle;
 use crate::request::drops::DropOnWorkers;
+use crate::request::{Instance, TrackerHandle};
 use crate::server::OnReady;
 use crate::server::http::dev::{self, Dev};
 use crate::server::http::front::Front;
@@ -81,6 +81,16 @@ pub(crate) fn run(
     // Everything that ran here has been dropped. What is left of the agent holds user values.
     life.front.connections.close();
     release(life, ended, &mut requests)
+}
+
+/// The number of pieces of work that a stop waits for.
+fn work_in_progress(instance: &Instance) -> usize {
+    let all = instance.tracker.in_progress();
+    #[cfg(feature = "durable")]
+    if crate::durable::Client::of(instance).is_some_and(|client| client.holds_due()) {
+        return all.saturating_sub(1);
+    }
+    all
 }
 
 /// Serves, and then drops everything that ran on the front.
@@ -369,15 +379,13 @@ impl Life {
         let name = requests.first().await;
         self.front.phase.advance(Phase::Draining);
         let instance = Arc::clone(&self.front.instance);
+        let count = work_in_progress(&instance);
         instance.stopping.cancel();
         self.front
             .workers
             .aside(move || instance.stop_told.cancel());
         let since = StdInstant::now();
-        let (count, limit) = (
-            self.front.instance.tracker.in_progress(),
-            humantime::format_duration(grace),
-        );
+        let limit = humantime::format_duration(grace);
         report::emit(move || {
             tracing::info!("{name}: stopping; {count} in progress, up to {limit} to finish");
         });
