@@ -56,7 +56,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
 
-pub(crate) use address::engine;
+pub(crate) use address::{engine, has_stray_at};
 pub(crate) use error::EngineError;
 pub(crate) use id::check_task_name;
 pub use id::{JobId, ParseJobIdError};

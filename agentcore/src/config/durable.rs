@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::job_store::{Store, Work};
 use super::{Config, Reader, table};
+use crate::engine::has_stray_at;
 
 /// The default file.
 const FILE: &str = "agentcore-jobs.db";
@@ -90,6 +91,12 @@ impl DurableOptions {
         let store = self.store.as_ref().map(|text| text.0.as_str());
         let store = env.written(&table::DURABLE, store);
         let store = env.computed(&table::DURABLE, store, || Store::file(FILE));
+        if store.path().is_none() && has_stray_at(store.address()) {
+            env.problem(format!(
+                "{} has an `@` that does not stand before the host; in a password write `%40` for it, and `%3F` for `?`",
+                table::DURABLE.variable
+            ));
+        }
         let work = env.written(&table::DURABLE_WORK, self.work.as_deref());
         DurableSettings {
             store,

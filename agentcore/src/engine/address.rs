@@ -44,6 +44,13 @@ pub(crate) fn engine(address: &str) -> Result<Arc<dyn Engine>, String> {
     ))
 }
 
+/// Whether the URL of a database has an `@` that does not stand before the host. Drivers take what follows the first `@` for the host, and
+/// messages name the host, which would be a part of the password.
+pub(crate) fn has_stray_at(url: &str) -> bool {
+    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
+    address.matches('@').count() > 1 || parameters.contains('@')
+}
+
 #[cfg(feature = "durable-postgres")]
 fn postgres(url: &str) -> Result<Arc<dyn Engine>, String> {
     Ok(Arc::new(super::postgres::Postgres::new(url)?))
@@ -57,6 +64,19 @@ fn postgres(_: &str) -> Result<Arc<dyn Engine>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_at_stands_before_the_host_alone() {
+        for fits in [
+            "postgres://db/jobs",
+            "postgres://me:a%40b@db/jobs?sslmode=disable",
+        ] {
+            assert!(!has_stray_at(fits), "{fits}");
+        }
+        for wrong in ["postgres://me:a@b@db/jobs", "postgres://me:a?b@db/jobs"] {
+            assert!(has_stray_at(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_address_names_an_engine() {

@@ -7,6 +7,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use super::tls::Rustls;
+use crate::engine::address::has_stray_at;
 use crate::util::tls;
 
 /// The server's limit of the time that a statement takes. Nothing waits for an answer any more when the limit of a call is over.
@@ -53,12 +54,9 @@ impl Url {
     /// A text without a password.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (url, query) = text.split_once('?').unwrap_or((text, ""));
-        // The parser of the driver takes what follows the first @ for the host, and messages name the host.
-        if url.matches('@').count() > 1 || query.contains('@') {
+        if has_stray_at(text) {
             return Err(
-                "the URL of the database has an `@` that does not stand before the host; in a password write `%40` for it, and \
-                 `%3F` for `?`"
-                    .to_owned(),
+                "the URL of the database has an `@` that does not stand before the host".to_owned(),
             );
         }
         let mut mode = None;
