@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fleet::{FIXTURE, Fleet, ended, submit};
 use crate::support::Latch;
 #[cfg(feature = "durable-postgres")]
-use crate::support::run;
+use crate::support::{failed_start, run};
 
 fn check(arguments: &[&str], store: &str) -> String {
     let output = Command::new(FIXTURE)
@@ -18,6 +18,31 @@ fn check(arguments: &[&str], store: &str) -> String {
         .expect("started");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// Messages name the host, and drivers take what follows the first `@` for it.
+#[cfg(feature = "durable-postgres")]
+#[test]
+fn a_password_with_an_at_is_no_part_of_any_message() {
+    let store = "postgres://me:S3cr3t@hunter2@127.0.0.1:1/jobs";
+    let (status, log) = failed_start(FIXTURE, &[("AGENTCORE_DURABLE", store)]);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("cannot start: AGENTCORE_DURABLE has an `@`"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2") && !log.contains("S3cr3t"), "{log}");
+}
+
+/// With a missing folder no jobs can be stored.
+#[test]
+fn a_check_warns_of_a_folder_that_is_missing() {
+    let said = check(&["--check"], "sqlite:/nonexistent/jobs.db");
+    assert!(
+        said.contains("warning: durable jobs cannot be stored")
+            && said.contains("there is no such folder"),
+        "{said}"
+    );
 }
 
 /// On AgentCore a session's microVM would run the jobs of other sessions by default.
