@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::calls::Produced;
-use super::caller::{in_session, known};
+use super::caller::{in_session, is_modern, known};
 use super::logging::SessionLevel;
 use super::sessions::SessionsFor;
 use super::state::Sealer;
@@ -351,12 +351,31 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let params = request.params.unwrap_or_default();
-        Err(match parameters::misfit(&request.method, params) {
+        let is_there = self.has_method(&request.method, &context);
+        let misfit = is_there.then(|| parameters::misfit(&request.method, params));
+        Err(match misfit.flatten() {
             Some(why) => {
                 known(&context)?.note(Outcome::ClientError, None);
                 ErrorData::invalid_params(why, None)
             }
             None => ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None),
         })
+    }
+}
+
+impl Handler {
+    /// Whether there is a method with parameters in the revision of the request, and something to use it on.
+    fn has_method(&self, method: &str, context: &RequestContext<RoleServer>) -> bool {
+        let capabilities = &self.agent.info.capabilities;
+        match method {
+            "resources/read" => capabilities.resources.is_some(),
+            "resources/subscribe" | "resources/unsubscribe" => {
+                capabilities.resources.is_some() && in_session(context).is_some()
+            }
+            "subscriptions/listen" => capabilities.resources.is_some() && is_modern(context),
+            "prompts/get" => capabilities.prompts.is_some(),
+            "completion/complete" => capabilities.completions.is_some(),
+            _ => true,
+        }
     }
 }

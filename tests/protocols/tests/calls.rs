@@ -222,4 +222,12 @@ fn parameters_that_do_not_fit_are_named_with_their_place() {
     let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "no/such/method", "params": {} });
     let reply = send(address, ACCEPT, &unknown).json();
     assert_eq!(reply["error"]["code"], -32601, "{reply}");
+    // A method that the revision has not got stays unknown.
+    let (_, mut removed) = modern_call("greet", &json!({}));
+    removed["method"] = "resources/subscribe".into();
+    let head =
+        format!("{ACCEPT}mcp-protocol-version: 2026-07-28\r\nmcp-method: resources/subscribe\r\n");
+    let reply = send(address, &head, &removed);
+    assert_eq!(reply.status, 404, "{reply:?}");
+    assert_eq!(reply.json()["error"]["code"], -32601);
 }
