@@ -52,7 +52,8 @@ impl Filter {
 /// answers, which may have what the client has sent. The line of the call reports the error.
 const SDK: &str = "rmcp";
 
-/// The part of the SDK whose errors are replies that it cannot send, because the client has left. The line of the call says that.
+/// The module of the SDK that sends replies. It logs an error for each client that has left before its reply, and the call's own line
+/// reports that.
 const SDK_SERVICE: &str = "rmcp::service";
 
 /// A module's path. A filter by span or field is refused: it would be taken for a module that logs nothing.

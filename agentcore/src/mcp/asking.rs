@@ -203,8 +203,8 @@ impl<'a> Conversation<'a> {
         part
     }
 
-    /// Runs `function`, whose name is `what`, in `part`, which is the request of `context` or a part of it, until it ends, waits for
-    /// answers or begins a task, or the client cancels the call. A function that has not ended and does not go on is dropped.
+    /// Runs `function` in the scope `part` until it ends, waits for answers or begins a task, or until the client cancels the call. A
+    /// function that has not ended and does not go on is dropped. Log lines name it after `what`.
     pub(super) async fn run<F>(
         mut self,
         function: F,
@@ -227,7 +227,7 @@ impl<'a> Conversation<'a> {
             }
         };
         let paused = match paused {
-            // It would be a task whose id nobody gets.
+            // The reply with the task's id would be lost.
             Ok(Paused::BeginsTask { .. }) if context.ct.is_cancelled() => {
                 Err(Unfinished::Cancelled)
             }

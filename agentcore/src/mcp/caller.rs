@@ -14,12 +14,12 @@ use crate::request::Scope;
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) scope: Arc<Scope>,
-    pub(super) in_session: Option<InSession>,
+    pub(super) in_session: Option<SessionTokens>,
 }
 
-/// What a request in a session of the protocol is told.
+/// The tokens of a request in a session of the protocol.
 #[derive(Clone)]
-pub(super) struct InSession {
+pub(super) struct SessionTokens {
     /// Cancelled when the client cannot be asked any more.
     pub(super) over: CancellationToken,
     /// Cancelled when the session has ended before the agent has been told to stop.
@@ -27,7 +27,7 @@ pub(super) struct InSession {
 }
 
 impl Caller {
-    pub(super) fn of(scope: &Arc<Scope>, in_session: Option<InSession>) -> Self {
+    pub(super) fn of(scope: &Arc<Scope>, in_session: Option<SessionTokens>) -> Self {
         Self {
             scope: Arc::clone(scope),
             in_session,
@@ -59,7 +59,7 @@ pub(super) fn in_session(context: &RequestContext<RoleServer>) -> Option<&Cancel
     Some(&session.over)
 }
 
-/// Cancelled when the session of the request has ended.
+/// The token that is cancelled when the session of the request has ended; `None` without a session.
 fn session_ended(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
     let session = caller(context)?.in_session.as_ref()?;
     Some(&session.ended)

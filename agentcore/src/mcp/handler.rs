@@ -344,7 +344,7 @@ impl ServerHandler for Handler {
         task::cancel(&request.task_id, &known(&context)?)
     }
 
-    /// `rmcp` takes a request whose parameters it cannot read for one of an unknown method.
+    /// Answers a request that `rmcp` cannot read: its method is unknown, or its parameters do not fit.
     async fn on_custom_request(
         &self,
         request: CustomRequest,

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Session};
 use self::stream::read_ahead;
-use super::caller::{Caller, InSession};
+use super::caller::{Caller, SessionTokens};
 use super::handler::Handler;
 use super::message::MOST_READ;
 use crate::handler::body::Body;
@@ -162,13 +162,13 @@ impl Sessions {
             Found::Repeated(id) => return Ok(repeated(&id)),
             Found::Live(open) => open,
         };
-        let session = InSession {
+        let tokens = SessionTokens {
             over: open.over.clone(),
             ended: open.ended.clone(),
         };
         request
             .extensions_mut()
-            .insert(Caller::of(scope, Some(session)));
+            .insert(Caller::of(scope, Some(tokens)));
         let response = Box::pin(self.service.handle(request.map(Full::new))).await;
         Ok(response.map(|body| read_ahead(body, open)))
     }

@@ -414,6 +414,7 @@ impl Client {
     ///         return Ok("nothing has been trained");
     ///     };
     ///     client.begin_task().await;
+    ///     // The work of hours.
     ///     tokio::time::sleep(Duration::from_secs(3600)).await;
     ///     Ok("the model is ready")
     /// }
