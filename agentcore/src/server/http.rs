@@ -20,6 +20,7 @@ pub(crate) mod request_body;
 pub(crate) mod restore_detector;
 pub(crate) mod router;
 pub(crate) mod routes;
+mod single_flight;
 mod upgraded;
 mod warmup;
 #[cfg(feature = "ws")]

@@ -5,23 +5,27 @@
 //! not wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::hooks::Hooks;
+use super::single_flight::{Run, Runner, SingleFlight};
 use crate::app::parts::PlatformHook;
 use crate::report;
 use crate::request::Instance;
 use crate::util::BoxFuture;
 use crate::util::spawn;
-use crate::util::sync::Mutex;
 
 /// How long a restore hook may take without a `timeout` of its own.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a hook that was given up may take to end before those that wait are refused. The next request then begins another
+/// run.
+const UNTIL_OVER: Duration = Duration::from_millis(100);
 
 /// The refusal of a request that has waited for a run that failed. The log has the reason.
 pub(crate) const NOT_RESTORED: &str = "The agent has not been restored from its snapshot";
@@ -31,27 +35,24 @@ pub(crate) struct AfterRestore(Arc<Shared>);
 
 struct Shared {
     hooks: Hooks,
-    /// Whether requests may reach user code.
-    is_open: AtomicBool,
-    opened: Notify,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
     /// The number of restores so far.
-    restores: u64,
-    /// The run in progress. Its result is there as soon as it is known; after that, a hook may still have to end.
-    run: Option<watch::Receiver<Option<bool>>>,
+    restores: AtomicU64,
+    /// The number of restores that the hooks have run for. While it is smaller than `restores`, the gate is closed.
+    handled: AtomicU64,
+    /// Notified when the gate opens.
+    opened: Notify,
+    /// The runs of the hooks. The result of one says whether it has succeeded; a hook may still have to end then.
+    runs: SingleFlight<bool>,
 }
 
 impl AfterRestore {
     pub(crate) fn new(hooks: Vec<PlatformHook>, instance: Arc<Instance>, workers: Handle) -> Self {
         Self(Arc::new(Shared {
             hooks: Hooks::new(hooks, "restore hook", instance, workers),
-            is_open: AtomicBool::new(true),
+            restores: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
             opened: Notify::new(),
-            state: Mutex::default(),
+            runs: SingleFlight::default(),
         }))
     }
 
@@ -64,22 +65,27 @@ impl AfterRestore {
         if !self.has_hooks() {
             return;
         }
-        let mut state = self.0.state.lock();
-        state.restores += 1;
-        self.0.is_open.store(false, Ordering::Release);
-        self.0.join_or_begin(&mut state);
+        self.0.restores.fetch_add(1, Ordering::AcqRel);
+        self.0.join_or_begin();
     }
 
     /// Waits for the gate, and returns whether user code may run; `None` if it is open. If no run is in progress, one begins. Has
     /// to be called on the front's runtime.
     pub(crate) fn wait(&self) -> Option<BoxFuture<bool>> {
-        if self.0.is_open.load(Ordering::Acquire) {
+        if self.0.is_open() {
             return None;
         }
-        let mut run = self.0.join_or_begin(&mut self.0.state.lock());
+        let mut run = self.0.join_or_begin();
+        let shared = Arc::clone(&self.0);
         Some(Box::pin(async move {
-            let result = run.wait_for(Option::is_some).await;
-            result.is_ok_and(|result| *result == Some(true))
+            while run.result().await == Some(true) {
+                if shared.is_open() {
+                    return true;
+                }
+                // Restored again when the run was over.
+                run = shared.join_or_begin();
+            }
+            false
         }))
     }
 
@@ -91,7 +97,7 @@ impl AfterRestore {
             loop {
                 // Made before the check, so that an opening between the two is not missed.
                 let opened = shared.opened.notified();
-                if shared.is_open.load(Ordering::Acquire) {
+                if shared.is_open() {
                     return;
                 }
                 opened.await;
@@ -101,40 +107,31 @@ impl AfterRestore {
 }
 
 impl Shared {
-    fn join_or_begin(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Option<bool>> {
-        if let Some(run) = &state.run {
-            return run.clone();
-        }
-        let (sender, run) = watch::channel(None);
-        spawn::boxed(Arc::clone(self).run(sender));
-        state.run.insert(run).clone()
+    /// Whether requests may reach user code.
+    fn is_open(&self) -> bool {
+        self.handled.load(Ordering::Acquire) == self.restores.load(Ordering::Acquire)
     }
 
-    async fn run(self: Arc<Self>, sender: watch::Sender<Option<bool>>) {
-        loop {
-            let restores = self.state.lock().restores;
+    fn join_or_begin(self: &Arc<Self>) -> Run<bool> {
+        self.runs.join_or_begin(
+            |_| false,
+            |runner| drop(spawn::boxed(Arc::clone(self).run(runner))),
+        )
+    }
+
+    async fn run(self: Arc<Self>, runner: Runner<bool>) {
+        // A restore during the hooks needs them once more.
+        while !self.is_open() {
+            let restores = self.restores.load(Ordering::Acquire);
             let began = Instant::now();
-            match self.hooks.run(LIMIT, None).await {
-                Ok(_) => {
-                    let mut state = self.state.lock();
-                    // Restored again during the run.
-                    if state.restores != restores {
-                        continue;
-                    }
-                    state.run = None;
-                    self.is_open.store(true, Ordering::Release);
-                    self.opened.notify_waiters();
-                }
-                Err(failure) => {
-                    let next = || self.state.lock().run = None;
-                    failure.settle(sender, false, Duration::ZERO, next).await;
-                    return;
-                }
+            if let Err(failure) = self.hooks.run(LIMIT, None).await {
+                return failure.settle(runner, false, UNTIL_OVER).await;
             }
+            self.handled.store(restores, Ordering::Release);
             let took = began.elapsed().as_secs_f64() * 1e3;
             report::emit(move || tracing::info!("restore hooks ran for {took:.1} ms"));
-            sender.send_replace(Some(true));
-            return;
         }
+        self.opened.notify_waiters();
+        runner.end(true);
     }
 }

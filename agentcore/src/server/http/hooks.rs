@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::single_flight::Runner;
 use crate::app::descriptors::Meta;
 use crate::app::parts::PlatformHook;
 use crate::error::with_causes;
@@ -166,23 +166,16 @@ impl Failure {
         report::emit(move || tracing::error!("{text}"));
     }
 
-    /// Sends `result` to all that wait for the run. Calls `next` when nothing of the hook runs any more, before `result` is sent
-    /// if that is within `patience`: a request that comes after the reply then begins another run.
-    pub(crate) async fn settle<T: Clone>(
-        self,
-        waiting: watch::Sender<Option<T>>,
-        result: T,
-        patience: Duration,
-        next: impl FnOnce(),
-    ) {
+    /// Ends the run with `result` when nothing of the hook runs any more. If that takes longer than `patience`, those that wait
+    /// get the result before.
+    pub(crate) async fn settle<T: Clone>(self, run: Runner<T>, result: T, patience: Duration) {
         let over = self.over();
         tokio::pin!(over);
         if timeout(patience, &mut over).await.is_err() {
-            waiting.send_replace(Some(result.clone()));
+            run.tell(result.clone());
             over.await;
         }
-        next();
-        waiting.send_replace(Some(result));
+        run.end(result);
     }
 
     /// Completes when nothing of the hook runs any more.

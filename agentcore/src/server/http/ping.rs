@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::front::Front;
 use super::phase::Phase;
 use super::router::ReplyBody;
+use super::single_flight::{Run, Runner, SingleFlight};
 use crate::app::parts::Callback;
 
 use crate::config::StampWhileBusy;
@@ -162,8 +162,7 @@ struct Custom {
     /// Looked up once, and not for each run, because the front starts the runs.
     at: At,
     has_last_word: bool,
-    /// The run in progress, and when it began.
-    run: Mutex<Option<(Instant, watch::Receiver<Option<RunResult>>)>>,
+    runs: SingleFlight<RunResult>,
     warned: Mutex<Option<Instant>>,
 }
 
@@ -173,23 +172,16 @@ impl Custom {
             has_last_word: handler.takes_automatic_status(),
             handler,
             at: At::hook("the ping handler"),
-            run: Mutex::new(None),
+            runs: SingleFlight::default(),
             warned: Mutex::new(None),
         }
     }
 
     async fn ask(&self, front: &Front) -> RunResult {
-        let (began, mut result) = self.join_or_begin(front);
-        let wait = async {
-            match result.wait_for(Option::is_some).await {
-                Ok(result) => result
-                    .clone()
-                    .unwrap_or_else(|| Err("gave no answer".to_owned())),
-                Err(_) => Err("was cancelled".to_owned()),
-            }
-        };
-        match tokio::time::timeout_at(began + DEADLINE, front.workers.batch(wait)).await {
-            Ok(result) => result,
+        let run = self.join_or_begin(front);
+        let deadline = run.began() + DEADLINE;
+        match tokio::time::timeout_at(deadline, front.workers.batch(run.result())).await {
+            Ok(result) => result.unwrap_or_else(|| Err("was cancelled".to_owned())),
             Err(_) => Err(format!(
                 "took longer than {}",
                 humantime::format_duration(DEADLINE)
@@ -198,15 +190,12 @@ impl Custom {
     }
 
     /// Joins the run in progress, or starts one. So concurrent pings, or a handler that hangs, start no further runs.
-    fn join_or_begin(&self, front: &Front) -> (Instant, watch::Receiver<Option<RunResult>>) {
-        let mut run = self.run.lock();
-        if let Some((began, result)) = &*run {
-            let over = result.borrow().is_some() || result.has_changed().is_err();
-            if !over {
-                return (*began, result.clone());
-            }
-        }
-        let (sender, receiver) = watch::channel(None);
+    fn join_or_begin(&self, front: &Front) -> Run<RunResult> {
+        self.runs
+            .join_or_begin(|_| false, |runner| self.begin(front, runner))
+    }
+
+    fn begin(&self, front: &Front, runner: Runner<RunResult>) {
         let call = Arc::clone(&self.handler.call);
         let place = self.handler.meta;
         let instance = Arc::clone(&front.instance);
@@ -229,10 +218,9 @@ impl Custom {
                     Err("panicked".to_owned())
                 }
             };
-            sender.send_replace(Some(result));
+            runner.end(result);
         };
         request::spawn_boxed(front.workers.runtime(), scope, run_handler);
-        run.insert((Instant::now(), receiver)).clone()
     }
 
     fn warn(&self, problem: &str) {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::exchange::{Admission, Exchange};
@@ -19,13 +18,13 @@ use super::hooks::{Hooks, Why};
 use super::phase::Phase;
 use super::request_body::RequestBody;
 use super::router::{Answer, method_not_allowed, refuse};
+use super::single_flight::{Run, Runner, SingleFlight};
 use crate::app::parts::PlatformHook;
 use crate::handler::response::Response;
 use crate::metrics::Refused;
 use crate::report;
 use crate::request::Instance;
 use crate::util::spawn;
-use crate::util::sync::Mutex;
 
 /// How long a hook that was given up may take to end before its request is answered. The next request then runs the hooks again.
 const UNTIL_OVER: Duration = Duration::from_secs(1);
@@ -35,20 +34,11 @@ pub(crate) struct Warmup(Arc<Shared>);
 
 struct Shared {
     hooks: Hooks,
-    progress: Mutex<Progress>,
+    runs: SingleFlight<Reply>,
 }
 
 /// The status and the body of a reply.
 type Reply = (StatusCode, String);
-
-enum Progress {
-    /// The next request runs the hooks.
-    Wanted,
-    /// A run has begun. Its reply is there as soon as it is known; after that, a hook may still have to end.
-    Running(watch::Receiver<Option<Reply>>),
-    /// A run has succeeded, with this body.
-    Done(String),
-}
 
 /// Answers a request to the warm-up path.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
@@ -102,15 +92,8 @@ async fn warm_up(front: &Front, deadline: Instant) -> Response {
         return refused;
     }
     let limit = front.settings.warmup_timeout;
-    let reply = match front.warmup.join_or_begin(deadline, limit) {
-        Ok(done) => Some((StatusCode::OK, done)),
-        // A run ends at the deadline of the request that has begun it, which is the earliest one.
-        Err(mut running) => match running.wait_for(Option::is_some).await {
-            Ok(reply) => reply.clone(),
-            Err(_) => None,
-        },
-    };
-    match reply {
+    // A run ends at the deadline of the request that has begun it, which is the earliest one.
+    match front.warmup.join_or_begin(deadline, limit).result().await {
         Some((StatusCode::OK, body)) => Response::text(body).with_header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -128,44 +111,31 @@ impl Warmup {
     pub(crate) fn new(hooks: Vec<PlatformHook>, instance: Arc<Instance>, workers: Handle) -> Self {
         Self(Arc::new(Shared {
             hooks: Hooks::new(hooks, "warm-up hook", instance, workers),
-            progress: Mutex::new(Progress::Wanted),
+            runs: SingleFlight::default(),
         }))
     }
 
-    /// The body of the run that has succeeded; or the run that is in progress, or begins.
-    fn join_or_begin(
-        &self,
-        deadline: Instant,
-        limit: Duration,
-    ) -> Result<String, watch::Receiver<Option<Reply>>> {
-        let mut progress = self.0.progress.lock();
-        match &*progress {
-            Progress::Done(body) => return Ok(body.clone()),
-            Progress::Running(run) => return Err(run.clone()),
-            Progress::Wanted => {}
-        }
-        let (sender, run) = watch::channel(None);
-        *progress = Progress::Running(run.clone());
-        spawn::boxed(Arc::clone(&self.0).run(sender, deadline, limit));
-        Err(run)
+    /// The run that has succeeded or is in progress; otherwise another one begins.
+    fn join_or_begin(&self, deadline: Instant, limit: Duration) -> Run<Reply> {
+        self.0.runs.join_or_begin(
+            |(status, _)| *status == StatusCode::OK,
+            |runner| {
+                drop(spawn::boxed(
+                    Arc::clone(&self.0).run(runner, deadline, limit),
+                ))
+            },
+        )
     }
 }
 
 impl Shared {
     /// Runs the hooks. A client that leaves does not end the run.
-    async fn run(
-        self: Arc<Self>,
-        sender: watch::Sender<Option<Reply>>,
-        deadline: Instant,
-        limit: Duration,
-    ) {
+    async fn run(self: Arc<Self>, runner: Runner<Reply>, deadline: Instant, limit: Duration) {
         let began = Instant::now();
         let failure = match self.hooks.run(limit, Some((deadline, limit))).await {
             Ok(ran) => {
                 let body = report(&ran, began.elapsed());
-                *self.progress.lock() = Progress::Done(body.clone());
-                sender.send_replace(Some((StatusCode::OK, body)));
-                return;
+                return runner.end((StatusCode::OK, body));
             }
             Err(failure) => failure,
         };
@@ -180,8 +150,7 @@ impl Shared {
             _ => UNTIL_OVER,
         };
         let reply = (status, failure.text());
-        let next = || *self.progress.lock() = Progress::Wanted;
-        failure.settle(sender, reply, patience, next).await;
+        failure.settle(runner, reply, patience).await;
     }
 }
 
