@@ -45,13 +45,18 @@ type Within<F> = TaskLocalFuture<Arc<Scope>, Watched<Traced<F>>>;
 
 /// Runs `future` in `scope`, and in the span of the scope that is `current`.
 fn within_both<F: Future>(scope: Arc<Scope>, current: Current, future: F) -> Within<F> {
+    let at = at(&scope);
+    SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
+}
+
+/// What a report about a blocked thread says of code that runs in `scope`.
+fn at(scope: &Scope) -> stall::At {
     let number = scope.flight().ticket.get().copied();
-    let at = if scope.kind().is_request() || scope.flight().counts {
+    if scope.kind().is_request() || scope.flight().counts {
         stall::At::request(number)
     } else {
         stall::At::hook_number(number)
-    };
-    SCOPE.scope(scope, stall::watch(at, current.wrap(future)))
+    }
 }
 
 /// Calls `read` with the caller's tracker, and with its scope if it has one.
