@@ -5,6 +5,7 @@
 //! of a bounded pipe that a task on the workers fills with such bytes. The front gets only settled bodies.
 
 mod limits;
+mod of_length;
 mod pipe;
 #[cfg(test)]
 #[path = "body/pipe/tests.rs"]
@@ -29,6 +30,7 @@ use crate::request::{self, detach};
 use crate::util::BoxFuture;
 use limits::Progress;
 pub(crate) use limits::{Late, Limits};
+use of_length::OfLength;
 
 /// The body of a request or a reply, as [layers](crate::App::layer) see it.
 ///
@@ -53,6 +55,8 @@ enum Repr {
 enum Foreign {
     /// A body whose frames have a drop that is user code.
     Opaque(UnsyncBoxBody<Bytes, BoxError>),
+    /// Another one, whose length has been announced.
+    OfLength(OfLength),
     /// A body whose frames are the library's memory: user code has only made the values that are encoded in them.
     Events(Pin<Box<dyn Events>>),
 }
@@ -67,15 +71,23 @@ impl Foreign {
     /// Detaches the frame from the user's code.
     fn detach(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match self {
-            Self::Opaque(_) => detach::frame(frame),
+            Self::Opaque(_) | Self::OfLength(_) => detach::frame(frame),
             Self::Events(_) => detach::frame_of_memory(frame),
+        }
+    }
+
+    /// The length of the whole body, if it has been announced.
+    fn announced(&self) -> Option<u64> {
+        match self {
+            Self::OfLength(body) => Some(body.announced()),
+            Self::Opaque(_) | Self::Events(_) => None,
         }
     }
 
     /// Whether the last frame was an item of the producer's.
     fn was_item(&self) -> bool {
         match self {
-            Self::Opaque(_) => true,
+            Self::Opaque(_) | Self::OfLength(_) => true,
             Self::Events(events) => !events.was_keep_alive(),
         }
     }
@@ -91,6 +103,7 @@ impl http_body::Body for Foreign {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut *self {
             Self::Opaque(body) => Pin::new(body).poll_frame(cx),
+            Self::OfLength(body) => Pin::new(body).poll_frame(cx),
             Self::Events(events) => events.as_mut().poll_frame(cx),
         }
     }
@@ -98,6 +111,7 @@ impl http_body::Body for Foreign {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Opaque(body) => body.is_end_stream(),
+            Self::OfLength(body) => body.is_end_stream(),
             Self::Events(events) => events.is_end_stream(),
         }
     }
@@ -105,6 +119,7 @@ impl http_body::Body for Foreign {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Opaque(body) => body.size_hint(),
+            Self::OfLength(body) => body.size_hint(),
             Self::Events(events) => events.size_hint(),
         }
     }
@@ -153,6 +168,18 @@ impl Body {
 
     pub(crate) fn settled(settled: Settled) -> Self {
         Self(Repr::Settled(settled))
+    }
+
+    /// The body with the length that its reply announces, if it is a stream of the user's. It fails if it has another length.
+    pub(crate) fn of_length(self, announced: impl FnOnce() -> Option<u64>) -> Self {
+        let foreign = match self.0 {
+            Repr::Foreign(Foreign::Opaque(body)) => match announced() {
+                Some(length) => Foreign::OfLength(OfLength::new(body, length)),
+                None => Foreign::Opaque(body),
+            },
+            other => return Self(other),
+        };
+        Self(Repr::Foreign(foreign))
     }
 
     /// Polls a body of the user's once, and starts a task that polls it for the rest. Must be called on the workers.
@@ -219,6 +246,7 @@ impl Body {
         let stream = request::Stream::open();
         let current = stream.current();
         let is_events = matches!(body, Foreign::Events(_));
+        let left = body.announced();
         let produce = async move {
             let progress = Progress::default();
             let ended = {
@@ -302,7 +330,7 @@ impl Body {
         };
         let produce: BoxFuture<()> = Box::pin(current.wrap(produce).in_current_span());
         request::spawn_in_scope(produce);
-        Settled(State::Piped(reader))
+        Settled(State::Piped { reader, left })
     }
 
     /// The bytes, if the body is in memory.
@@ -411,7 +439,11 @@ pub(crate) struct Settled(State);
 enum State {
     Memory(Bytes),
     /// Filled by a task on the workers, which logs and drops the error of a failed body.
-    Piped(pipe::Reader),
+    Piped {
+        reader: pipe::Reader,
+        /// The number of bytes to come, if it has been announced.
+        left: Option<u64>,
+    },
     /// A body of the front that passes on another one and inspects it.
     Watched(UnsyncBoxBody<Bytes, BoxError>),
 }
@@ -463,9 +495,12 @@ impl http_body::Body for Settled {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             State::Memory(bytes) => Poll::Ready(take_frame(bytes)),
-            State::Piped(reader) => {
+            State::Piped { reader, left } => {
                 let frame = std::task::ready!(reader.poll_frame(cx));
-                if !matches!(frame, Some(Ok(_))) {
+                if let Some(Ok(frame)) = &frame {
+                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    *left = left.map(|left| left.saturating_sub(length));
+                } else {
                     *self = Self::default();
                 }
                 Poll::Ready(
@@ -479,7 +514,7 @@ impl http_body::Body for Settled {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             State::Memory(bytes) => bytes.is_empty(),
-            State::Piped(_) => false,
+            State::Piped { .. } => false,
             State::Watched(body) => body.is_end_stream(),
         }
     }
@@ -487,7 +522,7 @@ impl http_body::Body for Settled {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             State::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            State::Piped(_) => SizeHint::default(),
+            State::Piped { left, .. } => left.map(SizeHint::with_exact).unwrap_or_default(),
             State::Watched(body) => body.size_hint(),
         }
     }

@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use serde_core::Serialize;
 
 use crate::error::{BoxError, with_causes};
@@ -353,8 +353,27 @@ impl Response {
 
     /// Settles the body: see [`Body::settle`].
     pub(crate) async fn settled(mut self, limits: Limits) -> Self {
-        let body = std::mem::take(self.0.body_mut());
+        let body = self.take_body();
         *self.0.body_mut() = body.settle(limits, request::hold).await;
+        self
+    }
+
+    /// The body. A stream has the length that the headers announce.
+    fn take_body(&mut self) -> Body {
+        std::mem::take(self.0.body_mut()).of_length(|| announced_length(self.headers()))
+    }
+
+    /// Makes this the reply to a `HEAD` request: it has the headers of a reply with a body, and no body.
+    pub(crate) fn without_body(mut self) -> Self {
+        let body = std::mem::take(self.0.body_mut());
+        let length = http_body::Body::size_hint(&body).exact();
+        if let Some(length) = length.filter(|length| *length > 0) {
+            let headers = self.0.headers_mut();
+            headers
+                .entry(header::CONTENT_LENGTH)
+                .or_insert_with(|| length.into());
+        }
+        self.0.extensions_mut().insert(WithoutBody);
         self
     }
 
@@ -372,28 +391,38 @@ impl Response {
         self
     }
 
-    /// Removes headers that only the server may set, and detaches what user code may still own. A handler that sets the
-    /// framing of its body, or options of the connection, would make one reply run into the next. Informational statuses are
-    /// not replies. Extensions are dropped, because nothing reads them from here on.
+    /// Removes what only the server may set, and detaches what user code may still own. A handler that sets the framing of its
+    /// body, or options of the connection, would make one reply run into the next. The length of a streamed body becomes the
+    /// body's own. Informational statuses are not replies. Extensions are dropped, because nothing reads them from here on.
     pub(crate) fn into_outgoing(mut self) -> Outgoing {
         let switching = self.0.extensions_mut().remove::<Switching>();
         if self.0.status().is_informational() && switching.is_none() {
             tracing::error!("a reply cannot have the status {}", self.0.status());
             self = Self::error("Internal server error").with_status(500);
         }
+        let body = self.take_body();
         // Most replies have none of these headers, and a check is cheaper than removals.
         if self.headers().keys().any(|name| FRAMING.contains(name)) {
+            let without_body = self.0.extensions_mut().remove::<WithoutBody>();
+            let length = announced_length(self.headers());
             let upgrade = self.0.headers_mut().remove(header::UPGRADE);
+            let headers = self.0.headers_mut();
             FRAMING.iter().for_each(|name| {
-                self.0.headers_mut().remove(name);
+                headers.remove(name);
             });
             if let (Some(protocol), Some(Switching)) = (upgrade, switching) {
-                let headers = self.0.headers_mut();
                 headers.insert(header::UPGRADE, protocol);
                 headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             }
+            if let (Some(length), Some(WithoutBody), Some([])) =
+                (length, without_body, body.as_bytes())
+            {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+            }
         }
-        let (mut parts, body) = self.into_parts();
+        let (mut parts, _) = self.into_parts();
+        // hyper would panic at a version that it does not speak, and tells the end of a body by that of the connection in 1.0.
+        parts.version = Version::HTTP_11;
         if !parts.extensions.is_empty() {
             let extensions = std::mem::take(&mut parts.extensions);
             panics::drop_caught(extensions, "an extension of a reply");
@@ -414,6 +443,21 @@ impl Response {
         self.0.into_parts()
     }
 }
+
+/// The length that the headers announce; `None` if it is not one number.
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let text = value.to_str().ok()?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
+}
+
+/// An extension of a reply to a `HEAD` request. Its `content-length` is that of the body which it would have.
+#[derive(Clone, Copy)]
+struct WithoutBody;
 
 /// An extension of a reply with status 101. It says that the server can upgrade the connection.
 #[derive(Clone, Copy)]

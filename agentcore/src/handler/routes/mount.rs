@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use tokio::runtime::Handle;
 
 use super::idle::Idle;
@@ -62,7 +62,11 @@ async fn call(service: Option<RouteService>, mut request: Request<Body>) -> Resp
         return Response::error("Starting").with_status(StatusCode::SERVICE_UNAVAILABLE);
     };
     let offered = request.extensions_mut().remove::<Offered>();
-    let response = Response::from_http(call(request).await);
+    let is_head = request.method() == Method::HEAD;
+    let mut response = Response::from_http(call(request).await);
+    if is_head {
+        response = response.without_body();
+    }
     match offered {
         Some(Offered(guards)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             // The agent is busy with the connection until the program drops it.

@@ -34,6 +34,7 @@ use crate::request::{self, Activity, Arrival, Scope};
 use crate::server::threads::handover::{What, Work};
 use crate::server::threads::wakeups::Batched;
 use crate::util::spawn;
+use crate::util::text::boundary;
 
 /// The most bytes of a path in a log line.
 const MOST_OF_A_PATH: usize = 200;
@@ -99,7 +100,7 @@ fn admit<B: RequestBody>(
     let upgrade = upgrade.filter(|_| body.is_end_stream());
     head.extensions.clear();
     let arrival = Arrival {
-        at: front.notice_restore(),
+        at: front.time_of_arrival(),
         kind: if is_idle {
             Kind::IdleRoute
         } else {
@@ -151,10 +152,9 @@ fn described<B>(request: &Request<B>) -> Box<str> {
     let (method, path) = (request.method().as_str(), request.uri().path());
     // A method of the client's own may be as long as a head.
     let method = method.get(..16).unwrap_or(method);
-    match path.get(..MOST_OF_A_PATH) {
-        Some(cut) if cut.len() < path.len() => format!("{method} {cut}…").into(),
-        _ => format!("{method} {path}").into(),
-    }
+    let shown = &path[..boundary(path, MOST_OF_A_PATH)];
+    let rest = if shown.len() < path.len() { "…" } else { "" };
+    format!("{method} {shown}{rest}").into()
 }
 
 /// Waits for the reply of the workers, and sends it.
