@@ -92,6 +92,39 @@ fn a_ping_begins_the_run_and_sockets_routes_and_unknown_paths_wait_for_it() {
     assert_eq!(restores(agent), 1);
 }
 
+/// The head came before the restore was noticed, and the rest of the body while the hook ran.
+#[test]
+fn an_invocation_whose_body_still_comes_waits_too() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let Some(mut restorable) = Restorable::start(AGENT, &[("RESTORE", &port)]) else {
+        return;
+    };
+    for how in [None, Some(b'e')] {
+        let agent = &restorable.agent;
+        let before = restores(agent);
+        let mut client = agent.connect().begin_post();
+        restorable.restore();
+        let agent = &restorable.agent;
+        agent.ping();
+        let mut held = latch.held();
+        client.write(b"2\r\n{}\r\n0\r\n\r\n");
+        for _ in 0..20 {
+            agent.ping();
+        }
+        assert!(!client.has_more());
+        if let Some(how) = how {
+            std::io::Write::write_all(&mut held, &[how]).expect("the hook listens");
+            refused(&client.reply());
+        } else {
+            drop(held);
+            let count = client.reply().json()["restores"].as_u64();
+            assert_eq!(count, before.as_u64().map(|before| before + 1));
+        }
+        agent.until_idle();
+    }
+}
+
 fn refused(reply: &Reply) {
     let expected = json!({ "error": "The agent has not been restored from its snapshot" });
     assert_eq!(reply.parts(), (503, expected));

@@ -115,11 +115,6 @@ impl InProcess {
         headers: http::HeaderMap,
         io: tokio::io::DuplexStream,
     ) -> Result<(), Box<crate::handler::response::Outgoing>> {
-        if let Some(restored) = self.front().until_restored() {
-            if !restored.await {
-                return Err(Box::new(self.front().not_restored().into_outgoing()));
-            }
-        }
         let session = super::http::websockets::open(self.front(), headers).await?;
         let scope = Arc::clone(session.scope());
         tokio::spawn(crate::request::within(

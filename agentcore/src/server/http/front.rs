@@ -177,6 +177,16 @@ impl Front {
         self.after_restore.wait()
     }
 
+    /// The time at which a request that has passed the gate begins. Without restore hooks this checks for a restore, as the gate
+    /// does otherwise: a check behind the gate could close it for a request that goes on.
+    pub(crate) fn time_of_arrival(&self) -> Instant {
+        if self.after_restore.has_hooks() {
+            Instant::now()
+        } else {
+            self.notice_restore()
+        }
+    }
+
     /// The refusal of a request for which [`until_restored`](Self::until_restored) has returned `false`.
     pub(crate) fn not_restored(&self) -> Response {
         self.unavailable(NOT_RESTORED, Refused::NotServing)

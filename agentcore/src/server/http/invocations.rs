@@ -31,7 +31,6 @@ use crate::request::drops::DropOnWorkers;
 use crate::request::{Activity, Arrival, Scope};
 use crate::server::threads::handover::Work;
 use crate::server::threads::wakeups::Batched;
-#[cfg(feature = "mcp")]
 use crate::util::BoxFuture;
 use crate::util::spawn;
 
@@ -51,9 +50,8 @@ enum Stage<B> {
         /// The head, if there are layers. The headers are in the activity's scope instead.
         head: Option<Box<http::request::Parts>>,
     },
-    /// The body has been read, and the request waits for the restore hooks. A message of the Model Context Protocol waits here,
-    /// because only its body tells whether it is a health probe, which does not wait.
-    #[cfg(feature = "mcp")]
+    /// The body has been read, and the request waits for the restore hooks: the restore was noticed while the body came. A message
+    /// of the Model Context Protocol waits only here, because its body tells whether it is a health probe, which does not wait.
     Restoring {
         restored: BoxFuture<bool>,
         activity: Activity,
@@ -99,7 +97,7 @@ fn admit<B: RequestBody>(
             return Err(refuse(connection, request, response));
         }
     }
-    let at = front.notice_restore();
+    let at = front.time_of_arrival();
     // Other requests, such as a browser's preflight, pass through the layers without being work.
     let is_mcp = connection.port.is_mcp();
     let is_invocation = request.uri().path() == &*front.settings.invocations_path
@@ -171,7 +169,6 @@ impl<B: RequestBody> Future for Replying<B> {
                 return Poll::Ready(answer.into());
             }
         }
-        #[cfg(feature = "mcp")]
         if let Stage::Restoring { restored, .. } = &mut this.stage {
             let is_restored = ready!(restored.as_mut().poll(cx));
             if let Some(answer) = this.restored(is_restored) {
@@ -202,7 +199,6 @@ impl<B> Replying<B> {
                     drop(DropOnWorkers::on(workers, unfinished, "an unfinished body"));
                 }
             }
-            #[cfg(feature = "mcp")]
             Stage::Restoring { body, .. } => {
                 let body = std::mem::take(body);
                 drop(DropOnWorkers::on(workers, body, "a body"));
@@ -238,9 +234,8 @@ impl<B: RequestBody> Replying<B> {
         if let Some(metrics) = &front.instance.metrics {
             metrics.request_bytes.add(body.len() as u64);
         }
-        #[cfg(feature = "mcp")]
-        if let Some(restored) = mcp::restoring(&self.connection, &activity, head.as_deref(), &body)
-        {
+        let restored = restoring(&self.connection, &activity, head.as_deref(), &body);
+        if let Some(restored) = restored {
             self.stage = Stage::Restoring {
                 restored,
                 activity,
@@ -252,8 +247,7 @@ impl<B: RequestBody> Replying<B> {
         self.make(activity, head, body)
     }
 
-    /// Goes on with a message after the restore hooks, or returns the refusal if they have failed.
-    #[cfg(feature = "mcp")]
+    /// Goes on after the restore hooks, or returns the refusal if they have failed.
     fn restored(&mut self, is_restored: bool) -> Option<Response> {
         let Stage::Restoring {
             activity,
@@ -267,13 +261,21 @@ impl<B: RequestBody> Replying<B> {
         if is_restored {
             return self.make(activity, head, body);
         }
-        let refused = self.connection.front.not_restored();
-        Some(mcp::refuse_message(
-            &self.connection,
-            &activity,
-            body,
-            refused,
-        ))
+        let front = &self.connection.front;
+        let refused = front.not_restored();
+        let status = refused.status();
+        activity.scope().note(Outcome::of(status), Some(status));
+        #[cfg(feature = "mcp")]
+        if self.connection.port.is_mcp() {
+            return Some(mcp::refuse_message(
+                &self.connection,
+                &activity,
+                body,
+                refused,
+            ));
+        }
+        drop(DropOnWorkers::on(front.workers.runtime(), body, "a body"));
+        Some(self.in_mode(refused))
     }
 
     /// Hands a request that has been read to the workers, or returns the answer that the front itself has for it.
@@ -355,6 +357,21 @@ impl<B: RequestBody> Replying<B> {
         }
         errors.apply(response)
     }
+}
+
+/// The end of the restore hooks, if a request whose body has been read has to wait for it.
+fn restoring(
+    connection: &Connection,
+    activity: &Activity,
+    head: Option<&http::request::Parts>,
+    body: &Bytes,
+) -> Option<BoxFuture<bool>> {
+    #[cfg(feature = "mcp")]
+    if connection.port.is_mcp() {
+        return mcp::restoring(connection, activity, head, body);
+    }
+    let _ = (activity, head, body);
+    connection.front.until_restored()
 }
 
 /// The refusal of an invocation, with `retry-after`.

@@ -234,7 +234,7 @@ pub(super) fn restoring(
     body: &Bytes,
 ) -> Option<BoxFuture<bool>> {
     let front = &connection.front;
-    if !(connection.port.is_mcp() && front.after_restore.has_hooks()) {
+    if !front.after_restore.has_hooks() {
         return None;
     }
     if passes_as(front, activity, head).is_some() {

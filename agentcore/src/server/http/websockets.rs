@@ -78,12 +78,17 @@ pub(crate) async fn answer(
     }
 }
 
-/// Makes the handler's arguments on the workers. From here on the socket is in flight.
+/// Makes the handler's arguments on the workers, after the restore hooks. From then on the socket is in flight.
 pub(crate) async fn open(front: &Front, headers: HeaderMap) -> Result<Session, Box<Outgoing>> {
     let Some(handler) = &front.agent.websocket else {
         return Err(Box::new(not_found().into_outgoing()));
     };
-    let at = front.notice_restore();
+    if let Some(restored) = front.until_restored() {
+        if !restored.await {
+            return Err(Box::new(front.not_restored().into_outgoing()));
+        }
+    }
+    let at = front.time_of_arrival();
     let name = handler.meta.name();
     let arrival = Arrival {
         at,
