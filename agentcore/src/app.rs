@@ -740,6 +740,7 @@ impl App {
 
     fn prepared(mut self, mut settings: Settings, mut env: Reader<'_>) -> Result<Prepared, Error> {
         self.check_ports(&settings, &mut env);
+        self.check_idle_paths(&settings, &mut env);
         let in_container = env.environment.in_container;
         if self.parts.serves_mcp() && self.supplied.is_empty() {
             let address = SocketAddr::new(settings.host, settings.mcp_port);
@@ -796,6 +797,41 @@ impl App {
                     let meta = router.meta;
                     env.problem(format!(
                         "routes {meta} have port {port}, which is {variable}; give them another port"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Checks that the agent does not serve a path itself which its routes call idle: no request would reach them.
+    fn check_idle_paths(&self, settings: &Settings, env: &mut Reader<'_>) {
+        let (has_entrypoint, has_warmup) = (
+            !self.parts.entrypoints.is_empty(),
+            !self.parts.warmup_hooks.is_empty(),
+        );
+        let own = [
+            (
+                has_entrypoint,
+                table::INVOCATIONS_PATH.variable,
+                &settings.invocations_path,
+            ),
+            (
+                has_warmup,
+                table::WARMUP_PATH.variable,
+                &settings.warmup_path,
+            ),
+        ];
+        for router in self
+            .parts
+            .routers
+            .iter()
+            .filter(|router| router.port.is_none())
+        {
+            for (is_served, variable, path) in own {
+                if is_served && router.patterns.iter().any(|pattern| **pattern == **path) {
+                    env.problem(format!(
+                        "{variable} is `{}`, which routes {} name in `idle`; it takes another path",
+                        &**path, router.meta
                     ));
                 }
             }

@@ -561,7 +561,8 @@ impl Settings {
                 ));
             }
         }
-        if self.warmup_path == self.mcp_path {
+        // Either port answers the warm-up.
+        if cfg!(feature = "mcp") && self.warmup_path == self.mcp_path {
             env.problem(format!(
                 "{} is `{}`; it takes another path than {}",
                 warmup.0, &*self.warmup_path, mcp.0

@@ -776,6 +776,50 @@ fn a_port_that_another_process_uses_is_refused() {
     }
 }
 
+/// The agent that uses its own port has the others too.
+#[test]
+fn a_check_beside_the_running_agent_succeeds() {
+    let [port, own] = [(); 2].map(|()| free_port().to_string());
+    let environment = [("ROUTES_PORT", &*port), ("AGENTCORE_PORT", &*own)];
+    let agent = agent(&environment);
+    let checked = run(BINARY, &["--check"], &environment);
+    assert_eq!((checked.code, &*checked.stderr), (Some(0), ""));
+    drop(agent);
+}
+
+#[test]
+fn a_check_tries_the_admin_port() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let environment = [
+        ("AGENTCORE_HOST", "127.0.0.1"),
+        ("AGENTCORE_PORT", "0"),
+        ("AGENTCORE_ADMIN_PORT", &port),
+    ];
+    let checked = run(BINARY, &["--check"], &environment);
+    assert_eq!(checked.code, Some(1));
+    let problem =
+        "another process uses the port; stop it, or set AGENTCORE_ADMIN_PORT to another port";
+    assert_eq!(times(&checked.stderr, problem), 1, "{}", checked.stderr);
+}
+
+#[test]
+fn an_idle_path_that_the_agent_serves_itself_is_refused() {
+    let environment = [("AGENTCORE_INVOCATIONS_PATH", "/health")];
+    let (status, said) = failed_start(BINARY, &environment);
+    assert_eq!(status.code(), Some(1));
+    let checked = run(BINARY, &["--check"], &environment);
+    assert_eq!(checked.code, Some(1));
+    for said in [said, checked.stderr] {
+        let problem = "AGENTCORE_INVOCATIONS_PATH is `/health`, which routes `routes` (tests/fixtures/routes.rs:";
+        assert_eq!(times(&said, problem), 1, "{said}");
+        assert!(
+            said.contains(") name in `idle`; it takes another path"),
+            "{said}"
+        );
+    }
+}
+
 /// Each port has a line of its own.
 #[test]
 fn every_port_that_another_process_uses_is_named() {

@@ -190,7 +190,7 @@ pub(crate) static PORT: Setting<u16> = Setting {
     meaning: "the port to listen on; 0 takes a free one, which the start line names; AgentCore Runtime reaches 8000 to 12000 except 8443",
 };
 
-pub(super) static INVOCATIONS_PATH: Setting<UrlPath> = Setting {
+pub(crate) static INVOCATIONS_PATH: Setting<UrlPath> = Setting {
     name: "invocations_path",
     variable: "AGENTCORE_INVOCATIONS_PATH",
     takes: "a path of up to 2048 characters: / and then letters, digits and -._~/%",
@@ -199,7 +199,7 @@ pub(super) static INVOCATIONS_PATH: Setting<UrlPath> = Setting {
     meaning: "the path of invocations",
 };
 
-pub(super) static WARMUP_PATH: Setting<UrlPath> = Setting {
+pub(crate) static WARMUP_PATH: Setting<UrlPath> = Setting {
     name: "warmup_path",
     variable: "AGENTCORE_WARMUP_PATH",
     takes: "a path of up to 32 characters: / and then letters, digits and -._~/",

@@ -1,8 +1,7 @@
 //! `--check`: whether the agent can start, its parts, and the origin of every setting.
 //!
-//! It does what a start does up to the port and the start hooks. It tries whether the ports of routes are free, and leaves them
-//! free. Of the environment it shows only settings, none of which is
-//! a secret.
+//! It does what a start does up to the port and the start hooks. It tries whether the ports are free that the agent opens beside
+//! its own, and leaves them free. Of the environment it shows only settings, none of which is a secret.
 
 #[cfg(feature = "durable")]
 mod durable;
@@ -27,7 +26,7 @@ use crate::error::Error;
 use crate::log;
 #[cfg(feature = "schema")]
 use crate::report::panics;
-use crate::server::listen::try_ports_of_routes;
+use crate::server::listen::try_further_ports;
 use crate::util::fields::fields;
 use crate::{otel, request};
 
@@ -43,7 +42,7 @@ pub(crate) fn run(app: App, json: bool) -> ExitCode {
     let environment = Environment::of_process();
     let (log, prepared) = app.prepare(&environment);
     let prepared = prepared.and_then(|prepared| {
-        try_ports_of_routes(&prepared.agent, &prepared.settings)?;
+        try_further_ports(&prepared.agent, &prepared.settings, &prepared.supplied)?;
         Ok(prepared)
     });
     otel::start(&environment, request::GAUGES);

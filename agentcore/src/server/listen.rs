@@ -120,17 +120,40 @@ impl Listeners {
     }
 }
 
-/// Tries whether the ports of routes are free, and leaves them free.
+/// Tries whether the ports are free that the agent opens beside its own, and leaves them free. If its own port is taken, the agent
+/// probably runs, and nothing is tried.
 ///
 /// # Errors
 ///
-/// One problem for each port that is not.
-pub(crate) fn try_ports_of_routes(agent: &Agent, settings: &Settings) -> Result<(), Error> {
+/// One problem for each port that is not free.
+pub(crate) fn try_further_ports(
+    agent: &Agent,
+    settings: &Settings,
+    supplied: &Supplied,
+) -> Result<(), Error> {
+    let own = match &supplied.agent {
+        Some(_) => None,
+        #[cfg(feature = "mcp")]
+        None if agent.serves_only_mcp() => Some(settings.mcp_port),
+        None => Some(settings.address.port()),
+    };
+    let own = own.map(|port| bind(SocketAddr::new(settings.host, port)));
+    if matches!(&own, Some(Err(error)) if error.kind() == io::ErrorKind::AddrInUse) {
+        return Ok(());
+    }
+    let admin = settings.admin_port.filter(|_| supplied.admin.is_none());
+    let admin = admin.map(|port| (port, set(table::ADMIN_PORT.variable)));
+    let routes = of_routes(agent, settings);
+    let routes = routes.map(|(_, router, address)| (address.port(), another_port(router)));
+    #[cfg(feature = "mcp")]
+    let mcp = (agent.serves_mcp() && !agent.serves_only_mcp())
+        .then(|| (settings.mcp_port, set(table::MCP_PORT.variable)));
+    #[cfg(not(feature = "mcp"))]
+    let mcp = None;
     let mut tried = Ok(());
-    for (_, router, address) in of_routes(agent, settings) {
-        let bound = bind(address)
-            .map(drop)
-            .map_err(|error| no_listener(address, &another_port(router), error));
+    for (port, advice) in admin.into_iter().chain(routes).chain(mcp) {
+        let address = SocketAddr::new(settings.host, port);
+        let bound = bind(address).map_err(|error| no_listener(address, &advice, error));
         tried = Error::both(tried, bound).map(drop);
     }
     tried
