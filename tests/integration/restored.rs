@@ -160,6 +160,30 @@ fn a_hook_that_fails_refuses_those_that_wait_and_runs_again_for_the_next() {
     );
 }
 
+/// Only an invocation has its errors in-band.
+#[test]
+fn a_refusal_is_in_band_for_invocations_alone() {
+    let latch = Latch::new();
+    let port = latch.port().to_string();
+    let environment = [("RESTORE", &*port), ("AGENTCORE_ERRORS", "in-band")];
+    let Some(mut restorable) = Restorable::start(AGENT, &environment) else {
+        return;
+    };
+    restorable.restore();
+    let agent = &restorable.agent;
+    let invocation = agent.connect().send(&post(b"{}"));
+    let held = latch.held();
+    let others = [get("/invocations"), get("/nowhere")];
+    let others = others.map(|request| agent.connect().send(&request));
+    agent.ping();
+    std::io::Write::write_all(&mut &held, b"e").expect("the hook listens");
+    let reply = invocation.reply();
+    assert_eq!((reply.status, &reply.json()["status"]), (200, &json!(503)));
+    for other in others {
+        refused(&other.reply());
+    }
+}
+
 #[test]
 fn a_hook_that_takes_too_long_is_503_and_named() {
     let latch = Latch::new();

@@ -251,6 +251,22 @@ fn a_stop_during_the_start_is_503() {
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
+/// The platform's log shows the status.
+#[test]
+fn a_start_that_fails_is_503() {
+    let (mut agent, start) = starting(&[]);
+    let client = Client::connect(agent.address).send(&warm_up());
+    assert_eq!(agent.ask(&get("/ping")).status, 503);
+    end(start, b"e");
+    assert_eq!(
+        client.reply().parts(),
+        (503, json!({ "error": "Shutting down" }))
+    );
+    let (status, stderr) = wait(&mut agent.child, &agent.lines);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the weights are not there"), "{stderr}");
+}
+
 #[test]
 fn a_run_has_the_grace_to_finish_and_later_requests_are_503() {
     let (agent, latch) = gated("WARMUP", &[("AGENTCORE_SHUTDOWN_GRACE", "10min")]);

@@ -50,7 +50,8 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     if is_own && request.method() == Method::POST {
         return answer_message(exchange, request);
     }
-    if is_warmup(&exchange, path) {
+    // The platform sends the warm-up to the port of the runtime's protocol, unless it is told another one.
+    if front.warmup.has_hooks() && path == &*front.settings.warmup_path {
         return warmup::answer(exchange, request);
     }
     if is_own && of_session(front, request.method(), request.headers()).is_some() {
@@ -216,14 +217,6 @@ fn read_without_permit(headers: &HeaderMap, has_sessions: impl FnOnce() -> bool)
         true => LARGEST_ANSWER,
         false => MOST_READ as u64,
     }
-}
-
-/// Whether the path is the platform's warm-up, which comes to this port if the agent has no other.
-fn is_warmup(exchange: &Exchange, path: &str) -> bool {
-    let front = exchange.front();
-    front.agent.serves_only_mcp()
-        && front.warmup.has_hooks()
-        && path == &*front.settings.warmup_path
 }
 
 /// The end of the restore hooks, if the request has to wait for it. A health probe does not wait.

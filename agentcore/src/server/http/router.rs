@@ -209,7 +209,8 @@ fn once_restored<B: RequestBody>(
         }
         let front = exchange.front();
         let mut refused = front.not_restored();
-        let is_invocation = request.uri().path() == &*front.settings.invocations_path;
+        let is_invocation = request.method() == Method::POST
+            && Some(request.uri().path()) == invocations_path(front);
         if is_invocation && exchange.connection.port == Port::Agent {
             refused = front.settings.errors.apply(refused);
         }

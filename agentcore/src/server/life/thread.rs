@@ -347,7 +347,11 @@ impl Life {
         let grace = self.front.settings.shutdown_grace;
         tokio::select! {
             started = self.start() => if let Err(error) = started {
-                return Ended::early(Err(error), grace);
+                // Warm-up requests wait for the start. They are answered now.
+                self.front.instance.stopping.cancel();
+                let mut ended = Ended::early(Err(error), grace);
+                ended.patience = LAST_FLUSH;
+                return ended;
             },
             name = requests.first() => {
                 report::emit(move || tracing::info!("{name} during the start: stopping"));
