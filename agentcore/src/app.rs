@@ -160,8 +160,9 @@ impl App {
     /// Serves every path that the contract does not with a tower service of the program's own, as
     /// [`routes`](macro@crate::routes) does.
     ///
-    /// The contract's paths are `/ping`; `/invocations`, if there is an entrypoint; `/ws`, if there is a websocket handler; and
-    /// the probes, metrics and the dev page, where they are on. An app may consist of routes alone.
+    /// The contract's paths are `/ping`; the [path of invocations](crate::Config::invocations_path), if there is an entrypoint;
+    /// the [warm-up path](crate::Config::warmup_path), if there is a warm-up hook; `/ws`, if there is a websocket handler; and
+    /// probes, `/metrics`, `/openapi.json` and the dev page, where they are on. An app may consist of routes alone.
     ///
     /// A request is treated as an invocation is: it has a [`RequestContext`](crate::RequestContext), makes the agent busy, counts
     /// among [`max_invocations`](crate::Config::max_invocations), goes through the [layers](Self::layer), and its panic is a

@@ -261,7 +261,12 @@ impl TestClient {
         }
     }
 
-    /// Sends the platform's warm-up request, which runs the [warm-up hooks](macro@crate::on_warmup), and reads the reply.
+    /// Sends the platform's warm-up request, which runs the [warm-up hooks](macro@crate::on_warmup), and reads the reply: a 404
+    /// if the app has neither such a hook nor routes that answer it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not end the run of the hooks. Another request joins it.
     ///
     /// ```
     /// # use agentcore::testing::TestClient;

@@ -213,9 +213,9 @@ pub(super) static WARMUP_TIMEOUT: Setting<Duration> = Setting {
     variable: "AGENTCORE_WARMUP_TIMEOUT",
     takes: TIME,
     allowed: more_than_nothing,
-    // The platform waits 120 s.
     default: seconds(110),
-    meaning: "how long a warm-up request may take, with the start hooks that it waits for, before it is answered 504",
+    meaning: "how long a warm-up request may take, with the start hooks that it waits for, before it is answered 504; the \
+              platform gives up after 120 s",
 };
 
 pub(crate) static ADMIN_PORT: Setting<u16, Computed> = Setting {

@@ -49,7 +49,8 @@ mod argument {
 impl<S> argument::Sealed for State<S> {}
 impl argument::Sealed for PingStatus {}
 
-/// An argument of a start hook or a shutdown hook: [`State<S>`](State). A hook may take any number of them, in any order.
+/// An argument of a hook, or of a function that makes [routes](crate::Routes::from_fn): [`State<S>`](State). A function may take
+/// any number of them, in any order.
 ///
 /// A start hook that takes a `State<S>` runs after the one that returns the `S`. If nothing provides the `S`, the start fails
 /// with a message that names it. The trait is sealed.

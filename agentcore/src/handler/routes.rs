@@ -1,7 +1,7 @@
 //! Routes: a tower service of the program's own, which serves the paths that the contract does not.
 //!
-//! The service is user code. It is built, called, polled and dropped on the workers. What the front knows of it is [`Mount`]'s
-//! plain data: its name, and which paths are idle.
+//! The service is user code. It is built, called and polled on the workers, and dropped there or on a helper thread at the end.
+//! What the front knows of it is [`Mount`]'s plain data: its name, and which paths are idle.
 
 pub(crate) mod idle;
 mod mount;
@@ -126,8 +126,8 @@ impl Routes {
     /// Routes that `service` serves.
     ///
     /// The service takes an `http::Request<agentcore::Body>`. Its reply's body is any `http_body::Body`, and its error becomes
-    /// a reply as the error of an entrypoint does. It is cloned for each request. Like an `axum::Router`, it answers unknown
-    /// paths itself.
+    /// a reply as the error of an entrypoint does. It is cloned for each request, one clone at a time. Like an `axum::Router`, it
+    /// answers unknown paths itself.
     ///
     /// ```
     /// use agentcore::{Body, Routes};

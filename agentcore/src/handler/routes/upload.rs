@@ -25,7 +25,7 @@ use crate::error::BoxError;
 use crate::handler::body::Body;
 use crate::util::spawn;
 
-/// The most pieces that the front may send before the service has taken any.
+/// How many pieces the front may send at first. One more is under way when the relay holds a piece for the service.
 const CREDITS: usize = 4;
 
 /// A piece of a body, its end (`None`), or why it broke off.

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::hooks::Hooks;
+use super::hooks::{Hooks, Limit};
 use super::single_flight::{Run, Runner, SingleFlight};
 use crate::app::parts::PlatformHook;
 use crate::report;
@@ -124,7 +124,7 @@ impl Shared {
         while !self.is_open() {
             let restores = self.restores.load(Ordering::Acquire);
             let began = Instant::now();
-            if let Err(failure) = self.hooks.run(LIMIT, None).await {
+            if let Err(failure) = self.hooks.run(Limit::Each(LIMIT)).await {
                 return failure.settle(runner, false, UNTIL_OVER).await;
             }
             self.handled.store(restores, Ordering::Release);

@@ -31,6 +31,29 @@ pub(crate) struct Hooks {
     workers: Handle,
 }
 
+/// The time limit of a run. A hook may have one of its own besides.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// For each hook that has none of its own.
+    Each(Duration),
+    /// For all hooks together.
+    Whole { until: Instant, limit: Duration },
+}
+
+impl Limit {
+    /// When a hook that begins now has to end, and the limit that this comes from.
+    fn of_hook(self, hook: &PlatformHook, now: Instant) -> (Instant, Duration) {
+        let own = hook.timeout.map(|own| (now + own, own));
+        match self {
+            Self::Each(usual) => own.unwrap_or((now + usual, usual)),
+            Self::Whole { until, limit } => match own {
+                Some(own) if own.0 < until => own,
+                _ => (until, limit),
+            },
+        }
+    }
+}
+
 /// Why a run has not succeeded.
 pub(crate) enum Why {
     /// The hook returned an error with this text.
@@ -71,23 +94,15 @@ impl Hooks {
     }
 
     /// Runs all hooks, one after the other, and returns how long each has taken. Stops at the first that does not succeed, which
-    /// is logged. A hook without a limit of its own may take `usual`; all together end at `until`, which `whole` describes.
-    pub(crate) async fn run(
-        &self,
-        usual: Duration,
-        until: Option<(Instant, Duration)>,
-    ) -> Result<Vec<(&'static str, Duration)>, Failure> {
+    /// is logged.
+    pub(crate) async fn run(&self, limit: Limit) -> Result<Vec<(&'static str, Duration)>, Failure> {
         let mut ran = Vec::with_capacity(self.hooks.len());
         // Keeps the agent busy between two hooks.
         let mut held = None;
         for hook in &self.hooks {
             let meta = hook.callback.meta;
             let began = Instant::now();
-            let limit = hook.timeout.unwrap_or(usual);
-            let mut deadline = (began + limit, limit);
-            if let Some(until) = until.filter(|(at, _)| *at < deadline.0) {
-                deadline = until;
-            }
+            let (deadline, limit) = limit.of_hook(hook, began);
             let arrival = Arrival {
                 counts: true,
                 ..Arrival::uncounted(Kind::Hook, meta.name(), HeaderMap::new())
@@ -98,7 +113,7 @@ impl Hooks {
             drop(std::mem::replace(&mut held, next));
             let ended = tokio::select! {
                 ended = self.on_workers(hook, activity) => ended,
-                () = sleep_until(deadline.0) => Err(Why::TimedOut(deadline.1)),
+                () = sleep_until(deadline) => Err(Why::TimedOut(limit)),
                 () = self.instance.until_cut_off() => Err(Why::CutOff),
             };
             if let Err(why) = ended {

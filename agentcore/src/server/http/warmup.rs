@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::exchange::{Admission, Exchange};
 use super::front::Front;
-use super::hooks::{Hooks, Why};
+use super::hooks::{Hooks, Limit, Why};
 use super::phase::Phase;
-use super::request_body::RequestBody;
-use super::router::{Answer, method_not_allowed, refuse};
+use super::request_body::{self, RequestBody};
+use super::router::{Answer, method_not_allowed};
 use super::single_flight::{Run, Runner, SingleFlight};
 use crate::app::parts::PlatformHook;
 use crate::handler::response::Response;
@@ -42,27 +42,32 @@ type Reply = (StatusCode, String);
 
 /// Answers a request to the warm-up path.
 pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
-    let front = exchange.front();
-    let refused = if !front.warmup.has_hooks() {
-        Some(no_hook())
-    } else if request.method() != Method::POST {
-        Some(method_not_allowed("POST"))
-    } else if exchange.connection.admission == Admission::Crowded {
-        Some(front.unavailable("Too many connections", Refused::Connections))
-    } else {
-        shutting_down(front)
-    };
-    let is_refused = refused.is_some();
-    // The body says nothing that the hooks need.
-    let refused = refuse(&exchange.connection, request, refused.unwrap_or_default());
-    if is_refused {
-        return Answer::now(exchange.reply(refused));
+    if let Some(refused) = refusal(&exchange, request.method()) {
+        return Answer::now(exchange.refuse(request, refused));
     }
-    let deadline = Instant::now() + front.settings.warmup_timeout;
+    let deadline = Instant::now() + exchange.front().settings.warmup_timeout;
+    // The body says nothing that the hooks need.
+    let (head, body) = request.into_parts();
+    request_body::discard(&exchange.connection, &head, body);
     Answer::later(async move {
         let reply = warm_up(exchange.front(), deadline).await;
         exchange.reply(reply)
     })
+}
+
+/// The reply to a request that is not let in.
+fn refusal(exchange: &Exchange, method: &Method) -> Option<Response> {
+    let front = exchange.front();
+    if !front.warmup.has_hooks() {
+        return Some(no_hook());
+    }
+    if method != Method::POST {
+        return Some(method_not_allowed("POST"));
+    }
+    if exchange.connection.admission == Admission::Crowded {
+        return Some(front.unavailable("Too many connections", Refused::Connections));
+    }
+    shutting_down(front)
 }
 
 fn no_hook() -> Response {
@@ -93,7 +98,11 @@ async fn warm_up(front: &Front, deadline: Instant) -> Response {
     }
     let limit = front.settings.warmup_timeout;
     // A run ends at the deadline of the request that has begun it, which is the earliest one.
-    match front.warmup.join_or_begin(deadline, limit).result().await {
+    let all = Limit::Whole {
+        until: deadline,
+        limit,
+    };
+    match front.warmup.join_or_begin(all).result().await {
         Some((StatusCode::OK, body)) => Response::text(body).with_header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -116,23 +125,19 @@ impl Warmup {
     }
 
     /// The run that has succeeded or is in progress; otherwise another one begins.
-    fn join_or_begin(&self, deadline: Instant, limit: Duration) -> Run<Reply> {
+    fn join_or_begin(&self, limit: Limit) -> Run<Reply> {
         self.0.runs.join_or_begin(
             |(status, _)| *status == StatusCode::OK,
-            |runner| {
-                drop(spawn::boxed(
-                    Arc::clone(&self.0).run(runner, deadline, limit),
-                ))
-            },
+            |runner| drop(spawn::boxed(Arc::clone(&self.0).run(runner, limit))),
         )
     }
 }
 
 impl Shared {
     /// Runs the hooks. A client that leaves does not end the run.
-    async fn run(self: Arc<Self>, runner: Runner<Reply>, deadline: Instant, limit: Duration) {
+    async fn run(self: Arc<Self>, runner: Runner<Reply>, limit: Limit) {
         let began = Instant::now();
-        let failure = match self.hooks.run(limit, Some((deadline, limit))).await {
+        let failure = match self.hooks.run(limit).await {
             Ok(ran) => {
                 let body = report(&ran, began.elapsed());
                 return runner.end((StatusCode::OK, body));
