@@ -123,8 +123,9 @@
 //! | `agentcore_invocations_in_flight` | invocations whose reply is not complete |
 //! | `agentcore_invocations_total{outcome}` | invocations that are over: `success`, `client_error` (4xx), `error` (5xx, or a stream that failed), `panic`, `timeout`, `cancelled` (the caller no longer waited), `cut_off` (by the shutdown) |
 //! | `agentcore_invocation_duration_seconds` | histogram from 1 ms to 8 h: from the head to the last byte of the reply |
+//! | `agentcore_route_outcomes_total{outcome}`, `agentcore_route_duration_seconds` | the last two for requests to [routes](macro@crate::routes), those to idle paths among them; an upgraded connection ends when the service has dropped it |
 //! | `agentcore_refused_total{reason}` | requests that were refused: `not_serving`, `connections`, `invocations`, `session` |
-//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_routes_…` (requests to [routes](macro@crate::routes)); `agentcore_connections_…` | |
+//! | `agentcore_streams_open`, `_total`; `agentcore_sockets_…`; `agentcore_routes_…` (requests to routes); `agentcore_connections_…` | |
 //! | `agentcore_request_bytes_total`, `agentcore_response_bytes_total` | bytes of bodies |
 //! | `agentcore_stalls_total{of}` | code that blocked its `thread` for a second, or `all_workers` |
 //! | `agentcore_durable_submitted_total{task}` | with the feature `durable`, like the next four: jobs that this process submitted |

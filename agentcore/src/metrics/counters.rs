@@ -13,7 +13,7 @@ use http_body::Frame;
 use super::prometheus::Text;
 use crate::report::{Kind, Outcome};
 
-/// Upper bounds of the histogram of invocations, in seconds: from a cache's answer to a background job, with the platform's
+/// Upper bounds of the histograms, in seconds: from a cache's answer to a background job, with the platform's
 /// limits of 15 minutes, one hour and eight hours among them.
 pub(crate) const BOUNDS: [f64; 18] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0,
@@ -57,20 +57,56 @@ impl Activities {
     }
 }
 
+/// Counts requests that have an outcome, and how long they take.
+#[derive(Debug, Default)]
+struct Calls {
+    activities: Activities,
+    outcomes: [Counter; Outcome::ALL.len()],
+    /// One counter per bucket. The last counts durations above the last bound.
+    durations: [Counter; BOUNDS.len() + 1],
+    /// The sum of all durations, in nanoseconds.
+    duration: Counter,
+}
+
+impl Calls {
+    fn end(&self, outcome: Outcome, age: Duration) {
+        self.outcomes[outcome.index()].add(1);
+        let seconds = age.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.durations[bucket].add(1);
+        self.duration.add(age.as_nanos() as u64);
+        self.activities.end();
+    }
+
+    fn render_outcomes(&self, text: &mut Text, name: &str, help: &str) {
+        let mut outcomes = text.counter(name, help);
+        for outcome in Outcome::ALL {
+            let count = self.outcomes[outcome.index()].get();
+            outcomes.sample(&[("outcome", outcome.name())], count);
+        }
+    }
+
+    fn render_durations(&self, text: &mut Text, name: &str, help: &str) {
+        let buckets = BOUNDS.iter().copied().zip(&self.durations);
+        text.histogram(
+            name,
+            help,
+            buckets.map(|(bound, counter)| (bound, counter.get())),
+            self.durations[BOUNDS.len()].get(),
+            Duration::from_nanos(self.duration.get()).as_secs_f64(),
+        );
+    }
+}
+
 /// All metrics of one app.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     started: SystemTime,
     pub(crate) connections: Activities,
     pub(crate) streams: Activities,
-    invocations: Activities,
     sockets: Activities,
-    routes: Activities,
-    outcomes: [Counter; Outcome::ALL.len()],
-    /// One counter per bucket. The last counts durations above the last bound.
-    durations: [Counter; BOUNDS.len() + 1],
-    /// The sum of all durations, in nanoseconds.
-    duration: Counter,
+    invocations: Calls,
+    routes: Calls,
     pub(crate) request_bytes: Counter,
     response_bytes: Counter,
     refused: [Counter; Refused::ALL.len()],
@@ -117,12 +153,9 @@ impl Metrics {
             started: SystemTime::now(),
             connections: Activities::default(),
             streams: Activities::default(),
-            invocations: Activities::default(),
             sockets: Activities::default(),
-            routes: Activities::default(),
-            outcomes: Default::default(),
-            durations: Default::default(),
-            duration: Counter::default(),
+            invocations: Calls::default(),
+            routes: Calls::default(),
             request_bytes: Counter::default(),
             response_bytes: Counter::default(),
             refused: Default::default(),
@@ -131,36 +164,28 @@ impl Metrics {
         }
     }
 
-    fn of(&self, kind: Kind) -> Option<&Activities> {
-        match kind {
-            Kind::Invocation => Some(&self.invocations),
-            #[cfg(feature = "ws")]
-            Kind::Socket => Some(&self.sockets),
-            Kind::Route | Kind::IdleRoute => Some(&self.routes),
-            #[cfg(feature = "mcp")]
-            Kind::Tool => Some(&self.invocations),
-            Kind::Other | Kind::Ping | Kind::Hook => None,
+    fn of(&self, kind: Kind) -> Option<&Calls> {
+        if kind.is_route() {
+            Some(&self.routes)
+        } else {
+            kind.is_call().then_some(&self.invocations)
         }
     }
 
     pub(crate) fn begin(&self, kind: Kind) {
-        if let Some(activities) = self.of(kind) {
-            activities.begin();
+        match self.of(kind) {
+            Some(calls) => calls.activities.begin(),
+            None if kind.is_socket() => self.sockets.begin(),
+            None => {}
         }
     }
 
     pub(crate) fn end(&self, kind: Kind, outcome: Outcome, age: Duration) {
-        let Some(activities) = self.of(kind) else {
-            return;
-        };
-        if kind.is_call() {
-            self.outcomes[outcome.index()].add(1);
-            let seconds = age.as_secs_f64();
-            let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
-            self.durations[bucket].add(1);
-            self.duration.add(age.as_nanos() as u64);
+        match self.of(kind) {
+            Some(calls) => calls.end(outcome, age),
+            None if kind.is_socket() => self.sockets.end(),
+            None => {}
         }
-        activities.end();
     }
 
     /// Counts the bytes of a reply that were handed to the socket.
@@ -205,22 +230,26 @@ impl Metrics {
             "agentcore_invocations_in_flight",
             "Invocations whose reply is not complete.",
         )
-        .sample(&[], self.invocations.open());
-        let mut outcomes = text.counter(
+        .sample(&[], self.invocations.activities.open());
+        self.invocations.render_outcomes(
+            &mut text,
             "agentcore_invocations_total",
             "Invocations that have ended, by outcome.",
         );
-        for outcome in Outcome::ALL {
-            let count = self.outcomes[outcome.index()].get();
-            outcomes.sample(&[("outcome", outcome.name())], count);
-        }
-        let buckets = BOUNDS.iter().copied().zip(&self.durations);
-        text.histogram(
+        self.invocations.render_durations(
+            &mut text,
             "agentcore_invocation_duration_seconds",
             "The time from an invocation's head to the last byte of its reply.",
-            buckets.map(|(bound, counter)| (bound, counter.get())),
-            self.durations[BOUNDS.len()].get(),
-            Duration::from_nanos(self.duration.get()).as_secs_f64(),
+        );
+        self.routes.render_outcomes(
+            &mut text,
+            "agentcore_route_outcomes_total",
+            "Requests to routes that have ended, by outcome.",
+        );
+        self.routes.render_durations(
+            &mut text,
+            "agentcore_route_duration_seconds",
+            "The time from the head of a request to routes to the last byte of its reply.",
         );
         let mut refused = text.counter(
             "agentcore_refused_total",
@@ -233,7 +262,7 @@ impl Metrics {
         for (name, what, activities) in [
             ("streams", "Streamed replies", &self.streams),
             ("sockets", "WebSockets", &self.sockets),
-            ("routes", "Requests to routes", &self.routes),
+            ("routes", "Requests to routes", &self.routes.activities),
             ("connections", "TCP connections", &self.connections),
         ] {
             text.gauge(
@@ -249,7 +278,7 @@ impl Metrics {
         }
         text.counter(
             "agentcore_request_bytes_total",
-            "Bytes of invocations' bodies that were read.",
+            "Bytes of requests' bodies that were read.",
         )
         .sample(&[], self.request_bytes.get());
         text.counter(

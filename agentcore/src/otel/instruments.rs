@@ -13,6 +13,7 @@ use crate::report::{Kind, Outcome};
 pub(super) struct Instruments {
     in_flight: UpDownCounter<i64>,
     duration: Histogram<f64>,
+    route_duration: Histogram<f64>,
 }
 
 impl Instruments {
@@ -49,6 +50,14 @@ impl Instruments {
                 .with_unit("s")
                 .with_boundaries(BOUNDS.to_vec())
                 .build(),
+            route_duration: meter
+                .f64_histogram("agentcore.route.duration")
+                .with_description(
+                    "The time from the head of a request to routes to the last byte of its reply.",
+                )
+                .with_unit("s")
+                .with_boundaries(BOUNDS.to_vec())
+                .build(),
         }
     }
 }
@@ -77,8 +86,13 @@ pub(super) fn end(pipeline: &Pipeline, kind: Kind, outcome: Outcome, age: Durati
         return;
     };
     instruments.in_flight.add(-1, &[kind_of(kind)]);
-    if kind.is_call() {
-        let outcome = KeyValue::new("agentcore.outcome", outcome.name());
-        instruments.duration.record(age.as_secs_f64(), &[outcome]);
-    }
+    let duration = if kind.is_call() {
+        &instruments.duration
+    } else if kind.is_route() {
+        &instruments.route_duration
+    } else {
+        return;
+    };
+    let outcome = KeyValue::new("agentcore.outcome", outcome.name());
+    duration.record(age.as_secs_f64(), &[outcome]);
 }

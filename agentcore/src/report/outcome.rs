@@ -35,6 +35,18 @@ impl Kind {
         self == Self::Invocation
     }
 
+    pub(crate) fn is_route(self) -> bool {
+        matches!(self, Self::Route | Self::IdleRoute)
+    }
+
+    pub(crate) fn is_socket(self) -> bool {
+        #[cfg(feature = "ws")]
+        let is_socket = self == Self::Socket;
+        #[cfg(not(feature = "ws"))]
+        let is_socket = false;
+        is_socket
+    }
+
     pub(crate) fn is_request(self) -> bool {
         !matches!(self, Self::Ping | Self::Hook)
     }
