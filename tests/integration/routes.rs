@@ -345,6 +345,10 @@ fn what_a_service_does_wrong_is_as_with_a_handler() {
         );
         let reply = ask(address, &get("/switches"));
         assert_eq!(reply.status, 500);
+        let line = agent.line_with("a reply cannot have the status 101");
+        assert!(line.contains("500") && line.contains("ERROR"), "{line}");
+        let tunnel = b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n";
+        assert_eq!(Client::connect(address).send(tunnel).reply().status, 501);
         for path in ["/broken", "/panics_later"] {
             let client = Client::connect(address).send(&get(path));
             let rest = client.rest();
@@ -500,6 +504,43 @@ fn socket(address: SocketAddr) -> Peer {
     assert_eq!(reply.header("upgrade"), Some("websocket"));
     assert_eq!(reply.header("connection"), Some("upgrade"));
     Peer::upgraded(client)
+}
+
+/// A peer that vanishes says nothing, and nothing is sent to it. Without a timer the agent would be busy with it for ever.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_asks_silent_peers_for_a_sign_of_life() {
+    let agent = agent(&[]);
+    let latch = Latch::new();
+    for (_, address) in ports(&agent) {
+        let mut socket = socket(address);
+        socket.echoes("hello");
+        let path = format!("/events/{}", latch.port());
+        let mut stream = Client::connect(address).send(&get(&path));
+        assert_eq!(stream.head().0, 200);
+        assert_eq!(stream.chunk(), b"data: first\n\n");
+        wait_until(DEADLINE, "both have a timer", || {
+            let of_port = timers(address.port());
+            of_port.len() >= 2 && of_port.iter().all(|timer| timer == KEEP_ALIVE)
+        });
+    }
+}
+
+#[cfg(target_os = "linux")]
+const KEEP_ALIVE: &str = "02";
+
+/// The kinds of the timers of the connections that were accepted on a port, from the kernel's table of connections.
+#[cfg(target_os = "linux")]
+fn timers(port: u16) -> Vec<String> {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let of_port = format!(":{port:04X}");
+    let rows = table
+        .lines()
+        .map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let rows = rows.filter(|row| row[1].ends_with(&of_port) && row[3] == ESTABLISHED);
+    rows.filter_map(|row| Some(row[5].split_once(':')?.0.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -711,6 +752,17 @@ fn metrics_count_requests_to_routes() {
     let page = text(&page);
     assert!(page.contains("agentcore_routes_total 2\n"), "{page}");
     assert!(page.contains("agentcore_routes_open 0\n"), "{page}");
+    agent.get("/panic");
+    let page = agent.get("/metrics");
+    let page = text(&page);
+    for line in [
+        "agentcore_route_outcomes_total{outcome=\"success\"} 1\n",
+        "agentcore_route_outcomes_total{outcome=\"client_error\"} 1\n",
+        "agentcore_route_outcomes_total{outcome=\"panic\"} 1\n",
+        "agentcore_route_duration_seconds_count 3\n",
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
     assert!(
         page.contains("agentcore_invocations_in_flight 0\n"),
         "{page}"

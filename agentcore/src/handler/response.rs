@@ -22,10 +22,11 @@ use crate::util::json;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The headers that a handler may not set.
-const FRAMING: [HeaderName; 4] = [
+const FRAMING: [HeaderName; 5] = [
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
     header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
     header::UPGRADE,
 ];
 
@@ -352,10 +353,25 @@ impl Response {
     }
 
     /// Settles the body: see [`Body::settle`].
-    pub(crate) async fn settled(mut self, limits: Limits) -> Self {
-        let body = self.take_body();
-        *self.0.body_mut() = body.settle(limits, request::hold).await;
-        self
+    pub(crate) async fn settled(self, limits: Limits) -> Self {
+        let mut this = self.without_informational();
+        let body = this.take_body();
+        *this.0.body_mut() = body.settle(limits, request::hold).await;
+        this
+    }
+
+    /// An error in place of an informational status, which is not that of a reply. 101 is one if the server can upgrade the
+    /// connection.
+    fn without_informational(self) -> Self {
+        let status = self.0.status();
+        let is_switching = self.0.extensions().get::<Switching>().is_some();
+        if !status.is_informational() || is_switching {
+            return self;
+        }
+        let error = BoxError::from(format!("a reply cannot have the status {status}"));
+        Self::error("Internal server error")
+            .with_status(500)
+            .with_failure(&*error)
     }
 
     /// The body. A stream has the length that the headers announce.
@@ -393,20 +409,17 @@ impl Response {
 
     /// Removes what only the server may set, and detaches what user code may still own. A handler that sets the framing of its
     /// body, or options of the connection, would make one reply run into the next. The length of a streamed body becomes the
-    /// body's own. Informational statuses are not replies. Extensions are dropped, because nothing reads them from here on.
-    pub(crate) fn into_outgoing(mut self) -> Outgoing {
-        let switching = self.0.extensions_mut().remove::<Switching>();
-        if self.0.status().is_informational() && switching.is_none() {
-            tracing::error!("a reply cannot have the status {}", self.0.status());
-            self = Self::error("Internal server error").with_status(500);
-        }
-        let body = self.take_body();
+    /// body's own. Extensions are dropped, because nothing reads them from here on.
+    pub(crate) fn into_outgoing(self) -> Outgoing {
+        let mut this = self.without_informational();
+        let switching = this.0.extensions_mut().remove::<Switching>();
+        let body = this.take_body();
         // Most replies have none of these headers, and a check is cheaper than removals.
-        if self.headers().keys().any(|name| FRAMING.contains(name)) {
-            let without_body = self.0.extensions_mut().remove::<WithoutBody>();
-            let length = announced_length(self.headers());
-            let upgrade = self.0.headers_mut().remove(header::UPGRADE);
-            let headers = self.0.headers_mut();
+        if this.headers().keys().any(|name| FRAMING.contains(name)) {
+            let without_body = this.0.extensions_mut().remove::<WithoutBody>();
+            let length = announced_length(this.headers());
+            let upgrade = this.0.headers_mut().remove(header::UPGRADE);
+            let headers = this.0.headers_mut();
             FRAMING.iter().for_each(|name| {
                 headers.remove(name);
             });
@@ -420,7 +433,7 @@ impl Response {
                 headers.insert(header::CONTENT_LENGTH, length.into());
             }
         }
-        let (mut parts, _) = self.into_parts();
+        let (mut parts, _) = this.into_parts();
         // hyper would panic at a version that it does not speak, and tells the end of a body by that of the connection in 1.0.
         parts.version = Version::HTTP_11;
         if !parts.extensions.is_empty() {

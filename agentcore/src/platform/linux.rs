@@ -106,11 +106,21 @@ pub(crate) fn inherited_listeners(_: usize) -> io::Result<Vec<TcpListener>> {
     ))
 }
 
-/// Ends connections whose peer neither reads nor acknowledges anything for `limit`. Connections that `listener` accepts inherit
-/// the option.
+/// How long nothing comes over a connection before the kernel asks its peer for a sign of life, and how often it repeats that.
+const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE_AGAIN: Duration = Duration::from_secs(10);
+
+/// Ends connections whose peer neither reads nor acknowledges anything for `limit`. A peer to which nothing is sent is asked for a
+/// sign of life. Connections that `listener` accepts inherit both options.
 pub(crate) fn give_up_on_silent_peers(listener: &impl AsFd, limit: Duration) {
-    // By default the kernel notices only after a quarter of an hour that a peer is gone.
-    let _ = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(limit));
+    let socket = socket2::SockRef::from(listener);
+    // By default the kernel notices only after a quarter of an hour that a peer is gone, and never if there is nothing to send. The
+    // agent would be busy all the while with a stream that waits for its next event, or with an upgraded connection.
+    let _ = socket.set_tcp_user_timeout(Some(limit));
+    let keep_alive = socket2::TcpKeepalive::new()
+        .with_time(SILENCE)
+        .with_interval(SILENCE_AGAIN);
+    let _ = socket.set_tcp_keepalive(&keep_alive);
 }
 
 /// Ends `stream` when its peer acknowledges nothing for `limit`. `None` restores the kernel's default.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body::Frame;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
@@ -77,6 +77,11 @@ fn admit<B: RequestBody>(
     };
     if let Some((why, reason)) = unavailable {
         let refusal = front.unavailable(why, reason);
+        return Err(refuse(connection, request, refusal));
+    }
+    if request.method() == Method::CONNECT {
+        // A tunnel is no reply with the status 101, by which connections are upgraded here.
+        let refusal = Response::error("CONNECT is not supported").with_status(501);
         return Err(refuse(connection, request, refusal));
     }
     let is_idle = router.idle.has(request.uri().path());
