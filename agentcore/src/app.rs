@@ -87,6 +87,9 @@ pub struct App {
     without_flags: bool,
 }
 
+/// How long the platform waits for the reply to a warm-up request (`hooksConfiguration` in the service model of botocore 1.44.8).
+const PLATFORM_WARMUP: Duration = Duration::from_secs(120);
+
 /// The input of a start.
 pub(crate) struct Prepared {
     pub(crate) agent: Agent,
@@ -759,6 +762,17 @@ impl App {
             let address = SocketAddr::new(settings.host, port);
             let warning = unreachable_port(in_container, address, &listen, "give them");
             settings.warnings.extend(warning);
+        }
+        if in_container
+            && !self.parts.warmup_hooks.is_empty()
+            && settings.warmup_timeout > PLATFORM_WARMUP
+        {
+            settings.warnings.push(format!(
+                "{} is {}, and AgentCore Runtime gives up a warm-up after {}",
+                table::WARMUP_TIMEOUT.variable,
+                humantime::format_duration(settings.warmup_timeout),
+                humantime::format_duration(PLATFORM_WARMUP)
+            ));
         }
         let supplied = std::mem::take(&mut self.supplied);
         let (found, agent) = Error::both(env.finish(), self.into_agent())?;

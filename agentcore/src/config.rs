@@ -569,9 +569,16 @@ impl Settings {
             ));
         }
         if self.warmup_path == self.invocations_path {
+            // The one to name is the one that has been set.
+            let is_usual = self.warmup_path == table::WARMUP_PATH.default;
+            let (named, other) = if is_usual {
+                (invocations, warmup)
+            } else {
+                (warmup, invocations)
+            };
             env.problem(format!(
                 "{} is `{}`; it takes another path than {}",
-                warmup.0, &*self.warmup_path, invocations.0
+                named.0, &*self.warmup_path, other.0
             ));
         }
     }
@@ -871,7 +878,17 @@ mod tests {
         assert_eq!(
             refused(&path("/warmup")).unwrap_err(),
             [
-                "AGENTCORE_WARMUP_PATH is `/warmup`; it takes another path than AGENTCORE_INVOCATIONS_PATH"
+                "AGENTCORE_INVOCATIONS_PATH is `/warmup`; it takes another path than AGENTCORE_WARMUP_PATH"
+            ]
+        );
+        let both = [
+            ("AGENTCORE_INVOCATIONS_PATH", "/a"),
+            ("AGENTCORE_WARMUP_PATH", "/a"),
+        ];
+        assert_eq!(
+            refused(&both).unwrap_err(),
+            [
+                "AGENTCORE_WARMUP_PATH is `/a`; it takes another path than AGENTCORE_INVOCATIONS_PATH"
             ]
         );
         for (served, path) in [

@@ -97,6 +97,22 @@ fn a_wrong_path_is_one_line_at_the_start_and_in_the_check() {
     }
 }
 
+#[test]
+fn a_warm_up_that_may_take_longer_than_the_platform_waits_is_a_warning() {
+    let checked = |environment: &[(&str, &str)]| {
+        let agent = env!("CARGO_BIN_EXE_platform_hooks");
+        let checked = run(agent, &["--check", "--json"], environment);
+        let report: serde_json::Value = serde_json::from_str(&checked.stdout).expect("JSON");
+        report["warnings"].clone()
+    };
+    let limit = ("AGENTCORE_WARMUP_TIMEOUT", "130s");
+    let container = ("DOCKER_CONTAINER", "1");
+    let warning =
+        "AGENTCORE_WARMUP_TIMEOUT is 2m 10s, and AgentCore Runtime gives up a warm-up after 2m";
+    assert_eq!(checked(&[limit, container]), json!([warning]));
+    assert_eq!(checked(&[container]), json!([]));
+}
+
 /// In a container the address is for the platform, which reaches few ports.
 #[test]
 fn a_port_that_the_platform_does_not_reach_is_a_warning() {

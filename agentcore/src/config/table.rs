@@ -208,7 +208,7 @@ pub(crate) static WARMUP_PATH: Setting<UrlPath> = Setting {
     meaning: "the path of the platform's warm-up request, which runs the warm-up hooks",
 };
 
-pub(super) static WARMUP_TIMEOUT: Setting<Duration> = Setting {
+pub(crate) static WARMUP_TIMEOUT: Setting<Duration> = Setting {
     name: "warmup_timeout",
     variable: "AGENTCORE_WARMUP_TIMEOUT",
     takes: TIME,
