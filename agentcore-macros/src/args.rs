@@ -9,7 +9,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Ident, Lit, LitBool, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitBool, LitInt, LitStr, Path, Token};
 
 use crate::errors::Errors;
 use crate::role::{self, Role};
@@ -427,7 +427,7 @@ impl Argument {
         let list = |input: ParseStream<'_>| {
             let content;
             syn::bracketed!(content in input);
-            content.parse_terminated(<LitStr as syn::parse::Parse>::parse, Token![,])
+            content.parse_terminated(<Expr as syn::parse::Parse>::parse, Token![,])
         };
         let Ok(patterns) = list.parse2(self.value.clone()) else {
             self.mismatch(errors);
@@ -435,7 +435,18 @@ impl Argument {
         };
         let mut valid = Vec::new();
         for pattern in patterns {
-            let text = pattern.value();
+            let Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }) = &pattern
+            else {
+                errors.push(
+                    pattern,
+                    "a pattern of `idle` is a string literal, such as `\"/health\"`",
+                );
+                continue;
+            };
+            let text = text.value();
             if is_pattern(&text) {
                 valid.push(text);
             } else {

@@ -18,7 +18,7 @@ fn no_list() -> axum::Router {
     axum::Router::new()
 }
 
-#[agentcore::routes(idle = ["health", "/a*", "/ok"])]
+#[agentcore::routes(idle = ["health", "/a*", 5, "/ok"])]
 fn no_patterns() -> axum::Router {
     axum::Router::new()
 }
