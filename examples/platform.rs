@@ -3,19 +3,20 @@
 //!
 //! ```text
 //! cargo run --example platform
-//! curl -X POST localhost:8080/warmup
-//! curl -X POST localhost:8080/invocations -d '"hello"'
-//! curl -N localhost:8080/count/3
-//! curl localhost:8080/length --data-binary @/bin/ls
-//! curl localhost:8080/health
-//! curl localhost:8081/notes -d 'buy milk'
-//! curl localhost:8081/notes
-//! curl localhost:8081/ping
-//! python3 -m websockets ws://localhost:8080/echo
+//! curl -X POST localhost:8080/warmup                     # {"duration_ms":0.3,"hooks":[{"duration_ms":0.2,"name":"load"}]}
+//! curl -X POST localhost:8080/invocations -d '"hello"'   # "warmed up\nhello"
+//! curl -N localhost:8080/count/3                         # data: 1, data: 2, data: 3
+//! curl localhost:8080/length --data-binary @/bin/ls      # 151344 bytes, for instance
+//! curl localhost:8080/health                             # well
+//! curl localhost:8081/notes -d 'buy milk'                # noted
+//! curl localhost:8081/notes                              # warmed up, hello, buy milk
+//! curl localhost:8081/ping                               # {"status":"Healthy","time_of_last_update":1795353188}
+//! python3 -m websockets ws://localhost:8080/echo         # what you type; needs `pip install websockets`
 //! ```
 //!
 //! The router gets every path that the contract does not serve. `/health` does not make the agent busy. With
-//! `AGENTCORE_INVOCATIONS_PATH=/chat` the entrypoint is at `/chat`, and `/invocations` is the router's.
+//! `AGENTCORE_INVOCATIONS_PATH=/chat` the entrypoint is at `/chat`, and `/invocations` is the router's. The page `snapshots` of
+//! the guide says how to try a restore on the running agent, with libfaketime.
 
 use std::convert::Infallible;
 use std::sync::Mutex;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use agentcore::{BoxError, State, Stream, entrypoint, on_restore, on_start, on_warmup, routes};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::response::Response;
 use axum::response::sse::{Event, Sse};
@@ -58,7 +59,8 @@ fn notes() -> Notes {
     Notes(Mutex::new(Vec::new()))
 }
 
-/// The platform posts to `/warmup` when a runtime is created or updated, and takes its snapshot with what this has loaded.
+/// The platform posts to `/warmup` when a runtime is created or updated, before any session. Whether its snapshot has what this
+/// has loaded is not documented: it is taken at a healthy ping, which may come before.
 #[on_warmup]
 async fn load(notes: State<Notes>) -> Result<(), BoxError> {
     notes.add("warmed up".to_owned());
@@ -116,8 +118,10 @@ async fn length(body: Bytes) -> String {
 
 async fn echo(upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(async |mut socket: WebSocket| {
+        // axum answers pings and the client's close itself, while the socket is read. An echo of the close would be an error.
         while let Some(Ok(message)) = socket.recv().await {
-            if socket.send(message).await.is_err() {
+            let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+            if is_data && socket.send(message).await.is_err() {
                 return;
             }
         }
