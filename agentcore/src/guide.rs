@@ -34,9 +34,15 @@ pub mod concepts {
     //! [crate::track]: crate::track
     //! [macro@crate::async_task]: macro@crate::async_task
     //! [macro@crate::entrypoint]: macro@crate::entrypoint
+    //! [macro@crate::on_restore]: macro@crate::on_restore
+    //! [macro@crate::on_warmup]: macro@crate::on_warmup
     //! [macro@crate::ping]: macro@crate::ping
+    //! [macro@crate::routes]: macro@crate::routes
     //! [macro@crate::websocket]: macro@crate::websocket
+    //! [super::durable]: super::durable
     //! [super::faq]: super::faq
+    //! [super::snapshots]: super::snapshots
+    //! [super::tools]: super::tools
     #![doc = include_str!("../docs/guide/concepts.md")]
 }
 #[cfg(feature = "mcp")]
@@ -144,6 +150,8 @@ pub mod state {
     //! [crate::Config::shutdown_grace]: crate::Config::shutdown_grace
     //! [crate::State::current]: crate::State::current
     //! [crate::spawn]: crate::spawn
+    //! [macro@crate::on_restore]: macro@crate::on_restore
+    //! [super::snapshots]: super::snapshots
     #![doc = include_str!("../docs/guide/state.md")]
 }
 pub mod snapshots {
@@ -209,6 +217,7 @@ pub mod testing {
     //! [crate::testing::TestRequest::send]: crate::testing::TestRequest::send
     //! [crate::testing::TestRequest::stream]: crate::testing::TestRequest::stream
     //! [crate::testing::TestRequest::websocket]: crate::testing::TestRequest::websocket
+    //! [super::routes]: super::routes
     #![doc = include_str!("../docs/guide/testing.md")]
 }
 pub mod from_python {
@@ -218,7 +227,11 @@ pub mod from_python {
     //! [crate::State]: crate::State
     //! [crate::WebSocket::recv]: crate::WebSocket::recv
     //! [crate::spawn]: crate::spawn
+    //! [macro@crate::on_restore]: macro@crate::on_restore
+    //! [macro@crate::on_warmup]: macro@crate::on_warmup
     //! [super::errors]: super::errors
+    //! [super::routes]: super::routes
+    //! [super::snapshots]: super::snapshots
     //! [super::state]: super::state
     //! [super::streaming]: super::streaming
     #![doc = include_str!("../docs/guide/from_python.md")]
