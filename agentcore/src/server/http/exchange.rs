@@ -9,10 +9,12 @@ use super::front::Front;
 use super::request_body::RequestBody;
 use super::router::{self, ReplyBody};
 use crate::app::parts::Agent;
+use crate::handler::invoke::Made;
 use crate::handler::response::Response;
 use crate::server::connection::framing::{Fault, FirstFault};
 use crate::server::connection::half_close::{End, Socket};
 use crate::server::connection::place::Place;
+use crate::server::threads::wakeups::Batched;
 
 /// What a connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,20 @@ impl Exchange {
         }
         reply.body_mut().exchange = Some(self);
         reply
+    }
+
+    /// Sends a reply that the workers have made. Its request is in flight until the last byte has left.
+    pub(crate) fn pass_on(self, (reply, activity): Made) -> http::Response<ReplyBody> {
+        let (parts, body) = reply.into_parts();
+        let body = if body.as_bytes().is_none() {
+            // If the client of a stream leaves, the producer is dropped.
+            self.show_end();
+            self.front().workers.batch(body)
+        } else {
+            Batched::direct(body)
+        };
+        let activity = Some((activity, Arc::clone(&self.connection.end)));
+        http::Response::from_parts(parts, ReplyBody::new(body, activity, Some(self)))
     }
 
     /// Sends a reply to a request whose body has not been read, and discards the body.

@@ -307,7 +307,9 @@ impl<B: RequestBody> Replying<B> {
                 reshape,
             },
         });
-        show_end_if(self.exchange.as_ref(), watches);
+        if let Some(exchange) = self.exchange.as_ref().filter(|_| watches) {
+            exchange.show_end();
+        }
         self.stage = Stage::Making {
             reply: front.workers.batch(reply),
             left: CancelOnDrop::new(scope, front.workers.runtime()),
@@ -323,25 +325,15 @@ impl<B: RequestBody> Replying<B> {
         if let Stage::Making { left, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
             left.disarm();
         }
-        let front = &self.connection.front;
         // The workers catch panics of the handler. There is no reply after a panic in the drop of what the handler left behind,
         // or from a runtime that is being shut down.
-        let Ok((reply, activity)) = made else {
+        let Ok(made) = made else {
             return self.refuse(internal_error());
         };
-        let activity = Some((activity, Arc::clone(&self.connection.end)));
-        let is_stream = reply.body().as_bytes().is_none();
-        // If the client of a stream leaves, the producer is dropped.
-        show_end_if(self.exchange.as_ref(), is_stream);
-        let exchange = self.exchange.take();
-        reply.map(|body| {
-            let body = if is_stream {
-                front.workers.batch(body)
-            } else {
-                Batched::direct(body)
-            };
-            ReplyBody::new(body, activity, exchange)
-        })
+        match self.exchange.take() {
+            Some(exchange) => exchange.pass_on(made),
+            None => self.refuse(internal_error()),
+        }
     }
 
     /// Makes the server's own reply in place of the workers'. Errors become in-band here and in the reply that the workers make.
@@ -386,12 +378,6 @@ pub(super) fn no_room(front: &Front, refusal: Refusal) -> Response {
         Refusal::SessionBusy | Refusal::QueueFull => Refused::Session,
     });
     come_back(Response::error(why).with_status(status))
-}
-
-fn show_end_if(exchange: Option<&Exchange>, leaving_counts: bool) {
-    if let (Some(exchange), true) = (exchange, leaving_counts) {
-        exchange.show_end();
-    }
 }
 
 /// Cancels the request if its connection ends while its handler runs: hyper then drops the future that holds this.

@@ -185,28 +185,16 @@ async fn reply(exchange: Exchange, admitted: Admitted) -> http::Response<ReplyBo
         return exchange.reply(refused);
     };
     left.disarm();
-    let Ok((reply, activity)) = made else {
+    let Ok(made) = made else {
         return exchange.reply(internal_error());
     };
+    let (reply, activity) = &made;
     let is_switching = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
     if let Some((on_upgrade, give)) = upgrade.filter(|_| is_switching) {
         let scope = Arc::clone(activity.scope());
         spawn::boxed(hand_over(Arc::clone(&connection), scope, on_upgrade, give));
     }
-    let is_stream = reply.body().as_bytes().is_none();
-    if is_stream {
-        // If the client of a stream leaves, the producer is dropped.
-        exchange.show_end();
-    }
-    let activity = Some((activity, Arc::clone(&connection.end)));
-    reply.map(|body| {
-        let body = if is_stream {
-            front.workers.batch(body)
-        } else {
-            Batched::direct(body)
-        };
-        ReplyBody::new(body, activity, Some(exchange))
-    })
+    exchange.pass_on(made)
 }
 
 /// Gives the service its connection, once the reply has been sent.
