@@ -121,8 +121,9 @@ impl Wanted {
     }
 }
 
-/// The reply of the small connection.
-fn answer(upgraded: bool) -> Response<Empty<Bytes>> {
+/// The reply of the small connection. Its body is of another type than those of the agent's own replies, so that the compiler
+/// inlines hyper's code for them, as it does where nothing else uses it.
+fn answer(upgraded: bool) -> Response<Empty<&'static [u8]>> {
     let mut response = Response::new(Empty::new());
     if upgraded {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
