@@ -1,14 +1,14 @@
 //! A small agent: a model that may call tools, a loop around it, and an answer that is streamed word by word.
 //!
 //! ```text
-//! cargo run --example llm_agent
+//! cargo run --features schema --example llm_agent
 //! curl -N -X POST localhost:8080/invocations -d '{"prompt": "how warm is it in Paris"}'
 //! ```
 //!
 //! Its trace, with a span for every tool, goes to a collector on this port:
 //!
 //! ```text
-//! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features otel --example llm_agent
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --features otel,schema --example llm_agent
 //! ```
 //!
 //! The model here is a script, so that the example needs no network. A real model is another `impl Model`.
