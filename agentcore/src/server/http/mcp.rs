@@ -21,7 +21,7 @@ use super::layered::ToMcp;
 use super::next::Next;
 use super::phase::Phase;
 use super::request_body::{Problem, Read, RequestBody, discard_rest};
-use super::router::{Answer, method_not_allowed, not_found};
+use super::router::{self, Answer, method_not_allowed, not_found};
 use super::warmup;
 use crate::config::BusyWhile;
 use crate::handler::body::Body;
@@ -52,7 +52,7 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
     }
     // The platform sends the warm-up to the port of the runtime's protocol, unless it is told another one.
     if front.warmup.has_hooks() && path == &*front.settings.warmup_path {
-        return warmup::answer(exchange, request);
+        return router::once_restored(exchange, request, warmup::answer);
     }
     if is_own && of_session(front, request.method(), request.headers()).is_some() {
         return answer_of_session(exchange, request);

@@ -31,7 +31,6 @@ use crate::request::Activity;
 use crate::request::Instance;
 use crate::server::connection::half_close::End;
 use crate::server::threads::wakeups::Batched;
-use crate::util::BoxFuture;
 
 /// The future of the reply to a request. The two frequent kinds need no box.
 pub(crate) enum Answer<B> {
@@ -104,16 +103,13 @@ pub(crate) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
 
 /// Answers one request that has passed the checks and is neither a ping nor for operators, on any port for clients.
 fn answer_on<B: RequestBody>(port: Port, exchange: Exchange, request: Request<B>) -> Answer<B> {
-    let mount = match port {
-        Port::Agent => return serve(exchange, request),
-        Port::Routes(mount) => mount,
+    match port {
+        Port::Agent => once_restored(exchange, request, serve),
+        Port::Routes(mount) => once_restored(exchange, request, move |exchange, request| {
+            routes::answer(exchange, request, mount)
+        }),
         #[cfg(feature = "mcp")]
-        Port::Mcp => return mcp::answer(exchange, request),
-    };
-    let answer = move |exchange, request| routes::answer(exchange, request, mount);
-    match restoring(&exchange) {
-        Some(restored) => once_restored(exchange, request, restored, answer),
-        None => answer(exchange, request),
+        Port::Mcp => mcp::answer(exchange, request),
     }
 }
 
@@ -135,9 +131,6 @@ pub(crate) fn dispatch<B: RequestBody>(exchange: Exchange, request: Request<B>) 
 /// Answers one request on the agent's own port.
 fn serve<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     let front = exchange.front();
-    if let Some(restored) = restoring(&exchange) {
-        return once_restored(exchange, request, restored, serve);
-    }
     if let Some(mount) = routes::owns(front, request.uri().path()) {
         return routes::answer(exchange, request, mount);
     }
@@ -188,20 +181,22 @@ fn ping<B: RequestBody>(exchange: Exchange, request: Request<B>) -> Answer<B> {
     }
 }
 
-/// The end of the restore hooks, if the request has to wait for it.
-fn restoring(exchange: &Exchange) -> Option<BoxFuture<bool>> {
-    let front = exchange.front();
-    let waits = exchange.connection.admission != Admission::Crowded;
-    if waits { front.until_restored() } else { None }
-}
-
-/// Answers a request with `answer` after the restore hooks have run, or refuses it if they fail. Its body is not read before.
-fn once_restored<B: RequestBody>(
+/// Answers a request with `answer`, after the restore hooks if they have to run. If they fail, refuses it. Its body is not read
+/// before. A request that is refused in any case does not wait.
+pub(super) fn once_restored<B: RequestBody>(
     exchange: Exchange,
     request: Request<B>,
-    restored: BoxFuture<bool>,
     answer: impl FnOnce(Exchange, Request<B>) -> Answer<B> + Send + 'static,
 ) -> Answer<B> {
+    let waits = exchange.connection.admission != Admission::Crowded;
+    let restored = if waits {
+        exchange.front().until_restored()
+    } else {
+        None
+    };
+    let Some(restored) = restored else {
+        return answer(exchange, request);
+    };
     Answer::later(async move {
         if restored.await {
             let Ok(reply) = answer(exchange, request).await;
