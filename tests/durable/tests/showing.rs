@@ -114,6 +114,27 @@ fn a_store_of_another_kind_stops_the_start_and_shows_no_password() {
 }
 
 #[test]
+fn a_line_of_the_start_says_where_jobs_are_stored() {
+    let fleet = Fleet::on_sqlite("30s");
+    for (work, runs_here) in [("all", true), ("none", false)] {
+        let agent = fleet.start(&[("AGENTCORE_DURABLE_WORK", work)]);
+        if runs_here {
+            let job = submit(&agent, json!({ "action": "nothing" }));
+            ended(&agent, &job);
+        }
+        agent.signal("TERM");
+        // The line may come before the agent is ready or after.
+        let start = agent.log_of_start().to_owned();
+        let (_, rest) = agent.wait();
+        let log = start + &rest;
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("durable jobs are stored in sqlite:"));
+        let line = line.unwrap_or_else(|| panic!("no line in {log}"));
+        assert_eq!(line.contains("; none of them runs here"), !runs_here);
+    }
+}
+
+#[test]
 fn a_check_says_when_a_stop_hands_jobs_back() {
     const SAID: &str = "a stop leaves running jobs 1 s, then they are handed back";
     let text = check(&["--check"], "sqlite:/nonexistent/jobs.db?locks=none");

@@ -66,6 +66,30 @@ on_each_store! {
     }
 }
 
+/// It stays in the store, and the agent is busy with it only as long as it serves.
+#[test]
+fn a_job_that_waits_is_no_work_of_a_stop() {
+    let fleet = Fleet::on_sqlite("30s");
+    let latch = Latch::new();
+    let agent = fleet.start(&[
+        ("AGENTCORE_SHUTDOWN_GRACE", "1m"),
+        ("AGENTCORE_DURABLE_CONCURRENCY", "1"),
+    ]);
+    let running = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
+    let held = latch.held();
+    let waiting = submit(&agent, json!({ "action": "nothing" }));
+    agent.signal("TERM");
+    let line = agent.line_with(" in progress, up to 1m to finish");
+    assert!(line.contains("stopping; 1 in progress"), "{line}");
+    drop(held);
+    let (status, log) = agent.wait();
+    assert!(status.success(), "{log}");
+    let next = fleet.start(&[]);
+    for job in [running, waiting] {
+        assert_eq!(ended(&next, &job)["status"], "completed");
+    }
+}
+
 #[test]
 fn on_the_storage_of_a_session_jobs_are_handed_back_long_before_the_grace_is_over() {
     let fleet = Fleet::on_a_session("1h");
