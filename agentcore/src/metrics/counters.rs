@@ -69,13 +69,12 @@ struct Calls {
 }
 
 impl Calls {
-    fn end(&self, outcome: Outcome, age: Duration) {
+    fn count(&self, outcome: Outcome, age: Duration) {
         self.outcomes[outcome.index()].add(1);
         let seconds = age.as_secs_f64();
         let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
         self.durations[bucket].add(1);
         self.duration.add(age.as_nanos() as u64);
-        self.activities.end();
     }
 
     fn render_outcomes(&self, text: &mut Text, name: &str, help: &str) {
@@ -164,7 +163,7 @@ impl Metrics {
         }
     }
 
-    fn of(&self, kind: Kind) -> Option<&Calls> {
+    fn calls(&self, kind: Kind) -> Option<&Calls> {
         if kind.is_route() {
             Some(&self.routes)
         } else {
@@ -172,19 +171,26 @@ impl Metrics {
         }
     }
 
+    fn activities(&self, kind: Kind) -> Option<&Activities> {
+        #[cfg(feature = "ws")]
+        if kind == Kind::Socket {
+            return Some(&self.sockets);
+        }
+        self.calls(kind).map(|calls| &calls.activities)
+    }
+
     pub(crate) fn begin(&self, kind: Kind) {
-        match self.of(kind) {
-            Some(calls) => calls.activities.begin(),
-            None if kind.is_socket() => self.sockets.begin(),
-            None => {}
+        if let Some(activities) = self.activities(kind) {
+            activities.begin();
         }
     }
 
     pub(crate) fn end(&self, kind: Kind, outcome: Outcome, age: Duration) {
-        match self.of(kind) {
-            Some(calls) => calls.end(outcome, age),
-            None if kind.is_socket() => self.sockets.end(),
-            None => {}
+        if let Some(calls) = self.calls(kind) {
+            calls.count(outcome, age);
+        }
+        if let Some(activities) = self.activities(kind) {
+            activities.end();
         }
     }
 

@@ -39,14 +39,6 @@ impl Kind {
         matches!(self, Self::Route | Self::IdleRoute)
     }
 
-    pub(crate) fn is_socket(self) -> bool {
-        #[cfg(feature = "ws")]
-        let is_socket = self == Self::Socket;
-        #[cfg(not(feature = "ws"))]
-        let is_socket = false;
-        is_socket
-    }
-
     pub(crate) fn is_request(self) -> bool {
         !matches!(self, Self::Ping | Self::Hook)
     }
