@@ -409,6 +409,10 @@ fn a_stream_has_the_length_that_its_reply_announces() {
         let mut client = ask("5");
         client.take(2);
         assert_eq!(client.send(&get("/hello")).next_reply().status, 200);
+        // All that was announced has left, so the reply is good, and the body is wrong.
+        let client = ask("3");
+        assert_eq!(client.send(&get("/hello")).next_reply().status, 200);
+        agent.line_with("the body is longer than its `content-length` of 3");
         for (announced, why) in [
             (
                 "9",
@@ -440,10 +444,49 @@ fn an_announcement_that_is_no_number_does_not_count() {
     assert_eq!(client.chunk(), b"");
 }
 
+/// hyper lets go of a body with its last byte, and what the program still does is no less its work.
+#[test]
+fn a_body_goes_on_behind_its_last_byte() {
+    let agent = agent(&[("AGENTCORE_LOG_INVOCATIONS", "info")]);
+    for (_, address) in ports(&agent) {
+        let latch = Latch::new();
+        let path = format!("/ends_later/{}", latch.port());
+        let mut client = Client::connect(address).send(&get(&path));
+        assert_eq!(text(&client.next_reply()), "abc");
+        let held = latch.held();
+        // On this connection the reply is over.
+        assert_eq!(client.send(&get("/hello")).next_reply().status, 200);
+        assert!(agent.ping().busy);
+        drop(held);
+        agent.line_with("the body has ended");
+        let line = agent.line_with("/ends_later/");
+        assert!(line.contains("success"), "{line}");
+        agent.until_idle();
+    }
+}
+
+/// The client has the body already, so none is missing.
+#[test]
+fn a_304_may_have_the_length_of_the_reply_that_it_stands_for() {
+    for environment in [&[][..], &[("LAYERED", "1")]] {
+        let agent = agent(&[environment, &[("AGENTCORE_LOG_INVOCATIONS", "info")]].concat());
+        let mut client = agent.connect().send(&get("/not_modified"));
+        assert_eq!(client.head().0, 304);
+        let line = agent.line_with("/not_modified");
+        assert!(line.contains("success"), "{line}");
+        assert_eq!(client.send(&get("/hello")).next_reply().status, 200);
+    }
+}
+
 #[test]
 fn a_reply_to_head_has_the_length_and_no_body() {
-    let agent = agent(&[]);
-    for (_, address) in ports(&agent) {
+    let lines = ("AGENTCORE_LOG_INVOCATIONS", "info");
+    head(&agent(&[lines]));
+    head(&agent(&[lines, ("LAYERED", "1")]));
+}
+
+fn head(agent: &Agent) {
+    for (_, address) in ports(agent) {
         for path in ["/hello", "/announced/5/9"] {
             let head = format!("HEAD {path} HTTP/1.1\r\nhost: a\r\n\r\n");
             // The next reply begins where the body would.
@@ -452,6 +495,8 @@ fn a_reply_to_head_has_the_length_and_no_body() {
             let length = ("content-length".to_owned(), "5".to_owned());
             assert_eq!(status, 200);
             assert!(headers.contains(&length), "{headers:?}");
+            let line = agent.line_with(&format!("HEAD {path}"));
+            assert!(line.contains("success"), "{line}");
             assert_eq!(client.send(&get("/hello")).next_reply().status, 200);
         }
     }

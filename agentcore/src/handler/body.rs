@@ -15,6 +15,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -81,6 +82,14 @@ impl Foreign {
         match self {
             Self::OfLength(body) => Some(body.announced()),
             Self::Opaque(_) | Self::Events(_) => None,
+        }
+    }
+
+    /// Whether the announced length has been reached.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::OfLength(body) => body.is_whole(),
+            Self::Opaque(_) | Self::Events(_) => false,
         }
     }
 
@@ -249,6 +258,8 @@ impl Body {
         let left = body.announced();
         let produce = async move {
             let progress = Progress::default();
+            // Whether the announced length has been reached.
+            let is_whole = AtomicBool::new(body.is_whole());
             let ended = {
                 let mut pump = pin!(panics::catch(async {
                     let mut next = match failed {
@@ -257,7 +268,11 @@ impl Body {
                     };
                     while let Some(frame) = next {
                         match frame {
+                            // Trailers, or a frame without bytes: the reply has ended with its last byte.
+                            Ok(_) if is_whole.load(Ordering::Relaxed) => {}
                             Ok(frame) => {
+                                // Before the frame leaves, because hyper lets go of the body with its last byte.
+                                is_whole.store(body.is_whole(), Ordering::Relaxed);
                                 let is_item = limits.look_at_items() && body.was_item();
                                 if is_item {
                                     progress.set_sending();
@@ -286,7 +301,15 @@ impl Body {
                 }));
                 let left = async {
                     writer.left().await;
-                    request::note(Outcome::Cancelled);
+                    if !is_whole.load(Ordering::Relaxed) {
+                        request::note(Outcome::Cancelled);
+                        return;
+                    }
+                    // The client has the whole reply. What the body still does is done, unless the shutdown cuts it off.
+                    match request::until_cut_off() {
+                        Some(cut_off) => cut_off.await,
+                        None => std::future::pending().await,
+                    }
                 };
                 // A reader that leaves ends the producer wherever it waits, not only at its next frame.
                 tokio::select! {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Extensions, Request, StatusCode};
+use http::{Extensions, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
@@ -164,8 +164,12 @@ impl Endpoint {
             if let Some(hold) = scope.hold() {
                 request.extensions_mut().insert(InFlight(Arc::new(hold)));
             }
+            let is_head = request.method() == Method::HEAD;
             let reply = async {
-                let response = Response::from_http(call(request).await);
+                let mut response = Response::from_http(call(request).await);
+                if is_head {
+                    response = response.without_body();
+                }
                 // No limits here: the agent's own apply to what it streams.
                 response.settled(Limits::default()).await
             };

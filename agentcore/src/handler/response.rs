@@ -374,9 +374,18 @@ impl Response {
             .with_failure(&*error)
     }
 
-    /// The body. A stream has the length that the headers announce.
+    /// The body. A stream has the length that the headers announce, unless the reply has none and the length is that of another
+    /// one.
     fn take_body(&mut self) -> Body {
-        std::mem::take(self.0.body_mut()).of_length(|| announced_length(self.headers()))
+        let body = std::mem::take(self.0.body_mut());
+        let is_of_body = || {
+            let has_none = matches!(
+                self.status(),
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+            !has_none && self.0.extensions().get::<WithoutBody>().is_none()
+        };
+        body.of_length(|| announced_length(self.headers()).filter(|_| is_of_body()))
     }
 
     /// Makes this the reply to a `HEAD` request: it has the headers of a reply with a body, and no body.

@@ -28,6 +28,11 @@ impl OfLength {
     pub(super) fn announced(&self) -> u64 {
         self.announced
     }
+
+    /// Whether as many bytes have been read as announced.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left == 0
+    }
 }
 
 impl http_body::Body for OfLength {
