@@ -171,17 +171,17 @@ fn a_refusal_is_in_band_for_invocations_alone() {
     };
     restorable.restore();
     let agent = &restorable.agent;
-    let invocation = agent.connect().send(&post(b"{}"));
-    let held = latch.held();
-    let others = [get("/invocations"), get("/nowhere")];
-    let others = others.map(|request| agent.connect().send(&request));
-    agent.ping();
-    std::io::Write::write_all(&mut &held, b"e").expect("the hook listens");
-    let reply = invocation.reply();
+    // After a failure, the next request begins a run of its own.
+    let refusal = |request: &[u8]| {
+        let client = agent.connect().send(request);
+        let held = latch.held();
+        std::io::Write::write_all(&mut &held, b"e").expect("the hook listens");
+        client.reply()
+    };
+    let reply = refusal(&post(b"{}"));
     assert_eq!((reply.status, &reply.json()["status"]), (200, &json!(503)));
-    for other in others {
-        refused(&other.reply());
-    }
+    refused(&refusal(&get("/invocations")));
+    refused(&refusal(&get("/nowhere")));
 }
 
 #[test]

@@ -17,6 +17,11 @@ fn a_call_waits_for_the_restore_hooks_and_the_probe_does_not() {
     };
     let address = mcp_address(&restorable.agent);
     restorable.restore();
+    // The platform's probe is the first to come, and begins the run.
+    let ping = json!({ "jsonrpc": "2.0", "method": "ping", "id": 1 });
+    let probe = || send(address, "accept: application/json\r\n", &ping);
+    assert_eq!(probe().json()["result"], json!({}));
+    let held = latch.held();
     let begin =
         |body: &Value| Client::connect(address).send(&message("/mcp", ACCEPT, &body.to_string()));
     let list = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" });
@@ -24,10 +29,7 @@ fn a_call_waits_for_the_restore_hooks_and_the_probe_does_not() {
         begin(&call("echo", &json!({ "text": "hello" }))),
         begin(&list),
     ];
-    let held = latch.held();
-    let ping = json!({ "jsonrpc": "2.0", "method": "ping", "id": 1 });
-    let reply = send(address, "accept: application/json\r\n", &ping);
-    assert_eq!(reply.json()["result"], json!({}));
+    assert_eq!(probe().json()["result"], json!({}));
     let status = Client::connect(address).send(&get("/ping")).reply();
     assert_eq!(status.status, 200);
     for client in &waiting {

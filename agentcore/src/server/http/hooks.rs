@@ -182,8 +182,12 @@ impl Failure {
     }
 
     /// Ends the run with `result` when nothing of the hook runs any more. If that takes longer than `patience`, those that wait
-    /// get the result before.
+    /// get the result before. After a cut-off they get it at once, since there is no next request.
     pub(crate) async fn settle<T: Clone>(self, run: Runner<T>, result: T, patience: Duration) {
+        let patience = match self.why {
+            Why::CutOff => Duration::ZERO,
+            _ => patience,
+        };
         let over = self.over();
         tokio::pin!(over);
         if timeout(patience, &mut over).await.is_err() {

@@ -228,7 +228,7 @@ impl<B: RequestBody> Replying<B> {
                 if let Some(rejection) = response.why_rejected() {
                     activity.scope().reject(rejection);
                 }
-                return Some(self.in_mode(response));
+                return Some(self.in_mode_of(&activity, response));
             }
         };
         if let Some(metrics) = &front.instance.metrics {
@@ -275,7 +275,7 @@ impl<B: RequestBody> Replying<B> {
             ));
         }
         drop(DropOnWorkers::on(front.workers.runtime(), body, "a body"));
-        Some(self.in_mode(refused))
+        Some(self.in_mode_of(&activity, refused))
     }
 
     /// Hands a request that has been read to the workers, or returns the answer that the front itself has for it.
@@ -339,6 +339,17 @@ impl<B: RequestBody> Replying<B> {
     /// Makes the server's own reply in place of the workers'. Errors become in-band here and in the reply that the workers make.
     fn refuse(&self, response: Response) -> http::Response<ReplyBody> {
         self.in_mode(response).into()
+    }
+
+    /// The server's own reply to a request that has begun. Only an invocation has errors in-band, and what comes to the port of the
+    /// Model Context Protocol.
+    fn in_mode_of(&self, activity: &Activity, response: Response) -> Response {
+        let is_invocation = activity.scope().kind() == Kind::Invocation;
+        if is_invocation || self.connection.port.is_mcp() {
+            self.in_mode(response)
+        } else {
+            response
+        }
     }
 
     fn in_mode(&self, response: Response) -> Response {

@@ -234,7 +234,11 @@ pub(super) fn restoring(
         return front.until_restored();
     }
     match Message::of(activity.scope().headers(), body).kind {
-        MessageKind::Ping => None,
+        // A probe notices a restore, as a ping does, and does not wait.
+        MessageKind::Ping => {
+            front.notice_restore();
+            None
+        }
         MessageKind::Call { .. } | MessageKind::Other => front.until_restored(),
     }
 }

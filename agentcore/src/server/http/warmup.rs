@@ -149,13 +149,8 @@ impl Shared {
             Why::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Why::CutOff => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let patience = match failure.why {
-            // There is no next request.
-            Why::CutOff => Duration::ZERO,
-            _ => UNTIL_OVER,
-        };
         let reply = (status, failure.text());
-        failure.settle(runner, reply, patience).await;
+        failure.settle(runner, reply, UNTIL_OVER).await;
     }
 }
 
