@@ -434,7 +434,11 @@ impl Argument {
             return Vec::new();
         };
         let mut valid = Vec::new();
-        for pattern in patterns {
+        for mut pattern in patterns {
+            // A fragment of `macro_rules!` comes in a group that is not seen.
+            while let Expr::Group(group) = pattern {
+                pattern = *group.expr;
+            }
             let Expr::Lit(ExprLit {
                 lit: Lit::Str(text),
                 ..

@@ -820,33 +820,21 @@ impl App {
 
     /// Checks that the agent does not serve a path itself which its routes call idle: no request would reach them.
     fn check_idle_paths(&self, settings: &Settings, env: &mut Reader<'_>) {
-        let (has_entrypoint, has_warmup) = (
-            !self.parts.entrypoints.is_empty(),
-            !self.parts.warmup_hooks.is_empty(),
-        );
-        let own = [
-            (
-                has_entrypoint,
-                table::INVOCATIONS_PATH.variable,
-                &settings.invocations_path,
-            ),
-            (
-                has_warmup,
-                table::WARMUP_PATH.variable,
-                &settings.warmup_path,
-            ),
-        ];
-        for router in self
-            .parts
-            .routers
-            .iter()
-            .filter(|router| router.port.is_none())
-        {
-            for (is_served, variable, path) in own {
-                if is_served && router.patterns.iter().any(|pattern| **pattern == **path) {
+        let mut own = Vec::new();
+        if !self.parts.entrypoints.is_empty() {
+            let path: &str = &settings.invocations_path;
+            own.push((table::INVOCATIONS_PATH.variable, path));
+        }
+        if !self.parts.warmup_hooks.is_empty() {
+            own.push((table::WARMUP_PATH.variable, &settings.warmup_path));
+        }
+        for router in &self.parts.routers {
+            let patterns = router.patterns.iter().filter(|_| router.port.is_none());
+            for pattern in patterns {
+                for (variable, path) in own.iter().filter(|(_, path)| pattern == path) {
                     env.problem(format!(
-                        "{variable} is `{}`, which routes {} name in `idle`; it takes another path",
-                        &**path, router.meta
+                        "{variable} is `{path}`, which routes {} name in `idle`; it takes another path",
+                        router.meta
                     ));
                 }
             }

@@ -562,7 +562,9 @@ impl Settings {
             }
         }
         // Either port answers the warm-up.
-        if cfg!(feature = "mcp") && self.warmup_path == self.mcp_path {
+        let without_slash = self.warmup_path.strip_suffix('/');
+        let without_slash = without_slash.unwrap_or(&self.warmup_path);
+        if cfg!(feature = "mcp") && without_slash == &*self.mcp_path {
             env.problem(format!(
                 "{} is `{}`; it takes another path than {}",
                 warmup.0, &*self.warmup_path, mcp.0

@@ -79,7 +79,10 @@ fn a_layers_timeout_answers_and_cancels_the_handler() {
 fn errors_of_layers_are_in_band() {
     let agent = Agent::start(
         env!("CARGO_BIN_EXE_layers"),
-        &[("AGENTCORE_ERRORS", "in-band")],
+        &[
+            ("AGENTCORE_ERRORS", "in-band"),
+            ("LAYER_TIMEOUT_MS", "2000"),
+        ],
     );
     let late = agent.invoke(json!({ "action": "hang" })).parts();
     assert_eq!(

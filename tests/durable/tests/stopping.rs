@@ -84,6 +84,7 @@ fn a_job_that_waits_is_no_work_of_a_stop() {
     drop(held);
     let (status, log) = agent.wait();
     assert!(status.success(), "{log}");
+    assert!(log.contains(": 1 finished"), "{log}");
     let next = fleet.start(&[]);
     for job in [running, waiting] {
         assert_eq!(ended(&next, &job)["status"], "completed");

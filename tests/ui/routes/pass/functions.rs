@@ -31,6 +31,17 @@ fn aliased() -> Outcome<Router> {
     Ok(Router::new().route("/", get(async || "aliased")))
 }
 
+macro_rules! at {
+    ($port:literal, $idle:literal) => {
+        #[routes(port = $port, idle = [$idle])]
+        fn generated() -> Router {
+            Router::new()
+        }
+    };
+}
+
+at!(8084, "/health");
+
 /// No axum.
 #[routes(port = 8083)]
 fn service()
