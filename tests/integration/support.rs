@@ -341,9 +341,9 @@ impl Latch {
     }
 }
 
-/// The memory that a process occupies, in KiB.
+/// The memory that a process occupies, in KiB, without the pages of files: the kernel loads and drops those as it likes.
 pub(crate) fn resident_kib(process: u32) -> usize {
-    of_process(process, "VmRSS:")
+    of_process(process, "RssAnon:")
 }
 
 /// A number of KiB from the kernel's status of a process.

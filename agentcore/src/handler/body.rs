@@ -180,15 +180,14 @@ impl Body {
     }
 
     /// The body with the length that its reply announces, if it is a stream of the user's. It fails if it has another length.
-    pub(crate) fn of_length(self, announced: impl FnOnce() -> Option<u64>) -> Self {
-        let foreign = match self.0 {
-            Repr::Foreign(Foreign::Opaque(body)) => match announced() {
-                Some(length) => Foreign::OfLength(OfLength::new(body, length)),
-                None => Foreign::Opaque(body),
-            },
-            other => return Self(other),
-        };
-        Self(Repr::Foreign(foreign))
+    pub(crate) fn of_length(self, announced: u64) -> Self {
+        match self.0 {
+            Repr::Foreign(Foreign::Opaque(body)) => {
+                let body = OfLength::new(body, announced);
+                Self(Repr::Foreign(Foreign::OfLength(body)))
+            }
+            other => Self(other),
+        }
     }
 
     /// Polls a body of the user's once, and starts a task that polls it for the rest. Must be called on the workers.

@@ -169,6 +169,8 @@ impl Endpoint {
                 let mut response = Response::from_http(call(request).await);
                 if is_head {
                     response = response.without_body();
+                } else if scope.kind().is_route() {
+                    response = response.with_announced_length();
                 }
                 // No limits here: the agent's own apply to what it streams.
                 response.settled(Limits::default()).await

@@ -355,7 +355,7 @@ impl Response {
     /// Settles the body: see [`Body::settle`].
     pub(crate) async fn settled(self, limits: Limits) -> Self {
         let mut this = self.without_informational();
-        let body = this.take_body();
+        let body = std::mem::take(this.0.body_mut());
         *this.0.body_mut() = body.settle(limits, request::hold).await;
         this
     }
@@ -374,18 +374,18 @@ impl Response {
             .with_failure(&*error)
     }
 
-    /// The body. A stream has the length that the headers announce, unless the reply has none and the length is that of another
-    /// one.
-    fn take_body(&mut self) -> Body {
-        let body = std::mem::take(self.0.body_mut());
-        let is_of_body = || {
-            let has_none = matches!(
-                self.status(),
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
-            !has_none && self.0.extensions().get::<WithoutBody>().is_none()
-        };
-        body.of_length(|| announced_length(self.headers()).filter(|_| is_of_body()))
+    /// Gives a streamed body the length that the headers announce. The length of a reply that has no body is that of another one.
+    /// For replies of services, which send files or pass on what they get.
+    pub(crate) fn with_announced_length(mut self) -> Self {
+        let has_body = !matches!(
+            self.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        if let Some(length) = announced_length(self.headers()).filter(|_| has_body) {
+            let body = std::mem::take(self.0.body_mut());
+            *self.0.body_mut() = body.of_length(length);
+        }
+        self
     }
 
     /// Makes this the reply to a `HEAD` request: it has the headers of a reply with a body, and no body.
@@ -417,16 +417,16 @@ impl Response {
     }
 
     /// Removes what only the server may set, and detaches what user code may still own. A handler that sets the framing of its
-    /// body, or options of the connection, would make one reply run into the next. The length of a streamed body becomes the
-    /// body's own. Extensions are dropped, because nothing reads them from here on.
+    /// body, or options of the connection, would make one reply run into the next. Extensions are dropped, because nothing reads
+    /// them from here on.
     pub(crate) fn into_outgoing(self) -> Outgoing {
         let mut this = self.without_informational();
         let switching = this.0.extensions_mut().remove::<Switching>();
-        let body = this.take_body();
         // Most replies have none of these headers, and a check is cheaper than removals.
         if this.headers().keys().any(|name| FRAMING.contains(name)) {
             let without_body = this.0.extensions_mut().remove::<WithoutBody>();
-            let length = announced_length(this.headers());
+            let has_no_body = this.body().is_some_and(<[u8]>::is_empty);
+            let length = announced_length(this.headers()).filter(|_| has_no_body);
             let upgrade = this.0.headers_mut().remove(header::UPGRADE);
             let headers = this.0.headers_mut();
             FRAMING.iter().for_each(|name| {
@@ -436,13 +436,11 @@ impl Response {
                 headers.insert(header::UPGRADE, protocol);
                 headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             }
-            if let (Some(length), Some(WithoutBody), Some([])) =
-                (length, without_body, body.as_bytes())
-            {
+            if let (Some(length), Some(WithoutBody)) = (length, without_body) {
                 headers.insert(header::CONTENT_LENGTH, length.into());
             }
         }
-        let (mut parts, _) = this.into_parts();
+        let (mut parts, body) = this.into_parts();
         // hyper would panic at a version that it does not speak, and tells the end of a body by that of the connection in 1.0.
         parts.version = Version::HTTP_11;
         if !parts.extensions.is_empty() {

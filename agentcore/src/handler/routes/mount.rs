@@ -64,9 +64,11 @@ async fn call(service: Option<RouteService>, mut request: Request<Body>) -> Resp
     let offered = request.extensions_mut().remove::<Offered>();
     let is_head = request.method() == Method::HEAD;
     let mut response = Response::from_http(call(request).await);
-    if is_head {
-        response = response.without_body();
-    }
+    response = if is_head {
+        response.without_body()
+    } else {
+        response.with_announced_length()
+    };
     match offered {
         Some(Offered(guards)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             // The agent is busy with the connection until the program drops it.
