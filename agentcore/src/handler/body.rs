@@ -56,7 +56,7 @@ enum Repr {
 enum Foreign {
     /// A body whose frames have a drop that is user code.
     Opaque(UnsyncBoxBody<Bytes, BoxError>),
-    /// Another one, whose length has been announced.
+    /// A body as in `Opaque`, with the length that its reply announces.
     OfLength(OfLength),
     /// A body whose frames are the library's memory: user code has only made the values that are encoded in them.
     Events(Pin<Box<dyn Events>>),

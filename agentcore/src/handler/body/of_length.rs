@@ -1,4 +1,4 @@
-//! [`OfLength`]: a streamed body whose length its program has announced.
+//! [`OfLength`]: a streamed body with the length that its reply announces.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -87,14 +87,14 @@ mod tests {
 
     async fn collected(announced: u64) -> Result<usize, String> {
         let pieces = ["abc", "de"].map(|piece| Ok(Frame::data(Bytes::from(piece))));
-        let body = StreamBody::new(tokio_stream(pieces)).boxed_unsync();
+        let body = StreamBody::new(stream_of(pieces)).boxed_unsync();
         let body = OfLength::new(body, announced).collect().await;
         let body = body.map_err(|error| error.to_string())?;
         Ok(body.to_bytes().len())
     }
 
-    /// A stream of what is there already.
-    fn tokio_stream<T: Unpin>(
+    /// A stream of items that are ready.
+    fn stream_of<T: Unpin>(
         items: impl IntoIterator<Item = T>,
     ) -> impl futures_core::Stream<Item = T> {
         crate::stream! {

@@ -362,7 +362,7 @@ impl<B: RequestBody> Replying<B> {
     }
 }
 
-/// The end of the restore hooks, if a request whose body has been read has to wait for it.
+/// The end of the restore hooks; `None` if the request need not wait for it. Its body has been read.
 fn restoring(
     connection: &Connection,
     activity: &Activity,
