@@ -16,13 +16,12 @@ use rmcp::model::{InputRequiredResult, InputResponses};
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use self::questions::Questions;
 pub(super) use self::questions::{can_do, lacks, misfit, request_of};
 use self::rounds::Rounds;
 use self::session::InSession;
-use super::caller::cancelled;
+use super::caller::{SessionTokens, cancelled};
 use super::logging::Logging;
 use super::state::{Answers, Sealer};
 use crate::report::{Outcome, panics};
@@ -35,8 +34,8 @@ use crate::util::BoxFuture;
 pub(super) enum Way {
     /// By the result of the call.
     Rounds,
-    /// By a request on the call's stream, until the token is cancelled.
-    Session(CancellationToken),
+    /// By a request on the call's stream.
+    Session(SessionTokens),
     /// Not at all: an earlier revision, and no session.
     None,
 }
@@ -170,9 +169,9 @@ impl<'a> Conversation<'a> {
                 can = can_do(context);
                 Questions::Rounds(Rounds::new(earlier.answers))
             }
-            Way::Session(over) if called.asks => {
+            Way::Session(session) if called.asks => {
                 can = can_do(context);
-                Questions::Session(InSession::new(context.peer.clone(), over))
+                Questions::Session(InSession::new(context.peer.clone(), session))
             }
             Way::Session(_) | Way::None => Questions::None,
         };

@@ -18,7 +18,7 @@ pub(super) struct Caller {
 }
 
 /// The tokens of a request in a session of the protocol.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct SessionTokens {
     /// Cancelled when the client cannot be asked any more.
     pub(super) over: CancellationToken,
@@ -53,27 +53,20 @@ pub(super) fn reads_events(context: &RequestContext<RoleServer>) -> bool {
     caller(context).is_some_and(|caller| accepts_events(caller.scope.headers()))
 }
 
-/// Of a request in a session of the protocol: the token that is cancelled when its client cannot be asked any more.
-pub(super) fn in_session(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
-    let session = caller(context)?.in_session.as_ref()?;
-    Some(&session.over)
-}
-
-/// The token that is cancelled when the session of the request has ended; `None` without a session.
-fn session_ended(context: &RequestContext<RoleServer>) -> Option<&CancellationToken> {
-    let session = caller(context)?.in_session.as_ref()?;
-    Some(&session.ended)
+/// The tokens of a request in a session of the protocol; `None` for another request.
+pub(super) fn in_session(context: &RequestContext<RoleServer>) -> Option<&SessionTokens> {
+    caller(context)?.in_session.as_ref()
 }
 
 /// Completes when the client cancels the request: by leaving since 2026-07-28, and in a session by a message or by ending the session. A
 /// client of an earlier revision without a session cannot.
 pub(super) async fn cancelled(context: &RequestContext<RoleServer>) {
-    match session_ended(context) {
+    match in_session(context) {
         _ if is_modern(context) => context.ct.cancelled().await,
-        Some(ended) => {
+        Some(session) => {
             tokio::select! {
                 () = context.ct.cancelled() => {}
-                () = ended.cancelled() => {}
+                () = session.ended.cancelled() => {}
             }
         }
         None => std::future::pending::<()>().await,

@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::questions::{misfit, request_of};
+use crate::mcp::caller::SessionTokens;
 use crate::tools::Question;
 use crate::util::BoxFuture;
 
 /// Questions that are requests in the session of a client, one after the other.
 pub(super) struct InSession {
     peer: Peer<RoleServer>,
-    /// Nobody answers any more.
-    over: CancellationToken,
+    session: SessionTokens,
     waiting: VecDeque<Question>,
     current: Option<Current>,
 }
@@ -54,10 +54,10 @@ impl Current {
 }
 
 impl InSession {
-    pub(super) fn new(peer: Peer<RoleServer>, over: CancellationToken) -> Self {
+    pub(super) fn new(peer: Peer<RoleServer>, session: SessionTokens) -> Self {
         Self {
             peer,
-            over,
+            session,
             waiting: VecDeque::new(),
             current: None,
         }
@@ -78,7 +78,12 @@ impl InSession {
         let Some(current) = &mut self.current else {
             return;
         };
-        let answer = current.answered(&self.over).await;
+        let answer = current.answered(&self.session.over).await;
+        if self.session.ended.is_cancelled() {
+            // The end of the session cancels the call, whose function is dropped where it waits.
+            current.answer = Box::pin(pending());
+            return pending().await;
+        }
         let Some(Current { reply, check, .. }) = self.current.take() else {
             return;
         };

@@ -157,7 +157,7 @@ impl Handler {
         let is_modern = is_modern(context);
         let way = match in_session(context) {
             _ if is_modern => Way::Rounds,
-            Some(over) => Way::Session(over.clone()),
+            Some(session) => Way::Session(session.clone()),
             None => Way::None,
         };
         let level = reads_events(context).then_some(&self.level);

@@ -12,6 +12,7 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::BoxBody;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Open;
 use crate::handler::body::Body;
@@ -20,11 +21,12 @@ use crate::util::spawn;
 /// How many bytes of a stream may wait for its client. A message that comes when more of them wait ends the stream.
 const MOST_WAITING: usize = 1 << 20;
 
-/// Reads `source` whether the client reads or not, until too much waits. `open` ends with the stream.
+/// Reads `source` whether the client reads or not, until too much waits or the session has ended. `open` ends with the stream.
 pub(super) fn read_ahead(source: BoxBody<Bytes, Infallible>, open: Open) -> Body {
     let (frames, reader) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    spawn::boxed(read(source, frames, Arc::clone(&waiting)));
+    let ended = open.ended.clone();
+    spawn::boxed(read(source, frames, Arc::clone(&waiting), ended));
     Body::new(ReadAhead {
         frames: reader,
         waiting,
@@ -36,9 +38,13 @@ async fn read(
     mut source: BoxBody<Bytes, Infallible>,
     frames: mpsc::UnboundedSender<Bytes>,
     waiting: Arc<AtomicUsize>,
+    ended: CancellationToken,
 ) {
     loop {
         let frame = tokio::select! {
+            biased;
+            // The end of the session cancels its calls, and `rmcp` ends the streams later. The errors of the calls must not come between.
+            () = ended.cancelled() => return,
             frame = source.frame() => frame,
             // The client has left.
             () = frames.closed() => return,
