@@ -390,6 +390,26 @@ fn the_version_of_a_reply_is_the_servers() {
     assert!(!log.contains("panicked"), "{log}");
 }
 
+/// They are about another connection than the client's, or would make one reply run into the next.
+#[test]
+fn headers_about_a_connection_are_the_servers() {
+    let agent = agent(&[]);
+    for (_, address) in ports(&agent) {
+        let mut client = Client::connect(address);
+        for _ in 0..2 {
+            client = client.send(&get("/connection_headers"));
+            let reply = client.next_reply();
+            assert_eq!(reply.status, 200);
+            for name in ["connection", "keep-alive", "transfer-encoding", "upgrade"] {
+                assert_eq!(reply.header(name), None, "{name}");
+            }
+            assert_eq!(reply.header("x-kept"), Some("yes"));
+            assert_eq!(reply.header("content-length"), Some("5"));
+            assert_eq!(reply.body, b"whole");
+        }
+    }
+}
+
 #[test]
 fn a_stream_has_the_length_that_its_reply_announces() {
     let agent = agent(&[]);

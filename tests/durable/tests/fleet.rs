@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Agent, DEADLINE, wait_until};
 use crate::world::Folder;
 
-pub(crate) const FIXTURE: &str = env!("CARGO_BIN_EXE_jobs");
+pub(crate) const FIXTURE: &str = env!("CARGO_BIN_EXE_durable_jobs");
 
 /// A store, and the file in which its processes note what begins.
 pub(crate) struct Fleet {

@@ -19,19 +19,27 @@ fn what_happens_is_measured() {
     );
     agent.invoke(json!({}));
     agent.invoke(json!({ "action": "error" }));
-    receiver.metric("agentcore.invocation.duration", |metric| {
-        let Some(Data::Histogram(histogram)) = &metric.data else {
-            return false;
-        };
-        let count = |outcome: &str| {
-            let mut points = histogram.data_points.iter();
-            let point = points.find(|point| {
-                attribute(&point.attributes, "agentcore.outcome").as_deref() == Some(outcome)
-            });
-            point.map(|point| point.count)
-        };
-        metric.unit == "s" && count("success") == Some(1) && count("error") == Some(1)
-    });
+    agent.get("/page");
+    agent.get("/broken");
+    agent.get("/page");
+    for (name, successes) in [
+        ("agentcore.invocation.duration", 1),
+        ("agentcore.route.duration", 2),
+    ] {
+        receiver.metric(name, |metric| {
+            let Some(Data::Histogram(histogram)) = &metric.data else {
+                return false;
+            };
+            let count = |outcome: &str| {
+                let mut points = histogram.data_points.iter();
+                let point = points.find(|point| {
+                    attribute(&point.attributes, "agentcore.outcome").as_deref() == Some(outcome)
+                });
+                point.map(|point| point.count)
+            };
+            metric.unit == "s" && count("success") == Some(successes) && count("error") == Some(1)
+        });
+    }
     receiver.metric("agentcore.requests.in_flight", |_| true);
     receiver.metric("agentcore.busy", |_| true);
 }
