@@ -163,7 +163,7 @@ pub(crate) fn websocket<'a>(
         );
     }
     let arguments = arguments(sig, |ty| {
-        if types::is_borrowed_socket(ty) {
+        if types::borrowed(ty).is_some_and(|socket| types::is_called(socket, "WebSocket")) {
             errors.push_shape(ty, "take the socket by value: `socket: WebSocket`");
         } else {
             types::owned(
@@ -260,7 +260,22 @@ fn hook_shape<'a>(role: &Role, item: &'a AnnotatedFn, errors: &mut Errors) -> Ve
     signature::callable(role, item, errors);
     signature::not_generic(role, &item.sig, errors);
     let arguments = arguments(&item.sig, |ty| {
-        types::owned(ty, "name the type, for example `State<Database>`", errors);
+        let fits = |ty| {
+            ["State", "PingStatus"]
+                .iter()
+                .any(|name| types::is_called(ty, name))
+        };
+        match types::borrowed(ty) {
+            // Taken by value, it would be refused as well.
+            Some(other) if !fits(other) => errors.push_shape(
+                ty,
+                format_args!(
+                    "{} takes shared state by value: `State<Database>`",
+                    role.noun
+                ),
+            ),
+            _ => types::owned(ty, "name the type, for example `State<Database>`", errors),
+        }
     });
     signature::returns(role, &item.sig, errors);
     arguments

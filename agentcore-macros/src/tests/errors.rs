@@ -259,6 +259,30 @@ fn owned_forms_are_spelled_out() {
 }
 
 #[test]
+fn a_hook_takes_state_whatever_it_borrows() {
+    check(
+        "#[on_restore] fn renew(context: &RequestContext, pool: &State<Pool>, other: &crate::Pool) {}",
+        &expect![[r#"
+            &RequestContext
+                a restore hook takes shared state by value: `State<Database>`
+            &State<Pool>
+                handler arguments are owned: take `State<Pool>` instead of a reference
+            &crate::Pool
+                a restore hook takes shared state by value: `State<Database>`
+        "#]],
+    );
+    check(
+        "#[ping] fn health(automatic: &PingStatus, pool: &mut Pool) -> PingStatus {}",
+        &expect![[r#"
+            &PingStatus
+                handler arguments are owned: take `PingStatus` instead of a reference
+            &mut Pool
+                a ping handler takes shared state by value: `State<Database>`
+        "#]],
+    );
+}
+
+#[test]
 fn a_where_clause_is_generic_too() {
     check(
         "#[ping] fn health() -> PingStatus where String: Clone {}",

@@ -38,18 +38,19 @@ pub(super) fn owned_as(subject: &str, ty: &Type, concrete: &str, errors: &mut Er
     }
 }
 
-/// Whether the type is written as a reference to a `WebSocket`.
-pub(super) fn is_borrowed_socket(ty: &Type) -> bool {
-    let Type::Reference(reference) = ty else {
-        return false;
-    };
-    match &*reference.elem {
-        Type::Path(path) => {
-            let last = path.path.segments.last();
-            last.is_some_and(|last| last.ident == "WebSocket")
+/// The type that a written reference refers to.
+pub(super) fn borrowed(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Reference(reference) if !is_static(reference.lifetime.as_ref()) => {
+            Some(&reference.elem)
         }
-        _ => false,
+        _ => None,
     }
+}
+
+/// Whether a type path ends with this name.
+pub(super) fn is_called(ty: &Type, name: &str) -> bool {
+    last_name(ty).is_some_and(|last| last == name)
 }
 
 /// The last name of a type path, without its arguments.
