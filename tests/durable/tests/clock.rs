@@ -74,13 +74,17 @@ on_each_store! {
         agent.line_with("the leases of durable jobs are given up");
         // The lease is over then, and the job begins anew.
         let second = latch.held();
-        assert_eq!(fleet.begun(&job, "hold"), [1, 2]);
+        let begun = fleet.begun(&job, "hold");
+        // A claim that was under way when the clock jumped is given up, too. Its attempt never begins.
+        let [1, next @ (2 | 3)] = begun[..] else {
+            panic!("began as {begun:?}");
+        };
         drop(first);
         drop(second);
         let status = ended(&agent, &job);
         assert_eq!(
             status,
-            json!({ "status": "completed", "attempt": 2, "result": 2 })
+            json!({ "status": "completed", "attempt": next, "result": next })
         );
         agent.until_idle();
     }

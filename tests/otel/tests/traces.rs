@@ -185,11 +185,11 @@ fn ids_agree_in_replies_logs_spans_and_calls() {
 
 #[test]
 fn work_that_is_spawned_stays_in_its_trace() {
-    for action in ["tokio", "spawn", "blocking", "stream"] {
+    for (action, count) in [("tokio", 3), ("spawn", 3), ("blocking", 3), ("stream", 4)] {
         let receiver = Receiver::start();
         let agent = traced(&receiver);
         send(&agent, &ids(), &json!({ "action": action }));
-        let spans = receiver.spans(3);
+        let spans = receiver.spans(count);
         let request = find(&spans, "invoke_agent traced");
         assert!(spans.iter().all(|span| span.trace() == TRACE), "{spans:#?}");
         match action {
@@ -206,7 +206,6 @@ fn work_that_is_spawned_stays_in_its_trace() {
                 assert_eq!(task.parent(), request.id());
             }
             "stream" => {
-                let spans = receiver.spans(4);
                 let stream = find(&spans, "stream");
                 assert_eq!(stream.parent(), request.id());
                 assert_eq!(find(&spans, "task step").parent(), stream.id());
