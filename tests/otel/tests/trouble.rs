@@ -83,7 +83,9 @@ fn a_receiver_that_is_not_there_is_said_once() {
     agent.signal("TERM");
     let (status, log) = agent.wait();
     assert_eq!(status.code(), Some(0));
-    let warnings = warnings(&log);
+    // The attempts to send the last ones may take longer than the stop waits for them. That is another warning.
+    let mut warnings = warnings(&log);
+    warnings.retain(|line| !line.contains("the last traces were not sent within"));
     assert_eq!(warnings.len(), 1, "{log}");
     assert!(
         warnings[0].contains("traces could not be sent to http://127.0.0.1:"),
