@@ -140,12 +140,17 @@ async fn read_events(address: SocketAddr, done: Arc<Done>) -> Result<()> {
     if connection.head().await? != 200 {
         return Err(Error::other("no events"));
     }
+    // A chunk may have several events, or a part of one.
+    let mut text = String::new();
     while !done.stop.load(Ordering::Relaxed) {
-        let chunk = connection.chunk().await?;
-        if chunk != b"data: tick\n\n" {
-            return Err(Error::other(format!("a wrong event: {chunk:?}")));
+        text += &String::from_utf8_lossy(&connection.chunk().await?);
+        while let Some((event, rest)) = text.split_once("\n\n") {
+            if event != "data: tick" {
+                return Err(Error::other(format!("a wrong event: {event:?}")));
+            }
+            text = rest.to_owned();
+            done.events.fetch_add(1, Ordering::Relaxed);
         }
-        done.events.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }
