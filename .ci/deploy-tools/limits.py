@@ -25,7 +25,7 @@ def of_runtime(runtime, where):
         post = warmup["action"]["httpPost"]
         port = post.get("port", served_port)
         ports.append((port, port))
-        if port == served_port and post["path"] in ("/ping", served_path):
+        if port == served_port and post["path"] in ("/ping", "/ws", served_path):
             yield f"{where}: the agent serves {post['path']} already, so it is no path of a hook"
         if runtime.get("platformVersion") == "V1":
             yield f"{where}: V1 has no hooks"
