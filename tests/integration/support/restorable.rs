@@ -16,7 +16,7 @@ pub(crate) struct Restorable {
 /// The file with the offset of the wall clock.
 pub(crate) struct Clock {
     offset: PathBuf,
-    hours: u32,
+    minutes: u32,
 }
 
 impl Restorable {
@@ -43,7 +43,7 @@ impl Restorable {
         ];
         Some(Self {
             agent: Agent::start(binary, &[&faked, environment].concat()),
-            clock: Clock { offset, hours: 0 },
+            clock: Clock { offset, minutes: 0 },
         })
     }
 
@@ -53,10 +53,10 @@ impl Restorable {
 }
 
 impl Clock {
-    /// Moves the clock two hours ahead.
+    /// Moves the clock ten minutes ahead.
     pub(crate) fn move_on(&mut self) {
-        self.hours += 2;
-        let seconds = format!("+{}", self.hours * 3600);
+        self.minutes += 10;
+        let seconds = format!("+{}", self.minutes * 60);
         // In one step: the agent must not read half a number.
         let written = self.offset.with_extension("new");
         fs::write(&written, seconds).expect("a file");

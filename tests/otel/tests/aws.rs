@@ -1,14 +1,14 @@
 //! Straight to AWS: requests are signed as X-Ray's endpoint requires.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hmac::{Hmac, Mac as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::not_tested::not_tested;
 use crate::receiver::{Raw, Receiver};
+use crate::restorable::Restorable;
 use crate::support::Agent;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -103,29 +103,17 @@ fn hex(bytes: &[u8]) -> String {
 /// A snapshot clones the credentials of the machine that made it. libfaketime moves the wall clock ahead, as a restore does.
 #[test]
 fn after_a_restore_the_credentials_are_looked_up_again() {
-    let Some(library) = libfaketime() else {
-        not_tested("libfaketime is not installed");
-        return;
-    };
-    let name = format!("agentcore-credentials-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder).expect("a folder");
-    let (clock, keys) = (folder.join("clock"), folder.join("credentials"));
+    let keys = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restored-credentials");
     let write = |id: &str| {
         let profile =
             format!("[default]\naws_access_key_id={id}\naws_secret_access_key={SECRET}\n");
         fs::write(&keys, profile).expect("a file");
     };
-    fs::write(&clock, "+0").expect("a file");
     write("AKIDSNAPSHOT");
     let receiver = Receiver::start();
-    let agent = Agent::start(
+    let Some(mut restorable) = Restorable::start(
         env!("CARGO_BIN_EXE_traced"),
         &[
-            ("LD_PRELOAD", &*library.to_string_lossy()),
-            ("FAKETIME_TIMESTAMP_FILE", &*clock.to_string_lossy()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("FAKETIME_NO_CACHE", "1"),
             ("AGENT_OBSERVABILITY_ENABLED", "true"),
             ("AWS_REGION", "eu-west-1"),
             ("AWS_SHARED_CREDENTIALS_FILE", &*keys.to_string_lossy()),
@@ -133,8 +121,10 @@ fn after_a_restore_the_credentials_are_looked_up_again() {
             ("AWS_ENDPOINT_URL_XRAY", &receiver.url()),
             ("OTEL_BSP_SCHEDULE_DELAY", "20"),
         ],
-    );
-    let signed_by = |count| {
+    ) else {
+        return;
+    };
+    let signed_by = |agent: &Agent, count| {
         agent.invoke(json!({}));
         receiver.spans(count);
         let request = receiver.requests(count).remove(count - 1);
@@ -142,21 +132,12 @@ fn after_a_restore_the_credentials_are_looked_up_again() {
         let id = given.split_once("Credential=").expect("an id").1;
         id.split('/').next().expect("an id").to_owned()
     };
-    assert_eq!(signed_by(1), "AKIDSNAPSHOT");
+    assert_eq!(signed_by(&restorable.agent, 1), "AKIDSNAPSHOT");
     write("AKIDSESSION");
     // Credentials without an expiry are kept for some minutes.
-    assert_eq!(signed_by(2), "AKIDSNAPSHOT");
-    fs::write(&clock, "+60").expect("a file");
-    assert_eq!(signed_by(3), "AKIDSESSION");
-    fs::remove_dir_all(&folder).expect("the folder");
-}
-
-fn libfaketime() -> Option<PathBuf> {
-    let library = |folder: &Path| folder.join("faketime/libfaketimeMT.so.1");
-    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
-    folders
-        .map(|folder| library(&folder.path()))
-        .find(|library| library.exists())
+    assert_eq!(signed_by(&restorable.agent, 2), "AKIDSNAPSHOT");
+    restorable.restore();
+    assert_eq!(signed_by(&restorable.agent, 3), "AKIDSESSION");
 }
 
 #[test]

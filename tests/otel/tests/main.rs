@@ -9,5 +9,7 @@ mod metrics;
 #[path = "../../not_tested.rs"]
 mod not_tested;
 mod receiver;
+#[path = "../../integration/support/restorable.rs"]
+mod restorable;
 mod traces;
 mod trouble;

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use crate::receiver::Receiver;
+use crate::restorable::Restorable;
 use crate::support::{Agent, signal, spawn, wait};
 
 fn start(url: &str, more: &[(&str, &str)]) -> Agent {
@@ -149,6 +150,38 @@ fn over_tls_to_those_that_are_trusted() {
     let agent = start(&receiver.https_url(), &[quick, trust]);
     agent.invoke(json!({}));
     assert_eq!(receiver.spans(1).len(), 1);
+}
+
+/// The image of a snapshot may have other certificates than the machine of the session.
+#[test]
+fn after_a_restore_the_certificates_are_read_again() {
+    let (receiver, right) = Receiver::over_tls("restored");
+    let (_, other) = Receiver::over_tls("of-another");
+    let trusted = right.with_file_name("trusted-after-a-restore.pem");
+    std::fs::copy(other, &trusted).expect("a file");
+    let Some(mut restorable) = Restorable::start(
+        env!("CARGO_BIN_EXE_traced"),
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*receiver.https_url()),
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            (
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                &*trusted.to_string_lossy(),
+            ),
+        ],
+    ) else {
+        return;
+    };
+    restorable.agent.invoke(json!({ "action": "step" }));
+    let line = restorable
+        .agent
+        .line_with("traces could not be sent to https://localhost:");
+    assert!(line.contains("certificate"), "{line}");
+    std::fs::copy(right, &trusted).expect("a file");
+    restorable.restore();
+    restorable.agent.invoke(json!({}));
+    receiver.spans(1);
 }
 
 #[test]

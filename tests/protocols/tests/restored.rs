@@ -4,9 +4,11 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::asking::{Asked, accepted, text};
 use crate::restorable::Restorable;
+use crate::sessions::Session;
 use crate::support::{Client, Latch, get};
-use crate::{ACCEPT, FURTHER_PORTS, call, mcp_address, message, send};
+use crate::{ACCEPT, ASKING, FURTHER_PORTS, call, mcp_address, message, send};
 
 #[test]
 fn a_call_waits_for_the_restore_hooks_and_the_probe_does_not() {
@@ -66,4 +68,38 @@ fn a_call_is_refused_if_the_restore_hooks_fail() {
         assert_eq!(error["error"]["data"]["status"], 503);
         restorable.agent.until_idle();
     }
+}
+
+/// The key that sealed the state of the call is the snapshot's.
+#[test]
+fn a_call_that_asked_before_the_snapshot_goes_on_after_it() {
+    let Some(mut restorable) = Restorable::start(ASKING, &[]) else {
+        return;
+    };
+    let client = Asked::new(&restorable.agent);
+    let goal = json!({ "goal": "dinner" });
+    let asked = client.call("plan", &goal);
+    restorable.restore();
+    let yes = json!({ "approval": accepted(&json!({ "run": true })) });
+    let done = client.again("plan", &goal, &asked["result"], &yes);
+    assert_eq!(text(&done), "dinner 1 in run 2");
+    restorable.agent.line_with("restored from a snapshot");
+}
+
+#[test]
+fn a_session_of_the_snapshot_goes_on_after_a_restore() {
+    let Some(mut restorable) = Restorable::start(ASKING, &[]) else {
+        return;
+    };
+    let session = Session::begin(&restorable.agent);
+    let mut events = session.open(&call("chat", &json!({})));
+    let question = events.until("question", |event| event["method"] == "elicitation/create");
+    restorable.restore();
+    session.answer(
+        &question,
+        &json!({ "action": "accept", "content": { "name": "Ada" } }),
+    );
+    let done = events.result(7);
+    assert_eq!(done["result"]["content"][0]["text"], "Ada");
+    restorable.agent.line_with("restored from a snapshot");
 }

@@ -22,14 +22,14 @@ fn initialize(capabilities: &Value) -> Value {
 }
 
 /// A session of the protocol.
-struct Session {
+pub(crate) struct Session {
     address: SocketAddr,
     /// The lines that name it.
     head: String,
 }
 
 impl Session {
-    fn begin(agent: &Agent) -> Self {
+    pub(crate) fn begin(agent: &Agent) -> Self {
         let address = mcp_address(agent);
         let begun = send(address, ACCEPT, &initialize(&json!({ "elicitation": {} })));
         let id = begun.header("mcp-session-id").expect("a session");
@@ -47,7 +47,7 @@ impl Session {
     }
 
     /// The events of the reply to a message.
-    fn open(&self, body: &Value) -> Events {
+    pub(crate) fn open(&self, body: &Value) -> Events {
         let request = message("/mcp", &self.head, &body.to_string());
         Events::of(Client::connect(self.address).send(&request))
     }
@@ -61,14 +61,14 @@ impl Session {
         Events::of(Client::connect(self.address).send(&self.other("GET")))
     }
 
-    fn answer(&self, question: &Value, answer: &Value) {
+    pub(crate) fn answer(&self, question: &Value, answer: &Value) {
         let body = json!({ "jsonrpc": "2.0", "id": question["id"], "result": answer });
         assert_eq!(self.send(&body).status, 202);
     }
 }
 
 /// The events of a stream.
-struct Events {
+pub(crate) struct Events {
     client: Client,
     text: String,
 }
@@ -111,13 +111,13 @@ impl Events {
     }
 
     /// The result of the request with this id, which is the last message. The id is free when the stream has ended.
-    fn result(mut self, id: u8) -> Value {
+    pub(crate) fn result(mut self, id: u8) -> Value {
         let result = self.until("result", |event| event["id"] == id);
         assert_eq!(self.next(), None);
         result
     }
 
-    fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
             let event = self.next().unwrap_or_else(|| panic!("no {what}"));
             if fits(&event) {
