@@ -164,8 +164,8 @@ impl App {
     /// [`routes`](macro@crate::routes) does.
     ///
     /// The contract's paths are `/ping`; the [path of invocations](crate::Config::invocations_path), if there is an entrypoint;
-    /// the [warm-up path](crate::Config::warmup_path), if there is a warm-up hook; `/ws`, if there is a websocket handler; and
-    /// probes, `/metrics`, `/openapi.json` and the dev page, where they are on. An app may consist of routes alone.
+    /// the [warm-up path](crate::Config::warmup_path); `/ws`, if there is a websocket handler; and probes, `/metrics`,
+    /// `/openapi.json` and the dev page, where they are on. An app may consist of routes alone.
     ///
     /// A request is treated as an invocation is: it has a [`RequestContext`](crate::RequestContext), makes the agent busy, counts
     /// among [`max_invocations`](crate::Config::max_invocations), goes through the [layers](Self::layer), and its panic is a
@@ -765,11 +765,11 @@ impl App {
         }
         if in_container
             && !self.parts.warmup_hooks.is_empty()
-            && settings.warmup_timeout > PLATFORM_WARMUP
+            && settings.warmup_timeout >= PLATFORM_WARMUP
         {
             settings.warnings.push(format!(
                 "{} is {}, and AgentCore Runtime gives up a warm-up after {}",
-                table::WARMUP_TIMEOUT.variable,
+                env.called(&table::WARMUP_TIMEOUT),
                 humantime::format_duration(settings.warmup_timeout),
                 humantime::format_duration(PLATFORM_WARMUP)
             ));
@@ -820,20 +820,18 @@ impl App {
 
     /// Checks that the agent does not serve a path itself which its routes call idle: no request would reach them.
     fn check_idle_paths(&self, settings: &Settings, env: &mut Reader<'_>) {
-        let mut own = Vec::new();
+        let warmup: &str = &settings.warmup_path;
+        let mut own = vec![(env.called(&table::WARMUP_PATH), warmup)];
         if !self.parts.entrypoints.is_empty() {
-            let path: &str = &settings.invocations_path;
-            own.push((table::INVOCATIONS_PATH.variable, path));
-        }
-        if !self.parts.warmup_hooks.is_empty() {
-            own.push((table::WARMUP_PATH.variable, &settings.warmup_path));
+            let name = env.called(&table::INVOCATIONS_PATH);
+            own.push((name, &settings.invocations_path));
         }
         for router in &self.parts.routers {
             let patterns = router.patterns.iter().filter(|_| router.port.is_none());
             for pattern in patterns {
-                for (variable, path) in own.iter().filter(|(_, path)| pattern == path) {
+                for (name, path) in own.iter().filter(|(_, path)| pattern == path) {
                     env.problem(format!(
-                        "{variable} is `{path}`, which routes {} name in `idle`; it takes another path",
+                        "{name} is `{path}`, which routes {} name in `idle`; it takes another path",
                         router.meta
                     ));
                 }

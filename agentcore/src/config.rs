@@ -550,13 +550,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Refuses a path that the agent serves for something else. Requests could reach only one of the two.
     fn refuse_equal_paths(&self, env: &mut Reader<'_>) {
-        let invocations = (table::INVOCATIONS_PATH.variable, &self.invocations_path);
-        let warmup = (table::WARMUP_PATH.variable, &self.warmup_path);
-        let mcp = (table::MCP_PATH.variable, &self.mcp_path);
-        for (variable, path) in [invocations, warmup, mcp] {
+        let invocations = (env.called(&table::INVOCATIONS_PATH), &self.invocations_path);
+        let warmup = (env.called(&table::WARMUP_PATH), &self.warmup_path);
+        let mcp = (env.called(&table::MCP_PATH), &self.mcp_path);
+        for (name, path) in [invocations, warmup, mcp] {
             if self.serves_itself(path) {
                 env.problem(format!(
-                    "{variable} is `{}`; it takes a path that the agent does not serve itself",
+                    "{name} is `{}`; it takes a path that the agent does not serve itself",
                     &**path
                 ));
             }
@@ -914,6 +914,20 @@ mod tests {
                 .to_string(),
             "warmup_path is `warm`; it takes a path of up to 32 characters: / and then letters, digits and -._~/"
         );
+        // The program has set these, so it is what has to change.
+        for (config, expected) in [
+            (
+                Config::new().warmup_path("/ping"),
+                "warmup_path is `/ping`; it takes a path that the agent does not serve itself",
+            ),
+            (
+                Config::new().warmup_path("/invocations"),
+                "warmup_path is `/invocations`; it takes another path than AGENTCORE_INVOCATIONS_PATH",
+            ),
+        ] {
+            let error = resolve(&config, &[], false).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]

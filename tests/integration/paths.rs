@@ -105,10 +105,10 @@ fn a_warm_up_that_may_take_longer_than_the_platform_waits_is_a_warning() {
         let report: serde_json::Value = serde_json::from_str(&checked.stdout).expect("JSON");
         report["warnings"].clone()
     };
-    let limit = ("AGENTCORE_WARMUP_TIMEOUT", "130s");
+    let limit = ("AGENTCORE_WARMUP_TIMEOUT", "120s");
     let container = ("DOCKER_CONTAINER", "1");
     let warning =
-        "AGENTCORE_WARMUP_TIMEOUT is 2m 10s, and AgentCore Runtime gives up a warm-up after 2m";
+        "AGENTCORE_WARMUP_TIMEOUT is 2m, and AgentCore Runtime gives up a warm-up after 2m";
     assert_eq!(checked(&[limit, container]), json!([warning]));
     assert_eq!(checked(&[container]), json!([]));
 }

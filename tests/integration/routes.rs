@@ -82,7 +82,8 @@ fn a_router_serves_what_the_contract_does_not_on_both_ports() {
     assert_eq!(agent.get("/invocations").header("allow"), Some("POST"));
 }
 
-/// Paths that the configuration takes from the contract, and those of hooks that the agent has not got, are the router's.
+/// A path that the configuration takes from the contract is the router's. The warm-up path is not, although the agent has no hook: a
+/// router that answers it would make the platform believe that something was warmed up.
 #[test]
 fn the_contracts_paths_are_those_that_are_configured() {
     let agent = agent(&[("AGENTCORE_INVOCATIONS_PATH", "/chat")]);
@@ -91,10 +92,17 @@ fn the_contracts_paths_are_those_that_are_configured() {
         ask(agent.address(), request.as_bytes())
     };
     assert_eq!(post("/chat").json(), json!({}));
-    for path in ["/invocations", "/warmup"] {
-        let reply = post(path);
-        assert_eq!((reply.status, text(&reply)), (404, ""), "{path}");
-    }
+    let reply = post("/invocations");
+    assert_eq!((reply.status, text(&reply)), (404, ""));
+    let reply = post("/warmup");
+    assert_eq!(reply.status, 404);
+    assert!(
+        text(&reply).contains("#[agentcore::on_warmup]"),
+        "{reply:?}"
+    );
+    // On its own port, the router has this path too.
+    let reply = ask(own_port(&agent), &get("/warmup"));
+    assert_eq!((reply.status, text(&reply)), (404, ""));
 }
 
 #[test]
@@ -922,18 +930,22 @@ fn a_check_tries_the_admin_port() {
 
 #[test]
 fn an_idle_path_that_the_agent_serves_itself_is_refused() {
-    let environment = [("AGENTCORE_INVOCATIONS_PATH", "/health")];
-    let (status, said) = failed_start(BINARY, &environment);
-    assert_eq!(status.code(), Some(1));
-    let checked = run(BINARY, &["--check"], &environment);
-    assert_eq!(checked.code, Some(1));
-    for said in [said, checked.stderr] {
-        let problem = "AGENTCORE_INVOCATIONS_PATH is `/health`, which routes `routes` (tests/fixtures/routes.rs:";
-        assert_eq!(times(&said, problem), 1, "{said}");
-        assert!(
-            said.contains(") name in `idle`; it takes another path"),
-            "{said}"
-        );
+    for variable in ["AGENTCORE_INVOCATIONS_PATH", "AGENTCORE_WARMUP_PATH"] {
+        let environment = [(variable, "/health")];
+        let (status, said) = failed_start(BINARY, &environment);
+        assert_eq!(status.code(), Some(1));
+        let checked = run(BINARY, &["--check"], &environment);
+        assert_eq!(checked.code, Some(1));
+        for said in [said, checked.stderr] {
+            let problem = format!(
+                "{variable} is `/health`, which routes `routes` (tests/fixtures/routes.rs:"
+            );
+            assert_eq!(times(&said, &problem), 1, "{said}");
+            assert!(
+                said.contains(") name in `idle`; it takes another path"),
+                "{said}"
+            );
+        }
     }
 }
 

@@ -146,6 +146,14 @@ impl<'a> Reader<'a> {
         Some(found.source)
     }
 
+    /// The name of a setting in messages: the program's where the program has set it, or else that of the variable.
+    pub(crate) fn called(&self, setting: &dyn Entry) -> &'static str {
+        match self.source(setting) {
+            Some(Source::Builder) => setting.name(),
+            _ => setting.variable(),
+        }
+    }
+
     /// The program's value, or else the environment's.
     pub(crate) fn find<T: Value, D>(
         &mut self,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::{Agent, Client, failed_start, free_port, get, run};
-use crate::{ACCEPT, BOTH_PORTS, FURTHER_PORTS, call, mcp_address, message, send};
+use crate::{ACCEPT, BOTH_PORTS, FURTHER_PORTS, TOOLS_ONLY, call, mcp_address, message, send};
 
 /// A start and `--check` both refuse this environment, with this problem and no other.
 fn is_refused(binary: &str, environment: &[(&str, &str)], line: &str) {
@@ -107,4 +107,10 @@ fn a_port_of_tools_alone_serves_operators_and_the_warm_up() {
     for port in [tools, agent.address()] {
         assert_eq!(Client::connect(port).send(&warmup).reply().status, 200);
     }
+    // Without a hook, the reply says what is missing.
+    let agent = Agent::start(TOOLS_ONLY, &[]);
+    let reply = Client::connect(mcp_address(&agent)).send(&warmup).reply();
+    assert_eq!(reply.status, 404);
+    let said = reply.json()["error"].to_string();
+    assert!(said.contains("`#[agentcore::on_warmup]`"), "{said}");
 }

@@ -23,10 +23,6 @@ use crate::util::spawn;
 /// How long a restore hook may take without a `timeout` of its own.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a hook that was given up may take to end before those that wait are refused. The next request then begins another
-/// run.
-const UNTIL_OVER: Duration = Duration::from_millis(100);
-
 /// The refusal of a request that has waited for a run that failed. The log has the reason.
 pub(crate) const NOT_RESTORED: &str = "The agent has not been restored from its snapshot";
 
@@ -125,7 +121,7 @@ impl Shared {
             let restores = self.restores.load(Ordering::Acquire);
             let began = Instant::now();
             if let Err(failure) = self.hooks.run(Limit::Each(LIMIT)).await {
-                return failure.settle(runner, false, UNTIL_OVER).await;
+                return failure.settle(runner, false).await;
             }
             self.handled.store(restores, Ordering::Release);
             let took = began.elapsed().as_secs_f64() * 1e3;

@@ -22,6 +22,10 @@ use crate::server::threads::AbortOnDrop;
 /// How often the end of a hook that cannot be stopped is checked. A wake-up would be one more thing that each request pays for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a hook that was given up may take to end before those that wait for the run get its result. A request that comes after
+/// the result then begins another run.
+const UNTIL_OVER: Duration = Duration::from_millis(100);
+
 /// The hooks of one kind, and what their runs need.
 pub(crate) struct Hooks {
     hooks: Vec<PlatformHook>,
@@ -181,12 +185,12 @@ impl Failure {
         report::emit(move || tracing::error!("{text}"));
     }
 
-    /// Ends the run with `result` when nothing of the hook runs any more. If that takes longer than `patience`, those that wait
-    /// get the result before. After a cut-off they get it at once, since there is no next request.
-    pub(crate) async fn settle<T: Clone>(self, run: Runner<T>, result: T, patience: Duration) {
+    /// Ends the run with `result` when nothing of the hook runs any more. If that takes long, those that wait get the result before.
+    /// After a cut-off they get it at once, since there is no next request.
+    pub(crate) async fn settle<T: Clone>(self, run: Runner<T>, result: T) {
         let patience = match self.why {
             Why::CutOff => Duration::ZERO,
-            _ => patience,
+            _ => UNTIL_OVER,
         };
         let over = self.over();
         tokio::pin!(over);

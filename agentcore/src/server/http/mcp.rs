@@ -51,7 +51,7 @@ pub(super) fn answer<B: RequestBody>(exchange: Exchange, request: Request<B>) ->
         return answer_message(exchange, request);
     }
     // The platform sends the warm-up to the port of the runtime's protocol, unless it is told another one.
-    if front.warmup.has_hooks() && path == &*front.settings.warmup_path {
+    if path == &*front.settings.warmup_path {
         return router::once_restored(exchange, request, warmup::answer);
     }
     if is_own && of_session(front, request.method(), request.headers()).is_some() {

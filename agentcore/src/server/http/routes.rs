@@ -326,7 +326,7 @@ pub(crate) fn owns(front: &Front, path: &str) -> Option<usize> {
     let mount = front.routes?;
     let is_contracts = match path {
         path if path == &*front.settings.invocations_path => front.agent.entrypoint.is_some(),
-        path if path == &*front.settings.warmup_path => front.warmup.has_hooks(),
+        path if path == &*front.settings.warmup_path => true,
         #[cfg(feature = "ws")]
         "/ws" => front.agent.websocket.is_some(),
         _ => false,

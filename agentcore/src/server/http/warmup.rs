@@ -26,9 +26,6 @@ use crate::report;
 use crate::request::Instance;
 use crate::util::spawn;
 
-/// How long a hook that was given up may take to end before its request is answered. The next request then runs the hooks again.
-const UNTIL_OVER: Duration = Duration::from_secs(1);
-
 /// The warm-up of one agent.
 pub(crate) struct Warmup(Arc<Shared>);
 
@@ -150,7 +147,7 @@ impl Shared {
             Why::CutOff => StatusCode::SERVICE_UNAVAILABLE,
         };
         let reply = (status, failure.text());
-        failure.settle(runner, reply, UNTIL_OVER).await;
+        failure.settle(runner, reply).await;
     }
 }
 
