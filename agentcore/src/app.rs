@@ -826,10 +826,10 @@ impl App {
             let name = env.called(&table::INVOCATIONS_PATH);
             own.push((name, &settings.invocations_path));
         }
-        for router in &self.parts.routers {
-            let patterns = router.patterns.iter().filter(|_| router.port.is_none());
-            for pattern in patterns {
-                for (name, path) in own.iter().filter(|(_, path)| pattern == path) {
+        let routers = self.parts.routers.iter();
+        for router in routers.filter(|router| router.port.is_none()) {
+            for (name, path) in &own {
+                if router.patterns.iter().any(|pattern| pattern == path) {
                     env.problem(format!(
                         "{name} is `{path}`, which routes {} name in `idle`; it takes another path",
                         router.meta

@@ -914,7 +914,7 @@ mod tests {
                 .to_string(),
             "warmup_path is `warm`; it takes a path of up to 32 characters: / and then letters, digits and -._~/"
         );
-        // The program has set these, so it is what has to change.
+        // The program has set these paths, so the messages name its settings.
         for (config, expected) in [
             (
                 Config::new().warmup_path("/ping"),

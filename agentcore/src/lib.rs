@@ -35,7 +35,7 @@
 //! | handler panic | 500 `{"error":"Internal server error"}`; message and backtrace go to the log |
 //! | handler over its [`timeout`](App::timeout), or a task that it awaits over its `timeout` or [its age](Config::task_max_age) | 504 |
 //! | more at once than [may be](Config::max_invocations), or than [a session may](Config::session_policy) | 503, or 409 or 429 |
-//! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; without one it is another path |
+//! | `GET /ws`, a WebSocket handshake | 101, and the [`websocket`] handler gets the socket; without a handler it is one of the other paths |
 //! | … that is no valid handshake, or has another version | 400 or 426; 403 for a web page that is not on the list |
 //! | `POST /warmup`, or [another path](Config::warmup_path) | with an [`on_warmup`] hook: 200 when the hooks have run, 500 or 504 if not; else 404 |
 //! | after a restore whose [`on_restore`] hooks have failed | 503 with `Retry-After`; `/ping` answers |

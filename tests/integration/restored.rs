@@ -42,7 +42,7 @@ fn each_restore_runs_the_hooks_once_before_any_of_64_requests() {
             let took = began.elapsed();
             quickest = quickest.map_or(Some(took), |known| Some(took.min(known)));
             assert!(ping.busy);
-            assert!(ping.stamp - before.stamp >= 600 * round, "{ping:?}");
+            assert!(ping.stamp - before.stamp >= 7200 * round, "{ping:?}");
         }
         // A ping does not wait for anything. On a busy machine not every ping is quick, but one is.
         assert!(quickest.expect("a time").as_millis() < 5, "{quickest:?}");

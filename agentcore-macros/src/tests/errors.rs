@@ -261,13 +261,13 @@ fn owned_forms_are_spelled_out() {
 #[test]
 fn a_hook_takes_state_whatever_it_borrows() {
     check(
-        "#[on_restore] fn renew(context: &RequestContext, pool: &State<Pool>, other: &crate::Pool) {}",
+        "#[on_restore] fn renew(context: &RequestContext, pool: &State<Pool>, other: &'static crate::Pool) {}",
         &expect![[r#"
             &RequestContext
                 a restore hook takes shared state by value: `State<Database>`
             &State<Pool>
                 handler arguments are owned: take `State<Pool>` instead of a reference
-            &crate::Pool
+            &'static crate::Pool
                 a restore hook takes shared state by value: `State<Database>`
         "#]],
     );

@@ -41,9 +41,7 @@ pub(super) fn owned_as(subject: &str, ty: &Type, concrete: &str, errors: &mut Er
 /// The type that a written reference refers to.
 pub(super) fn borrowed(ty: &Type) -> Option<&Type> {
     match ty {
-        Type::Reference(reference) if !is_static(reference.lifetime.as_ref()) => {
-            Some(&reference.elem)
-        }
+        Type::Reference(reference) => Some(&reference.elem),
         _ => None,
     }
 }

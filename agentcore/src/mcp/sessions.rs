@@ -68,7 +68,7 @@ pub(super) struct Open {
     known: Weak<Mutex<Known>>,
     session: Bytes,
     id: Option<String>,
-    /// Cancelled when nobody can answer questions of the call any more: its client has left, or the session or the agent has ended.
+    /// Cancelled when nobody can answer questions of the call any more: its client has left, or the agent has ended.
     over: CancellationToken,
     /// Cancelled when the session has ended.
     ended: CancellationToken,
@@ -151,7 +151,7 @@ impl Sessions {
             if let Some(id) = response.headers().get(SESSION_ID) {
                 let id = Bytes::copy_from_slice(id.as_bytes());
                 let of_platform = headers::session_id(scope.headers());
-                let session = Session::new(of_platform, self.ended.child_token());
+                let session = Session::new(of_platform);
                 self.known.lock().live.insert(id, session);
             }
             return Ok(response.map(Body::new));
@@ -222,7 +222,7 @@ impl Sessions {
             known: Arc::downgrade(&self.known),
             session: name,
             id: id.map(|id| id.to_string()),
-            over: session.over.child_token(),
+            over: self.ended.child_token(),
             ended: session.ended.clone(),
         })
     }
@@ -235,8 +235,8 @@ impl Sessions {
             for call in session.calls.values() {
                 call.note(Outcome::Cancelled, None);
             }
+            // Before the streams end, because a question whose stream ends looks whether the session has ended.
             session.ended.cancel();
-            session.over.cancel();
             if let Ok(id) = std::str::from_utf8(id) {
                 let _ = self.manager.close_session(&id.into()).await;
             }

@@ -67,24 +67,21 @@ on_each_store! {
             return;
         };
         let latch = Latch::new();
-        let agent = clock.start(fleet, &[]);
+        // While the job runs, nothing else is claimed. A claim that is under way when the clock jumps would use up an attempt.
+        let agent = clock.start(fleet, &[("AGENTCORE_DURABLE_CONCURRENCY", "1")]);
         let job = submit(&agent, json!({ "action": "hold", "port": latch.port() }));
         let first = latch.held();
         clock.set("+7200");
         agent.line_with("the leases of durable jobs are given up");
         // The lease is over then, and the job begins anew.
         let second = latch.held();
-        let begun = fleet.begun(&job, "hold");
-        // A claim that was under way when the clock jumped is given up, too. Its attempt never begins.
-        let [1, next @ (2 | 3)] = begun[..] else {
-            panic!("began as {begun:?}");
-        };
+        assert_eq!(fleet.begun(&job, "hold"), [1, 2]);
         drop(first);
         drop(second);
         let status = ended(&agent, &job);
         assert_eq!(
             status,
-            json!({ "status": "completed", "attempt": next, "result": next })
+            json!({ "status": "completed", "attempt": 2, "result": 2 })
         );
         agent.until_idle();
     }

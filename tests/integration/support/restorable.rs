@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::not_tested::not_tested;
 use crate::support::Agent;
@@ -16,7 +17,7 @@ pub(crate) struct Restorable {
 /// The file with the offset of the wall clock.
 pub(crate) struct Clock {
     offset: PathBuf,
-    minutes: u32,
+    ahead: Duration,
 }
 
 impl Restorable {
@@ -43,20 +44,24 @@ impl Restorable {
         ];
         Some(Self {
             agent: Agent::start(binary, &[&faked, environment].concat()),
-            clock: Clock { offset, minutes: 0 },
+            clock: Clock {
+                offset,
+                ahead: Duration::ZERO,
+            },
         })
     }
 
+    /// The session begins two hours after the snapshot.
     pub(crate) fn restore(&mut self) {
-        self.clock.move_on();
+        self.clock.move_on(Duration::from_secs(2 * 3600));
     }
 }
 
 impl Clock {
-    /// Moves the clock ten minutes ahead.
-    pub(crate) fn move_on(&mut self) {
-        self.minutes += 10;
-        let seconds = format!("+{}", self.minutes * 60);
+    /// Moves the clock ahead.
+    pub(crate) fn move_on(&mut self, by: Duration) {
+        self.ahead += by;
+        let seconds = format!("+{}", self.ahead.as_secs());
         // In one step: the agent must not read half a number.
         let written = self.offset.with_extension("new");
         fs::write(&written, seconds).expect("a file");

@@ -1,6 +1,8 @@
-//! Calls after a restore from a snapshot: they wait for the restore hooks, and the health probe does not.
+//! After a restore from a snapshot: calls wait for the restore hooks, the health probe does not, and calls and sessions of the
+//! snapshot go on.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -79,7 +81,8 @@ fn a_call_that_asked_before_the_snapshot_goes_on_after_it() {
     let client = Asked::new(&restorable.agent);
     let goal = json!({ "goal": "dinner" });
     let asked = client.call("plan", &goal);
-    restorable.restore();
+    // The state is good for an hour.
+    restorable.clock.move_on(Duration::from_secs(600));
     let yes = json!({ "approval": accepted(&json!({ "run": true })) });
     let done = client.again("plan", &goal, &asked["result"], &yes);
     assert_eq!(text(&done), "dinner 1 in run 2");

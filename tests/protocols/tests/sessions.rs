@@ -488,7 +488,7 @@ fn a_session_that_has_ended_is_not_found_and_a_foreign_one_is_accepted() {
 fn the_end_of_a_session_ends_its_calls() {
     let agent = Agent::start(ASKING, &[]);
     let session = Session::begin(&agent);
-    // One of them might be silent by chance.
+    // With one call alone, a fault would show by chance only.
     let calls = (1..=20).map(|id| {
         let mut chat = call("chat", &json!({}));
         chat["id"] = json!(id);

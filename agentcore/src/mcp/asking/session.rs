@@ -80,7 +80,7 @@ impl InSession {
         };
         let answer = current.answered(&self.session.over).await;
         if self.session.ended.is_cancelled() {
-            // The end of the session cancels the call, whose function is dropped where it waits.
+            // The session has ended. Its end cancels the call too, which drops the function. The question stays open until then.
             current.answer = Box::pin(pending());
             return pending().await;
         }

@@ -39,8 +39,6 @@ pub(super) struct Session {
     pub(super) open: usize,
     /// Those that have ids, by their ids as JSON.
     pub(super) calls: HashMap<String, Arc<Scope>>,
-    /// Cancelled when nobody can be asked any more, since the session or the agent has ended.
-    pub(super) over: CancellationToken,
     /// Cancelled when the session has ended.
     pub(super) ended: CancellationToken,
 }
@@ -57,13 +55,12 @@ impl Default for Known {
 }
 
 impl Session {
-    pub(super) fn new(of_platform: Option<&str>, over: CancellationToken) -> Self {
+    pub(super) fn new(of_platform: Option<&str>) -> Self {
         Self {
             of_platform: of_platform.map(ToOwned::to_owned),
             seen: Instant::now(),
             open: 0,
             calls: HashMap::new(),
-            over,
             ended: CancellationToken::new(),
         }
     }
@@ -111,7 +108,7 @@ mod tests {
         Session {
             seen,
             open,
-            ..Session::new(None, CancellationToken::new())
+            ..Session::new(None)
         }
     }
 

@@ -81,3 +81,30 @@ impl http_body::Body for ReadAhead {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// The frames that are read from a body with one frame.
+    async fn read_from(ended: CancellationToken) -> Vec<Bytes> {
+        let (frames, mut reader) = mpsc::unbounded_channel();
+        let source = Full::new(Bytes::from("an error")).boxed();
+        read(source, frames, Arc::default(), ended).await;
+        let mut read = Vec::new();
+        while let Some(frame) = reader.recv().await {
+            read.push(frame);
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_once_the_session_has_ended() {
+        let ended = CancellationToken::new();
+        assert_eq!(read_from(ended.clone()).await, ["an error"]);
+        ended.cancel();
+        assert!(read_from(ended).await.is_empty());
+    }
+}

@@ -208,3 +208,41 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::TrackerHandle;
+    use crate::server::http::single_flight::SingleFlight;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_cannot_be_stopped_holds_up_the_result_for_a_moment_and_the_next_run_to_its_end()
+     {
+        let instance = Arc::new(Instance::new(TrackerHandle::default(), Arc::default()));
+        let arrival = Arrival {
+            counts: true,
+            ..Arrival::uncounted(Kind::Hook, "renew", HeaderMap::new())
+        };
+        let hook = Activity::begin(instance, arrival);
+        let failure = Failure {
+            why: Why::TimedOut(Duration::from_secs(1)),
+            hook: Meta::new("renew", "", file!(), line!()),
+            role: "restore hook",
+            scope: Arc::clone(hook.scope()),
+        };
+        let (flight, mut runner) = (SingleFlight::default(), None);
+        let run = flight.join_or_begin(|_| false, |begun| runner = Some(begun));
+        let runner = runner.expect("a run begins");
+        let began = Instant::now();
+        let settled = tokio::spawn(failure.settle(runner, 7));
+        assert_eq!(run.result().await, Some(7));
+        assert_eq!(began.elapsed(), Duration::from_millis(100));
+        let joined = flight.join_or_begin(|_| false, |_| panic!("a second run begins"));
+        assert_eq!(joined.result().await, Some(7));
+        drop(hook);
+        settled.await.expect("it ends");
+        let mut begins = false;
+        flight.join_or_begin(|_| false, |_| begins = true);
+        assert!(begins);
+    }
+}

@@ -110,7 +110,7 @@ async fn warm_up(front: &Front, deadline: Instant) -> Response {
 }
 
 impl Warmup {
-    pub(crate) fn has_hooks(&self) -> bool {
+    fn has_hooks(&self) -> bool {
         !self.0.hooks.is_empty()
     }
 
